@@ -1,0 +1,44 @@
+//! The registry of contenders, and which one ratios are made against.
+//!
+//! Adding one: a file with its `Contender`, and a line in `all`.
+//! Only the `*_calls` files here may contain unsafe code.
+
+use anyhow::{Context, Result};
+
+use crate::cell::WorkloadKind;
+use crate::contender::Contender;
+
+mod blocking_streams;
+mod relay;
+mod sockets;
+mod streams;
+mod system_v;
+mod system_v_calls;
+mod tokio_streams;
+
+/// All contenders, in the order of reports.
+pub fn all() -> Vec<Box<dyn Contender>> {
+    let mut all: Vec<Box<dyn Contender>> = Vec::new();
+    all.extend(system_v::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
+    all.extend(sockets::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
+    all.push(Box::new(relay::Relay));
+    all
+}
+
+/// The contender of this name.
+pub fn named(name: &str) -> Result<Box<dyn Contender>> {
+    let found = all().into_iter().find(|contender| contender.name() == name);
+    found.with_context(|| format!("there is no contender {name:?}; --list shows them"))
+}
+
+/// Whom to compare with if nobody says otherwise: the first of these that ran.
+pub fn default_baselines(workload: WorkloadKind) -> &'static [&'static str] {
+    match workload {
+        WorkloadKind::OneWay | WorkloadKind::Selective | WorkloadKind::FanIn => &["sysv", "unix"],
+        WorkloadKind::RoundTrip
+        | WorkloadKind::FanOut
+        | WorkloadKind::Idle
+        | WorkloadKind::Memory
+        | WorkloadKind::Crowd => &["unix-tokio", "unix", "sysv-raised"],
+    }
+}

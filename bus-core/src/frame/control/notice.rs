@@ -1,0 +1,90 @@
+//! What is told without being asked: notices of the broker, and failures.
+
+use bus_proto::v1;
+use bus_proto::v1::notice::Kind as Wire;
+use bytes::Bytes;
+
+use super::convert::{Convert, missing};
+use super::{FrameError, Kind, accept, encode, malformed, parse};
+use crate::error::Failure;
+use crate::message::Sender;
+use crate::name::Name;
+use crate::router::{Channel, Lease};
+
+/// What a broker tells without being asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Names a source before the first delivery that bears its number.
+    Origin {
+        /// The number.
+        origin: u32,
+        /// Who it is.
+        sender: Sender,
+        /// The topic, if it is a publisher.
+        topic: Option<Name>,
+    },
+    /// A channel has ended at the broker.
+    Ended {
+        /// The channel.
+        channel: Channel,
+        /// Why.
+        failure: Failure,
+    },
+    /// Somebody else could have this prefetched delivery.
+    Recall {
+        /// The delivery.
+        lease: Lease,
+    },
+}
+
+impl Notice {
+    /// The body of its Notice frame.
+    pub fn encode(&self) -> Bytes {
+        let kind = match self {
+            Notice::Origin { origin, sender, topic } => Wire::Origin(v1::Origin {
+                origin: *origin,
+                sender: sender.to_wire(),
+                topic: topic.to_wire(),
+            }),
+            Notice::Ended { channel, failure } => {
+                Wire::Ended(v1::Ended { channel: *channel, failure: failure.to_wire() })
+            }
+            Notice::Recall { lease } => Wire::Recall(v1::Recall { lease: *lease }),
+        };
+        encode(&v1::Notice { kind: Some(kind) })
+    }
+
+    /// The notice in the body of a Notice frame.
+    ///
+    /// # Errors
+    /// When the body is malformed.
+    pub fn decode(body: &[u8]) -> Result<Notice, FrameError> {
+        let v1::Notice { kind } = parse(Kind::Notice, body)?;
+        match kind.ok_or_else(|| malformed(Kind::Notice, missing("kind")))? {
+            Wire::Origin(given) => Ok(Notice::Origin {
+                origin: given.origin,
+                sender: accept(Kind::Notice, given.sender, "sender")?,
+                topic: accept(Kind::Notice, given.topic, "topic")?,
+            }),
+            Wire::Ended(given) => Ok(Notice::Ended {
+                channel: given.channel,
+                failure: accept(Kind::Notice, given.failure, "failure")?,
+            }),
+            Wire::Recall(given) => Ok(Notice::Recall { lease: given.lease }),
+        }
+    }
+}
+
+/// The body of a frame that tells a failure.
+pub fn encode_failure(failure: &Failure) -> Bytes {
+    let failure: v1::Failure = failure.to_wire();
+    encode(&failure)
+}
+
+/// The failure that a frame of this kind tells.
+///
+/// # Errors
+/// When the body is malformed.
+pub fn decode_failure(kind: Kind, body: &[u8]) -> Result<Failure, FrameError> {
+    accept(kind, parse::<v1::Failure>(kind, body)?, "failure")
+}

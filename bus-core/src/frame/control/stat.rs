@@ -1,0 +1,35 @@
+//! Listings and statistics: records, field by field.
+
+use bus_proto::v1;
+
+use super::convert::{Convert, record};
+use crate::error::Failure;
+use crate::router::{
+    BrokerInfo, ClientStat, Listing, QueueStat, ServiceStat, TopicStat, Touch, TypeCount,
+};
+
+record! {
+    Listing as Listing { queues, topics, services, clients, next }
+    QueueStat as QueueStat {
+        name, id, access, creator, options, messages, bytes, leased, accepted, delivered, acked,
+        redelivered, dead, dropped, blocked, waiting, handles, last_send, last_receive, types,
+        retired
+    }
+    TopicStat as TopicStat {
+        name, id, access, creator, options, published, delivered, dropped, too_slow, publishers,
+        subscribers, held, backlog_bytes, kept, last_publish
+    }
+    ServiceStat as ServiceStat {
+        name, access, servers, pending, running, requests, replies, late, expired
+    }
+    ClientStat as ClientStat {
+        sender, transport, connected, channels, leases, bytes_in, bytes_out, frames_in,
+        frames_out, parked_bytes, unsent_bytes
+    }
+    TypeCount as TypeCount { name, messages; kind: r#type }
+    Touch as Touch { sender; age: age_ms }
+    BrokerInfo as BrokerInfo {
+        name, version, pid, epoch, sessions, queues, topics, services, messages, bytes, listeners;
+        uptime: uptime_ms
+    }
+}

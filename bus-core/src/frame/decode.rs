@@ -1,0 +1,164 @@
+//! Incremental decoding: bytes in as they come, whole frames out.
+//!
+//! A claimed length is only a claim: memory grows with the bytes that have really arrived.
+//! Neighbouring deliveries for one subscription come out as one [`Run`], to be decoded where
+//! they are used.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{FrameError, Header, Kind, message_of};
+use crate::limits::{CONTROL_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
+use crate::message::Message;
+
+/// One whole frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its header.
+    pub header: Header,
+    /// What follows it.
+    pub body: Bytes,
+}
+
+/// Neighbouring `Deliver` frames for one channel, still encoded.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The subscription.
+    pub channel: u32,
+    /// How many frames there are.
+    pub frames: u64,
+    /// The frames.
+    pub bytes: Bytes,
+}
+
+/// What the decoder yields.
+#[derive(Clone, Debug)]
+pub enum Incoming {
+    /// A frame of any kind but `Deliver`.
+    Frame(Frame),
+    /// Deliveries.
+    Run(Run),
+}
+
+/// Turns bytes into frames.
+#[derive(Debug)]
+pub struct Decoder {
+    buffer: BytesMut,
+    body_bytes_max: usize,
+}
+
+impl Decoder {
+    /// A decoder for the handshake: frames of at most 4 KiB.
+    pub fn for_handshake() -> Decoder {
+        Decoder { buffer: BytesMut::new(), body_bytes_max: HANDSHAKE_FRAME_BYTES_MAX }
+    }
+
+    /// Lifts the limit to that of an established session.
+    pub fn establish(&mut self) {
+        self.body_bytes_max = FRAME_BODY_BYTES_MAX;
+    }
+
+    /// The buffer to read into. Bytes are appended, never changed.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// Bytes that wait for the rest of their frame.
+    pub fn pending(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// How many bytes the frame at the front still lacks, as far as that is known.
+    pub fn missing(&self) -> usize {
+        match Header::decode(&self.buffer) {
+            Ok(Some((_, header, body))) => (header + body).saturating_sub(self.buffer.len()),
+            _ => 0,
+        }
+    }
+
+    /// The next whole frame.
+    ///
+    /// # Errors
+    /// When the bytes are not a frame. The connection is of no use after that.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        let Some((header, header_len, body_len)) = self.peek(0)? else { return Ok(None) };
+        let mut bytes = self.buffer.split_to(header_len + body_len);
+        let body = if body_len == 0 { Bytes::new() } else { bytes.split_off(header_len).freeze() };
+        Ok(Some(Frame { header, body }))
+    }
+
+    /// The next whole frame, or run of deliveries.
+    ///
+    /// # Errors
+    /// As [`Decoder::next_frame`].
+    pub fn next_incoming(&mut self) -> Result<Option<Incoming>, FrameError> {
+        match self.peek(0)? {
+            Some((header, ..)) if header.kind == Kind::Deliver => {
+                self.next_run(header.channel).map(|run| Some(Incoming::Run(run)))
+            }
+            Some(_) => Ok(self.next_frame()?.map(Incoming::Frame)),
+            None => Ok(None),
+        }
+    }
+
+    fn next_run(&mut self, channel: u32) -> Result<Run, FrameError> {
+        let mut length = 0;
+        let mut frames = 0;
+        while let Some((header, header_len, body_len)) = self.peek(length)? {
+            if header.kind != Kind::Deliver || header.channel != channel {
+                break;
+            }
+            length += header_len + body_len;
+            frames += 1;
+        }
+        Ok(Run { channel, frames, bytes: self.buffer.split_to(length).freeze() })
+    }
+
+    /// The header at `at`, if its whole frame is there.
+    #[inline]
+    fn peek(&self, at: usize) -> Result<Option<(Header, usize, usize)>, FrameError> {
+        let rest = &self.buffer[at..];
+        let Some((header, header_len, body_len)) = Header::decode(rest)? else { return Ok(None) };
+        let limit = match header.kind {
+            Kind::Publish
+            | Kind::Send
+            | Kind::Granted
+            | Kind::Call
+            | Kind::CallReply
+            | Kind::Deliver
+            | Kind::Lease
+            | Kind::Invoke
+            | Kind::Result => self.body_bytes_max,
+            // A reply may bear a message that was peeked at, and who sent it.
+            Kind::Reply => self.body_bytes_max + HANDSHAKE_FRAME_BYTES_MAX,
+            _ => CONTROL_BYTES_MAX.min(self.body_bytes_max),
+        };
+        if body_len > limit {
+            return Err(FrameError::TooLong { kind: header.kind, length: body_len, limit });
+        }
+        Ok((rest.len() >= header_len + body_len).then_some((header, header_len, body_len)))
+    }
+}
+
+impl Run {
+    /// Splits the first message off: its header and where headers and payload stand.
+    ///
+    /// # Errors
+    /// When what the broker sent is malformed.
+    pub fn next_message(&mut self) -> Option<Result<(Header, Message), FrameError>> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let (header, header_len, body_len) = match Header::decode(&self.bytes) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Some(Err(FrameError::Cut)),
+            Err(error) => return Some(Err(error)),
+        };
+        if self.bytes.len() < header_len + body_len {
+            return Some(Err(FrameError::Cut));
+        }
+        let mut bytes = self.bytes.split_to(header_len + body_len);
+        self.frames = self.frames.saturating_sub(1);
+        let body = bytes.split_off(header_len);
+        Some(message_of(&header, body).map(|message| (header, message)))
+    }
+}

@@ -1,0 +1,31 @@
+//! The core of Busbar.
+//!
+//! Without features this crate is pure: no async, no clock, no socket, no environment and no
+//! randomness. Events and the time go in, effects come out, so the same inputs always give
+//! the same outputs. The feature `net` adds the transports.
+
+mod arena;
+mod error;
+mod frame;
+mod limits;
+mod message;
+mod name;
+mod selector;
+mod time;
+mod url;
+
+pub mod router;
+pub mod session;
+
+pub use arena::{Arena, Id};
+pub use error::{ErrorKind, Failure};
+pub use frame::{
+    Answer, Decoder, FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Frame,
+    FrameError, Header, Incoming, Kind, Notice, Run, control,
+};
+pub use limits::*;
+pub use message::{Headers, InvalidHeader, Message, MessageType, Sender};
+pub use name::{InvalidName, Name, Pattern};
+pub use selector::Selector;
+pub use time::Time;
+pub use url::{BusUrl, InvalidUrl};

@@ -1,0 +1,134 @@
+//! Every bound of the system, in one place.
+//!
+//! A bound that a peer can reach is answered with a typed failure, never with a silent drop.
+//! The relations between the bounds are checked when this file is compiled.
+
+use std::time::Duration;
+
+/// Largest payload of a message, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 64 * MIB;
+/// Largest body of a frame: a payload, its headers, and the two bytes that give their length.
+pub const FRAME_BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX + HEADERS_BYTES_MAX + 2;
+/// Payloads above this are offered to a queue before they are sent.
+pub const INLINE_BYTES_MAX: usize = 64 * KIB;
+/// A payload of this size or more travels by reference; a smaller one is copied.
+pub const COPY_BYTES_MAX: usize = 16 * KIB;
+/// Encoded user headers of one message, in bytes.
+pub const HEADERS_BYTES_MAX: usize = 4 * KIB;
+/// User headers of one message.
+pub const HEADERS_COUNT_MAX: usize = 32;
+
+/// Bytes of a name or pattern.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Dot-separated tokens of a name or pattern.
+pub const NAME_TOKENS_MAX: usize = 16;
+/// Bytes of the reason of a rejection.
+pub const REASON_BYTES_MAX: usize = 255;
+/// Bytes of a path of a local socket (`sun_path` without its final zero).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Time in which a connection must have finished its handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Largest frame body before the handshake is done.
+pub const HANDSHAKE_FRAME_BYTES_MAX: usize = 4 * KIB;
+/// Memory spent on a peer before the handshake is done.
+pub const HANDSHAKE_MEMORY_BYTES_MAX: usize = 16 * KIB;
+/// Largest body of a control frame.
+pub const CONTROL_BYTES_MAX: usize = MIB;
+/// Largest control request that a client may send (deliveries aside).
+pub const REQUEST_BYTES_MAX: usize = 64 * KIB;
+
+/// Channels (open handles) of one session. Fits the 16 bits of a short header.
+pub const CHANNELS_MAX: u32 = 32 * 1024;
+/// Offers of one session that wait for room.
+pub const OFFERS_MAX: u32 = 4096;
+/// Requests of one session that wait for their reply.
+pub const REQUESTS_MAX: usize = 4096;
+/// Requests that wait at a service whose servers are all busy.
+pub const SERVICE_PENDING_MAX: usize = 4096;
+/// Bytes of requests that wait at such a service.
+pub const SERVICE_PENDING_BYTES_MAX: usize = 128 * MIB;
+/// Credit of a consumer or server.
+pub const CREDIT_MAX: u32 = 4096;
+
+/// Bytes that a subscription, a publisher or a queue handle may have under way, by default.
+pub const WINDOW_BYTES_DEFAULT: u64 = MIB as u64;
+/// The smallest window that a client may ask for.
+pub const WINDOW_BYTES_MIN: u64 = 4 * KIB as u64;
+/// The largest window that a client may ask for.
+pub const WINDOW_BYTES_MAX: u64 = 16 * MIB as u64;
+/// What a message costs beside its bytes wherever bytes are counted, so that empty ones count.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 64;
+/// Bytes that wait at the broker for a slow subscription, by default.
+pub const BACKLOG_BYTES_DEFAULT: u64 = MIB as u64;
+/// The largest backlog that a subscription may ask for.
+pub const BACKLOG_BYTES_MAX: u64 = 64 * MIB as u64;
+
+/// Bytes of messages in a queue, by default.
+pub const QUEUE_BYTES_DEFAULT: u64 = 16 * MIB as u64;
+/// Messages in a queue, by default.
+pub const QUEUE_COUNT_DEFAULT: u64 = 65_536;
+/// The most bytes that a queue may be created with.
+pub const QUEUE_BYTES_MAX: u64 = 64 * 1024 * MIB as u64;
+/// The most messages that a queue may be created with.
+pub const QUEUE_COUNT_MAX: u64 = 1 << 32;
+/// Lease of a delivery, by default.
+pub const LEASE_DEFAULT: Duration = Duration::from_secs(30);
+/// The longest lease, delay or extension.
+pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Deliveries of one message before it is dead-lettered, by default.
+pub const DELIVERIES_DEFAULT: u32 = 16;
+/// Types whose last message a topic keeps for late joiners.
+pub const KEPT_TYPES_MAX: usize = 1024;
+/// How long a topic lets a slow subscriber hold its publishers back, by default.
+pub const HOLD_DEFAULT: Duration = Duration::from_secs(1);
+/// The longest that a topic may allow.
+pub const HOLD_MAX: Duration = Duration::from_secs(60);
+
+/// Time for which a session outlives its connection, by default.
+pub const GRACE_DEFAULT: Duration = Duration::from_secs(10);
+/// The longest grace that a broker grants.
+pub const GRACE_MAX: Duration = Duration::from_secs(300);
+/// Bytes of a client's name.
+pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+/// The longest deadline of a request.
+pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Bytes after which a receiver of frames confirms them without being asked.
+pub const CONFIRM_BYTES: usize = 64 * KIB;
+/// Frames after which it does so.
+pub const CONFIRM_FRAMES: u64 = 2048;
+/// Sources that a session remembers by number before it forgets them all.
+pub const ORIGINS_MAX: usize = 4096;
+/// Registered names of message types.
+pub const TYPES_MAX: usize = 65_536;
+/// Rows of one page of a listing.
+pub const LISTING_ROWS_MAX: usize = 1000;
+
+/// What a message of this length takes of a window: its length and the overhead, but never
+/// more than half, so that a message of any length passes through a window of any size.
+pub const fn window_charge(length: usize, window_bytes: u64) -> u64 {
+    let cost = (length + MESSAGE_OVERHEAD_BYTES) as u64;
+    if cost < window_bytes / 2 { cost } else { window_bytes / 2 }
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+const _: () = {
+    assert!(FRAME_BODY_BYTES_MAX < u32::MAX as usize);
+    assert!(HANDSHAKE_FRAME_BYTES_MAX <= HANDSHAKE_MEMORY_BYTES_MAX);
+    assert!(COPY_BYTES_MAX <= INLINE_BYTES_MAX);
+    assert!(INLINE_BYTES_MAX <= MESSAGE_BYTES_MAX);
+    assert!(HEADERS_BYTES_MAX <= u16::MAX as usize);
+    assert!(CHANNELS_MAX <= 1 << 16);
+    assert!(CREDIT_MAX <= 1 << 16);
+    assert!(WINDOW_BYTES_MIN <= WINDOW_BYTES_DEFAULT && WINDOW_BYTES_DEFAULT <= WINDOW_BYTES_MAX);
+    assert!(INLINE_BYTES_MAX as u64 + MESSAGE_OVERHEAD_BYTES as u64 <= WINDOW_BYTES_DEFAULT);
+    assert!(BACKLOG_BYTES_DEFAULT <= BACKLOG_BYTES_MAX);
+    assert!(QUEUE_BYTES_DEFAULT <= QUEUE_BYTES_MAX);
+    assert!(QUEUE_COUNT_DEFAULT <= QUEUE_COUNT_MAX);
+    assert!(REQUEST_BYTES_MAX <= CONTROL_BYTES_MAX);
+    assert!(NAME_BYTES_MAX + 256 <= HANDSHAKE_FRAME_BYTES_MAX);
+    assert!(LISTING_ROWS_MAX * (NAME_BYTES_MAX + 512) <= CONTROL_BYTES_MAX);
+};

@@ -1,0 +1,374 @@
+//! A message: a type, a payload, and headers.
+//!
+//! The payload is shared bytes that nobody in the bus parses. Headers are kept in their wire
+//! form, checked once when they are made or arrive.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{ErrorKind, Failure};
+use crate::limits::{COPY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, MESSAGE_OVERHEAD_BYTES};
+
+/// The type of a message: 1 to 2^63-1. Users' own numbers are below 2^62.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageType(NonZeroU64);
+
+impl MessageType {
+    /// The lowest type, and the one a message has when nothing else is said.
+    pub const ONE: MessageType = MessageType(NonZeroU64::MIN);
+    /// The highest type.
+    pub const MAX: u64 = i64::MAX as u64;
+    /// Set in the types that stand for a name.
+    const NAMED: u64 = 1 << 62;
+
+    /// A type by its number; `None` for 0 and for numbers above 2^63-1.
+    pub const fn new(number: u64) -> Option<MessageType> {
+        match NonZeroU64::new(number) {
+            Some(number) if number.get() <= MessageType::MAX => Some(MessageType(number)),
+            _ => None,
+        }
+    }
+
+    /// The type that stands for the full name of a protobuf message: a hash with bit 62 set.
+    ///
+    /// The hash is 64-bit FNV-1a (Fowler, Noll, Vo), so it is the same everywhere.
+    pub const fn of_name(name: &str) -> MessageType {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        let bytes = name.as_bytes();
+        let mut index = 0;
+        while index < bytes.len() {
+            hash = (hash ^ bytes[index] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            index += 1;
+        }
+        let number = (hash & (MessageType::NAMED - 1)) | MessageType::NAMED;
+        match NonZeroU64::new(number) {
+            Some(number) => MessageType(number),
+            None => MessageType::ONE,
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// Whether it stands for a name.
+    pub const fn is_named(self) -> bool {
+        self.0.get() & MessageType::NAMED != 0
+    }
+}
+
+impl fmt::Display for MessageType {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, out)
+    }
+}
+
+impl fmt::Debug for MessageType {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "type {}", self.0)
+    }
+}
+
+impl TryFrom<u64> for MessageType {
+    type Error = Failure;
+    fn try_from(number: u64) -> Result<MessageType, Failure> {
+        MessageType::new(number).ok_or_else(|| {
+            Failure::new(
+                ErrorKind::InvalidType,
+                format!("{number} is not a message type: types are 1 to {}", MessageType::MAX),
+            )
+        })
+    }
+}
+
+impl FromStr for MessageType {
+    type Err = Failure;
+    fn from_str(text: &str) -> Result<MessageType, Failure> {
+        let number: u64 = text.parse().map_err(|_| {
+            Failure::new(
+                ErrorKind::InvalidType,
+                format!(
+                    "`{text}` is not a message type: types are whole numbers from 1 to {}",
+                    MessageType::MAX
+                ),
+            )
+        })?;
+        MessageType::try_from(number)
+    }
+}
+
+/// A message: type, payload and headers. Cloning shares the bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    kind: MessageType,
+    headers: Headers,
+    payload: Bytes,
+}
+
+impl Message {
+    /// A message without headers.
+    pub fn new(kind: MessageType, payload: impl Into<Bytes>) -> Message {
+        Message { kind, headers: Headers::default(), payload: payload.into() }
+    }
+
+    /// The same message with these headers instead.
+    pub fn with_headers(mut self, headers: Headers) -> Message {
+        self.headers = headers;
+        self
+    }
+
+    /// The same message with one header more.
+    ///
+    /// # Errors
+    /// When the key is empty, or a limit of the headers is passed.
+    pub fn with_header(
+        mut self,
+        key: &str,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Message, InvalidHeader> {
+        self.headers = self.headers.with(key, value.as_ref())?;
+        Ok(self)
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> MessageType {
+        self.kind
+    }
+
+    /// Its payload.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// Its headers.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Takes the payload out.
+    pub fn into_payload(self) -> Bytes {
+        self.payload
+    }
+
+    /// Bytes of payload and headers.
+    pub fn len(&self) -> usize {
+        self.payload.len() + self.headers.encoded.len()
+    }
+
+    /// Whether there is neither payload nor header.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What it counts wherever bytes are bounded: its length and a fixed overhead.
+    pub fn cost(&self) -> u64 {
+        (self.len() + MESSAGE_OVERHEAD_BYTES) as u64
+    }
+
+    /// Frees a small message from the larger buffer it was read in, for longer keeping.
+    pub fn compact(&mut self) {
+        if self.payload.len() < COPY_BYTES_MAX && !self.payload.is_empty() {
+            self.payload = Bytes::copy_from_slice(&self.payload);
+        }
+        if !self.headers.encoded.is_empty() {
+            self.headers.encoded = Bytes::copy_from_slice(&self.headers.encoded);
+        }
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Message({}, {} bytes, {:?})", self.kind, self.payload.len(), self.headers)
+    }
+}
+
+/// Headers of a message: keys and values, in order. At most 32, and 4 KiB in all.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    /// For each: key length (u8), value length (u16, little-endian), key, value.
+    encoded: Bytes,
+}
+
+/// Why headers were refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid message header: {0}")]
+pub struct InvalidHeader(String);
+
+impl Headers {
+    /// These headers and one more.
+    ///
+    /// # Errors
+    /// When the key is empty or above 255 bytes, or a limit of the headers is passed.
+    pub fn with(&self, key: &str, value: &[u8]) -> Result<Headers, InvalidHeader> {
+        let Ok(key_len @ 1..) = u8::try_from(key.len()) else {
+            return Err(InvalidHeader(format!(
+                "a key has 1 to 255 bytes, this one has {}",
+                key.len()
+            )));
+        };
+        let length = self.encoded.len() + 3 + key.len() + value.len();
+        if length > HEADERS_BYTES_MAX {
+            return Err(InvalidHeader(format!(
+                "with `{key}` the headers have {length} bytes, at most {HEADERS_BYTES_MAX} are allowed"
+            )));
+        }
+        if self.len() == HEADERS_COUNT_MAX {
+            return Err(InvalidHeader(format!(
+                "`{key}` is one more than the {HEADERS_COUNT_MAX} allowed"
+            )));
+        }
+        let mut encoded = Vec::with_capacity(length);
+        encoded.extend_from_slice(&self.encoded);
+        encoded.push(key_len);
+        // `length` is at most 4 KiB, so the value's length fits.
+        encoded.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        encoded.extend_from_slice(key.as_bytes());
+        encoded.extend_from_slice(value);
+        Ok(Headers { encoded: encoded.into() })
+    }
+
+    /// Checks the wire form.
+    pub fn parse(encoded: Bytes) -> Result<Headers, InvalidHeader> {
+        if encoded.len() > HEADERS_BYTES_MAX {
+            return Err(InvalidHeader(format!("{} bytes of headers", encoded.len())));
+        }
+        let headers = Headers { encoded };
+        let mut rest = &headers.encoded[..];
+        let mut count = 0;
+        while !rest.is_empty() {
+            let Some((key, _, tail)) = split_header(rest) else {
+                return Err(InvalidHeader(
+                    "the encoded headers are cut off or have an empty key".into(),
+                ));
+            };
+            if std::str::from_utf8(key).is_err() {
+                return Err(InvalidHeader("a key is not UTF-8".into()));
+            }
+            count += 1;
+            rest = tail;
+        }
+        if count > HEADERS_COUNT_MAX {
+            return Err(InvalidHeader(format!(
+                "{count} headers, at most {HEADERS_COUNT_MAX} are allowed"
+            )));
+        }
+        Ok(headers)
+    }
+
+    /// The wire form.
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// The first value of this key.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    /// Keys and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut rest = &self.encoded[..];
+        std::iter::from_fn(move || {
+            let (key, value, tail) = split_header(rest)?;
+            rest = tail;
+            Some((std::str::from_utf8(key).unwrap_or_default(), value))
+        })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.encoded.is_empty()
+    }
+}
+
+/// Splits the first header off: key, value and what follows.
+fn split_header(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (&[key_len, low, high], rest) = bytes.split_first_chunk::<3>()?;
+    let value_len = usize::from(u16::from_le_bytes([low, high]));
+    let (key, rest) = rest.split_at_checked(usize::from(key_len))?;
+    let (value, rest) = rest.split_at_checked(value_len)?;
+    (!key.is_empty()).then_some((key, value, rest))
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.iter().map(|(key, value)| (key, String::from_utf8_lossy(value)));
+        out.debug_map().entries(shown).finish()
+    }
+}
+
+impl From<InvalidHeader> for Failure {
+    fn from(error: InvalidHeader) -> Failure {
+        Failure::new(ErrorKind::InvalidArgument, error.to_string())
+    }
+}
+
+/// Who sent a message, by the broker's word: one session of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// Serial number of the session at its broker.
+    pub session: u64,
+    /// The name that the client gave itself.
+    pub name: String,
+    /// Process, if the kernel told it.
+    pub pid: Option<u32>,
+    /// User, if the kernel told it; `None` is anonymous.
+    pub uid: Option<u32>,
+    /// Group, if the kernel told it.
+    pub gid: Option<u32>,
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.name.is_empty() { "client" } else { &self.name };
+        match (self.uid, self.pid) {
+            (Some(uid), Some(pid)) => write!(out, "{name} (uid {uid}, pid {pid})"),
+            (Some(uid), None) => write!(out, "{name} (uid {uid})"),
+            _ => write!(out, "{name} (anonymous)"),
+        }
+    }
+}
+
+/// A sender that many messages share.
+pub type SharedSender = Arc<Sender>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_round_trip_and_are_bounded() {
+        let mut headers = Headers::default();
+        for index in 0..HEADERS_COUNT_MAX {
+            headers = headers.with(&format!("key{index}"), b"value").expect("within the limits");
+        }
+        assert!(headers.with("one-more", b"").is_err());
+        let parsed = Headers::parse(headers.encoded().clone()).expect("well formed");
+        assert_eq!(parsed.get("key7"), Some(&b"value"[..]));
+        assert!(Headers::default().with("k", &[0; HEADERS_BYTES_MAX]).is_err());
+        assert!(Headers::default().with("", b"x").is_err());
+        for bad in [&[1u8][..], &[1, 0], &[1, 0, 0], &[0, 0, 0], &[1, 1, 0, b'k'], &[1, 0, 0, 0xff]]
+        {
+            assert!(Headers::parse(Bytes::copy_from_slice(bad)).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn types_are_bounded() {
+        assert!(MessageType::new(0).is_none());
+        assert!(MessageType::new(MessageType::MAX).is_some());
+        assert!(MessageType::new(MessageType::MAX + 1).is_none());
+        let named = MessageType::of_name("bus.v1.Hello");
+        assert!(named.is_named() && named.get() <= MessageType::MAX);
+    }
+}

@@ -1,0 +1,104 @@
+//! What the router wants done: outputs addressed to sessions.
+//!
+//! The shell (or a simulation) carries them out in order. An effect for a session that is
+//! gone is of no consequence.
+
+use std::sync::Arc;
+
+use crate::arena::Id;
+use crate::error::Failure;
+use crate::message::{Message, SharedSender};
+use crate::name::Name;
+
+use super::command::{Channel, Lease, RequestId, Ticket};
+use super::session::Session;
+use super::stat::{BrokerInfo, Listing};
+
+/// One output of the router.
+#[derive(Clone, Debug)]
+pub struct Effect {
+    /// The session that it is for.
+    pub session: Id<Session>,
+    /// What it is told.
+    pub output: Output,
+}
+
+/// What a session is told.
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// The answer to a control request.
+    Reply { request: RequestId, result: Result<Answer, Failure> },
+    /// A published message for a subscription.
+    Deliver { channel: Channel, source: Arc<Source>, message: Message },
+    /// Messages were dropped here for a subscription, by its policy.
+    Lost { channel: Channel, count: u64 },
+    /// A leased message for a consumer or receive. Leases count on from 1 for each session.
+    Lease {
+        channel: Channel,
+        lease: Lease,
+        attempt: u32,
+        auto_ack: bool,
+        sender: SharedSender,
+        message: Message,
+    },
+    /// A send, or confirmed publish, is accepted.
+    Accepted { ticket: Ticket },
+    /// A send, offer, call or publish failed.
+    Failed { ticket: Ticket, failure: Failure },
+    /// An offered message may be sent now.
+    Grant { ticket: Ticket },
+    /// So many bytes in all are accepted from a publisher.
+    Credit { channel: Channel, bytes: u64 },
+    /// Leases are settled.
+    Settled { first: Lease, count: u32 },
+    /// A lease was not there to settle.
+    Unsettled { lease: Lease, failure: Failure },
+    /// A call for a server; `timeout_ms` is what is left of its deadline.
+    Invoke { channel: Channel, call: u64, timeout_ms: u64, sender: SharedSender, message: Message },
+    /// The reply to a call.
+    Result { ticket: Ticket, message: Message },
+    /// A channel has ended.
+    Ended { channel: Channel, failure: Failure },
+    /// Somebody else could have this prefetched delivery: return it, or say that it is taken.
+    Recall { lease: Lease },
+    /// The session is over: its grace has passed, or it broke a rule.
+    Expired { failure: Failure },
+}
+
+/// Where a published message comes from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Names the pair of publisher and topic, never 0.
+    pub key: u64,
+    /// Who published.
+    pub sender: SharedSender,
+    /// On which topic.
+    pub topic: Name,
+}
+
+/// A good answer to a control request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It was opened.
+    Opened { id: u64, created: bool },
+    /// It was done, to so many things.
+    Done { count: u64 },
+    /// What there is.
+    Listing(Box<Listing>),
+    /// The message that was asked for.
+    Peeked(Box<Peeked>),
+    /// About the broker.
+    Broker(Box<BrokerInfo>),
+}
+
+/// A message that was looked at and not taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peeked {
+    /// The message.
+    pub message: Message,
+    /// How often it was delivered before.
+    pub attempt: u32,
+    /// Who sent it.
+    pub sender: crate::message::Sender,
+}

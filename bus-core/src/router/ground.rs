@@ -1,0 +1,104 @@
+//! What all parts of the router stand on: sessions, timers, the time, and the effects.
+//!
+//! It knows no queue, topic or service; those are handed a ground to act on.
+
+use crate::arena::{Arena, Id};
+use crate::error::{ErrorKind, Failure};
+use crate::time::Time;
+
+use super::command::{Channel, RequestId, Ticket};
+use super::effect::{Answer, Effect, Output};
+use super::fault::Fault;
+use super::lease::Stored;
+use super::queue::Queue;
+use super::session::{Handle, Session};
+use super::timer::{Timer, Timers};
+
+/// Sessions, timers, time and effects.
+#[derive(Default)]
+pub(crate) struct Ground {
+    pub now: Time,
+    pub sessions: Arena<Session>,
+    pub timers: Timers,
+    pub effects: Vec<Effect>,
+    /// Messages that must go to dead letters once the queue at hand is done with.
+    pub dead: Vec<DeadLetter>,
+    /// A bug that a test has planted.
+    pub fault: Option<Fault>,
+}
+
+/// A message on its way to the dead letters.
+pub(crate) struct DeadLetter {
+    pub from: Id<Queue>,
+    pub stored: Stored,
+    pub reason: String,
+}
+
+impl Ground {
+    /// Tells a session something.
+    pub fn tell(&mut self, session: Id<Session>, output: Output) {
+        self.effects.push(Effect { session, output });
+    }
+
+    /// Answers a control request, if an answer was asked for.
+    pub fn reply(
+        &mut self,
+        session: Id<Session>,
+        request: RequestId,
+        result: Result<Answer, Failure>,
+    ) {
+        if request != 0 {
+            self.tell(session, Output::Reply { request, result });
+        }
+    }
+
+    /// Answers a ticket.
+    pub fn verdict(&mut self, session: Id<Session>, ticket: Ticket, result: Result<(), Failure>) {
+        let output = match result {
+            Ok(()) => Output::Accepted { ticket },
+            Err(failure) => Output::Failed { ticket, failure },
+        };
+        self.tell(session, output);
+    }
+
+    /// Ends a channel from this side: the handle is gone, the client is told why.
+    pub fn end_channel(&mut self, session: Id<Session>, channel: Channel, failure: Failure) {
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.close(channel);
+            self.tell(session, Output::Ended { channel, failure });
+        }
+    }
+
+    /// The handle on a channel.
+    pub fn handle(&self, session: Id<Session>, channel: Channel) -> Result<&Handle, Failure> {
+        self.sessions.get(session).and_then(|entry| entry.handle(channel)).ok_or_else(|| {
+            Failure::new(ErrorKind::Closed, format!("channel {channel} is not open"))
+        })
+    }
+
+    /// Whether a session is there and connected.
+    pub fn is_connected(&self, session: Id<Session>) -> bool {
+        self.sessions.get(session).is_some_and(|entry| entry.connected)
+    }
+
+    /// Makes sure that the leases of a session are looked at no later than at `at`.
+    pub fn check_leases_at(&mut self, session: Id<Session>, at: Time) {
+        let Some(entry) = self.sessions.get_mut(session) else { return };
+        match entry.lease_check {
+            Some(set) if set <= at => {}
+            old => {
+                entry.lease_check = Some(at);
+                if let Some(old) = old {
+                    self.timers.clear(old, Timer::Leases(session));
+                }
+                self.timers.set(at, Timer::Leases(session));
+            }
+        }
+    }
+
+    /// Whether a test has planted this bug.
+    #[inline]
+    pub fn planted(&self, fault: Fault) -> bool {
+        cfg!(feature = "faults") && self.fault == Some(fault)
+    }
+}

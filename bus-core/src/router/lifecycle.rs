@@ -1,0 +1,369 @@
+//! Sessions come, go away, come back, and end; channels close; rights and counts are checked.
+//!
+//! Ending a session lets go of everything that it held, in this order: receivers, leases,
+//! senders, the rest. So nothing is handed to a session that is about to go.
+
+use std::time::Duration;
+
+use crate::arena::Id;
+use crate::error::{ErrorKind, Failure};
+use crate::name::Name;
+
+use super::command::{Channel, Lease, Lifetime, RequestId, Ticket};
+use super::effect::{Answer, Output};
+use super::rights::{Access, Identity, Right};
+use super::session::{Handle, Session};
+use super::timer::Timer;
+use super::{Router, SessionId, denied};
+use crate::time::Time;
+
+impl Router {
+    /// Begins a session. Its sender bears the number of the session.
+    ///
+    /// # Errors
+    /// When there are too many sessions, in all or of this user.
+    pub fn open_session(
+        &mut self,
+        now: Time,
+        mut identity: Identity,
+        grace: Duration,
+    ) -> Result<SessionId, Failure> {
+        self.ground.now = now;
+        self.check_count("sessions", self.ground.sessions.len(), self.config.sessions_max)?;
+        if !identity.admin {
+            let uid = identity.sender.uid;
+            let sessions = self.ground.sessions.iter();
+            let mine = sessions.filter(|(_, entry)| entry.identity.sender.uid == uid).count();
+            self.check_count("sessions of this user", mine, self.config.sessions_per_user_max)?;
+        }
+        Ok(self.ground.sessions.insert_with(|id| {
+            identity.sender.session = id.serial();
+            Session::new(identity, grace)
+        }))
+    }
+
+    /// The session's connection is lost: it is away, and is given nothing until it is back or
+    /// its grace has passed. Without a grace it ends.
+    pub fn suspend(&mut self, now: Time, session: SessionId) {
+        self.ground.now = now;
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        if !entry.connected {
+            return;
+        }
+        if entry.grace.is_zero() {
+            return self.close_session(now, session);
+        }
+        entry.connected = false;
+        let until = now.after(entry.grace);
+        entry.away_until = Some(until);
+        self.ground.timers.set(until, Timer::Grace(session));
+        self.forget_recalls(session);
+        self.bury_dead();
+    }
+
+    /// The session is connected again.
+    pub fn resume(&mut self, now: Time, session: SessionId) {
+        self.ground.now = now;
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        entry.connected = true;
+        if let Some(until) = entry.away_until.take() {
+            self.ground.timers.clear(until, Timer::Grace(session));
+        }
+        let channels = entry.channels();
+        for channel in channels {
+            match self.ground.handle(session, channel) {
+                Ok(Handle::Waiter { queue, waiter }) => {
+                    let (queue, waiter) = (*queue, *waiter);
+                    if let Some(queue) = self.queues.get_mut(queue) {
+                        queue.serve(&mut self.ground, waiter);
+                    }
+                }
+                Ok(Handle::Server { service, .. }) => {
+                    let service = *service;
+                    self.dispatch(service);
+                }
+                _ => {}
+            }
+        }
+        self.bury_dead();
+    }
+
+    /// Whether there is such a session.
+    pub fn has_session(&self, session: SessionId) -> bool {
+        self.ground.sessions.get(session).is_some()
+    }
+
+    /// The identity of a session.
+    pub fn identity(&self, session: SessionId) -> Option<&Identity> {
+        self.ground.sessions.get(session).map(|entry| &entry.identity)
+    }
+
+    /// Ends a session: everything that it held is let go.
+    pub fn close_session(&mut self, now: Time, session: SessionId) {
+        self.ground.now = now;
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        entry.connected = false;
+        if let Some(until) = entry.away_until.take() {
+            self.ground.timers.clear(until, Timer::Grace(session));
+        }
+        let channels = entry.channels();
+        let (waiters, others): (Vec<_>, Vec<_>) = channels.into_iter().partition(|channel| {
+            matches!(self.ground.handle(session, *channel), Ok(Handle::Waiter { .. }))
+        });
+        for channel in waiters {
+            self.close_channel(session, channel);
+        }
+        self.end_all_leases(session);
+        self.end_all_sends(session);
+        for channel in others {
+            self.close_channel(session, channel);
+        }
+        let bound = |queue: &super::Queue| {
+            queue.options.lifetime == Lifetime::Session && queue.creator_session == session
+        };
+        let queues: Vec<_> =
+            self.queues.iter().filter(|(_, queue)| bound(queue)).map(|(id, _)| id).collect();
+        for queue in queues {
+            self.remove_queue(queue);
+        }
+        if let Some(entry) = self.ground.sessions.remove(session)
+            && let Some(at) = entry.lease_check
+        {
+            self.ground.timers.clear(at, Timer::Leases(session));
+        }
+        self.bury_dead();
+    }
+
+    fn end_all_leases(&mut self, session: Id<Session>) {
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        let leases: Vec<(Lease, bool)> =
+            entry.leases.iter().map(|(lease, leased)| (lease, leased.deadline.is_some())).collect();
+        let mut queues = Vec::new();
+        for (lease, taken) in leases {
+            if let Some((leased, queue)) = self.end_lease(session, lease) {
+                self.put_back(queue, leased.stored.clone(), taken, Duration::ZERO);
+                self.serve_again(&leased);
+                queues.push(queue);
+            }
+        }
+        queues.dedup();
+        for queue in queues {
+            self.let_go(queue);
+        }
+    }
+
+    fn end_all_sends(&mut self, session: Id<Session>) {
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        let tickets: Vec<Ticket> =
+            entry.blocked.keys().chain(entry.granted.keys()).copied().collect();
+        let calls: Vec<u64> = entry.calls.values().copied().collect();
+        for ticket in tickets {
+            self.withdraw(session, ticket);
+        }
+        for call in calls {
+            self.end_call(call);
+        }
+    }
+
+    pub(super) fn withdraw_any(&mut self, session: Id<Session>, ticket: Ticket) {
+        let call =
+            self.ground.sessions.get(session).and_then(|entry| entry.calls.get(&ticket)).copied();
+        match call {
+            Some(call) => {
+                self.end_call(call);
+            }
+            None => self.withdraw(session, ticket),
+        }
+    }
+
+    pub(super) fn grace_is_over(&mut self, session: Id<Session>) {
+        let now = self.ground.now;
+        let over = self
+            .ground
+            .sessions
+            .get(session)
+            .and_then(|entry| entry.away_until)
+            .is_some_and(|at| at <= now);
+        if over {
+            self.close_session(now, session);
+            let failure = Failure::new(ErrorKind::Disconnected, "the session's grace has passed");
+            self.ground.tell(session, Output::Expired { failure });
+        }
+    }
+
+    pub(super) fn close(&mut self, session: Id<Session>, request: RequestId, channel: Channel) {
+        self.close_channel(session, channel);
+        self.ground.reply(session, request, Ok(Answer::Done { count: 1 }));
+    }
+
+    /// Closes a channel of whatever sort.
+    pub(super) fn close_channel(&mut self, session: Id<Session>, channel: Channel) {
+        let Some(handle) =
+            self.ground.sessions.get_mut(session).and_then(|entry| entry.close(channel))
+        else {
+            return;
+        };
+        match handle {
+            Handle::Queue(id) => {
+                if let Some(queue) = self.queues.get_mut(id) {
+                    queue.holders -= 1;
+                    self.let_go(id);
+                }
+            }
+            Handle::Waiter { queue: id, waiter } => {
+                if let Some(queue) = self.queues.get_mut(id) {
+                    queue.drop_waiter(waiter);
+                    self.let_go(id);
+                }
+            }
+            Handle::Publisher(publisher) => {
+                if let Some(topic) = self.topics.get_mut(publisher.topic) {
+                    topic.publishers -= 1;
+                    self.drop_idle_topic(publisher.topic);
+                }
+            }
+            Handle::Subscription(id) => self.leave(id, session, channel),
+            Handle::Caller(_) => {}
+            Handle::Server { service, server } => self.drop_server(session, service, server),
+        }
+    }
+
+    /// The access of a new object of this session.
+    pub(super) fn new_access(
+        &self,
+        session: Id<Session>,
+        name: &Name,
+        what: &str,
+        mode: Option<u16>,
+        default: u16,
+    ) -> Result<Access, Failure> {
+        let Some(entry) = self.ground.sessions.get(session) else {
+            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
+        };
+        if name.is_reserved() && !entry.identity.system {
+            return Err(Failure::new(
+                ErrorKind::PermissionDenied,
+                format!("{what} `{name}`: names under `$bus.` belong to the broker"),
+            ));
+        }
+        let sender = &entry.identity.sender;
+        if !entry.identity.admin {
+            let owned = |access: &Access| access.owner == sender.uid;
+            let queues = self.queues.iter().filter(|(_, queue)| owned(&queue.access)).count();
+            let topics = self.topics.iter().filter(|(_, topic)| owned(&topic.access)).count();
+            self.check_count(
+                "queues and topics of this user",
+                queues + topics,
+                self.config.objects_per_user_max,
+            )?;
+        }
+        // An anonymous creator has the bits of others only, so its objects are open to others.
+        let default = if sender.uid.is_none() { default | default >> 6 } else { default };
+        Ok(Access { owner: sender.uid, group: sender.gid, mode: mode.unwrap_or(default) })
+    }
+
+    pub(super) fn check_right(
+        &self,
+        session: Id<Session>,
+        access: &Access,
+        right: Right,
+        what: &str,
+        name: &Name,
+    ) -> Result<(), Failure> {
+        let Some(entry) = self.ground.sessions.get(session) else {
+            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
+        };
+        match access.allows(&entry.identity, right) {
+            true => Ok(()),
+            false => Err(denied(&entry.identity, right, what, name, access)),
+        }
+    }
+
+    /// Only an administrator of the bus may give objects away.
+    pub(super) fn check_chown(
+        &self,
+        session: Id<Session>,
+        changes: bool,
+        name: &Name,
+    ) -> Result<(), Failure> {
+        let admin = self.ground.sessions.get(session).is_some_and(|entry| entry.identity.admin);
+        match changes && !admin {
+            true => Err(Failure::new(
+                ErrorKind::PermissionDenied,
+                format!("`{name}`: only root and the broker's own user may change owner or group"),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn check_count(
+        &self,
+        what: &str,
+        count: usize,
+        limit: usize,
+    ) -> Result<(), Failure> {
+        match count < limit {
+            true => Ok(()),
+            false => Err(Failure::new(
+                ErrorKind::QuotaExceeded,
+                format!("this broker allows {limit} {what}, and there are {count}"),
+            )),
+        }
+    }
+
+    /// Says that there is no such object, and which name comes near.
+    pub(super) fn no_such<'a>(
+        &self,
+        what: &str,
+        name: &Name,
+        names: impl Iterator<Item = &'a Name>,
+    ) -> Failure {
+        let near = names.filter(|other| is_near(other.as_str(), name.as_str())).min();
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        Failure::new(ErrorKind::NotFound, format!("there is no {what} `{name}`{hint}"))
+    }
+}
+
+/// Whether two names differ by one character put in, left out, or changed, or by case.
+fn is_near(a: &str, b: &str) -> bool {
+    if a.eq_ignore_ascii_case(b) {
+        return true;
+    }
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let front = short.bytes().zip(long.bytes()).take_while(|(x, y)| x == y).count();
+    let back = short.bytes().rev().zip(long.bytes().rev()).take_while(|(x, y)| x == y).count();
+    match long.len() - short.len() {
+        0 => {
+            front + back + 1 >= long.len()
+                || (front + back + 2 >= long.len() && swapped(short, long, front))
+        }
+        1 => front + back >= short.len(),
+        _ => false,
+    }
+}
+
+fn swapped(a: &str, b: &str, at: usize) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    at + 1 < a.len() && a[at] == b[at + 1] && a[at + 1] == b[at]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_near;
+
+    #[test]
+    fn near_names() {
+        for (a, b) in [
+            ("jobs", "job"),
+            ("jobs", "jobz"),
+            ("jobs", "josb"),
+            ("Jobs", "jobs"),
+            ("jobs", "jobss"),
+        ] {
+            assert!(is_near(a, b) && is_near(b, a), "{a} {b}");
+        }
+        for (a, b) in [("jobs", "tasks"), ("jobs", "jo"), ("ab", "cd")] {
+            assert!(!is_near(a, b), "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The router: queues, topics and services as plain state.
+//!
+//! Commands and the time go in, effects come out, the next deadline can be asked for. It
+//! knows names, ids and messages; it knows no address, socket, file or wire format. It has no
+//! lock: one thread owns it.
+
+mod command;
+mod effect;
+mod fault;
+mod ground;
+mod lease;
+mod lifecycle;
+mod listing;
+mod objects;
+mod publishing;
+mod queue;
+mod receiving;
+mod rights;
+mod sending;
+mod service;
+mod session;
+mod settle;
+mod shelf;
+mod stat;
+mod subscribing;
+mod timer;
+mod topic;
+mod waiter;
+
+use std::collections::BTreeMap;
+
+use crate::arena::{Arena, Id};
+use crate::error::{ErrorKind, Failure};
+use crate::limits::TYPES_MAX;
+use crate::message::MessageType;
+use crate::name::{Name, Pattern};
+use crate::time::Time;
+
+pub use command::*;
+pub use effect::{Answer, Effect, Output, Peeked, Source};
+pub use fault::Fault;
+pub use rights::{Access, Identity, Right};
+pub use session::Session;
+pub use stat::*;
+
+use ground::Ground;
+use queue::Queue;
+use service::{Call, Service};
+use topic::{Offered, Subscription, Topic};
+
+/// The number of a session at its router.
+pub type SessionId = Id<Session>;
+
+/// What an operator settles for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterConfig {
+    /// Mode of a queue that is created without one.
+    pub queue_mode: u16,
+    /// Mode of a topic that is created without one.
+    pub topic_mode: u16,
+    /// Mode of a service that is created without one.
+    pub service_mode: u16,
+    /// Sessions in all.
+    pub sessions_max: usize,
+    /// Sessions of one user (root and the broker's own user aside).
+    pub sessions_per_user_max: usize,
+    /// Queues in all.
+    pub queues_max: usize,
+    /// Queues and topics that one user may own.
+    pub objects_per_user_max: usize,
+    /// Topics in all.
+    pub topics_max: usize,
+    /// Subscriptions in all.
+    pub subscriptions_max: usize,
+    /// Services in all.
+    pub services_max: usize,
+    /// Bytes of a session's messages that wait for room.
+    pub parked_bytes_max: u64,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        RouterConfig {
+            queue_mode: 0o700,
+            topic_mode: 0o755,
+            service_mode: 0o733,
+            sessions_max: 16_384,
+            sessions_per_user_max: 4096,
+            queues_max: 1_000_000,
+            objects_per_user_max: 100_000,
+            topics_max: 1_000_000,
+            subscriptions_max: 1_000_000,
+            services_max: 100_000,
+            parked_bytes_max: 256 << 20,
+        }
+    }
+}
+
+/// The router.
+#[derive(Default)]
+pub struct Router {
+    config: RouterConfig,
+    ground: Ground,
+    queues: Arena<Queue>,
+    queue_names: BTreeMap<Name, Id<Queue>>,
+    topics: Arena<Topic>,
+    topic_names: BTreeMap<Name, Id<Topic>>,
+    subscriptions: Arena<Subscription>,
+    groups: BTreeMap<(Pattern, Name), Id<Subscription>>,
+    services: Arena<Service>,
+    service_names: BTreeMap<Name, Id<Service>>,
+    calls: BTreeMap<u64, Call>,
+    types: BTreeMap<MessageType, String>,
+    next_source: u64,
+    next_call: u64,
+    /// Empty; kept for its allocation.
+    notes: Vec<(Id<Subscription>, Offered)>,
+}
+
+impl Router {
+    /// An empty router.
+    pub fn new(config: RouterConfig) -> Router {
+        Router { config, ..Router::default() }
+    }
+
+    /// Plants a bug, for a test that must catch it. Without the feature `faults` it does nothing.
+    pub fn plant(&mut self, fault: Fault) {
+        self.ground.fault = Some(fault);
+    }
+
+    /// Carries out a command of a session. Commands of sessions that are gone do nothing.
+    pub fn handle(&mut self, now: Time, session: SessionId, command: Command) {
+        self.ground.now = now;
+        match command {
+            Command::Publish { channel, message, ticket } => {
+                return self.publish(session, channel, message, ticket);
+            }
+            Command::Consumed { channel, bytes } => return self.consumed(session, channel, bytes),
+            command => self.handle_other(session, command),
+        }
+        self.bury_dead();
+    }
+
+    fn handle_other(&mut self, session: SessionId, command: Command) {
+        match command {
+            Command::Publish { .. } | Command::Consumed { .. } | Command::Broker { .. } => {}
+            Command::Send { channel, ticket, message, no_wait } => {
+                self.send(session, channel, ticket, message, no_wait)
+            }
+            Command::Ack { first, count } => self.ack(session, first, count, true),
+            Command::Taken { channel, lease } => self.taken(session, channel, lease),
+            Command::Offer { channel, ticket, kind, length, no_wait } => {
+                self.offer(session, channel, ticket, kind, length, no_wait);
+            }
+            Command::Granted { ticket, message } => self.fill_grant(session, ticket, message),
+            Command::Withdraw { ticket } => self.withdraw_any(session, ticket),
+            Command::Consume { request, channel, queue, options } => {
+                self.consume(session, request, channel, queue, options);
+            }
+            Command::Close { request, channel } => self.close(session, request, channel),
+            Command::Return { leases } => self.give_back(session, &leases),
+            Command::Nack { request, lease, delay } => self.nack(session, request, lease, delay),
+            Command::Extend { request, lease, by } => self.extend(session, request, lease, by),
+            Command::Reject { request, lease, reason } => {
+                self.reject(session, request, lease, reason)
+            }
+            Command::Peek { request, queue, selector, index } => {
+                self.peek(session, request, queue, selector, index)
+            }
+            Command::Call { channel, ticket, message, timeout } => {
+                self.call(session, channel, ticket, message, timeout)
+            }
+            Command::CallReply { call, result } => self.call_reply(session, call, result),
+            Command::Flush { request, channel } => self.flush(session, request, channel),
+            command => self.handle_object(session, command),
+        }
+    }
+
+    fn handle_object(&mut self, session: SessionId, command: Command) {
+        let (request, result) = match command {
+            Command::OpenQueue { request, channel, name, open, options } => {
+                (request, self.open_queue(session, channel, name, open, options))
+            }
+            Command::OpenPublisher { request, channel, topic, options, exclusive } => {
+                (request, self.open_publisher(session, channel, topic, options, exclusive))
+            }
+            Command::Subscribe { request, channel, pattern, options } => {
+                // The answer goes out before what is kept for late joiners.
+                let at = self.ground.effects.len();
+                let result = self.subscribe(session, channel, pattern, options);
+                if request != 0 {
+                    let output = Output::Reply { request, result };
+                    self.ground.effects.insert(at, Effect { session, output });
+                }
+                return;
+            }
+            Command::OpenService { request, channel, name } => {
+                (request, self.open_service(session, channel, name))
+            }
+            Command::Serve { request, channel, name, credit, mode } => {
+                (request, self.serve_name(session, channel, name, credit, mode))
+            }
+            Command::Declare { request, kind, name } => (request, self.declare(kind, name)),
+            Command::Admin { request, name, object, action } => (
+                request,
+                match object {
+                    ObjectKind::Queue => self.admin_queue(session, &name, action),
+                    ObjectKind::Topic => self.admin_topic(session, &name, action),
+                    ObjectKind::Service | ObjectKind::Client => Err(Failure::new(
+                        ErrorKind::Unsupported,
+                        "services and clients end with their connections",
+                    )),
+                },
+            ),
+            Command::SetQueue { request, name, change } => {
+                (request, self.set_queue(session, &name, change))
+            }
+            Command::SetTopic { request, name, change } => {
+                (request, self.set_topic(session, &name, change))
+            }
+            Command::List { request, pattern, object, after } => {
+                (request, Ok(self.list(session, &pattern, object, after.as_deref())))
+            }
+            _ => return,
+        };
+        self.ground.reply(session, request, result);
+    }
+
+    /// Does what is due.
+    pub fn advance(&mut self, now: Time) {
+        self.ground.now = now;
+        while let Some(timer) = self.ground.timers.pop(now) {
+            match timer {
+                timer::Timer::Leases(session) => self.expire_leases(session),
+                timer::Timer::Grace(session) => self.grace_is_over(session),
+                timer::Timer::Delay(queue) => {
+                    if let Some(queue) = self.queues.get_mut(queue) {
+                        queue.end_delays(&mut self.ground);
+                    }
+                }
+                timer::Timer::Call(call) => self.call_is_over(call),
+                timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
+            }
+            self.bury_dead();
+        }
+    }
+
+    /// When [`Router::advance`] has something to do; `None` while nothing is going on.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.ground.timers.next()
+    }
+
+    /// Takes the effects so far, in their order. The buffer given is used for the next ones.
+    pub fn take_effects(&mut self, buffer: Vec<Effect>) -> Vec<Effect> {
+        debug_assert!(buffer.is_empty());
+        std::mem::replace(&mut self.ground.effects, buffer)
+    }
+
+    /// Whether there are effects.
+    pub fn has_effects(&self) -> bool {
+        !self.ground.effects.is_empty()
+    }
+
+    fn bury_dead(&mut self) {
+        while let Some(letter) = self.ground.dead.pop() {
+            self.bury(letter);
+        }
+    }
+
+    fn declare(&mut self, kind: MessageType, name: String) -> Result<Answer, Failure> {
+        let clash = |text: String| Err(Failure::new(ErrorKind::TypeClash, text));
+        match self.types.get(&kind) {
+            Some(known) if *known == name => return Ok(Answer::Done { count: 0 }),
+            Some(known) => {
+                return clash(format!(
+                    "type {kind} is registered as `{known}`, not `{name}`: choose another number"
+                ));
+            }
+            None => {}
+        }
+        if let Some((other, _)) = self.types.iter().find(|(_, known)| **known == name) {
+            return clash(format!("`{name}` is registered as type {other}, not {kind}"));
+        }
+        self.check_count("names of types", self.types.len(), TYPES_MAX)?;
+        self.types.insert(kind, name);
+        Ok(Answer::Done { count: 1 })
+    }
+}
+
+/// Says that a right is lacking, and how it stands.
+fn denied(identity: &Identity, right: Right, what: &str, name: &Name, access: &Access) -> Failure {
+    let owner = access.owner.map_or("anonymous".into(), |uid| format!("uid {uid}"));
+    Failure::new(
+        ErrorKind::PermissionDenied,
+        format!(
+            "{} may not {} {what} `{name}`: it belongs to {owner} and has mode {:04o}",
+            identity.sender,
+            right.verb(),
+            access.mode
+        ),
+    )
+}

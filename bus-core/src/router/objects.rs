@@ -1,0 +1,385 @@
+//! Queues as named objects: create, open, change, purge, retire, remove, and dead letters.
+//!
+//! Ids are never reused, so a handle on a removed queue never reaches a new one of its name.
+
+use std::time::Duration;
+
+use crate::arena::{Arena, Id};
+use crate::error::{ErrorKind, Failure};
+use crate::limits::QUEUE_BYTES_DEFAULT;
+use crate::message::SharedSender;
+use crate::name::Name;
+
+use super::Router;
+use super::command::{AdminAction, Channel, Lifetime, OpenMode, QueueChange, QueueOptions};
+use super::effect::Answer;
+use super::ground::{DeadLetter, Ground};
+use super::lease::Stored;
+use super::queue::{Content, Counters, Queue};
+use super::rights::{Access, Right};
+use super::session::{Handle, Session};
+use super::shelf::Shelf;
+use super::timer::Timer;
+
+impl Router {
+    pub(super) fn open_queue(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        name: Name,
+        open: OpenMode,
+        options: QueueOptions,
+    ) -> Result<Answer, Failure> {
+        let Some(entry) = self.ground.sessions.get(session) else {
+            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
+        };
+        entry.check_free(channel)?;
+        let (id, created) = match (self.queue_names.get(&name).copied(), open) {
+            (Some(_), OpenMode::Create) => {
+                return Err(Failure::new(
+                    ErrorKind::AlreadyExists,
+                    format!(
+                        "queue `{name}` is there already: open it without creating, or take another name"
+                    ),
+                ));
+            }
+            (Some(id), _) => (id, false),
+            (None, OpenMode::Open) => {
+                return Err(self.no_such("queue", &name, self.queue_names.keys()));
+            }
+            (None, _) => (self.create_queue(session, name, options)?, true),
+        };
+        if let Some(queue) = self.queues.get_mut(id) {
+            let Some(entry) = self.ground.sessions.get_mut(session) else {
+                return Ok(Answer::Done { count: 0 });
+            };
+            let allowed = |right| queue.access.allows(&entry.identity, right);
+            if !(allowed(Right::Read) || allowed(Right::Write) || allowed(Right::Administer)) {
+                return Err(super::denied(
+                    &entry.identity,
+                    Right::Read,
+                    "queue",
+                    &queue.name,
+                    &queue.access,
+                ));
+            }
+            entry.open(channel, Handle::Queue(id))?;
+            queue.holders += 1;
+        }
+        Ok(Answer::Opened { id: id.serial(), created })
+    }
+
+    fn create_queue(
+        &mut self,
+        session: Id<Session>,
+        name: Name,
+        options: QueueOptions,
+    ) -> Result<Id<Queue>, Failure> {
+        if options.lifetime == Lifetime::Durable {
+            return Err(Failure::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "queue `{name}`: durable queues are not built yet; leave `durable` out for one in memory"
+                ),
+            ));
+        }
+        let access =
+            self.new_access(session, &name, "queue", options.mode, self.config.queue_mode)?;
+        self.check_count("queues", self.queues.len(), self.config.queues_max)?;
+        let Some(entry) = self.ground.sessions.get(session) else {
+            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
+        };
+        let creator = entry.sender.clone();
+        Ok(self.insert_queue(session, creator, name, access, options))
+    }
+
+    fn insert_queue(
+        &mut self,
+        creator_session: Id<Session>,
+        creator: SharedSender,
+        name: Name,
+        access: Access,
+        options: QueueOptions,
+    ) -> Id<Queue> {
+        let id = self.queues.insert_with(|id| Queue {
+            id,
+            name: name.clone(),
+            access,
+            creator,
+            creator_session,
+            options,
+            shelf: Shelf::default(),
+            blocked: Shelf::default(),
+            delayed: Default::default(),
+            waiters: Arena::default(),
+            ready: Default::default(),
+            bytes: 0,
+            reserved_bytes: 0,
+            reserved_count: 0,
+            leased: 0,
+            next_arrival: 0,
+            holders: 0,
+            retired: false,
+            counters: Counters::default(),
+        });
+        self.queue_names.insert(name, id);
+        id
+    }
+
+    pub(super) fn admin_queue(
+        &mut self,
+        session: Id<Session>,
+        name: &Name,
+        action: AdminAction,
+    ) -> Result<Answer, Failure> {
+        let Some(id) = self.queue_names.get(name).copied() else {
+            return Err(self.no_such("queue", name, self.queue_names.keys()));
+        };
+        let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        let access = queue.access;
+        self.check_right(session, &access, Right::Administer, "queue", name)?;
+        let count = match action {
+            AdminAction::Remove => self.remove_queue(id),
+            AdminAction::Retire => {
+                self.queue_names.remove(name);
+                let holders = self.queues.get_mut(id).map_or(0, |queue| {
+                    queue.retired = true;
+                    queue.holders
+                });
+                self.let_go(id);
+                holders
+            }
+            AdminAction::Purge => {
+                self.queues.get_mut(id).map_or(0, |queue| queue.purge(&mut self.ground))
+            }
+        };
+        Ok(Answer::Done { count })
+    }
+
+    /// Removes a queue at once: everyone who waits is told. Returns how many messages went.
+    pub(super) fn remove_queue(&mut self, id: Id<Queue>) -> u64 {
+        let Some(mut queue) = self.queues.remove(id) else { return 0 };
+        if self.queue_names.get(&queue.name) == Some(&id) {
+            self.queue_names.remove(&queue.name);
+        }
+        let failure = queue.removed();
+        let count = (queue.shelf.len() + queue.delayed.len()) as u64;
+        let waiters: Vec<_> =
+            queue.waiters.iter().map(|(_, waiter)| (waiter.session, waiter.channel)).collect();
+        for (session, channel) in waiters {
+            self.ground.end_channel(session, channel, failure.clone());
+        }
+        while let Some(place) = queue.blocked.first() {
+            if let Some(blocked) = queue.unblock(&mut self.ground, place) {
+                self.ground.verdict(blocked.session, blocked.ticket, Err(failure.clone()));
+            }
+        }
+        count
+    }
+
+    /// One holder less: a retired queue, or one that lives with its holders, may end.
+    pub(super) fn let_go(&mut self, id: Id<Queue>) {
+        let Some(queue) = self.queues.get(id) else { return };
+        let with_holders = queue.retired || queue.options.lifetime == Lifetime::LastHolder;
+        if with_holders && queue.holders == 0 && queue.leased == 0 {
+            self.remove_queue(id);
+        }
+    }
+
+    pub(super) fn set_queue(
+        &mut self,
+        session: Id<Session>,
+        name: &Name,
+        change: QueueChange,
+    ) -> Result<Answer, Failure> {
+        let Some(id) = self.queue_names.get(name).copied() else {
+            return Err(self.no_such("queue", name, self.queue_names.keys()));
+        };
+        let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        let access = queue.access;
+        self.check_right(session, &access, Right::Administer, "queue", name)?;
+        self.check_chown(session, change.owner.is_some() || change.group.is_some(), name)?;
+        let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        let options = &mut queue.options;
+        options.bytes_max = change.bytes_max.unwrap_or(options.bytes_max);
+        options.count_max = change.count_max.unwrap_or(options.count_max);
+        options.lease = change.lease.unwrap_or(options.lease);
+        options.deliveries_max = change.deliveries_max.unwrap_or(options.deliveries_max);
+        options.dead_letter = change.dead_letter.or(options.dead_letter.take());
+        queue.access = change_access(access, change.mode, change.owner, change.group);
+        if queue.access != access {
+            queue.check_rights_again(&mut self.ground);
+        }
+        queue.refuse_impossible(&mut self.ground);
+        queue.admit(&mut self.ground);
+        Ok(Answer::Done { count: 1 })
+    }
+
+    /// Puts a message into its queue's dead letters; without room there it is dropped and
+    /// counted.
+    pub(super) fn bury(&mut self, letter: DeadLetter) {
+        let DeadLetter { from, stored, reason } = letter;
+        let Some(queue) = self.queues.get_mut(from) else { return };
+        queue.counters.dead += 1;
+        let is_grave = queue.name.as_str().ends_with(".dead");
+        let target = queue
+            .options
+            .dead_letter
+            .clone()
+            .or_else(|| Name::new(&format!("{}.dead", queue.name)).ok());
+        let (creator_session, creator) = (queue.creator_session, queue.creator.clone());
+        let (access, source) = (queue.access, queue.name.clone());
+        let grave = match target {
+            Some(name) if !is_grave && name != source => match self.queue_names.get(&name) {
+                Some(id) => Some(*id),
+                None => {
+                    Some(self.insert_queue(creator_session, creator, name, access, grave_options()))
+                }
+            },
+            _ => None,
+        };
+        let Some(message) = labelled(&stored, &source, &reason) else { return };
+        let length = message.len() as u64;
+        if let Some(grave) = grave.and_then(|id| self.queues.get_mut(id)) {
+            let arrival = grave.new_place(message.kind()).arrival;
+            let dead = Stored { message, sender: stored.sender.clone(), arrival, attempt: 0 };
+            if let Some(dead) = grave.match_arrival(&mut self.ground, dead) {
+                if grave.has_room(length) {
+                    grave.accepted(&self.ground, &stored.sender);
+                    grave.put(&self.ground, dead);
+                } else {
+                    grave.counters.dropped += 1;
+                }
+            } else {
+                grave.accepted(&self.ground, &stored.sender);
+            }
+        } else if let Some(queue) = self.queues.get_mut(from) {
+            queue.counters.dropped += 1;
+        }
+    }
+}
+
+impl Queue {
+    /// Sets a message aside for a time; its place is kept.
+    pub(super) fn delay(&mut self, ground: &mut Ground, stored: Stored, delay: Duration) {
+        let until = ground.now.after(delay);
+        self.bytes += stored.message.cost();
+        self.delayed.insert((until, stored.arrival), stored);
+        ground.timers.set(until, Timer::Delay(self.id));
+    }
+
+    /// Puts back what was set aside until now.
+    pub(super) fn end_delays(&mut self, ground: &mut Ground) {
+        while let Some(entry) = self.delayed.first_entry() {
+            if entry.key().0 > ground.now {
+                return;
+            }
+            let stored = entry.remove();
+            self.bytes -= stored.message.cost();
+            if let Some(stored) = self.match_arrival(ground, stored) {
+                self.put(ground, stored);
+            }
+        }
+    }
+
+    fn purge(&mut self, ground: &mut Ground) -> u64 {
+        let count = (self.shelf.len() + self.delayed.len()) as u64;
+        self.shelf.drain();
+        self.delayed.clear();
+        self.bytes = 0;
+        self.counters.dropped += count;
+        self.admit(ground);
+        count
+    }
+
+    /// After a change of rights: those who wait without the right any more end.
+    fn check_rights_again(&mut self, ground: &mut Ground) {
+        let lacks = |ground: &Ground, session: Id<Session>, right: Right| {
+            let identity = ground.sessions.get(session).map(|entry| &entry.identity);
+            identity
+                .filter(|identity| !self.access.allows(identity, right))
+                .map(|identity| super::denied(identity, right, "queue", &self.name, &self.access))
+        };
+        let waiters: Vec<_> =
+            self.waiters.iter().map(|(id, waiter)| (id, waiter.session, waiter.channel)).collect();
+        let mut ended = Vec::new();
+        for (id, session, channel) in waiters {
+            if let Some(failure) = lacks(ground, session, Right::Read) {
+                ended.push((id, session, channel, failure));
+            }
+        }
+        for (id, session, channel, failure) in ended {
+            self.drop_waiter(id);
+            ground.end_channel(session, channel, failure);
+        }
+        self.filter_blocked(ground, |queue, ground, session, _| {
+            let identity = &ground.sessions.get(session)?.identity;
+            let allowed = queue.access.allows(identity, Right::Write);
+            (!allowed)
+                .then(|| super::denied(identity, Right::Write, "queue", &queue.name, &queue.access))
+        });
+    }
+
+    /// After a change of limits: those who wait for room that there will never be, end.
+    fn refuse_impossible(&mut self, ground: &mut Ground) {
+        self.filter_blocked(ground, |queue, _, _, length| {
+            let text = format!("queue `{}` was made smaller than the message", queue.name);
+            (!queue.could_fit(length)).then(|| Failure::new(ErrorKind::TooBig, text))
+        });
+    }
+
+    fn filter_blocked(
+        &mut self,
+        ground: &mut Ground,
+        refuse: impl Fn(&Queue, &Ground, Id<Session>, u64) -> Option<Failure>,
+    ) {
+        let all = self.blocked.drain();
+        for (place, blocked) in all {
+            let length = blocked.content.length();
+            match refuse(self, ground, blocked.session, length) {
+                None => self.blocked.insert(place, blocked),
+                Some(failure) => {
+                    if let Some(entry) = ground.sessions.get_mut(blocked.session) {
+                        entry.blocked.remove(&blocked.ticket);
+                        if let Content::Parked(message) = &blocked.content {
+                            entry.parked_bytes -= message.cost();
+                        }
+                    }
+                    ground.verdict(blocked.session, blocked.ticket, Err(failure));
+                }
+            }
+        }
+    }
+}
+
+fn grave_options() -> QueueOptions {
+    QueueOptions {
+        bytes_max: QUEUE_BYTES_DEFAULT,
+        deliveries_max: u32::MAX,
+        ..QueueOptions::default()
+    }
+}
+
+/// The message with headers that say why and whence. Without room for those, as it is.
+fn labelled(stored: &Stored, source: &Name, reason: &str) -> Option<crate::message::Message> {
+    let message = stored.message.clone();
+    let labels = [("bus-dead-queue", source.as_str()), ("bus-dead-reason", reason)];
+    let label = |message: crate::message::Message, (key, value): (&str, &str)| {
+        message.clone().with_header(key, value).unwrap_or(message)
+    };
+    Some(labels.into_iter().fold(message, label))
+}
+
+/// The access after a change.
+pub(super) fn change_access(
+    access: Access,
+    mode: Option<u16>,
+    owner: Option<u32>,
+    group: Option<u32>,
+) -> Access {
+    Access {
+        owner: owner.or(access.owner),
+        group: group.or(access.group),
+        mode: mode.unwrap_or(access.mode),
+    }
+}

@@ -1,0 +1,422 @@
+//! What publishers do: open a topic, publish, flush; and how they are held back.
+//!
+//! While a subscription of a topic is full and holds it, what is published waits in the
+//! topic, in order, charged to its publishers, whose windows bound it.
+
+use std::sync::Arc;
+
+use crate::arena::Id;
+use crate::error::{ErrorKind, Failure};
+use crate::limits::{WINDOW_BYTES_DEFAULT, window_charge};
+use crate::message::Message;
+use crate::name::Name;
+
+use super::Router;
+use super::command::{AdminAction, Channel, RequestId, Ticket, TopicChange, TopicOptions};
+use super::effect::{Answer, Output, Source};
+use super::objects::change_access;
+use super::rights::Right;
+use super::session::{Handle, Publisher, Session};
+use super::timer::Timer;
+use super::topic::{Held, Offered, Subscription, Topic};
+
+impl Router {
+    pub(super) fn open_publisher(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        name: Name,
+        options: TopicOptions,
+        exclusive: bool,
+    ) -> Result<Answer, Failure> {
+        let Some(entry) = self.ground.sessions.get(session) else {
+            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
+        };
+        entry.check_free(channel)?;
+        let sender = entry.sender.clone();
+        let (id, created) = match self.topic_names.get(&name).copied() {
+            Some(_) if exclusive => {
+                let text = format!(
+                    "topic `{name}` is there already: open it without creating, or take another name"
+                );
+                return Err(Failure::new(ErrorKind::AlreadyExists, text));
+            }
+            Some(id) => (id, false),
+            None => (self.create_topic(session, name.clone(), options, exclusive)?, true),
+        };
+        let Some(topic) = self.topics.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        let access = topic.access;
+        self.check_right(session, &access, Right::Write, "topic", &name)?;
+        self.next_source += 1;
+        let source = Arc::new(Source { key: self.next_source, sender, topic: name });
+        let publisher = Publisher { topic: id, source, accepted: 0, reported: 0, held: 0 };
+        if let (Some(entry), Some(topic)) =
+            (self.ground.sessions.get_mut(session), self.topics.get_mut(id))
+        {
+            entry.open(channel, Handle::Publisher(publisher))?;
+            topic.publishers += 1;
+        }
+        Ok(Answer::Opened { id: id.serial(), created })
+    }
+
+    fn create_topic(
+        &mut self,
+        session: Id<Session>,
+        name: Name,
+        options: TopicOptions,
+        exclusive: bool,
+    ) -> Result<Id<Topic>, Failure> {
+        let access =
+            self.new_access(session, &name, "topic", options.mode, self.config.topic_mode)?;
+        self.check_count("topics", self.topics.len(), self.config.topics_max)?;
+        let Some(entry) = self.ground.sessions.get(session) else {
+            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
+        };
+        let creator = entry.sender.clone();
+        let pinned = exclusive || options != TopicOptions::default();
+        let id = self.topics.insert_with(|id| Topic {
+            id,
+            name: name.clone(),
+            access,
+            creator,
+            options,
+            pinned,
+            links: Vec::new(),
+            publishers: 0,
+            kept: Default::default(),
+            holding: 0,
+            held: Default::default(),
+            published: 0,
+            delivered: 0,
+            dropped: 0,
+            too_slow: 0,
+            last_publish: None,
+        });
+        self.topic_names.insert(name, id);
+        let subscriptions: Vec<_> = self.subscriptions.iter().map(|(id, _)| id).collect();
+        for subscription in subscriptions {
+            self.link(id, subscription);
+        }
+        Ok(id)
+    }
+
+    #[inline]
+    pub(super) fn publish(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        message: Message,
+        ticket: Option<Ticket>,
+    ) {
+        let publisher =
+            self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
+        let Some((id, source)) =
+            publisher.map(|publisher| (publisher.topic, publisher.source.clone()))
+        else {
+            return self.refuse_publish(
+                session,
+                channel,
+                ticket,
+                ErrorKind::Closed,
+                "the publisher is not open",
+            );
+        };
+        let Some(topic) = self.topics.get_mut(id) else {
+            return self.refuse_publish(
+                session,
+                channel,
+                ticket,
+                ErrorKind::Removed,
+                "the topic was removed",
+            );
+        };
+        let identity = self.ground.sessions.get(session).map(|entry| &entry.identity);
+        if !identity.is_some_and(|identity| topic.access.allows(identity, Right::Write)) {
+            let text = format!("topic `{}`: the right to write was taken away", topic.name);
+            return self.refuse_publish(
+                session,
+                channel,
+                ticket,
+                ErrorKind::PermissionDenied,
+                &text,
+            );
+        }
+        if topic.holding > 0 || !topic.held.is_empty() {
+            return self.hold(id, session, channel, source, message, ticket);
+        }
+        self.let_in(id, session, channel, source, message, ticket);
+    }
+
+    /// Publishes a message that nothing holds back.
+    fn let_in(
+        &mut self,
+        id: Id<Topic>,
+        session: Id<Session>,
+        channel: Channel,
+        source: Arc<Source>,
+        message: Message,
+        ticket: Option<Ticket>,
+    ) {
+        let Some(topic) = self.topics.get_mut(id) else { return };
+        let length = message.len();
+        let mut notes = std::mem::take(&mut self.notes);
+        topic.fan_out(&mut self.subscriptions, &mut self.ground, &source, message, &mut notes);
+        topic.last_publish = Some((source.sender.clone(), self.ground.now));
+        if let Some(ticket) = ticket {
+            self.ground.verdict(session, ticket, Ok(()));
+        }
+        if let Some(publisher) =
+            self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel))
+            && publisher.source.key == source.key
+        {
+            publisher.accepted += window_charge(length, WINDOW_BYTES_DEFAULT);
+            if publisher.accepted - publisher.reported >= WINDOW_BYTES_DEFAULT / 4 {
+                publisher.reported = publisher.accepted;
+                let bytes = publisher.accepted;
+                self.ground.tell(session, Output::Credit { channel, bytes });
+            }
+        }
+        for (subscription, noted) in notes.drain(..) {
+            match noted {
+                Offered::Filled => self.set_full(subscription, true),
+                _ => self.end_too_slow(subscription, "its backlog is full"),
+            }
+        }
+        self.notes = notes;
+    }
+
+    /// Keeps a message until the slow subscriptions have room for it.
+    fn hold(
+        &mut self,
+        id: Id<Topic>,
+        session: Id<Session>,
+        channel: Channel,
+        source: Arc<Source>,
+        mut message: Message,
+        ticket: Option<Ticket>,
+    ) {
+        let (Some(topic), Some(entry)) =
+            (self.topics.get_mut(id), self.ground.sessions.get_mut(session))
+        else {
+            return;
+        };
+        message.compact();
+        if entry.parked_bytes + message.cost() > self.config.parked_bytes_max {
+            let text = format!(
+                "topic `{}` is held back by a slow subscriber, and this session has too many bytes waiting",
+                topic.name
+            );
+            return self.refuse_publish(session, channel, ticket, ErrorKind::QuotaExceeded, &text);
+        }
+        entry.parked_bytes += message.cost();
+        if let Some(publisher) = entry.publisher(channel) {
+            publisher.held += 1;
+        }
+        topic.held.push_back(Held::Message { session, channel, source, message, ticket });
+        let until = self.ground.now.after(topic.options.hold);
+        for link in topic.links.iter().filter(|link| link.hold) {
+            if let Some(slow) = self.subscriptions.get_mut(link.subscription)
+                && slow.full
+                && slow.hold_until.is_none()
+            {
+                slow.hold_until = Some(until);
+                self.ground.timers.set(until, Timer::Hold(slow.id));
+            }
+        }
+    }
+
+    /// Lets in what was held, as far as nothing holds it back again.
+    pub(super) fn release(&mut self, id: Id<Topic>) {
+        while let Some(topic) = self.topics.get_mut(id) {
+            if topic.holding > 0 {
+                return;
+            }
+            match topic.held.pop_front() {
+                None => return self.drop_idle_topic(id),
+                Some(Held::Flush { session, request }) => {
+                    self.ground.reply(session, request, Ok(Answer::Done { count: 1 }));
+                }
+                Some(Held::Message { session, channel, source, message, ticket }) => {
+                    if let Some(entry) = self.ground.sessions.get_mut(session) {
+                        entry.parked_bytes -= message.cost();
+                        if let Some(publisher) = entry.publisher(channel)
+                            && publisher.source.key == source.key
+                        {
+                            publisher.held -= 1;
+                        }
+                    }
+                    self.let_in(id, session, channel, source, message, ticket);
+                }
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self, session: Id<Session>, request: RequestId, channel: Channel) {
+        let publisher =
+            self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
+        let held = publisher.map(|publisher| (publisher.topic, publisher.held));
+        match held {
+            None => {
+                let failure = Failure::new(ErrorKind::Closed, "the publisher is not open");
+                self.ground.reply(session, request, Err(failure));
+            }
+            Some((id, held)) if held > 0 => {
+                if let Some(topic) = self.topics.get_mut(id) {
+                    topic.held.push_back(Held::Flush { session, request });
+                }
+            }
+            Some(_) => self.ground.reply(session, request, Ok(Answer::Done { count: 1 })),
+        }
+    }
+
+    fn refuse_publish(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        ticket: Option<Ticket>,
+        kind: ErrorKind,
+        text: &str,
+    ) {
+        let failure = Failure::new(kind, text);
+        if let Some(ticket) = ticket {
+            self.ground.verdict(session, ticket, Err(failure.clone()));
+        }
+        // Once: when the handle is gone already, its client has been told.
+        if let Ok(Handle::Publisher(_)) = self.ground.handle(session, channel) {
+            self.close_channel(session, channel);
+            self.ground.tell(session, Output::Ended { channel, failure });
+        }
+    }
+
+    pub(super) fn admin_topic(
+        &mut self,
+        session: Id<Session>,
+        name: &Name,
+        action: AdminAction,
+    ) -> Result<Answer, Failure> {
+        let Some(id) = self.topic_names.get(name).copied() else {
+            return Err(self.no_such("topic", name, self.topic_names.keys()));
+        };
+        let Some(topic) = self.topics.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        let access = topic.access;
+        self.check_right(session, &access, Right::Administer, "topic", name)?;
+        let Some(topic) = self.topics.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        let count = match action {
+            AdminAction::Purge => {
+                let count = topic.kept.len() as u64;
+                topic.kept.clear();
+                count
+            }
+            AdminAction::Retire => {
+                topic.pinned = false;
+                let publishers = topic.publishers;
+                self.topic_names.remove(name);
+                self.drop_idle_topic(id);
+                publishers
+            }
+            AdminAction::Remove => self.remove_topic(id),
+        };
+        Ok(Answer::Done { count })
+    }
+
+    /// Removes a topic: its publishers are told, what is held fails.
+    fn remove_topic(&mut self, id: Id<Topic>) -> u64 {
+        let Some(topic) = self.topics.remove(id) else { return 0 };
+        if self.topic_names.get(&topic.name) == Some(&id) {
+            self.topic_names.remove(&topic.name);
+        }
+        for link in &topic.links {
+            if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
+                subscription.topics.retain(|(other, _)| *other != id);
+            }
+        }
+        let failure =
+            Failure::new(ErrorKind::Removed, format!("topic `{}` was removed", topic.name));
+        let sessions: Vec<_> = self.ground.sessions.iter().map(|(session, _)| session).collect();
+        for session in sessions {
+            let Some(entry) = self.ground.sessions.get(session) else { continue };
+            let on_topic = |channel: &Channel| matches!(entry.handle(*channel), Some(Handle::Publisher(publisher)) if publisher.topic == id);
+            let channels: Vec<_> = entry.channels().into_iter().filter(on_topic).collect();
+            for channel in channels {
+                self.ground.end_channel(session, channel, failure.clone());
+            }
+        }
+        let count = topic.held.len() as u64;
+        for held in topic.held {
+            match held {
+                Held::Flush { session, request } => {
+                    self.ground.reply(session, request, Err(failure.clone()))
+                }
+                Held::Message { session, message, ticket, .. } => {
+                    if let Some(entry) = self.ground.sessions.get_mut(session) {
+                        entry.parked_bytes -= message.cost();
+                    }
+                    if let Some(ticket) = ticket {
+                        self.ground.verdict(session, ticket, Err(failure.clone()));
+                    }
+                }
+            }
+        }
+        count
+    }
+
+    pub(super) fn set_topic(
+        &mut self,
+        session: Id<Session>,
+        name: &Name,
+        change: TopicChange,
+    ) -> Result<Answer, Failure> {
+        let Some(id) = self.topic_names.get(name).copied() else {
+            return Err(self.no_such("topic", name, self.topic_names.keys()));
+        };
+        let Some(topic) = self.topics.get(id) else { return Ok(Answer::Done { count: 0 }) };
+        let access = topic.access;
+        self.check_right(session, &access, Right::Administer, "topic", name)?;
+        self.check_chown(session, change.owner.is_some() || change.group.is_some(), name)?;
+        if let Some(topic) = self.topics.get_mut(id) {
+            topic.options.keep_last = change.keep_last.unwrap_or(topic.options.keep_last);
+            topic.options.hold = change.hold.unwrap_or(topic.options.hold);
+            if !topic.options.keep_last {
+                topic.kept.clear();
+            }
+            topic.pinned = true;
+            topic.access = change_access(access, change.mode, change.owner, change.group);
+            if topic.access != access {
+                self.link_again(id);
+            }
+        }
+        Ok(Answer::Done { count: 1 })
+    }
+
+    /// Forgets a topic that nobody publishes on and that was made by publishing alone.
+    pub(super) fn drop_idle_topic(&mut self, id: Id<Topic>) {
+        let Some(topic) = self.topics.get(id) else { return };
+        if topic.publishers == 0 && !topic.pinned && topic.held.is_empty() {
+            self.remove_topic(id);
+        }
+    }
+
+    /// Marks a subscription as full or not, and holds or lets go its topics.
+    pub(super) fn set_full(&mut self, id: Id<Subscription>, full: bool) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        if subscription.full == full {
+            return;
+        }
+        subscription.full = full;
+        if !full && let Some(until) = subscription.hold_until.take() {
+            self.ground.timers.clear(until, Timer::Hold(id));
+        }
+        let topics: Vec<_> =
+            subscription.topics.iter().filter(|(_, hold)| *hold).map(|(topic, _)| *topic).collect();
+        for topic in &topics {
+            if let Some(topic) = self.topics.get_mut(*topic) {
+                if full { topic.holding += 1 } else { topic.holding -= 1 }
+            }
+        }
+        if !full {
+            for topic in topics {
+                self.release(topic);
+            }
+        }
+    }
+}

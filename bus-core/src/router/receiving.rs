@@ -1,0 +1,120 @@
+//! What receivers do to queues: consume, receive, peek.
+//!
+//! A receive is a consumer of credit 1 that ends with its delivery.
+
+use crate::arena::Id;
+use crate::error::{ErrorKind, Failure};
+use crate::selector::Selector;
+
+use super::Router;
+use super::command::{Channel, ConsumeOptions, RequestId};
+use super::effect::{Answer, Output, Peeked};
+use super::rights::Right;
+use super::session::{Handle, Session};
+use super::waiter::Waiter;
+
+impl Router {
+    pub(super) fn consume(
+        &mut self,
+        session: Id<Session>,
+        request: RequestId,
+        channel: Channel,
+        queue: Channel,
+        options: ConsumeOptions,
+    ) {
+        if let Some(Handle::Waiter { .. }) = self.ground.handle(session, channel).ok() {
+            return self.set_credit(session, request, channel, options.credit);
+        }
+        let result = self.open_waiter(session, channel, queue, options);
+        let failure = result.as_ref().err().cloned();
+        self.ground.reply(session, request, result.map(|_| Answer::Done { count: 1 }));
+        match failure {
+            // A receive asks for no answer: its channel ends instead.
+            Some(failure) if request == 0 => {
+                self.ground.tell(session, Output::Ended { channel, failure });
+            }
+            Some(_) => {}
+            None => self.serve_channel(session, channel),
+        }
+    }
+
+    fn open_waiter(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        queue: Channel,
+        options: ConsumeOptions,
+    ) -> Result<(), Failure> {
+        let id = self.queue_for(session, queue, Right::Read)?;
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
+        let Some(queue) = self.queues.get_mut(id) else { return Ok(()) };
+        entry.check_free(channel)?;
+        let waiter = queue.waiters.insert_with(|_| Waiter::new(session, channel, options));
+        queue.holders += 1;
+        entry.open(channel, Handle::Waiter { queue: id, waiter })
+    }
+
+    fn set_credit(
+        &mut self,
+        session: Id<Session>,
+        request: RequestId,
+        channel: Channel,
+        credit: u32,
+    ) {
+        if let Ok(Handle::Waiter { queue, waiter }) = self.ground.handle(session, channel) {
+            let (queue, id) = (*queue, *waiter);
+            if let Some(queue) = self.queues.get_mut(queue)
+                && let Some(waiter) = queue.waiters.get_mut(id)
+            {
+                waiter.options.credit = credit;
+                if !waiter.has_credit() && waiter.ready {
+                    waiter.ready = false;
+                    queue.ready.retain(|other| *other != id);
+                }
+            }
+        }
+        self.ground.reply(session, request, Ok(Answer::Done { count: 1 }));
+        self.serve_channel(session, channel);
+    }
+
+    pub(super) fn serve_channel(&mut self, session: Id<Session>, channel: Channel) {
+        if let Ok(Handle::Waiter { queue, waiter }) = self.ground.handle(session, channel) {
+            let (queue, waiter) = (*queue, *waiter);
+            if let Some(queue) = self.queues.get_mut(queue)
+                && queue.waiters.get(waiter).is_some_and(|waiter| !waiter.ready)
+            {
+                queue.serve(&mut self.ground, waiter);
+            }
+        }
+    }
+
+    pub(super) fn peek(
+        &mut self,
+        session: Id<Session>,
+        request: RequestId,
+        queue: Channel,
+        selector: Selector,
+        index: u64,
+    ) {
+        let result = self.queue_for(session, queue, Right::Read).and_then(|id| {
+            let queue = self.queues.get(id);
+            let found =
+                queue.and_then(|queue| queue.shelf.get(queue.shelf.select_nth(selector, index)?));
+            let stored = found.ok_or_else(|| {
+                let name = queue.map_or("", |queue| queue.name.as_str());
+                Failure::new(
+                    ErrorKind::Empty,
+                    format!(
+                        "queue `{name}` has no message at index {index} that `{selector}` matches"
+                    ),
+                )
+            })?;
+            Ok(Answer::Peeked(Box::new(Peeked {
+                message: stored.message.clone(),
+                attempt: stored.attempt,
+                sender: (*stored.sender).clone(),
+            })))
+        });
+        self.ground.reply(session, request, result);
+    }
+}

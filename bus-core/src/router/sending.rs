@@ -1,0 +1,318 @@
+//! What senders do to queues: send, offer, fill a grant, withdraw.
+//!
+//! A message that arrives goes to a receiver that waits, else onto the shelf, else into the
+//! line of those who wait for room. Whoever stands in that line is never overtaken.
+
+use crate::arena::Id;
+use crate::error::{ErrorKind, Failure};
+use crate::limits::{MESSAGE_BYTES_MAX, OFFERS_MAX};
+use crate::message::{Message, MessageType};
+
+use super::Router;
+use super::command::{Channel, Ticket};
+use super::fault::Fault;
+use super::ground::Ground;
+use super::lease::Stored;
+use super::queue::{Blocked, Content, Queue};
+use super::rights::Right;
+use super::session::{GrantedOffer, Handle, Session, too_big};
+use super::shelf::Place;
+
+/// One send as it goes through the checks.
+struct Arriving {
+    session: Id<Session>,
+    ticket: Ticket,
+    no_wait: bool,
+}
+
+impl Router {
+    pub(super) fn send(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        ticket: Ticket,
+        message: Message,
+        no_wait: bool,
+    ) {
+        let arriving = Arriving { session, ticket, no_wait };
+        let result = match self.queue_for(session, channel, Right::Write) {
+            Ok(queue) => self.arrive(queue, &arriving, message),
+            Err(failure) => Err(failure),
+        };
+        match result {
+            Ok(true) => self.ground.verdict(session, ticket, Ok(())),
+            Ok(false) => {}
+            Err(failure) => self.ground.verdict(session, ticket, Err(failure)),
+        }
+    }
+
+    /// Whether the message is accepted; `false` if it waits for room.
+    fn arrive(
+        &mut self,
+        id: Id<Queue>,
+        arriving: &Arriving,
+        message: Message,
+    ) -> Result<bool, Failure> {
+        let stalled =
+            self.ground.planted(Fault::BlockedSendStalls) && self.has_blocked(arriving.session, id);
+        let parked_max = self.config.parked_bytes_max;
+        let (Some(queue), Some(entry)) =
+            (self.queues.get_mut(id), self.ground.sessions.get(arriving.session))
+        else {
+            return Ok(false);
+        };
+        let sender = entry.sender.clone();
+        let parked = entry.parked_bytes;
+        let length = message.len() as u64;
+        let place = queue.new_place(message.kind());
+        let stored = Stored { message, sender: sender.clone(), arrival: place.arrival, attempt: 0 };
+        let stored =
+            if stalled { Some(stored) } else { queue.match_arrival(&mut self.ground, stored) };
+        let Some(stored) = stored else {
+            queue.accepted(&self.ground, &sender);
+            return Ok(true);
+        };
+        if queue.blocked.is_empty() && queue.has_room(length) && !stalled {
+            queue.accepted(&self.ground, &sender);
+            queue.put(&self.ground, stored);
+            return Ok(true);
+        }
+        queue.check_can_wait(place.kind, length, arriving.no_wait)?;
+        let mut message = stored.message;
+        if parked + message.cost() > parked_max {
+            return Err(Failure::new(
+                ErrorKind::QuotaExceeded,
+                format!(
+                    "queue `{}` is full, and this session has {parked} bytes of sends waiting for room already (at most {parked_max}): wait for their receipts first",
+                    queue.name
+                ),
+            ));
+        }
+        message.compact();
+        queue.block(&mut self.ground, arriving, place, Content::Parked(message));
+        Ok(false)
+    }
+
+    pub(super) fn offer(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        ticket: Ticket,
+        kind: MessageType,
+        length: u64,
+        no_wait: bool,
+    ) {
+        let arriving = Arriving { session, ticket, no_wait };
+        if let Err(failure) = self.try_offer(channel, &arriving, kind, length) {
+            self.ground.verdict(session, ticket, Err(failure));
+        }
+    }
+
+    fn try_offer(
+        &mut self,
+        channel: Channel,
+        arriving: &Arriving,
+        kind: MessageType,
+        length: u64,
+    ) -> Result<(), Failure> {
+        let id = self.queue_for(arriving.session, channel, Right::Write)?;
+        let (Some(queue), Some(entry)) =
+            (self.queues.get_mut(id), self.ground.sessions.get(arriving.session))
+        else {
+            return Ok(());
+        };
+        if length > MESSAGE_BYTES_MAX as u64 {
+            return Err(too_big("the bus", kind, length, MESSAGE_BYTES_MAX as u64));
+        }
+        if entry.blocked.len() + entry.granted.len() >= OFFERS_MAX as usize {
+            return Err(Failure::new(
+                ErrorKind::QuotaExceeded,
+                format!(
+                    "queue `{}`: a session has at most {OFFERS_MAX} offers and blocked sends",
+                    queue.name
+                ),
+            ));
+        }
+        let place = queue.new_place(kind);
+        let waiter = queue.waiter_for_offer(&self.ground, kind, length);
+        if waiter.is_some() {
+            queue.grant(&mut self.ground, arriving.session, arriving.ticket, place, length, waiter);
+        } else if queue.blocked.is_empty() && queue.has_room(length) {
+            queue.grant(&mut self.ground, arriving.session, arriving.ticket, place, length, None);
+        } else {
+            queue.check_can_wait(kind, length, arriving.no_wait)?;
+            queue.block(&mut self.ground, arriving, place, Content::Offered(length));
+        }
+        Ok(())
+    }
+
+    /// A granted message has come: to a receiver, else to its room, else it waits after all.
+    pub(super) fn fill_grant(&mut self, session: Id<Session>, ticket: Ticket, message: Message) {
+        let Some(offer) = self.take_grant(session, ticket) else { return };
+        let gone = Failure::new(
+            ErrorKind::Removed,
+            "the queue was removed while the message was on its way",
+        );
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        let sender = entry.sender.clone();
+        let Some(queue) = self.queues.get_mut(offer.queue) else {
+            return self.ground.verdict(session, ticket, Err(gone));
+        };
+        if message.kind() != offer.place.kind || message.len() as u64 > offer.length {
+            let failure = Failure::new(
+                ErrorKind::Protocol,
+                format!("queue `{}`: the message is not the one that was offered", queue.name),
+            );
+            self.ground.verdict(session, ticket, Err(failure));
+            return self.after_grant(&offer);
+        }
+        let length = message.len() as u64;
+        let stored =
+            Stored { message, sender: sender.clone(), arrival: offer.place.arrival, attempt: 0 };
+        let rest = queue.match_arrival(&mut self.ground, stored);
+        match rest {
+            Some(stored)
+                if !offer.reserved && !(queue.blocked.is_empty() && queue.has_room(length)) =>
+            {
+                let arriving = Arriving { session, ticket, no_wait: false };
+                let mut message = stored.message;
+                message.compact();
+                queue.block(&mut self.ground, &arriving, offer.place, Content::Parked(message));
+            }
+            rest => {
+                queue.accepted(&self.ground, &sender);
+                if let Some(stored) = rest {
+                    queue.put(&self.ground, stored);
+                }
+                self.ground.verdict(session, ticket, Ok(()));
+            }
+        }
+        self.after_grant(&offer);
+    }
+
+    /// Takes a send or offer back, if it still waits.
+    pub(super) fn withdraw(&mut self, session: Id<Session>, ticket: Ticket) {
+        let withdrawn = Failure::new(
+            ErrorKind::Withdrawn,
+            "the send was taken back before there was room for it",
+        );
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        if let Some((id, place)) = entry.blocked.get(&ticket).copied() {
+            if let Some(queue) = self.queues.get_mut(id) {
+                queue.unblock(&mut self.ground, place);
+                self.ground.verdict(session, ticket, Err(withdrawn));
+                queue.admit(&mut self.ground);
+            }
+        } else if let Some(offer) = self.take_grant(session, ticket) {
+            self.ground.verdict(session, ticket, Err(withdrawn));
+            self.after_grant(&offer);
+        }
+    }
+
+    /// Takes a granted offer off the books, and gives up the room kept for it.
+    pub(super) fn take_grant(
+        &mut self,
+        session: Id<Session>,
+        ticket: Ticket,
+    ) -> Option<GrantedOffer> {
+        let offer = self.ground.sessions.get_mut(session)?.granted.remove(&ticket)?;
+        if let Some(queue) = self.queues.get_mut(offer.queue)
+            && offer.reserved
+        {
+            queue.reserved_bytes -= offer.length + crate::limits::MESSAGE_OVERHEAD_BYTES as u64;
+            queue.reserved_count -= 1;
+        }
+        Some(offer)
+    }
+
+    /// Lets in whom the given-up room admits, and answers the receiver it was granted for.
+    pub(super) fn after_grant(&mut self, offer: &GrantedOffer) {
+        let Some(queue) = self.queues.get_mut(offer.queue) else { return };
+        queue.admit(&mut self.ground);
+        if let Some(waiter) = offer.waiter {
+            queue.promise_answered(&mut self.ground, waiter);
+        }
+    }
+
+    fn has_blocked(&self, session: Id<Session>, besides: Id<Queue>) -> bool {
+        let Some(entry) = self.ground.sessions.get(session) else { return false };
+        entry.blocked.values().any(|(queue, _)| *queue != besides)
+    }
+
+    /// The queue on a channel, if the session has that right to it.
+    pub(super) fn queue_for(
+        &self,
+        session: Id<Session>,
+        channel: Channel,
+        right: Right,
+    ) -> Result<Id<Queue>, Failure> {
+        let Handle::Queue(id) = self.ground.handle(session, channel)? else {
+            return Err(Failure::new(
+                ErrorKind::InvalidArgument,
+                format!("channel {channel} is not a queue"),
+            ));
+        };
+        let Some(queue) = self.queues.get(*id) else {
+            return Err(Failure::new(ErrorKind::Removed, "the queue was removed"));
+        };
+        self.check_right(session, &queue.access, right, "queue", &queue.name)?;
+        Ok(*id)
+    }
+}
+
+impl Queue {
+    /// Whether a message that finds no room may stand in line.
+    fn check_can_wait(&self, kind: MessageType, length: u64, no_wait: bool) -> Result<(), Failure> {
+        if !self.could_fit(length) {
+            let limit =
+                self.options.bytes_max.saturating_sub(crate::limits::MESSAGE_OVERHEAD_BYTES as u64);
+            return Err(too_big(&format!("queue `{}`", self.name), kind, length, limit));
+        }
+        if no_wait {
+            return Err(Failure::new(
+                ErrorKind::QueueFull,
+                format!(
+                    "queue `{}` is full: {} of {} messages, {} of {} bytes, {} sends wait before this one",
+                    self.name,
+                    self.shelf.len() + self.delayed.len(),
+                    self.options.count_max,
+                    self.bytes,
+                    self.options.bytes_max,
+                    self.blocked.len(),
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts a send or offer into the line of those who wait for room.
+    fn block(&mut self, ground: &mut Ground, arriving: &Arriving, place: Place, content: Content) {
+        let Some(entry) = ground.sessions.get_mut(arriving.session) else { return };
+        entry.blocked.insert(arriving.ticket, (self.id, place));
+        if let Content::Parked(message) = &content {
+            entry.parked_bytes += message.cost();
+        }
+        let sender = entry.sender.clone();
+        let blocked =
+            Blocked { session: arriving.session, ticket: arriving.ticket, sender, content };
+        self.blocked.insert(place, blocked);
+    }
+
+    /// The receiver that an offer would go to, and which has nothing promised yet.
+    fn waiter_for_offer(
+        &mut self,
+        ground: &Ground,
+        kind: MessageType,
+        length: u64,
+    ) -> Option<Id<super::waiter::Waiter>> {
+        let fits = |waiter: &super::waiter::Waiter| {
+            waiter.options.selector.matches(kind)
+                && ground.is_connected(waiter.session)
+                && length <= waiter.options.bytes_max
+                && waiter.promises + waiter.outstanding < waiter.options.credit
+        };
+        let id = *self.ready.iter().find(|id| self.waiters.get(**id).is_some_and(fits))?;
+        self.waiters.get_mut(id)?.promises += 1;
+        Some(id)
+    }
+}

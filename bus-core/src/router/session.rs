@@ -1,0 +1,190 @@
+//! One session as the router sees it: who it is, and what it holds.
+//!
+//! Everything that must be let go when the session ends can be reached from here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::arena::Id;
+use crate::error::{ErrorKind, Failure};
+use crate::limits::CHANNELS_MAX;
+use crate::message::{MessageType, SharedSender};
+use crate::time::Time;
+
+use super::command::{Channel, Ticket};
+use super::effect::Source;
+use super::lease::Leases;
+use super::queue::Queue;
+use super::rights::Identity;
+use super::service::{Server, Service};
+use super::shelf::Place;
+use super::topic::{Subscription, Topic};
+use super::waiter::Waiter;
+
+/// A session.
+pub struct Session {
+    pub(crate) identity: Identity,
+    pub(crate) sender: SharedSender,
+    pub(crate) connected: bool,
+    pub(crate) grace: Duration,
+    /// While it is away: when it ends.
+    pub(crate) away_until: Option<Time>,
+    handles: Vec<Option<Handle>>,
+    open: u32,
+    pub(crate) leases: Leases,
+    /// When its leases are looked at next.
+    pub(crate) lease_check: Option<Time>,
+    /// Its sends and offers that wait for room.
+    pub(crate) blocked: BTreeMap<Ticket, (Id<Queue>, Place)>,
+    /// Its offers that were granted and have not arrived.
+    pub(crate) granted: BTreeMap<Ticket, GrantedOffer>,
+    /// Its calls that are not answered.
+    pub(crate) calls: BTreeMap<Ticket, u64>,
+    /// Calls that it is serving.
+    pub(crate) serving: BTreeMap<u64, (Id<Service>, Id<Server>)>,
+    /// Bytes of its messages that the broker keeps until there is room for them.
+    pub(crate) parked_bytes: u64,
+}
+
+/// An offer that was granted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GrantedOffer {
+    pub queue: Id<Queue>,
+    pub place: Place,
+    pub length: u64,
+    /// Whether room is kept for it; else it was granted because somebody waits.
+    pub reserved: bool,
+    /// For whom it was granted.
+    pub waiter: Option<Id<Waiter>>,
+}
+
+/// What a channel is.
+#[derive(Clone, Debug)]
+pub(crate) enum Handle {
+    Queue(Id<Queue>),
+    Publisher(Publisher),
+    Subscription(Id<Subscription>),
+    Waiter {
+        queue: Id<Queue>,
+        waiter: Id<Waiter>,
+    },
+    /// Calls go to whatever bears the name when they are made.
+    Caller(crate::name::Name),
+    Server {
+        service: Id<Service>,
+        server: Id<Server>,
+    },
+}
+
+/// A topic opened for publishing.
+#[derive(Clone, Debug)]
+pub(crate) struct Publisher {
+    pub topic: Id<Topic>,
+    /// What its deliveries are labelled with.
+    pub source: Arc<Source>,
+    /// Bytes accepted so far.
+    pub accepted: u64,
+    /// Bytes of which the client has been told.
+    pub reported: u64,
+    /// Messages of it that wait behind a slow subscriber.
+    pub held: u32,
+}
+
+impl Session {
+    pub(crate) fn new(identity: Identity, grace: Duration) -> Session {
+        Session {
+            sender: Arc::new(identity.sender.clone()),
+            identity,
+            connected: true,
+            grace,
+            away_until: None,
+            handles: Vec::new(),
+            open: 0,
+            leases: Leases::default(),
+            lease_check: None,
+            blocked: BTreeMap::new(),
+            granted: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            serving: BTreeMap::new(),
+            parked_bytes: 0,
+        }
+    }
+
+    /// Puts a handle on a channel that must be free.
+    pub(crate) fn open(&mut self, channel: Channel, handle: Handle) -> Result<(), Failure> {
+        self.check_free(channel)?;
+        let index = channel as usize;
+        if self.handles.len() <= index {
+            self.handles.resize_with(index + 1, || None);
+        }
+        self.handles[index] = Some(handle);
+        self.open += 1;
+        Ok(())
+    }
+
+    /// Whether a channel can be opened.
+    pub(crate) fn check_free(&self, channel: Channel) -> Result<(), Failure> {
+        if channel >= CHANNELS_MAX {
+            return Err(Failure::new(
+                ErrorKind::QuotaExceeded,
+                format!("channel {channel}: a session has at most {CHANNELS_MAX} open handles"),
+            ));
+        }
+        match self.handle(channel) {
+            Some(_) => {
+                Err(Failure::new(ErrorKind::Protocol, format!("channel {channel} is open already")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Frees a channel.
+    pub(crate) fn close(&mut self, channel: Channel) -> Option<Handle> {
+        let handle = self.handles.get_mut(channel as usize)?.take()?;
+        self.open -= 1;
+        while let Some(None) = self.handles.last() {
+            self.handles.pop();
+        }
+        Some(handle)
+    }
+
+    /// What a channel is.
+    #[inline]
+    pub(crate) fn handle(&self, channel: Channel) -> Option<&Handle> {
+        self.handles.get(channel as usize)?.as_ref()
+    }
+
+    /// The publisher on a channel, for changing.
+    #[inline]
+    pub(crate) fn publisher(&mut self, channel: Channel) -> Option<&mut Publisher> {
+        match self.handles.get_mut(channel as usize)? {
+            Some(Handle::Publisher(publisher)) => Some(publisher),
+            _ => None,
+        }
+    }
+
+    /// All open channels.
+    pub(crate) fn channels(&self) -> Vec<Channel> {
+        (0u32..)
+            .zip(&self.handles)
+            .filter(|(_, handle)| handle.is_some())
+            .map(|(channel, _)| channel)
+            .collect()
+    }
+
+    /// How many channels are open.
+    pub(crate) fn open_count(&self) -> u32 {
+        self.open
+    }
+}
+
+/// Says that a message of this type is too long for its queue.
+pub(crate) fn too_big(what: &str, kind: MessageType, length: u64, limit: u64) -> Failure {
+    Failure::new(
+        ErrorKind::TooBig,
+        format!(
+            "a message of type {kind} with {length} bytes is longer than {what} allows ({limit} bytes)"
+        ),
+    )
+}

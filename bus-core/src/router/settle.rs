@@ -1,0 +1,336 @@
+//! The life of a lease after its delivery: taken, settled, returned, expired, recalled.
+//!
+//! Every way out of a lease goes through `end_lease`, which gives the credit back.
+
+use std::time::Duration;
+
+use crate::arena::Id;
+use crate::error::{ErrorKind, Failure};
+
+use super::Router;
+use super::command::{Channel, Lease, RequestId};
+use super::effect::{Answer, Output};
+use super::fault::Fault;
+use super::ground::{DeadLetter, Ground};
+use super::lease::{Leased, Stored};
+use super::queue::Queue;
+use super::session::{Handle, Session};
+use super::waiter::Waiter;
+
+impl Router {
+    /// Leases up to `lease` that the channel bore are with the application: clocks start.
+    pub(super) fn taken(&mut self, session: Id<Session>, channel: Channel, lease: Lease) {
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        let found = match entry.leases.get(lease) {
+            Some(leased) => Some((leased.queue, leased.waiter)),
+            None => match entry.handle(channel) {
+                Some(Handle::Waiter { queue, waiter }) => Some((*queue, *waiter)),
+                _ => None,
+            },
+        };
+        let Some((queue, waiter)) = found else { return };
+        let untaken =
+            match self.queues.get_mut(queue).and_then(|queue| queue.waiters.get_mut(waiter)) {
+                Some(waiter) => take_while(waiter, lease),
+                None => vec![lease],
+            };
+        for lease in untaken {
+            self.start_lease(session, lease);
+        }
+    }
+
+    fn start_lease(&mut self, session: Id<Session>, lease: Lease) {
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        let Some(leased) = entry.leases.get_mut(lease) else { return };
+        if leased.auto_ack {
+            return self.ack(session, lease, 1, false);
+        }
+        let Some(queue) = self.queues.get_mut(leased.queue) else { return };
+        let deadline = self.ground.now.after(queue.options.lease);
+        leased.deadline = Some(deadline);
+        let recaller = leased.recalled_for.take();
+        self.ground.check_leases_at(session, deadline);
+        if let Some(recaller) = recaller {
+            queue.recall_answered(&mut self.ground, recaller);
+        }
+    }
+
+    /// Acknowledges leases; with `answer` the session is told of each.
+    pub(super) fn ack(&mut self, session: Id<Session>, first: Lease, count: u32, answer: bool) {
+        for lease in first..first.saturating_add(u64::from(count)) {
+            let Some((leased, _)) = self.end_lease(session, lease) else {
+                if answer {
+                    let failure = self.stale(session, lease);
+                    self.ground.tell(session, Output::Unsettled { lease, failure });
+                }
+                continue;
+            };
+            if answer {
+                self.ground.tell(session, Output::Settled { first: lease, count: 1 });
+            }
+            if let Some(queue) = self.queues.get_mut(leased.queue) {
+                queue.counters.acked += 1;
+            }
+            self.serve_again(&leased);
+        }
+    }
+
+    pub(super) fn nack(
+        &mut self,
+        session: Id<Session>,
+        request: RequestId,
+        lease: Lease,
+        delay: Duration,
+    ) {
+        let result = match self.end_lease(session, lease) {
+            Some((leased, queue)) => {
+                self.put_back(queue, leased.stored.clone(), true, delay);
+                self.serve_again(&leased);
+                Ok(Answer::Done { count: 1 })
+            }
+            None => Err(self.stale(session, lease)),
+        };
+        self.ground.reply(session, request, result);
+    }
+
+    pub(super) fn extend(
+        &mut self,
+        session: Id<Session>,
+        request: RequestId,
+        lease: Lease,
+        by: Duration,
+    ) {
+        let now = self.ground.now;
+        let queues = &self.queues;
+        let leased =
+            self.ground.sessions.get_mut(session).and_then(|entry| entry.leases.get_mut(lease));
+        let result = match leased.filter(|leased| queues.get(leased.queue).is_some()) {
+            Some(leased) => {
+                let deadline = now.after(by);
+                leased.deadline = Some(deadline);
+                self.ground.check_leases_at(session, deadline);
+                Ok(Answer::Done { count: 1 })
+            }
+            None => Err(self.stale(session, lease)),
+        };
+        self.ground.reply(session, request, result);
+    }
+
+    pub(super) fn reject(
+        &mut self,
+        session: Id<Session>,
+        request: RequestId,
+        lease: Lease,
+        reason: String,
+    ) {
+        let result = match self.end_lease(session, lease) {
+            Some((leased, from)) => {
+                let stored = leased.stored.clone();
+                self.ground.dead.push(DeadLetter { from, stored, reason });
+                self.serve_again(&leased);
+                Ok(Answer::Done { count: 1 })
+            }
+            None => Err(self.stale(session, lease)),
+        };
+        self.ground.reply(session, request, result);
+    }
+
+    /// Deliveries that nobody has looked at go back, unmarked.
+    pub(super) fn give_back(&mut self, session: Id<Session>, leases: &[Lease]) {
+        for lease in leases {
+            let Some((leased, queue)) = self.end_lease(session, *lease) else { continue };
+            if self.ground.planted(Fault::CancelEatsMessage) {
+                continue;
+            }
+            self.put_back(queue, leased.stored.clone(), false, Duration::ZERO);
+            self.serve_again(&leased);
+        }
+    }
+
+    /// Ends the leases whose time is over, and sets the clock for the rest.
+    pub(super) fn expire_leases(&mut self, session: Id<Session>) {
+        let now = self.ground.now;
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        entry.lease_check = None;
+        let due = |leased: &Leased| leased.deadline.is_some_and(|deadline| deadline <= now);
+        let expired: Vec<Lease> =
+            entry.leases.iter().filter(|(_, leased)| due(leased)).map(|(lease, _)| lease).collect();
+        for lease in expired {
+            if let Some((leased, queue)) = self.end_lease(session, lease) {
+                self.put_back(queue, leased.stored.clone(), true, Duration::ZERO);
+                self.serve_again(&leased);
+            }
+        }
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        if let Some(next) = entry.leases.iter().filter_map(|(_, leased)| leased.deadline).min() {
+            self.ground.check_leases_at(session, next);
+        }
+    }
+
+    /// Puts a message back at its place: for whoever waits, else on the shelf. A marked one
+    /// counts the delivery, and dies of too many.
+    pub(super) fn put_back(
+        &mut self,
+        from: Id<Queue>,
+        mut stored: Stored,
+        marked: bool,
+        delay: Duration,
+    ) {
+        let Some(queue) = self.queues.get_mut(from) else { return };
+        if marked {
+            stored.attempt += 1;
+            if stored.attempt >= queue.options.deliveries_max {
+                let reason =
+                    format!("delivered {} times without being acknowledged", stored.attempt);
+                return self.ground.dead.push(DeadLetter { from, stored, reason });
+            }
+        }
+        if !delay.is_zero() {
+            return queue.delay(&mut self.ground, stored, delay);
+        }
+        if let Some(stored) = queue.match_arrival(&mut self.ground, stored) {
+            queue.put(&self.ground, stored);
+        }
+    }
+
+    /// Takes a lease from its session, and gives its credit back. The receiver is not served
+    /// yet: what was leased may have to find its place first.
+    pub(super) fn end_lease(
+        &mut self,
+        session: Id<Session>,
+        lease: Lease,
+    ) -> Option<(Leased, Id<Queue>)> {
+        let leased = self.ground.sessions.get_mut(session)?.leases.remove(lease)?;
+        let queue = self.queues.get_mut(leased.queue)?;
+        queue.leased -= 1;
+        if let Some(waiter) = queue.waiters.get_mut(leased.waiter) {
+            if !self.ground.planted(Fault::UnredeemedCredit) {
+                waiter.outstanding -= 1;
+            }
+            match waiter.untaken.front() {
+                Some(first) if *first == lease => {
+                    waiter.untaken.pop_front();
+                }
+                Some(first) if *first < lease => waiter.untaken.retain(|other| *other != lease),
+                _ => {}
+            }
+        }
+        let id = leased.queue;
+        Some((leased, id))
+    }
+
+    /// Serves the receiver for whom an ended lease was recalled, then the one that had it.
+    pub(super) fn serve_again(&mut self, leased: &Leased) {
+        let Some(queue) = self.queues.get_mut(leased.queue) else { return };
+        if let Some(recaller) = leased.recalled_for {
+            queue.recall_answered(&mut self.ground, recaller);
+        }
+        queue.serve(&mut self.ground, leased.waiter);
+    }
+
+    /// Answers those who wait for deliveries that a session away cannot give back now.
+    pub(super) fn forget_recalls(&mut self, session: Id<Session>) {
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        let recalled = entry.leases.iter().filter(|(_, leased)| leased.recalled_for.is_some());
+        let recalled: Vec<Lease> = recalled.map(|(lease, _)| lease).collect();
+        for lease in recalled {
+            let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+            let Some(leased) = entry.leases.get_mut(lease) else { continue };
+            let recaller = leased.recalled_for.take();
+            if let (Some(recaller), Some(queue)) = (recaller, self.queues.get_mut(leased.queue)) {
+                queue.recall_answered(&mut self.ground, recaller);
+            }
+        }
+    }
+
+    fn stale(&self, session: Id<Session>, lease: Lease) -> Failure {
+        let known =
+            self.ground.sessions.get(session).is_some_and(|entry| lease <= entry.leases.last());
+        let why = if known {
+            "has ended before (acknowledged, expired, or its queue was removed)"
+        } else {
+            "was never given"
+        };
+        Failure::new(
+            ErrorKind::StaleLease,
+            format!("lease {lease} {why}; the message may be delivered again"),
+        )
+    }
+}
+
+/// Takes the leases up to this one off the list of those that nobody has looked at.
+fn take_while(waiter: &mut Waiter, lease: Lease) -> Vec<Lease> {
+    let count = waiter.untaken.iter().take_while(|other| **other <= lease).count();
+    waiter.untaken.drain(..count).collect()
+}
+
+impl Queue {
+    /// A receiver that nothing here matches: it may have what others have not looked at;
+    /// else it waits, or ends as empty.
+    pub(super) fn wait_or_end(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        let Some(waiter) = self.waiters.get(id) else { return };
+        if waiter.outstanding == 0 && waiter.recalls == 0 {
+            self.recall_for(ground, id);
+        }
+        let Some(waiter) = self.waiters.get(id) else { return };
+        if waiter.options.wait || waiter.recalls > 0 || waiter.promises > 0 {
+            return self.make_ready(id);
+        }
+        let (session, channel, selector) =
+            (waiter.session, waiter.channel, waiter.options.selector);
+        self.drop_waiter(id);
+        let text = format!("queue `{}` has no message that `{selector}` matches", self.name);
+        ground.end_channel(session, channel, Failure::new(ErrorKind::Empty, text));
+    }
+
+    /// Asks for the oldest matching delivery that another consumer has not looked at.
+    fn recall_for(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        let Some(selector) = self.waiters.get(id).map(|waiter| waiter.options.selector) else {
+            return;
+        };
+        let mut oldest: Option<(u64, Id<Session>, Lease)> = None;
+        for (other, holder) in self.waiters.iter() {
+            if other == id
+                || !holder.options.selector.overlaps(selector)
+                || !ground.is_connected(holder.session)
+            {
+                continue;
+            }
+            let Some(session) = ground.sessions.get(holder.session) else { continue };
+            for lease in &holder.untaken {
+                let Some(leased) = session.leases.get(*lease) else { continue };
+                if leased.recalled_for.is_some() || !selector.matches(leased.stored.message.kind())
+                {
+                    continue;
+                }
+                if oldest.is_none_or(|(arrival, ..)| leased.stored.arrival < arrival) {
+                    oldest = Some((leased.stored.arrival, holder.session, *lease));
+                }
+                break;
+            }
+        }
+        let Some((_, session, lease)) = oldest else { return };
+        let leased = ground.sessions.get_mut(session).and_then(|entry| entry.leases.get_mut(lease));
+        if let (Some(leased), Some(waiter)) = (leased, self.waiters.get_mut(id)) {
+            leased.recalled_for = Some(id);
+            waiter.recalls += 1;
+            ground.tell(session, Output::Recall { lease });
+        }
+    }
+
+    /// A delivery that was recalled for this receiver has come back, or will not.
+    pub(super) fn recall_answered(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        if let Some(waiter) = self.waiters.get_mut(id) {
+            waiter.recalls -= 1;
+            self.serve(ground, id);
+        }
+    }
+
+    /// An offer granted for this receiver has arrived, or will not.
+    pub(super) fn promise_answered(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        if let Some(waiter) = self.waiters.get_mut(id) {
+            waiter.promises -= 1;
+            self.serve(ground, id);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the router tells about its objects.
+//!
+//! Plain values for `ls` and `stat`; nothing here is read back by the router.
+
+use std::time::Duration;
+
+use crate::message::{MessageType, Sender};
+use crate::name::Name;
+
+use super::command::{QueueOptions, TopicOptions};
+use super::rights::Access;
+
+/// One page of what there is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    /// Queues.
+    pub queues: Vec<QueueStat>,
+    /// Topics.
+    pub topics: Vec<TopicStat>,
+    /// Services.
+    pub services: Vec<ServiceStat>,
+    /// Clients.
+    pub clients: Vec<ClientStat>,
+    /// Ask for what comes after this, if there is more.
+    pub next: Option<String>,
+}
+
+/// Who did something last, and how long ago.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Touch {
+    /// Who.
+    pub sender: Sender,
+    /// How long ago.
+    pub age: Duration,
+}
+
+/// A queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueStat {
+    /// Its name.
+    pub name: Name,
+    /// Its number, never used again.
+    pub id: u64,
+    /// Owner, group and mode.
+    pub access: Access,
+    /// Who created it.
+    pub creator: Sender,
+    /// Its limits.
+    pub options: QueueOptions,
+    /// Messages that wait.
+    pub messages: u64,
+    /// What they count in bytes.
+    pub bytes: u64,
+    /// Deliveries that are not settled.
+    pub leased: u64,
+    /// Messages accepted since it was created.
+    pub accepted: u64,
+    /// Deliveries made.
+    pub delivered: u64,
+    /// Deliveries acknowledged.
+    pub acked: u64,
+    /// Deliveries of a message that had been delivered before.
+    pub redelivered: u64,
+    /// Messages that went to the dead letters.
+    pub dead: u64,
+    /// Messages dropped: purged, or dead with no room for dead letters.
+    pub dropped: u64,
+    /// Sends that wait for room.
+    pub blocked: u64,
+    /// Receivers that wait.
+    pub waiting: u64,
+    /// Open handles.
+    pub handles: u64,
+    /// The last send.
+    pub last_send: Option<Touch>,
+    /// The last delivery.
+    pub last_receive: Option<Touch>,
+    /// Messages that wait, for each type (the first hundred types).
+    pub types: Vec<TypeCount>,
+    /// Its name is taken away already.
+    pub retired: bool,
+}
+
+/// Messages of one type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypeCount {
+    /// The type.
+    pub kind: MessageType,
+    /// Its registered name, or empty.
+    pub name: String,
+    /// How many wait.
+    pub messages: u64,
+}
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicStat {
+    /// Its name.
+    pub name: Name,
+    /// Its number, never used again.
+    pub id: u64,
+    /// Owner, group and mode.
+    pub access: Access,
+    /// Who created it.
+    pub creator: Sender,
+    /// Its options.
+    pub options: TopicOptions,
+    /// Messages accepted.
+    pub published: u64,
+    /// Messages handed to subscriptions.
+    pub delivered: u64,
+    /// Messages dropped by the policy of a subscription.
+    pub dropped: u64,
+    /// Subscriptions that ended as too slow.
+    pub too_slow: u64,
+    /// Open publishers.
+    pub publishers: u64,
+    /// Subscriptions that match.
+    pub subscribers: u64,
+    /// Messages that wait for a slow subscriber to let them in.
+    pub held: u64,
+    /// Bytes that wait for slow subscribers.
+    pub backlog_bytes: u64,
+    /// Last messages kept.
+    pub kept: u64,
+    /// The last publish.
+    pub last_publish: Option<Touch>,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceStat {
+    /// Its name.
+    pub name: Name,
+    /// Owner, group and mode.
+    pub access: Access,
+    /// Servers.
+    pub servers: u64,
+    /// Calls that wait for a server.
+    pub pending: u64,
+    /// Calls that are being served.
+    pub running: u64,
+    /// Calls so far.
+    pub requests: u64,
+    /// Replies so far.
+    pub replies: u64,
+    /// Replies that came too late, and were dropped.
+    pub late: u64,
+    /// Calls whose deadline passed.
+    pub expired: u64,
+}
+
+/// A client's session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientStat {
+    /// Who it is.
+    pub sender: Sender,
+    /// Its transport; empty while it is away.
+    pub transport: String,
+    /// Whether it is connected, or away in its grace.
+    pub connected: bool,
+    /// Open channels.
+    pub channels: u64,
+    /// Deliveries that it has not settled.
+    pub leases: u64,
+    /// Bytes read from it.
+    pub bytes_in: u64,
+    /// Bytes written to it.
+    pub bytes_out: u64,
+    /// Frames taken from it.
+    pub frames_in: u64,
+    /// Frames made for it.
+    pub frames_out: u64,
+    /// Bytes of its sends that wait for room.
+    pub parked_bytes: u64,
+    /// Bytes that wait to be written to it.
+    pub unsent_bytes: u64,
+}
+
+/// About a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokerInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its epoch: another one for each start.
+    pub epoch: u64,
+    /// How long it has run.
+    pub uptime: Duration,
+    /// Sessions.
+    pub sessions: u64,
+    /// Queues.
+    pub queues: u64,
+    /// Topics.
+    pub topics: u64,
+    /// Services.
+    pub services: u64,
+    /// Messages in queues.
+    pub messages: u64,
+    /// What they count in bytes.
+    pub bytes: u64,
+    /// Where it listens.
+    pub listeners: Vec<String>,
+}

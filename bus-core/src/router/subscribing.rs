@@ -1,0 +1,290 @@
+//! What subscribers do: subscribe, use up, leave; and how the slow ones end.
+//!
+//! Which topics a subscription is linked to follows from its pattern and from the rights of
+//! its members; it is worked out again when either side changes.
+
+use crate::arena::Id;
+use crate::error::{ErrorKind, Failure};
+use crate::name::Pattern;
+
+use super::Router;
+use super::command::{Channel, SlowPolicy, SubscribeOptions};
+use super::effect::{Answer, Output};
+use super::rights::Right;
+use super::session::{Handle, Session};
+use super::timer::Timer;
+use super::topic::{Link, Member, Offered, Subscription, Topic};
+
+impl Router {
+    pub(super) fn subscribe(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        pattern: Pattern,
+        options: SubscribeOptions,
+    ) -> Result<Answer, Failure> {
+        let Some(entry) = self.ground.sessions.get(session) else {
+            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
+        };
+        entry.check_free(channel)?;
+        if let Some(topic) = pattern
+            .as_name()
+            .and_then(|name| self.topic_names.get(&name))
+            .and_then(|id| self.topics.get(*id))
+        {
+            let (access, name) = (topic.access, topic.name.clone());
+            self.check_right(session, &access, Right::Read, "topic", &name)?;
+        }
+        let member =
+            Member { session, channel, window: options.window_bytes, sent: 0, consumed: 0 };
+        let key = options.group.clone().map(|group| (pattern.clone(), group));
+        let shared = key.as_ref().and_then(|key| self.groups.get(key)).copied();
+        let id = match shared {
+            Some(id) => {
+                self.join(id, member, &options)?;
+                id
+            }
+            None => {
+                self.check_count(
+                    "subscriptions",
+                    self.subscriptions.len(),
+                    self.config.subscriptions_max,
+                )?;
+                let id = self.new_subscription(pattern, options, member);
+                if let Some(key) = key {
+                    self.groups.insert(key, id);
+                }
+                id
+            }
+        };
+        if let Some(entry) = self.ground.sessions.get_mut(session) {
+            entry.open(channel, Handle::Subscription(id))?;
+        }
+        if shared.is_none() {
+            let topics: Vec<_> = self.topics.iter().map(|(topic, _)| topic).collect();
+            for topic in topics {
+                self.link(topic, id);
+            }
+        } else {
+            self.pump(id);
+        }
+        Ok(Answer::Opened { id: id.serial(), created: shared.is_none() })
+    }
+
+    fn new_subscription(
+        &mut self,
+        pattern: Pattern,
+        options: SubscribeOptions,
+        member: Member,
+    ) -> Id<Subscription> {
+        self.subscriptions.insert_with(|id| Subscription {
+            id,
+            pattern,
+            options,
+            members: vec![member],
+            turn: 0,
+            backlog: Default::default(),
+            backlog_bytes: 0,
+            lost: 0,
+            topics: Vec::new(),
+            full: false,
+            hold_until: None,
+        })
+    }
+
+    fn join(
+        &mut self,
+        id: Id<Subscription>,
+        member: Member,
+        options: &SubscribeOptions,
+    ) -> Result<(), Failure> {
+        let Some(group) = self.subscriptions.get_mut(id) else { return Ok(()) };
+        if group.options.selector != options.selector {
+            return Err(Failure::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "the group on `{}` selects `{}`, not `{}`: its members must agree",
+                    group.pattern, group.options.selector, options.selector
+                ),
+            ));
+        }
+        let first = group.members.first().map(|first| first.session);
+        let sessions = &self.ground.sessions;
+        let user = |session: Option<Id<Session>>| {
+            session.and_then(|id| sessions.get(id)).map(|entry| entry.identity.sender.uid)
+        };
+        if user(first) != user(Some(member.session)) {
+            return Err(Failure::new(
+                ErrorKind::PermissionDenied,
+                format!("the group on `{}` belongs to another user", group.pattern),
+            ));
+        }
+        group.members.push(member);
+        Ok(())
+    }
+
+    /// Links a subscription to a topic, if it matches and may read it.
+    pub(super) fn link(&mut self, topic_id: Id<Topic>, id: Id<Subscription>) {
+        let (Some(topic), Some(subscription)) =
+            (self.topics.get_mut(topic_id), self.subscriptions.get_mut(id))
+        else {
+            return;
+        };
+        if !subscription.pattern.matches(&topic.name) {
+            return;
+        }
+        let first = subscription
+            .members
+            .first()
+            .and_then(|member| self.ground.sessions.get(member.session));
+        let Some(identity) = first.map(|entry| &entry.identity) else { return };
+        if !topic.access.allows(identity, Right::Read) {
+            if subscription.pattern.as_name().is_some() {
+                let failure =
+                    super::denied(identity, Right::Read, "topic", &topic.name, &topic.access);
+                self.end_subscription(id, failure);
+            }
+            return;
+        }
+        let hold = match subscription.options.policy {
+            SlowPolicy::Hold => true,
+            SlowPolicy::Auto => topic.access.owner == identity.sender.uid,
+            SlowPolicy::DropOldest | SlowPolicy::End => false,
+        };
+        topic.links.push(Link { subscription: id, hold });
+        subscription.topics.push((topic_id, hold));
+        if hold && subscription.full {
+            topic.holding += 1;
+        }
+        let selector = subscription.options.selector;
+        let mut filled = false;
+        for (source, message) in topic.kept_in_order() {
+            if selector.matches(message.kind()) {
+                filled |= subscription.offer(&mut self.ground, true, &source, &message)
+                    == Offered::Filled;
+            }
+        }
+        if filled {
+            self.set_full(id, true);
+        }
+    }
+
+    /// After a change of a topic's rights: links whom it concerns anew.
+    pub(super) fn link_again(&mut self, id: Id<Topic>) {
+        let Some(topic) = self.topics.get_mut(id) else { return };
+        let linked: Vec<_> = std::mem::take(&mut topic.links);
+        topic.holding = 0;
+        for link in &linked {
+            if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
+                subscription.topics.retain(|(other, _)| *other != id);
+            }
+        }
+        let kept = self
+            .topics
+            .get_mut(id)
+            .map(|topic| std::mem::take(&mut topic.kept))
+            .unwrap_or_default();
+        let all: Vec<_> = self.subscriptions.iter().map(|(subscription, _)| subscription).collect();
+        for subscription in all {
+            self.link(id, subscription);
+        }
+        if let Some(topic) = self.topics.get_mut(id) {
+            topic.kept = kept;
+        }
+        self.release(id);
+    }
+
+    /// A subscriber has used up so many bytes in all.
+    #[inline]
+    pub(super) fn consumed(&mut self, session: Id<Session>, channel: Channel, bytes: u64) {
+        let Ok(Handle::Subscription(id)) = self.ground.handle(session, channel) else { return };
+        let id = *id;
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        let mine = |member: &&mut Member| member.session == session && member.channel == channel;
+        if let Some(member) = subscription.members.iter_mut().find(mine) {
+            // More than was sent cannot have been used up.
+            member.consumed = member.consumed.max(bytes.min(member.sent));
+        }
+        if !subscription.backlog.is_empty() {
+            self.pump(id);
+        }
+    }
+
+    fn pump(&mut self, id: Id<Subscription>) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        if subscription.pump(&mut self.ground) {
+            self.set_full(id, false);
+        }
+    }
+
+    /// A member leaves; the last one takes the subscription along.
+    pub(super) fn leave(&mut self, id: Id<Subscription>, session: Id<Session>, channel: Channel) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        subscription
+            .members
+            .retain(|member| (member.session, member.channel) != (session, channel));
+        subscription.turn = 0;
+        if subscription.members.is_empty() {
+            self.drop_subscription(id);
+        } else {
+            self.pump(id);
+        }
+    }
+
+    /// A subscription that has held publishers back for too long ends.
+    pub(super) fn hold_is_over(&mut self, id: Id<Subscription>) {
+        let now = self.ground.now;
+        let over = self
+            .subscriptions
+            .get(id)
+            .and_then(|slow| slow.hold_until)
+            .is_some_and(|until| until <= now);
+        if over {
+            self.end_too_slow(id, "it has held publishers back for longer than the topic allows");
+        }
+    }
+
+    pub(super) fn end_too_slow(&mut self, id: Id<Subscription>, why: &str) {
+        let Some(subscription) = self.subscriptions.get(id) else { return };
+        let text = format!(
+            "the subscription to `{}` is too slow: {why} ({} bytes wait, at most {} may); read faster, or subscribe with a larger backlog or with drop-oldest",
+            subscription.pattern, subscription.backlog_bytes, subscription.options.backlog_bytes
+        );
+        let topics: Vec<_> = subscription.topics.iter().map(|(topic, _)| *topic).collect();
+        for topic in topics {
+            if let Some(topic) = self.topics.get_mut(topic) {
+                topic.too_slow += 1;
+            }
+        }
+        self.end_subscription(id, Failure::new(ErrorKind::TooSlow, text));
+    }
+
+    /// Ends a subscription from this side.
+    pub(super) fn end_subscription(&mut self, id: Id<Subscription>, failure: Failure) {
+        let Some(subscription) = self.drop_subscription(id) else { return };
+        for member in subscription.members {
+            if let Some(entry) = self.ground.sessions.get_mut(member.session) {
+                entry.close(member.channel);
+            }
+            let output = Output::Ended { channel: member.channel, failure: failure.clone() };
+            self.ground.tell(member.session, output);
+        }
+    }
+
+    fn drop_subscription(&mut self, id: Id<Subscription>) -> Option<Subscription> {
+        self.set_full(id, false);
+        let subscription = self.subscriptions.remove(id)?;
+        for (topic, _) in &subscription.topics {
+            if let Some(topic) = self.topics.get_mut(*topic) {
+                topic.links.retain(|link| link.subscription != id);
+            }
+        }
+        if let Some(until) = subscription.hold_until {
+            self.ground.timers.clear(until, Timer::Hold(id));
+        }
+        if let Some(group) = &subscription.options.group {
+            self.groups.remove(&(subscription.pattern.clone(), group.clone()));
+        }
+        Some(subscription)
+    }
+}

@@ -1,0 +1,59 @@
+//! Deadlines of the router, in order.
+//!
+//! A timer that is no longer wanted is not taken out: whoever is woken looks again whether
+//! anything is due.
+
+use std::collections::BTreeSet;
+
+use crate::arena::Id;
+use crate::time::Time;
+
+use super::queue::Queue;
+use super::session::Session;
+use super::topic::Subscription;
+
+/// What is to be looked at when a deadline has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// The leases of a session.
+    Leases(Id<Session>),
+    /// The grace of a session that is away.
+    Grace(Id<Session>),
+    /// The delayed messages of a queue.
+    Delay(Id<Queue>),
+    /// A call's deadline.
+    Call(u64),
+    /// A subscription that holds publishers back.
+    Hold(Id<Subscription>),
+}
+
+/// All timers.
+#[derive(Debug, Default)]
+pub(crate) struct Timers(BTreeSet<(Time, Timer)>);
+
+impl Timers {
+    /// Looks at `timer` at that time.
+    pub fn set(&mut self, at: Time, timer: Timer) {
+        self.0.insert((at, timer));
+    }
+
+    /// Forgets a timer that was set for exactly that time.
+    pub fn clear(&mut self, at: Time, timer: Timer) {
+        self.0.remove(&(at, timer));
+    }
+
+    /// The earliest one.
+    pub fn next(&self) -> Option<Time> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    /// The earliest one that is due.
+    pub fn pop(&mut self, now: Time) -> Option<Timer> {
+        let (at, timer) = *self.0.first()?;
+        if at > now {
+            return None;
+        }
+        self.0.remove(&(at, timer));
+        Some(timer)
+    }
+}

@@ -1,0 +1,238 @@
+//! Topics and subscriptions, and the way of a message from the one to the other.
+//!
+//! A plain subscription is a group with one member. Invariants: a subscription's backlog is
+//! empty, or no member has window for its first message; `Topic::holding` counts exactly the
+//! full subscriptions that hold this topic back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::arena::{Arena, Id};
+use crate::limits::{KEPT_TYPES_MAX, window_charge};
+use crate::message::{Message, MessageType, SharedSender};
+use crate::name::{Name, Pattern};
+use crate::time::Time;
+
+use super::command::{Channel, RequestId, SubscribeOptions, Ticket, TopicOptions};
+use super::effect::{Output, Source};
+use super::ground::Ground;
+use super::rights::Access;
+use super::session::Session;
+
+/// A topic.
+pub struct Topic {
+    pub(crate) id: Id<Topic>,
+    pub(crate) name: Name,
+    pub(crate) access: Access,
+    pub(crate) creator: SharedSender,
+    pub(crate) options: TopicOptions,
+    /// Stays without publishers, since it was created with options of its own.
+    pub(crate) pinned: bool,
+    pub(crate) links: Vec<Link>,
+    pub(crate) publishers: u64,
+    pub(crate) kept: BTreeMap<MessageType, (u64, Arc<Source>, Message)>,
+    /// Full subscriptions that hold publishers back.
+    pub(crate) holding: u32,
+    pub(crate) held: VecDeque<Held>,
+    pub(crate) published: u64,
+    pub(crate) delivered: u64,
+    pub(crate) dropped: u64,
+    pub(crate) too_slow: u64,
+    pub(crate) last_publish: Option<(SharedSender, Time)>,
+}
+
+/// A subscription that matches a topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub subscription: Id<Subscription>,
+    /// Whether it may hold the topic's publishers back.
+    pub hold: bool,
+}
+
+/// What waits for a slow subscriber to let it in.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Message {
+        session: Id<Session>,
+        channel: Channel,
+        source: Arc<Source>,
+        message: Message,
+        ticket: Option<Ticket>,
+    },
+    Flush {
+        session: Id<Session>,
+        request: RequestId,
+    },
+}
+
+/// A subscription, or a group that shares one.
+pub struct Subscription {
+    pub(crate) id: Id<Subscription>,
+    pub(crate) pattern: Pattern,
+    pub(crate) options: SubscribeOptions,
+    pub(crate) members: Vec<Member>,
+    /// The member that is asked first next time.
+    pub(crate) turn: usize,
+    pub(crate) backlog: VecDeque<(Arc<Source>, Message)>,
+    pub(crate) backlog_bytes: u64,
+    /// Dropped since the last delivery.
+    pub(crate) lost: u64,
+    pub(crate) topics: Vec<(Id<Topic>, bool)>,
+    pub(crate) full: bool,
+    /// When it ends, if it goes on holding publishers back.
+    pub(crate) hold_until: Option<Time>,
+}
+
+/// A member of a subscription.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub session: Id<Session>,
+    pub channel: Channel,
+    pub window: u64,
+    pub sent: u64,
+    pub consumed: u64,
+}
+
+/// What a delivery came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// Sent, or in the backlog.
+    Taken,
+    /// In the backlog, which is full with it.
+    Filled,
+    /// In the backlog; so many older ones were dropped for it.
+    Dropped(u64),
+    /// Not taken: the subscription must end.
+    TooSlow,
+}
+
+impl Member {
+    fn has_window(&self, charge: u64) -> bool {
+        self.sent - self.consumed + charge <= self.window
+    }
+}
+
+impl Subscription {
+    /// Sends a message, or keeps it for later, or says that it is too slow.
+    pub(crate) fn offer(
+        &mut self,
+        ground: &mut Ground,
+        hold: bool,
+        source: &Arc<Source>,
+        message: &Message,
+    ) -> Offered {
+        if self.backlog.is_empty() && self.send(ground, source, message) {
+            return Offered::Taken;
+        }
+        let cost = message.cost();
+        let limit = self.options.backlog_bytes;
+        let mut dropped = 0;
+        if self.backlog_bytes + cost > limit && !hold {
+            if self.options.policy != super::command::SlowPolicy::DropOldest {
+                return Offered::TooSlow;
+            }
+            while self.backlog_bytes + cost > limit
+                && let Some((_, old)) = self.backlog.pop_front()
+            {
+                self.backlog_bytes -= old.cost();
+                dropped += 1;
+            }
+            self.lost += dropped;
+        }
+        let mut message = message.clone();
+        message.compact();
+        self.backlog_bytes += cost;
+        self.backlog.push_back((source.clone(), message));
+        match (dropped, hold && !self.full && self.backlog_bytes >= limit) {
+            (0, true) => Offered::Filled,
+            (0, false) => Offered::Taken,
+            (dropped, _) => Offered::Dropped(dropped),
+        }
+    }
+
+    /// Sends to the next member that has window for it.
+    fn send(&mut self, ground: &mut Ground, source: &Arc<Source>, message: &Message) -> bool {
+        let count = self.members.len();
+        for step in 0..count {
+            let index = (self.turn + step) % count;
+            let member = &mut self.members[index];
+            let charge = window_charge(message.len(), member.window);
+            if !member.has_window(charge) {
+                continue;
+            }
+            member.sent += charge;
+            let (session, channel) = (member.session, member.channel);
+            if self.lost > 0 {
+                ground
+                    .tell(session, Output::Lost { channel, count: std::mem::take(&mut self.lost) });
+            }
+            ground.tell(
+                session,
+                Output::Deliver { channel, source: source.clone(), message: message.clone() },
+            );
+            self.turn = (index + 1) % count;
+            return true;
+        }
+        false
+    }
+
+    /// Sends from the backlog what the windows allow. Whether it is full no longer.
+    pub(crate) fn pump(&mut self, ground: &mut Ground) -> bool {
+        while let Some((source, message)) = self.backlog.pop_front() {
+            if !self.send(ground, &source, &message) {
+                self.backlog.push_front((source, message));
+                break;
+            }
+            self.backlog_bytes -= message.cost();
+        }
+        self.full && self.backlog_bytes <= self.options.backlog_bytes / 2
+    }
+}
+
+impl Topic {
+    /// Hands a message to every subscription that matches. Those that are full now, or too
+    /// slow, are noted in `notes`.
+    pub(crate) fn fan_out(
+        &mut self,
+        subscriptions: &mut Arena<Subscription>,
+        ground: &mut Ground,
+        source: &Arc<Source>,
+        message: Message,
+        notes: &mut Vec<(Id<Subscription>, Offered)>,
+    ) {
+        self.published += 1;
+        for link in &self.links {
+            let Some(subscription) = subscriptions.get_mut(link.subscription) else { continue };
+            if !subscription.options.selector.matches(message.kind()) {
+                continue;
+            }
+            match subscription.offer(ground, link.hold, source, &message) {
+                Offered::Taken => self.delivered += 1,
+                Offered::Dropped(count) => {
+                    self.delivered += 1;
+                    self.dropped += count;
+                }
+                noted => notes.push((link.subscription, noted)),
+            }
+        }
+        if self.options.keep_last {
+            self.keep(source, message);
+        }
+    }
+
+    fn keep(&mut self, source: &Arc<Source>, mut message: Message) {
+        message.compact();
+        if self.kept.len() >= KEPT_TYPES_MAX && !self.kept.contains_key(&message.kind()) {
+            self.kept.pop_first();
+            self.dropped += 1;
+        }
+        self.kept.insert(message.kind(), (self.published, source.clone(), message));
+    }
+
+    /// The kept messages, oldest first.
+    pub(crate) fn kept_in_order(&self) -> Vec<(Arc<Source>, Message)> {
+        let mut kept: Vec<_> = self.kept.values().collect();
+        kept.sort_by_key(|(serial, ..)| *serial);
+        kept.into_iter().map(|(_, source, message)| (source.clone(), message.clone())).collect()
+    }
+}

@@ -1,0 +1,42 @@
+//! The receiving half of a session: counts sequenced frames and says when to confirm them.
+//!
+//! Invariant: `received` is the number of sequenced frames taken from the peer since the
+//! session began, whatever connections they came over.
+
+use crate::limits::{CONFIRM_BYTES, CONFIRM_FRAMES};
+
+/// The receiving half.
+#[derive(Debug, Default)]
+pub struct Inbound {
+    received: u64,
+    confirmed: u64,
+    bytes: usize,
+}
+
+impl Inbound {
+    /// Notes so many sequenced frames with so many bytes in all.
+    pub fn note(&mut self, frames: u64, bytes: usize) {
+        self.received += frames;
+        self.bytes += bytes;
+    }
+
+    /// The number of the last sequenced frame.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether a confirmation should be sent though nothing else is.
+    pub fn must_confirm(&self) -> bool {
+        self.bytes >= CONFIRM_BYTES || self.received - self.confirmed >= CONFIRM_FRAMES
+    }
+
+    /// What to confirm, if there is anything new.
+    pub fn confirm(&mut self) -> Option<u64> {
+        if self.received == self.confirmed {
+            return None;
+        }
+        self.confirmed = self.received;
+        self.bytes = 0;
+        Some(self.received)
+    }
+}

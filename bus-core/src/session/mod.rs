@@ -1,0 +1,14 @@
+//! The session protocol as state without I/O: both sides, and what survives a lost connection.
+//!
+//! Frames are numbered on each side and kept until the other side confirms them, so that a
+//! session that is resumed goes on as if its connection had only been slow.
+
+mod handshake;
+mod inbound;
+mod outbound;
+mod server;
+
+pub use handshake::*;
+pub use inbound::Inbound;
+pub use outbound::Outbound;
+pub use server::{Action, ServerSession};

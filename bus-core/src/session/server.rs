@@ -1,0 +1,359 @@
+//! The broker's side of a session: frames to commands, outputs to frames.
+//!
+//! It decides nothing about messages; it numbers tickets as the client does, names sources
+//! before their first delivery, and folds runs of receipts into one frame. Everything in it
+//! outlives a connection.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::error::Failure;
+use crate::frame::{
+    FLAG_AUTO, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Frame, FrameError, Header, Kind, Notice,
+    control, message_of,
+};
+use crate::limits::{INLINE_BYTES_MAX, ORIGINS_MAX, REQUEST_TIMEOUT_MAX};
+use crate::message::{Message, MessageType, Sender};
+use crate::name::Name;
+use crate::router::{Channel, Command, Lease, Output, Source, Ticket};
+
+use super::outbound::word_frame;
+use super::{Inbound, Outbound};
+
+/// What a frame of a client comes to.
+#[derive(Debug)]
+pub enum Action {
+    /// A command for the router.
+    Command(Command),
+    /// A control request that was refused before it got there.
+    Refused,
+    /// Nothing to be done.
+    Nothing,
+    /// The client has said goodbye.
+    Goodbye,
+}
+
+/// The broker's side of one session.
+#[derive(Debug, Default)]
+pub struct ServerSession {
+    /// Frames for the client.
+    pub outbound: Outbound,
+    /// What has come from the client.
+    pub inbound: Inbound,
+    last_ticket: Ticket,
+    accepted: Span,
+    settled: Span,
+    last_lease: Lease,
+    /// The source last named on each channel; 0 for none.
+    channel_sources: Vec<SourceKey>,
+    origins: BTreeMap<SourceKey, u32>,
+    next_origin: u32,
+}
+
+/// A run of numbers that waits to be told in one frame.
+#[derive(Debug, Default)]
+struct Span {
+    first: u64,
+    count: u32,
+}
+
+/// What an origin number stands for: a publisher on a topic (even) or a sender (odd).
+type SourceKey = u64;
+
+fn publisher_key(source: &Source) -> SourceKey {
+    source.key << 1
+}
+
+fn sender_key(sender: &Sender) -> SourceKey {
+    sender.session << 1 | 1
+}
+
+impl Span {
+    /// Adds the number, or gives the run back if it does not go on with it.
+    fn add(&mut self, number: u64) -> Option<Span> {
+        if self.count > 0 && self.first + u64::from(self.count) == number && self.count < 0xffff {
+            self.count += 1;
+            return None;
+        }
+        Some(std::mem::replace(self, Span { first: number, count: 1 }))
+    }
+}
+
+impl ServerSession {
+    /// Takes a frame from the client.
+    ///
+    /// # Errors
+    /// When the client breaks the protocol; its connection must end.
+    pub fn frame(&mut self, frame: Frame) -> Result<Action, FrameError> {
+        let Frame { header, body } = frame;
+        if header.kind.is_sequenced() {
+            self.inbound.note(1, header.encoded_len() + body.len());
+        }
+        let command = match header.kind {
+            Kind::Publish => self.publish(&header, body)?,
+            Kind::Send => {
+                let message = message_of(&header, body)?;
+                if message.payload().len() > INLINE_BYTES_MAX {
+                    let text = format!(
+                        "a payload of {} bytes must be offered first",
+                        message.payload().len()
+                    );
+                    return Err(FrameError::Violation(text));
+                }
+                let (ticket, no_wait) = (self.next_ticket(), header.has(FLAG_TRY));
+                Command::Send { channel: header.channel, ticket, message, no_wait }
+            }
+            Kind::Consumed => Command::Consumed { channel: header.channel, bytes: header.word },
+            Kind::Taken => Command::Taken { channel: header.channel, lease: header.word },
+            Kind::Ack => Command::Ack { first: header.word, count: header.channel + 1 },
+            Kind::Offer => self.offer(&header, &body)?,
+            Kind::Granted => {
+                Command::Granted { ticket: header.extra, message: message_of(&header, body)? }
+            }
+            Kind::Withdraw => Command::Withdraw { ticket: header.word },
+            Kind::Call => Command::Call {
+                channel: header.channel,
+                ticket: self.next_ticket(),
+                message: message_of(&header, body)?,
+                timeout: Duration::from_millis(header.extra).min(REQUEST_TIMEOUT_MAX),
+            },
+            Kind::CallReply => {
+                Command::CallReply { call: header.extra, result: Ok(message_of(&header, body)?) }
+            }
+            Kind::CallFailed => {
+                let failure = control::decode_failure(header.kind, &body)?;
+                Command::CallReply { call: header.extra, result: Err(failure.text().to_owned()) }
+            }
+            Kind::Request => return self.request(&body),
+            _ => return self.link_frame(&header),
+        };
+        Ok(Action::Command(command))
+    }
+
+    #[inline]
+    fn publish(&mut self, header: &Header, body: Bytes) -> Result<Command, FrameError> {
+        let message = message_of(header, body)?;
+        let ticket = if header.has(FLAG_RECEIPT) { Some(self.next_ticket()) } else { None };
+        Ok(Command::Publish { channel: header.channel, message, ticket })
+    }
+
+    fn offer(&mut self, header: &Header, body: &[u8]) -> Result<Command, FrameError> {
+        let kind = MessageType::new(header.word).ok_or(FrameError::Type(header.word))?;
+        let length = body.try_into().map(u64::from_le_bytes).map_err(|_| FrameError::Cut)?;
+        let (ticket, no_wait) = (self.next_ticket(), header.has(FLAG_TRY));
+        Ok(Command::Offer { channel: header.channel, ticket, kind, length, no_wait })
+    }
+
+    fn request(&mut self, body: &[u8]) -> Result<Action, FrameError> {
+        match control::decode_request(body) {
+            Ok(command) => {
+                if let Command::Subscribe { channel, .. } | Command::Consume { channel, .. } =
+                    &command
+                {
+                    self.forget_source(*channel);
+                }
+                Ok(Action::Command(command))
+            }
+            Err(control::RequestError::Malformed(error)) => Err(error),
+            Err(control::RequestError::Invalid { request, failure }) => {
+                self.reply(request, &Err(failure));
+                Ok(Action::Refused)
+            }
+        }
+    }
+
+    /// Frames that keep the connection and are not sequenced.
+    fn link_frame(&mut self, header: &Header) -> Result<Action, FrameError> {
+        match header.kind {
+            Kind::Confirm if self.outbound.confirm(header.word) => Ok(Action::Nothing),
+            Kind::Confirm => Err(FrameError::Violation(format!(
+                "frame {} was confirmed before it was sent",
+                header.word
+            ))),
+            Kind::Ping => {
+                self.outbound.push(&word_frame(Kind::Pong, header.word), &[]);
+                Ok(Action::Nothing)
+            }
+            Kind::Pong => Ok(Action::Nothing),
+            Kind::Goodbye => Ok(Action::Goodbye),
+            kind => Err(FrameError::Unexpected(kind)),
+        }
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        self.last_ticket
+    }
+
+    /// Turns an output of the router into frames.
+    pub fn output(&mut self, output: Output) {
+        match output {
+            Output::Deliver { channel, source, message } => {
+                self.deliver(channel, &source, &message)
+            }
+            Output::Lease { channel, lease, attempt, auto_ack, sender, message } => {
+                self.lease(channel, lease, attempt, auto_ack, &sender, &message);
+            }
+            Output::Accepted { ticket } => {
+                if let Some(span) = self.accepted.add(ticket) {
+                    self.push_span(Kind::Accepted, &span);
+                }
+            }
+            Output::Settled { first, .. } => {
+                if let Some(span) = self.settled.add(first) {
+                    self.push_span(Kind::Settled, &span);
+                }
+            }
+            Output::Credit { channel, bytes } => {
+                self.outbound.push(&Header::new(Kind::Credit, channel, bytes), &[])
+            }
+            Output::Lost { channel, count } => {
+                self.outbound.push(&Header::new(Kind::Lost, channel, count), &[])
+            }
+            Output::Grant { ticket } => self.outbound.push(&word_frame(Kind::Grant, ticket), &[]),
+            Output::Failed { ticket, failure } => self.push_failure(Kind::Failed, ticket, &failure),
+            Output::Unsettled { lease, failure } => {
+                self.push_failure(Kind::Unsettled, lease, &failure)
+            }
+            Output::Reply { request, result } => self.reply(request, &result),
+            Output::Invoke { channel, call, timeout_ms, sender, message } => {
+                let origin = self.origin(sender_key(&sender), &sender, None);
+                let mut header = Header::new(Kind::Invoke, channel, message.kind().get());
+                (header.origin, header.message_id, header.extra) = (origin, call, timeout_ms);
+                self.outbound.push_message(&header, &message);
+            }
+            Output::Result { ticket, message } => {
+                let mut header = Header::new(Kind::Result, 0, message.kind().get());
+                header.extra = ticket;
+                self.outbound.push_message(&header, &message);
+            }
+            Output::Ended { channel, failure } => {
+                self.forget_source(channel);
+                self.notice(&Notice::Ended { channel, failure });
+            }
+            Output::Recall { lease } => self.notice(&Notice::Recall { lease }),
+            Output::Expired { failure } => self.push_failure(Kind::Refuse, 0, &failure),
+        }
+    }
+
+    /// Writes what was folded, and a confirmation, before bytes go out.
+    pub fn seal(&mut self) {
+        for (kind, span) in
+            [(Kind::Accepted, &mut self.accepted), (Kind::Settled, &mut self.settled)]
+        {
+            if span.count > 0 {
+                let span = std::mem::take(span);
+                self.outbound.push(&Header::new(kind, span.count - 1, span.first), &[]);
+            }
+        }
+        if (self.outbound.has_unsent() || self.inbound.must_confirm())
+            && let Some(received) = self.inbound.confirm()
+        {
+            self.outbound.push(&word_frame(Kind::Confirm, received), &[]);
+        }
+    }
+
+    /// Whether there is something that must be written.
+    pub fn wants_write(&self) -> bool {
+        self.outbound.has_unsent()
+            || self.accepted.count > 0
+            || self.settled.count > 0
+            || self.inbound.must_confirm()
+    }
+
+    fn push_span(&mut self, kind: Kind, span: &Span) {
+        if span.count > 0 {
+            self.outbound.push(&Header::new(kind, span.count - 1, span.first), &[]);
+        }
+    }
+
+    fn push_failure(&mut self, kind: Kind, word: u64, failure: &Failure) {
+        self.outbound.push(&word_frame(kind, word), &control::encode_failure(failure));
+    }
+
+    /// Answers a control request.
+    pub fn reply(&mut self, request: u32, result: &Result<crate::frame::Answer, Failure>) {
+        if request != 0 {
+            self.outbound
+                .push(&word_frame(Kind::Reply, 0), &control::encode_reply(request, result));
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        self.outbound.push(&word_frame(Kind::Notice, 0), &notice.encode());
+    }
+
+    #[inline]
+    fn deliver(&mut self, channel: Channel, source: &Arc<Source>, message: &Message) {
+        let mut header = Header::new(Kind::Deliver, channel, message.kind().get());
+        if !self.is_last_source(channel, publisher_key(source)) {
+            header.origin = self.origin(publisher_key(source), &source.sender, Some(&source.topic));
+        }
+        self.outbound.push_message(&header, message);
+    }
+
+    fn lease(
+        &mut self,
+        channel: Channel,
+        lease: Lease,
+        attempt: u32,
+        auto_ack: bool,
+        sender: &Arc<Sender>,
+        message: &Message,
+    ) {
+        let mut header = Header::new(Kind::Lease, channel, message.kind().get());
+        if !self.is_last_source(channel, sender_key(sender)) {
+            header.origin = self.origin(sender_key(sender), sender, None);
+        }
+        if attempt > 0 {
+            header = header.with_flags(FLAG_REDELIVERED);
+            header.extra = u64::from(attempt);
+        }
+        if auto_ack {
+            header = header.with_flags(FLAG_AUTO);
+        }
+        debug_assert_eq!(lease, self.last_lease + 1, "leases count on");
+        self.last_lease = lease;
+        self.outbound.push_message(&header, message);
+    }
+
+    /// Whether the channel's last message had this source; from now on it has.
+    #[inline]
+    fn is_last_source(&mut self, channel: Channel, key: SourceKey) -> bool {
+        let index = channel as usize;
+        if self.channel_sources.len() <= index {
+            self.channel_sources.resize(index + 1, 0);
+        }
+        // The index is within the length by the line before.
+        std::mem::replace(&mut self.channel_sources[index], key) == key
+    }
+
+    fn forget_source(&mut self, channel: Channel) {
+        if let Some(last) = self.channel_sources.get_mut(channel as usize) {
+            *last = 0;
+        }
+    }
+
+    /// The number of a source; names it to the client first if it is new.
+    fn origin(&mut self, key: SourceKey, sender: &Arc<Sender>, topic: Option<&Name>) -> u32 {
+        if let Some(origin) = self.origins.get(&key) {
+            return *origin;
+        }
+        if self.origins.len() >= ORIGINS_MAX {
+            self.origins.clear();
+        }
+        // Numbers go round: a client replaces what a number stood for.
+        self.next_origin = self.next_origin % (2 * ORIGINS_MAX as u32) + 1;
+        let origin = self.next_origin;
+        self.origins.insert(key, origin);
+        self.notice(&Notice::Origin {
+            origin,
+            sender: Sender::clone(sender),
+            topic: topic.cloned(),
+        });
+        origin
+    }
+}
