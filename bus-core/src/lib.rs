@@ -11,21 +11,27 @@ mod limits;
 mod message;
 mod name;
 mod selector;
+mod sequence;
 mod time;
 mod url;
 
 pub mod router;
 pub mod session;
+#[cfg(feature = "net")]
+pub mod sys;
+#[cfg(feature = "net")]
+pub mod transport;
 
 pub use arena::{Arena, Id};
 pub use error::{ErrorKind, Failure};
 pub use frame::{
     Answer, Decoder, FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Frame,
-    FrameError, Header, Incoming, Kind, Notice, Run, control,
+    FrameError, Header, Incoming, Kind, Notice, Run, View, control,
 };
 pub use limits::*;
 pub use message::{Headers, InvalidHeader, Message, MessageType, Sender};
 pub use name::{InvalidName, Name, Pattern};
 pub use selector::Selector;
+pub use sequence::Sequence;
 pub use time::Time;
 pub use url::{BusUrl, InvalidUrl};

@@ -108,7 +108,7 @@ pub const LISTING_ROWS_MAX: usize = 1000;
 /// What a message of this length takes of a window: its length and the overhead, but never
 /// more than half, so that a message of any length passes through a window of any size.
 pub const fn window_charge(length: usize, window_bytes: u64) -> u64 {
-    let cost = (length + MESSAGE_OVERHEAD_BYTES) as u64;
+    let cost = (length as u64).saturating_add(MESSAGE_OVERHEAD_BYTES as u64);
     if cost < window_bytes / 2 { cost } else { window_bytes / 2 }
 }
 

@@ -181,6 +181,19 @@ impl Message {
     }
 }
 
+macro_rules! from_payload {
+    ($($payload:ty),*) => {$(
+        impl From<$payload> for Message {
+            /// A message of type 1 without headers.
+            fn from(payload: $payload) -> Message {
+                Message::new(MessageType::ONE, payload)
+            }
+        }
+    )*};
+}
+
+from_payload!(Bytes, Vec<u8>, String, &'static str, &'static [u8]);
+
 impl fmt::Debug for Message {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Message({}, {} bytes, {:?})", self.kind, self.payload.len(), self.headers)

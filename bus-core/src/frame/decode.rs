@@ -6,7 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{FrameError, Header, Kind, message_of};
+use super::{FrameError, Header, Kind, message_of, split_body};
 use crate::limits::{CONTROL_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
 use crate::message::Message;
 
@@ -26,6 +26,8 @@ pub struct Run {
     pub channel: u32,
     /// How many frames there are.
     pub frames: u64,
+    /// The sources that they name, in order; mostly none.
+    pub origins: Vec<u32>,
     /// The frames.
     pub bytes: Bytes,
 }
@@ -101,16 +103,18 @@ impl Decoder {
     }
 
     fn next_run(&mut self, channel: u32) -> Result<Run, FrameError> {
-        let mut length = 0;
-        let mut frames = 0;
+        let (mut length, mut frames, mut origins) = (0, 0, Vec::new());
         while let Some((header, header_len, body_len)) = self.peek(length)? {
             if header.kind != Kind::Deliver || header.channel != channel {
                 break;
             }
+            if header.origin != 0 {
+                origins.push(header.origin);
+            }
             length += header_len + body_len;
             frames += 1;
         }
-        Ok(Run { channel, frames, bytes: self.buffer.split_to(length).freeze() })
+        Ok(Run { channel, frames, origins, bytes: self.buffer.split_to(length).freeze() })
     }
 
     /// The header at `at`, if its whole frame is there.
@@ -161,4 +165,47 @@ impl Run {
         let body = bytes.split_off(header_len);
         Some(message_of(&header, body).map(|message| (header, message)))
     }
+
+    /// All messages where they stand: header, encoded user headers, payload.
+    ///
+    /// # Errors
+    /// When what the broker sent is malformed; the iterator ends with that.
+    pub fn views(&self) -> impl Iterator<Item = Result<View<'_>, FrameError>> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let view = view_at(rest);
+            match &view {
+                Ok((_, length)) => rest = &rest[*length..],
+                Err(_) => rest = &[],
+            }
+            Some(view.map(|(view, _)| view))
+        })
+    }
+}
+
+/// A message where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Its header.
+    pub header: Header,
+    /// The user's headers, encoded.
+    pub headers: &'a [u8],
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+/// The message at the front, and the length of its frame.
+#[inline]
+fn view_at(bytes: &[u8]) -> Result<(View<'_>, usize), FrameError> {
+    let Some((header, header_len, body_len)) = Header::decode(bytes)? else {
+        return Err(FrameError::Cut);
+    };
+    let Some(body) = bytes.get(header_len..header_len + body_len) else {
+        return Err(FrameError::Cut);
+    };
+    let (headers, payload) = split_body(&header, body)?;
+    Ok((View { header, headers, payload }, header_len + body_len))
 }

@@ -9,7 +9,7 @@ mod header;
 pub mod control;
 
 pub use control::{Answer, Notice};
-pub use decode::{Decoder, Frame, Incoming, Run};
+pub use decode::{Decoder, Frame, Incoming, Run, View};
 pub use header::{FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Header, Kind};
 
 use bytes::{BufMut, Bytes};
@@ -78,6 +78,18 @@ pub(crate) fn message_of(header: &Header, mut body: Bytes) -> Result<Message, Fr
     let mut headers = body.split_to(2 + length);
     let headers = Headers::parse(headers.split_off(2))?;
     Ok(Message::new(kind, body).with_headers(headers))
+}
+
+/// Where the user's headers and the payload of a message frame stand in its body.
+#[inline]
+fn split_body<'a>(header: &Header, body: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), FrameError> {
+    if !header.has(FLAG_HEADERS) {
+        return Ok((&[], body));
+    }
+    let Some((&[low, high], rest)) = body.split_first_chunk::<2>() else {
+        return Err(FrameError::Cut);
+    };
+    rest.split_at_checked(usize::from(u16::from_le_bytes([low, high]))).ok_or(FrameError::Cut)
 }
 
 /// Appends header, length of headers and headers of a message frame; the payload follows.

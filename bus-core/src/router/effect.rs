@@ -78,6 +78,7 @@ pub struct Source {
 }
 
 /// A good answer to a control request.
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// It was opened.

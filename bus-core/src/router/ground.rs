@@ -23,6 +23,8 @@ pub(crate) struct Ground {
     pub effects: Vec<Effect>,
     /// Messages that must go to dead letters once the queue at hand is done with.
     pub dead: Vec<DeadLetter>,
+    /// Queues that may go, since their last holder was dropped.
+    pub left: Vec<Id<Queue>>,
     /// A bug that a test has planted.
     pub fault: Option<Fault>,
 }

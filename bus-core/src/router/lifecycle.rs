@@ -29,6 +29,18 @@ impl Router {
         grace: Duration,
     ) -> Result<SessionId, Failure> {
         self.ground.now = now;
+        self.check_session(&identity)?;
+        Ok(self.ground.sessions.insert_with(|id| {
+            identity.sender.session = id.serial();
+            Session::new(identity, grace)
+        }))
+    }
+
+    /// Whether one more session of this user may begin.
+    ///
+    /// # Errors
+    /// As [`Router::open_session`].
+    pub fn check_session(&self, identity: &Identity) -> Result<(), Failure> {
         self.check_count("sessions", self.ground.sessions.len(), self.config.sessions_max)?;
         if !identity.admin {
             let uid = identity.sender.uid;
@@ -36,10 +48,7 @@ impl Router {
             let mine = sessions.filter(|(_, entry)| entry.identity.sender.uid == uid).count();
             self.check_count("sessions of this user", mine, self.config.sessions_per_user_max)?;
         }
-        Ok(self.ground.sessions.insert_with(|id| {
-            identity.sender.session = id.serial();
-            Session::new(identity, grace)
-        }))
+        Ok(())
     }
 
     /// The session's connection is lost: it is away, and is given nothing until it is back or
@@ -85,7 +94,22 @@ impl Router {
                 _ => {}
             }
         }
+        self.recall_from(session);
         self.bury_dead();
+    }
+
+    /// Asks a session that is back for what it has not looked at, if others wait for it.
+    fn recall_from(&mut self, session: Id<Session>) {
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        let untaken = entry.leases.iter().filter(|(_, leased)| leased.deadline.is_none());
+        let mut queues: Vec<_> = untaken.map(|(_, leased)| leased.queue).collect();
+        queues.sort();
+        queues.dedup();
+        for queue in queues {
+            if let Some(queue) = self.queues.get_mut(queue) {
+                queue.recall_for_idle(&mut self.ground);
+            }
+        }
     }
 
     /// Whether there is such a session.
@@ -136,26 +160,16 @@ impl Router {
 
     fn end_all_leases(&mut self, session: Id<Session>) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
-        let leases: Vec<(Lease, bool)> =
+        let ended: Vec<(Lease, bool)> =
             entry.leases.iter().map(|(lease, leased)| (lease, leased.deadline.is_some())).collect();
-        let mut queues = Vec::new();
-        for (lease, taken) in leases {
-            if let Some((leased, queue)) = self.end_lease(session, lease) {
-                self.put_back(queue, leased.stored.clone(), taken, Duration::ZERO);
-                self.serve_again(&leased);
-                queues.push(queue);
-            }
-        }
-        queues.dedup();
-        for queue in queues {
-            self.let_go(queue);
-        }
+        self.put_back_all(session, &ended);
     }
 
     fn end_all_sends(&mut self, session: Id<Session>) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
+        // The newest first: none of them comes in because another one has made room.
         let tickets: Vec<Ticket> =
-            entry.blocked.keys().chain(entry.granted.keys()).copied().collect();
+            entry.blocked.keys().rev().chain(entry.granted.keys()).copied().collect();
         let calls: Vec<u64> = entry.calls.values().copied().collect();
         for ticket in tickets {
             self.withdraw(session, ticket);

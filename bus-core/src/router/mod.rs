@@ -8,6 +8,7 @@ mod command;
 mod effect;
 mod fault;
 mod ground;
+mod holding;
 mod lease;
 mod lifecycle;
 mod listing;
@@ -261,9 +262,13 @@ impl Router {
         !self.ground.effects.is_empty()
     }
 
+    /// Buries the dead, first come first, and lets queues go that have lost their last holder.
     fn bury_dead(&mut self) {
-        while let Some(letter) = self.ground.dead.pop() {
+        for letter in std::mem::take(&mut self.ground.dead) {
             self.bury(letter);
+        }
+        while let Some(queue) = self.ground.left.pop() {
+            self.let_go(queue);
         }
     }
 

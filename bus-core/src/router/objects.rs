@@ -270,16 +270,17 @@ impl Queue {
 
     /// Puts back what was set aside until now.
     pub(super) fn end_delays(&mut self, ground: &mut Ground) {
-        while let Some(entry) = self.delayed.first_entry() {
-            if entry.key().0 > ground.now {
-                return;
-            }
+        while let Some(entry) = self.delayed.first_entry()
+            && entry.key().0 <= ground.now
+        {
             let stored = entry.remove();
             self.bytes -= stored.message.cost();
             if let Some(stored) = self.match_arrival(ground, stored) {
                 self.put(ground, stored);
             }
         }
+        // What went to a receiver has left room behind.
+        self.admit(ground);
     }
 
     fn purge(&mut self, ground: &mut Ground) -> u64 {
@@ -310,6 +311,7 @@ impl Queue {
         }
         for (id, session, channel, failure) in ended {
             self.drop_waiter(id);
+            self.note_if_left(ground);
             ground.end_channel(session, channel, failure);
         }
         self.filter_blocked(ground, |queue, ground, session, _| {

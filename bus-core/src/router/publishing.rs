@@ -1,4 +1,4 @@
-//! What publishers do: open a topic, publish, flush; and how they are held back.
+//! What publishers do: open a topic, publish, flush.
 //!
 //! While a subscription of a topic is full and holds it, what is published waits in the
 //! topic, in order, charged to its publishers, whose windows bound it.
@@ -17,8 +17,7 @@ use super::effect::{Answer, Output, Source};
 use super::objects::change_access;
 use super::rights::Right;
 use super::session::{Handle, Publisher, Session};
-use super::timer::Timer;
-use super::topic::{Held, Offered, Subscription, Topic};
+use super::topic::{Held, Offered, Topic};
 
 impl Router {
     pub(super) fn open_publisher(
@@ -148,7 +147,7 @@ impl Router {
     }
 
     /// Publishes a message that nothing holds back.
-    fn let_in(
+    pub(super) fn let_in(
         &mut self,
         id: Id<Topic>,
         session: Id<Session>,
@@ -185,72 +184,6 @@ impl Router {
         self.notes = notes;
     }
 
-    /// Keeps a message until the slow subscriptions have room for it.
-    fn hold(
-        &mut self,
-        id: Id<Topic>,
-        session: Id<Session>,
-        channel: Channel,
-        source: Arc<Source>,
-        mut message: Message,
-        ticket: Option<Ticket>,
-    ) {
-        let (Some(topic), Some(entry)) =
-            (self.topics.get_mut(id), self.ground.sessions.get_mut(session))
-        else {
-            return;
-        };
-        message.compact();
-        if entry.parked_bytes + message.cost() > self.config.parked_bytes_max {
-            let text = format!(
-                "topic `{}` is held back by a slow subscriber, and this session has too many bytes waiting",
-                topic.name
-            );
-            return self.refuse_publish(session, channel, ticket, ErrorKind::QuotaExceeded, &text);
-        }
-        entry.parked_bytes += message.cost();
-        if let Some(publisher) = entry.publisher(channel) {
-            publisher.held += 1;
-        }
-        topic.held.push_back(Held::Message { session, channel, source, message, ticket });
-        let until = self.ground.now.after(topic.options.hold);
-        for link in topic.links.iter().filter(|link| link.hold) {
-            if let Some(slow) = self.subscriptions.get_mut(link.subscription)
-                && slow.full
-                && slow.hold_until.is_none()
-            {
-                slow.hold_until = Some(until);
-                self.ground.timers.set(until, Timer::Hold(slow.id));
-            }
-        }
-    }
-
-    /// Lets in what was held, as far as nothing holds it back again.
-    pub(super) fn release(&mut self, id: Id<Topic>) {
-        while let Some(topic) = self.topics.get_mut(id) {
-            if topic.holding > 0 {
-                return;
-            }
-            match topic.held.pop_front() {
-                None => return self.drop_idle_topic(id),
-                Some(Held::Flush { session, request }) => {
-                    self.ground.reply(session, request, Ok(Answer::Done { count: 1 }));
-                }
-                Some(Held::Message { session, channel, source, message, ticket }) => {
-                    if let Some(entry) = self.ground.sessions.get_mut(session) {
-                        entry.parked_bytes -= message.cost();
-                        if let Some(publisher) = entry.publisher(channel)
-                            && publisher.source.key == source.key
-                        {
-                            publisher.held -= 1;
-                        }
-                    }
-                    self.let_in(id, session, channel, source, message, ticket);
-                }
-            }
-        }
-    }
-
     pub(super) fn flush(&mut self, session: Id<Session>, request: RequestId, channel: Channel) {
         let publisher =
             self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
@@ -269,7 +202,7 @@ impl Router {
         }
     }
 
-    fn refuse_publish(
+    pub(super) fn refuse_publish(
         &mut self,
         session: Id<Session>,
         channel: Channel,
@@ -393,30 +326,6 @@ impl Router {
         let Some(topic) = self.topics.get(id) else { return };
         if topic.publishers == 0 && !topic.pinned && topic.held.is_empty() {
             self.remove_topic(id);
-        }
-    }
-
-    /// Marks a subscription as full or not, and holds or lets go its topics.
-    pub(super) fn set_full(&mut self, id: Id<Subscription>, full: bool) {
-        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
-        if subscription.full == full {
-            return;
-        }
-        subscription.full = full;
-        if !full && let Some(until) = subscription.hold_until.take() {
-            self.ground.timers.clear(until, Timer::Hold(id));
-        }
-        let topics: Vec<_> =
-            subscription.topics.iter().filter(|(_, hold)| *hold).map(|(topic, _)| *topic).collect();
-        for topic in &topics {
-            if let Some(topic) = self.topics.get_mut(*topic) {
-                if full { topic.holding += 1 } else { topic.holding -= 1 }
-            }
-        }
-        if !full {
-            for topic in topics {
-                self.release(topic);
-            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::message::{Message, MessageType, Sender, SharedSender};
 use crate::name::Name;
+use crate::selector::Selector;
 use crate::time::Time;
 
 use super::command::{QueueOptions, Ticket};
@@ -147,7 +148,7 @@ impl Queue {
             (stored.message.clone(), stored.sender.clone(), stored.attempt);
         let options = waiter.options;
         let auto_ack = options.auto_ack;
-        let lease = session.leases.insert(Leased {
+        let lease = session.leases.push(Leased {
             queue: self.id,
             waiter: id,
             stored,
@@ -176,39 +177,6 @@ impl Queue {
         }
     }
 
-    /// Puts a receiver at the back of the line.
-    pub fn make_ready(&mut self, id: Id<Waiter>) {
-        if let Some(waiter) = self.waiters.get_mut(id)
-            && !waiter.ready
-        {
-            waiter.ready = true;
-            self.ready.push_back(id);
-        }
-    }
-
-    /// Forgets a receiver. Its deliveries stay leased.
-    pub fn drop_waiter(&mut self, id: Id<Waiter>) -> Option<Waiter> {
-        let waiter = self.waiters.remove(id)?;
-        self.holders -= 1;
-        if waiter.ready {
-            self.ready.retain(|other| *other != id);
-        }
-        Some(waiter)
-    }
-
-    fn end_too_big(&mut self, ground: &mut Ground, id: Id<Waiter>, kind: MessageType, length: u64) {
-        let Some(waiter) = self.drop_waiter(id) else { return };
-        let limit = waiter.options.bytes_max;
-        let failure = Failure::new(
-            ErrorKind::TooBig,
-            format!(
-                "queue `{}`: the next message of type {kind} has {length} bytes, this receiver takes at most {limit}; it stays in the queue",
-                self.name
-            ),
-        );
-        ground.end_channel(waiter.session, waiter.channel, failure);
-    }
-
     /// Gives a receiver what it can have now; else it stands ready, or ends as empty.
     pub fn serve(&mut self, ground: &mut Ground, id: Id<Waiter>) {
         while let Some(waiter) = self.waiters.get(id) {
@@ -216,7 +184,7 @@ impl Queue {
                 return;
             }
             let options = waiter.options;
-            let promised = waiter.promises;
+            let may_grant = waiter.promises + waiter.outstanding < options.credit;
             if let Some(place) = self.shelf.select(options.selector) {
                 if self.refuse_too_big(ground, id, place, options.bytes_max) {
                     return;
@@ -224,13 +192,24 @@ impl Queue {
                 let Some(stored) = self.take(ground, place) else { return };
                 self.lease_to(ground, id, stored);
                 self.admit(ground);
-            } else if let Some(place) = self.blocked.select(options.selector)
-                && promised + waiter.outstanding < options.credit
-            {
+            } else if let Some(place) = self.next_blocked(options.selector, may_grant) {
                 self.serve_blocked(ground, id, place);
+                // It may have stood in front of one that fits.
+                self.admit(ground);
             } else {
                 return self.wait_or_end(ground, id);
             }
+        }
+    }
+
+    /// What a receiver takes of those who wait for room. One that has been promised as much as
+    /// it may have still takes what is here: it waits for no sender.
+    fn next_blocked(&self, selector: Selector, may_grant: bool) -> Option<Place> {
+        match may_grant {
+            true => self.blocked.select(selector),
+            false => self
+                .blocked
+                .select_where(selector, |blocked| matches!(blocked.content, Content::Parked(_))),
         }
     }
 

@@ -80,9 +80,7 @@ impl Router {
     pub(super) fn serve_channel(&mut self, session: Id<Session>, channel: Channel) {
         if let Ok(Handle::Waiter { queue, waiter }) = self.ground.handle(session, channel) {
             let (queue, waiter) = (*queue, *waiter);
-            if let Some(queue) = self.queues.get_mut(queue)
-                && queue.waiters.get(waiter).is_some_and(|waiter| !waiter.ready)
-            {
+            if let Some(queue) = self.queues.get_mut(queue) {
                 queue.serve(&mut self.ground, waiter);
             }
         }

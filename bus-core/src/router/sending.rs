@@ -62,7 +62,6 @@ impl Router {
             return Ok(false);
         };
         let sender = entry.sender.clone();
-        let parked = entry.parked_bytes;
         let length = message.len() as u64;
         let place = queue.new_place(message.kind());
         let stored = Stored { message, sender: sender.clone(), arrival: place.arrival, attempt: 0 };
@@ -77,19 +76,7 @@ impl Router {
             queue.put(&self.ground, stored);
             return Ok(true);
         }
-        queue.check_can_wait(place.kind, length, arriving.no_wait)?;
-        let mut message = stored.message;
-        if parked + message.cost() > parked_max {
-            return Err(Failure::new(
-                ErrorKind::QuotaExceeded,
-                format!(
-                    "queue `{}` is full, and this session has {parked} bytes of sends waiting for room already (at most {parked_max}): wait for their receipts first",
-                    queue.name
-                ),
-            ));
-        }
-        message.compact();
-        queue.block(&mut self.ground, arriving, place, Content::Parked(message));
+        queue.wait_for_room(&mut self.ground, arriving, stored, parked_max)?;
         Ok(false)
     }
 
@@ -134,7 +121,7 @@ impl Router {
             ));
         }
         let place = queue.new_place(kind);
-        let waiter = queue.waiter_for_offer(&self.ground, kind, length);
+        let waiter = queue.waiter_for_offer(&mut self.ground, kind, length);
         if waiter.is_some() {
             queue.grant(&mut self.ground, arriving.session, arriving.ticket, place, length, waiter);
         } else if queue.blocked.is_empty() && queue.has_room(length) {
@@ -146,7 +133,7 @@ impl Router {
         Ok(())
     }
 
-    /// A granted message has come: to a receiver, else to its room, else it waits after all.
+    /// A granted message has come: to a receiver, else to its place in the queue.
     pub(super) fn fill_grant(&mut self, session: Id<Session>, ticket: Ticket, message: Message) {
         let Some(offer) = self.take_grant(session, ticket) else { return };
         let gone = Failure::new(
@@ -166,27 +153,16 @@ impl Router {
             self.ground.verdict(session, ticket, Err(failure));
             return self.after_grant(&offer);
         }
-        let length = message.len() as u64;
         let stored =
             Stored { message, sender: sender.clone(), arrival: offer.place.arrival, attempt: 0 };
         let rest = queue.match_arrival(&mut self.ground, stored);
-        match rest {
-            Some(stored)
-                if !offer.reserved && !(queue.blocked.is_empty() && queue.has_room(length)) =>
-            {
-                let arriving = Arriving { session, ticket, no_wait: false };
-                let mut message = stored.message;
-                message.compact();
-                queue.block(&mut self.ground, &arriving, offer.place, Content::Parked(message));
-            }
-            rest => {
-                queue.accepted(&self.ground, &sender);
-                if let Some(stored) = rest {
-                    queue.put(&self.ground, stored);
-                }
-                self.ground.verdict(session, ticket, Ok(()));
-            }
+        queue.accepted(&self.ground, &sender);
+        if let Some(stored) = rest {
+            // The receiver that it was granted for has gone. As with a delivery that comes back,
+            // its place counts, not the room: what was granted later may be there already.
+            queue.put(&self.ground, stored);
         }
+        self.ground.verdict(session, ticket, Ok(()));
         self.after_grant(&offer);
     }
 
@@ -285,6 +261,32 @@ impl Queue {
         Ok(())
     }
 
+    /// Parks a message until there is room for it, charged to its sender.
+    fn wait_for_room(
+        &mut self,
+        ground: &mut Ground,
+        arriving: &Arriving,
+        mut stored: Stored,
+        parked_max: u64,
+    ) -> Result<(), Failure> {
+        let (kind, length) = (stored.message.kind(), stored.message.len() as u64);
+        self.check_can_wait(kind, length, arriving.no_wait)?;
+        let parked = ground.sessions.get(arriving.session).map_or(0, |entry| entry.parked_bytes);
+        if parked + stored.message.cost() > parked_max {
+            return Err(Failure::new(
+                ErrorKind::QuotaExceeded,
+                format!(
+                    "queue `{}` is full, and this session has {parked} bytes of sends waiting for room already (at most {parked_max}): wait for their receipts first",
+                    self.name
+                ),
+            ));
+        }
+        stored.message.compact();
+        let place = Place { kind, arrival: stored.arrival };
+        self.block(ground, arriving, place, Content::Parked(stored.message));
+        Ok(())
+    }
+
     /// Puts a send or offer into the line of those who wait for room.
     fn block(&mut self, ground: &mut Ground, arriving: &Arriving, place: Place, content: Content) {
         let Some(entry) = ground.sessions.get_mut(arriving.session) else { return };
@@ -298,21 +300,31 @@ impl Queue {
         self.blocked.insert(place, blocked);
     }
 
-    /// The receiver that an offer would go to, and which has nothing promised yet.
+    /// The receiver that an offer would go to, and which can be promised one more. As with a
+    /// message that is there, one that would take the type but not the length ends as too big:
+    /// a shorter one that comes behind must not pass by.
     fn waiter_for_offer(
         &mut self,
-        ground: &Ground,
+        ground: &mut Ground,
         kind: MessageType,
         length: u64,
     ) -> Option<Id<super::waiter::Waiter>> {
-        let fits = |waiter: &super::waiter::Waiter| {
-            waiter.options.selector.matches(kind)
+        let mut index = 0;
+        while let Some(id) = self.ready.get(index).copied() {
+            index += 1;
+            let Some(waiter) = self.waiters.get_mut(id) else { continue };
+            let can_take = waiter.options.selector.matches(kind)
                 && ground.is_connected(waiter.session)
-                && length <= waiter.options.bytes_max
-                && waiter.promises + waiter.outstanding < waiter.options.credit
-        };
-        let id = *self.ready.iter().find(|id| self.waiters.get(**id).is_some_and(fits))?;
-        self.waiters.get_mut(id)?.promises += 1;
-        Some(id)
+                && waiter.promises + waiter.outstanding < waiter.options.credit;
+            if can_take && length <= waiter.options.bytes_max {
+                waiter.promises += 1;
+                return Some(id);
+            }
+            if can_take {
+                index -= 1;
+                self.end_too_big(ground, id, kind, length);
+            }
+        }
+        None
     }
 }

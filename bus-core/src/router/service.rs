@@ -146,15 +146,16 @@ impl Router {
         let Some(service) = self.services.get(id) else { return Ok(()) };
         let (access, name) = (service.access, service.name.clone());
         self.check_right(session, &access, Right::Write, "service", &name)?;
-        let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
         let Some(service) = self.services.get_mut(id) else { return Ok(()) };
+        let all_busy = service.next_ready(&self.ground).is_none();
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
         if entry.calls.len() >= REQUESTS_MAX {
             let text = format!("this session has {REQUESTS_MAX} calls under way already");
             return Err(Failure::new(ErrorKind::QuotaExceeded, text));
         }
         let full = service.pending.len() >= SERVICE_PENDING_MAX
             || service.pending_bytes + message.cost() > SERVICE_PENDING_BYTES_MAX as u64;
-        if service.ready.is_empty() && full {
+        if all_busy && full {
             let text = format!(
                 "service `{name}`: all servers are busy and {} calls wait already",
                 service.pending.len()

@@ -137,13 +137,35 @@ impl Router {
 
     /// Deliveries that nobody has looked at go back, unmarked.
     pub(super) fn give_back(&mut self, session: Id<Session>, leases: &[Lease]) {
-        for lease in leases {
-            let Some((leased, queue)) = self.end_lease(session, *lease) else { continue };
-            if self.ground.planted(Fault::CancelEatsMessage) {
-                continue;
+        if self.ground.planted(Fault::CancelEatsMessage) {
+            for lease in leases {
+                self.end_lease(session, *lease);
             }
-            self.put_back(queue, leased.stored.clone(), false, Duration::ZERO);
-            self.serve_again(&leased);
+            return;
+        }
+        let ended: Vec<(Lease, bool)> = leases.iter().map(|lease| (*lease, false)).collect();
+        self.put_back_all(session, &ended);
+    }
+
+    /// Ends leases at once, each marked or not: all messages go back, oldest first, before
+    /// anybody is served, so that a receiver gets the oldest whatever the order of the leases.
+    pub(super) fn put_back_all(&mut self, session: Id<Session>, ended: &[(Lease, bool)]) {
+        let mut back = Vec::with_capacity(ended.len());
+        for (lease, marked) in ended {
+            let Some((leased, queue)) = self.end_lease(session, *lease) else { continue };
+            if let Some(queue) = self.queues.get_mut(queue)
+                && !*marked
+            {
+                queue.step_back(leased.waiter);
+            }
+            back.push((leased, *marked));
+        }
+        back.sort_by_key(|(leased, _)| (leased.queue, leased.stored.arrival));
+        for (leased, marked) in &back {
+            self.put_back(leased.queue, leased.stored.clone(), *marked, Duration::ZERO);
+        }
+        for (leased, _) in &back {
+            self.serve_again(leased);
         }
     }
 
@@ -153,14 +175,9 @@ impl Router {
         let Some(entry) = self.ground.sessions.get_mut(session) else { return };
         entry.lease_check = None;
         let due = |leased: &Leased| leased.deadline.is_some_and(|deadline| deadline <= now);
-        let expired: Vec<Lease> =
-            entry.leases.iter().filter(|(_, leased)| due(leased)).map(|(lease, _)| lease).collect();
-        for lease in expired {
-            if let Some((leased, queue)) = self.end_lease(session, lease) {
-                self.put_back(queue, leased.stored.clone(), true, Duration::ZERO);
-                self.serve_again(&leased);
-            }
-        }
+        let expired = entry.leases.iter().filter(|(_, leased)| due(leased));
+        let expired: Vec<(Lease, bool)> = expired.map(|(lease, _)| (lease, true)).collect();
+        self.put_back_all(session, &expired);
         let Some(entry) = self.ground.sessions.get(session) else { return };
         if let Some(next) = entry.leases.iter().filter_map(|(_, leased)| leased.deadline).min() {
             self.ground.check_leases_at(session, next);
@@ -220,12 +237,15 @@ impl Router {
     }
 
     /// Serves the receiver for whom an ended lease was recalled, then the one that had it.
+    /// With its last lease a queue that nobody holds open may go.
     pub(super) fn serve_again(&mut self, leased: &Leased) {
         let Some(queue) = self.queues.get_mut(leased.queue) else { return };
         if let Some(recaller) = leased.recalled_for {
             queue.recall_answered(&mut self.ground, recaller);
         }
         queue.serve(&mut self.ground, leased.waiter);
+        self.bury_dead();
+        self.let_go(leased.queue);
     }
 
     /// Answers those who wait for deliveries that a session away cannot give back now.
@@ -279,8 +299,17 @@ impl Queue {
         let (session, channel, selector) =
             (waiter.session, waiter.channel, waiter.options.selector);
         self.drop_waiter(id);
+        self.note_if_left(ground);
         let text = format!("queue `{}` has no message that `{selector}` matches", self.name);
         ground.end_channel(session, channel, Failure::new(ErrorKind::Empty, text));
+    }
+
+    /// A session with deliveries that it has not looked at is back: those who wait and hold
+    /// nothing may have them.
+    pub(super) fn recall_for_idle(&mut self, ground: &mut Ground) {
+        for id in self.ready.clone() {
+            self.serve(ground, id);
+        }
     }
 
     /// Asks for the oldest matching delivery that another consumer has not looked at.

@@ -103,6 +103,19 @@ impl<T> Shelf<T> {
         }
     }
 
+    /// The place that the selector takes first of those whose entry is such. Walks over others.
+    pub fn select_where(&self, selector: Selector, is_such: impl Fn(&T) -> bool) -> Option<Place> {
+        let rows = self.types.iter().filter(|(kind, _)| selector.matches(**kind));
+        let mut found = rows.filter_map(|(kind, row)| {
+            let (arrival, _) = row.iter().find(|(_, entry)| is_such(entry))?;
+            Some(Place { kind: *kind, arrival: *arrival })
+        });
+        match selector {
+            Selector::Eq(_) | Selector::Upto(_) => found.next(),
+            Selector::Any | Selector::Except(_) => found.min_by_key(|place| place.arrival),
+        }
+    }
+
     /// The place that the selector would take after `skip` others.
     pub fn select_nth(&self, selector: Selector, skip: u64) -> Option<Place> {
         let skip = usize::try_from(skip).ok()?;
@@ -237,6 +250,9 @@ mod tests {
                 }
                 let found = shelf.select_nth(selector, skip as u64);
                 prop_assert_eq!(found.map(|p| (p.arrival, p.kind.get())), naive(&list, selector, skip));
+                let odd: Vec<_> = list.iter().copied().filter(|(a, _)| a % 2 == 1).collect();
+                let found = shelf.select_where(selector, |arrival| arrival % 2 == 1);
+                prop_assert_eq!(found.map(|p| (p.arrival, p.kind.get())), naive(&odd, selector, 0));
                 prop_assert_eq!(shelf.len(), list.len());
             }
         }

@@ -166,6 +166,8 @@ impl Router {
         }
         if filled {
             self.set_full(id, true);
+        } else if hold {
+            self.start_clocks(topic_id);
         }
     }
 
@@ -231,19 +233,6 @@ impl Router {
         }
     }
 
-    /// A subscription that has held publishers back for too long ends.
-    pub(super) fn hold_is_over(&mut self, id: Id<Subscription>) {
-        let now = self.ground.now;
-        let over = self
-            .subscriptions
-            .get(id)
-            .and_then(|slow| slow.hold_until)
-            .is_some_and(|until| until <= now);
-        if over {
-            self.end_too_slow(id, "it has held publishers back for longer than the topic allows");
-        }
-    }
-
     pub(super) fn end_too_slow(&mut self, id: Id<Subscription>, why: &str) {
         let Some(subscription) = self.subscriptions.get(id) else { return };
         let text = format!(
@@ -272,11 +261,12 @@ impl Router {
     }
 
     fn drop_subscription(&mut self, id: Id<Subscription>) -> Option<Subscription> {
-        self.set_full(id, false);
         let subscription = self.subscriptions.remove(id)?;
-        for (topic, _) in &subscription.topics {
+        let held_back = |hold: bool| hold && subscription.full;
+        for (topic, hold) in &subscription.topics {
             if let Some(topic) = self.topics.get_mut(*topic) {
                 topic.links.retain(|link| link.subscription != id);
+                topic.holding -= u32::from(held_back(*hold));
             }
         }
         if let Some(until) = subscription.hold_until {
@@ -284,6 +274,10 @@ impl Router {
         }
         if let Some(group) = &subscription.options.group {
             self.groups.remove(&(subscription.pattern.clone(), group.clone()));
+        }
+        // Only now: what is let in must not go to a subscription that is about to end.
+        for (topic, _) in subscription.topics.iter().filter(|(_, hold)| held_back(*hold)) {
+            self.release(*topic);
         }
         Some(subscription)
     }

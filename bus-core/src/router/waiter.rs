@@ -1,10 +1,14 @@
-//! Those who wait at a queue: single receives and consumers.
+//! Those who wait at a queue: single receives and consumers; and the line they stand in.
 
 use std::collections::VecDeque;
 
 use crate::arena::Id;
+use crate::error::{ErrorKind, Failure};
+use crate::message::MessageType;
 
 use super::command::{Channel, ConsumeOptions, Lease};
+use super::ground::Ground;
+use super::queue::Queue;
 use super::session::Session;
 
 /// A receive or consumer.
@@ -42,5 +46,64 @@ impl Waiter {
     /// Whether it may be handed one more.
     pub fn has_credit(&self) -> bool {
         self.outstanding < self.options.credit
+    }
+}
+
+impl Queue {
+    /// Puts a receiver at the back of the line.
+    pub fn make_ready(&mut self, id: Id<Waiter>) {
+        if let Some(waiter) = self.waiters.get_mut(id)
+            && !waiter.ready
+        {
+            waiter.ready = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Takes a receiver out of the line: what it gives back goes to those who wait for it.
+    pub fn step_back(&mut self, id: Id<Waiter>) {
+        if let Some(waiter) = self.waiters.get_mut(id)
+            && std::mem::take(&mut waiter.ready)
+        {
+            self.ready.retain(|other| *other != id);
+        }
+    }
+
+    /// Asks whether the queue should go, if its last holder has just been dropped.
+    pub fn note_if_left(&self, ground: &mut Ground) {
+        if self.holders == 0 {
+            ground.left.push(self.id);
+        }
+    }
+
+    /// Forgets a receiver. Its deliveries stay leased.
+    pub fn drop_waiter(&mut self, id: Id<Waiter>) -> Option<Waiter> {
+        let waiter = self.waiters.remove(id)?;
+        self.holders -= 1;
+        if waiter.ready {
+            self.ready.retain(|other| *other != id);
+        }
+        Some(waiter)
+    }
+
+    /// Ends a receiver that would take the message if it were shorter.
+    pub fn end_too_big(
+        &mut self,
+        ground: &mut Ground,
+        id: Id<Waiter>,
+        kind: MessageType,
+        length: u64,
+    ) {
+        let Some(waiter) = self.drop_waiter(id) else { return };
+        self.note_if_left(ground);
+        let limit = waiter.options.bytes_max;
+        let failure = Failure::new(
+            ErrorKind::TooBig,
+            format!(
+                "queue `{}`: the next message of type {kind} has {length} bytes, this receiver takes at most {limit}; it stays in the queue",
+                self.name
+            ),
+        );
+        ground.end_channel(waiter.session, waiter.channel, failure);
     }
 }

@@ -3,11 +3,13 @@
 //! Frames are numbered on each side and kept until the other side confirms them, so that a
 //! session that is resumed goes on as if its connection had only been slow.
 
+mod client;
 mod handshake;
 mod inbound;
 mod outbound;
 mod server;
 
+pub use client::{ChannelKind, ClientSession, Established, Event, Leased, Origin, Restart};
 pub use handshake::*;
 pub use inbound::Inbound;
 pub use outbound::Outbound;

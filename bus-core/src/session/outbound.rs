@@ -151,6 +151,23 @@ impl Outbound {
         true
     }
 
+    /// How many frames of this kind are kept: unsent, or not known to have arrived.
+    pub fn count_kept(&mut self, kind: Kind) -> u64 {
+        self.close_chunk();
+        let mut count = 0;
+        for segment in self.segments.iter().filter(|segment| segment.is_chunk) {
+            let mut number = segment.before;
+            let mut rest = &segment.bytes[..];
+            // Chunks were encoded here, so their headers are whole.
+            while let Ok(Some((header, header_len, body_len))) = Header::decode(rest) {
+                number += u64::from(header.kind.is_sequenced());
+                count += u64::from(header.kind == kind && number > self.confirmed);
+                rest = &rest[(header_len + body_len).min(rest.len())..];
+            }
+        }
+        count
+    }
+
     /// Whether anything is unsent.
     pub fn has_unsent(&self) -> bool {
         self.unsent > 0

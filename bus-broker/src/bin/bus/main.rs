@@ -1,0 +1,3 @@
+//! The `bus` command.
+
+fn main() {}

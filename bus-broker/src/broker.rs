@@ -1,0 +1,204 @@
+//! A broker on a thread of its own: start, address, drain, end.
+//!
+//! The thread runs one single-threaded runtime; everything that it owns ends with it. Dropping
+//! the handle stops the broker without waiting.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use bus_core::transport::{mem_listener, register_mem, unregister_mem};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use crate::config::BrokerConfig;
+use crate::hub::{Hub, SharedHub};
+use crate::listen::Listener;
+use crate::registry::Registry;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be had.
+    #[error("cannot listen on {url}: {error}")]
+    Listen {
+        /// Which.
+        url: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// Anybody on the network could do anything.
+    #[error(
+        "{url} is reachable from other hosts, and there are no credentials yet: listen on loopback, or say --insecure if everybody on that network may use this bus"
+    )]
+    Insecure {
+        /// Which.
+        url: String,
+    },
+    /// Not built in this version.
+    #[error("{url}: this version cannot listen there (unsupported): it can on local: and tcp://")]
+    Unsupported {
+        /// Which.
+        url: String,
+    },
+    /// The operating system refuses a thread, or randomness.
+    #[error("cannot start the broker: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What was left when a broker stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Clients that were connected.
+    pub clients: usize,
+    /// Bytes that could not be written to them in time.
+    pub unsent_bytes: usize,
+    /// Messages in queues, which end with the broker.
+    pub messages: u64,
+}
+
+/// A running broker.
+pub struct Broker {
+    url: String,
+    urls: Vec<String>,
+    registry: Registry,
+    stop: mpsc::Sender<(Duration, oneshot::Sender<DrainReport>)>,
+}
+
+/// What the thread tells when it is up.
+type Started = Result<Vec<String>, StartError>;
+
+impl Broker {
+    /// Starts a broker: when this returns, it listens on all of its addresses.
+    ///
+    /// # Errors
+    /// When one of them cannot be had.
+    pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
+        let registry = Registry::default();
+        let (connector, inside) = mem_listener();
+        let (stop, stops) = mpsc::channel(1);
+        let (tell, told) = oneshot::channel();
+        let url = register_mem(connector);
+        let thread_registry = registry.clone();
+        thread::Builder::new().name("bus-broker".into()).spawn(move || {
+            let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                // Whoever waits for the start sees that it was dropped, or gets the error.
+                Err(error) => return drop(tell.send(Err(error.into()))),
+            };
+            let main = run(config, thread_registry, Listener::Mem(inside), tell, stops);
+            LocalSet::new().block_on(&runtime, main);
+        })?;
+        let urls = told.await.map_err(|_| io::Error::other("the broker's thread ended"))??;
+        Ok(Broker { url, urls, registry, stop })
+    }
+
+    /// The URL for clients in this process.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it listens for others, with the ports that it got.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// The connected clients.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Stops: no new clients, what is to be written is written until the deadline, then all
+    /// clients are told. Cancelling lets the broker go on stopping.
+    pub async fn drain(self, deadline: Duration) -> DrainReport {
+        let (tell, told) = oneshot::channel();
+        if self.stop.send((deadline, tell)).await.is_err() {
+            return DrainReport::default();
+        }
+        told.await.unwrap_or_default()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        unregister_mem(&self.url);
+    }
+}
+
+async fn run(
+    config: BrokerConfig,
+    registry: Registry,
+    inside: Listener,
+    tell: oneshot::Sender<Started>,
+    mut stops: mpsc::Receiver<(Duration, oneshot::Sender<DrainReport>)>,
+) {
+    let mut epoch = [0u8; 8];
+    if let Err(error) = getrandom::fill(&mut epoch) {
+        return drop(tell.send(Err(io::Error::other(error.to_string()).into())));
+    }
+    let (listen, insecure) = (config.listen.clone(), config.insecure);
+    let hub = Rc::new(RefCell::new(Hub::new(config, registry, u64::from_le_bytes(epoch) | 1)));
+    let mut listeners = vec![inside];
+    for url in &listen {
+        match Listener::bind(url, insecure).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => return drop(tell.send(Err(error))),
+        }
+    }
+    let urls: Vec<String> = listeners.iter().skip(1).map(Listener::url).collect();
+    hub.borrow_mut().listeners = urls.clone();
+    let mut tasks = tokio::task::JoinSet::new();
+    for listener in listeners {
+        tasks.spawn_local(listener.run(hub.clone()));
+    }
+    tasks.spawn_local(keep_time(hub.clone()));
+    // Nobody waits for the start any more: there is no handle, so there is no broker.
+    if tell.send(Ok(urls)).is_err() {
+        return;
+    }
+    let stop = stops.recv().await;
+    drop(tasks);
+    if let Some((deadline, answer)) = stop {
+        let report = end(&hub, deadline).await;
+        // Whoever asked may have given up waiting.
+        let _ = answer.send(report);
+    }
+}
+
+/// Lets the router do what is due, when it is due.
+async fn keep_time(hub: SharedHub) {
+    let timer = hub.borrow().timer.clone();
+    loop {
+        let next = hub.borrow_mut().advance();
+        let wake = next.map(|next| hub.borrow().instant(next));
+        tokio::select! {
+            () = timer.notified() => {}
+            () = sleep_until(wake) => {}
+        }
+    }
+}
+
+async fn sleep_until(wake: Option<std::time::Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes what is to be written, then lets all clients go.
+async fn end(hub: &SharedHub, deadline: Duration) -> DrainReport {
+    let until = tokio::time::Instant::now() + deadline;
+    let (clients, _) = hub.borrow().unsent();
+    let messages = hub.borrow().messages();
+    hub.borrow_mut().announce_end();
+    loop {
+        let (connected, unsent_bytes) = hub.borrow().unsent();
+        if connected == 0 || tokio::time::Instant::now() >= until {
+            return DrainReport { clients, unsent_bytes, messages };
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

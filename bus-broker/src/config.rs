@@ -1,0 +1,67 @@
+//! What a broker is told: where to listen, and its limits.
+//!
+//! A TOML file is parsed wholly before anything of it counts; an unknown key is an error that
+//! names it and the nearest known one.
+
+use std::time::Duration;
+
+use bus_core::router::RouterConfig;
+use bus_core::{BusUrl, GRACE_MAX};
+
+/// How a broker runs.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// Its name, for people.
+    pub(crate) name: String,
+    pub(crate) listen: Vec<BusUrl>,
+    pub(crate) insecure: bool,
+    pub(crate) grace_max: Duration,
+    pub(crate) router: RouterConfig,
+}
+
+impl Default for BrokerConfig {
+    /// A broker that only this process can reach.
+    fn default() -> Self {
+        BrokerConfig {
+            name: "bus".into(),
+            listen: Vec::new(),
+            insecure: false,
+            grace_max: GRACE_MAX,
+            router: RouterConfig::default(),
+        }
+    }
+}
+
+impl BrokerConfig {
+    /// The broker's name, for people; at most 64 bytes are shown.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Listens there too. Costs one descriptor.
+    pub fn listen(mut self, url: BusUrl) -> Self {
+        self.listen.push(url);
+        self
+    }
+
+    /// Whether TCP listeners on other addresses than loopback are allowed: everybody who
+    /// reaches them may use the bus.
+    pub fn insecure(mut self, insecure: bool) -> Self {
+        self.insecure = insecure;
+        self
+    }
+
+    /// The longest that a session may outlive its connection. What is sent to it meanwhile is
+    /// kept in memory, within its windows.
+    pub fn grace_max(mut self, grace: Duration) -> Self {
+        self.grace_max = grace.min(GRACE_MAX);
+        self
+    }
+
+    /// Limits and default modes.
+    pub fn router(mut self, router: RouterConfig) -> Self {
+        self.router = router;
+        self
+    }
+}

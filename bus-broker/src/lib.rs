@@ -1,0 +1,25 @@
+//! The Busbar broker as a library.
+//!
+//! A broker runs on a thread of its own and is reached through its listeners, or from inside
+//! the process with [`Broker::url`]:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = bus_broker::Broker::start(bus_broker::BrokerConfig::default()).await?;
+//! let client = bus_client::Client::connect(broker.url()).await?;
+//! client.queue("jobs").await?.send("hello").await?;
+//! # Ok(()) }
+//! ```
+
+mod broker;
+mod config;
+mod connection;
+mod hub;
+mod listen;
+mod registry;
+mod slot;
+
+pub use broker::{Broker, DrainReport, StartError};
+pub use config::BrokerConfig;
+pub use registry::{ClientInfo, Registry};

@@ -1,0 +1,98 @@
+//! The broker's listeners: each accepts, and hands every connection to a task of its own.
+//!
+//! A listener outlives errors of accepting: without free descriptors it pauses and goes on.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus_core::BusUrl;
+use bus_core::transport::{Link, LocalListener, MemListener, TcpListener, default_path};
+use tokio::sync::Semaphore;
+use tracing::warn;
+
+use crate::broker::StartError;
+use crate::connection;
+use crate::hub::SharedHub;
+
+/// Connections that may be in their handshake at a time.
+const HANDSHAKES_MAX: usize = 512;
+/// Pause after accepting has failed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Something that accepts connections.
+pub(crate) enum Listener {
+    Local(LocalListener),
+    Tcp(TcpListener),
+    Mem(MemListener),
+}
+
+impl Listener {
+    /// Listens where a URL says.
+    pub async fn bind(url: &BusUrl, insecure: bool) -> Result<Listener, StartError> {
+        let failed = |error: io::Error| StartError::Listen { url: url.to_string(), error };
+        match url {
+            BusUrl::Local(path) | BusUrl::Unix(path) => {
+                let path: PathBuf = path.clone().unwrap_or_else(default_path);
+                LocalListener::bind(&path).map(Listener::Local).map_err(failed)
+            }
+            BusUrl::Tcp(address) => {
+                let resolved: Vec<SocketAddr> =
+                    address.to_socket_addrs().map_err(failed)?.collect();
+                if !insecure && resolved.iter().any(|address| !is_loopback(address.ip())) {
+                    return Err(StartError::Insecure { url: url.to_string() });
+                }
+                TcpListener::bind(address).await.map(Listener::Tcp).map_err(failed)
+            }
+            BusUrl::Shm(_) | BusUrl::Tls(_) => {
+                Err(StartError::Unsupported { url: url.to_string() })
+            }
+            BusUrl::Mem(_) => Err(StartError::Unsupported { url: url.to_string() }),
+        }
+    }
+
+    /// Where it listens, as clients write it.
+    pub fn url(&self) -> String {
+        match self {
+            Listener::Local(listener) => format!("local:{}", listener.path().display()),
+            Listener::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => format!("tcp://{address}"),
+                Err(_) => "tcp:".into(),
+            },
+            Listener::Mem(_) => "mem:".into(),
+        }
+    }
+
+    /// Accepts for ever, or until nobody can connect any more.
+    pub async fn run(mut self, hub: SharedHub) {
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        loop {
+            let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+            match self.accept().await {
+                Ok(Some(link)) => {
+                    let hub = hub.clone();
+                    tokio::task::spawn_local(connection::serve(hub, link, false, Some(permit)));
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    warn!(listener = self.url(), %error, "cannot accept");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn accept(&mut self) -> io::Result<Option<Box<dyn Link>>> {
+        match self {
+            Listener::Local(listener) => listener.accept().await.map(Some),
+            Listener::Tcp(listener) => listener.accept().await.map(Some),
+            Listener::Mem(listener) => Ok(listener.accept().await),
+        }
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.is_loopback()
+}

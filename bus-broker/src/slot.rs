@@ -1,0 +1,140 @@
+//! One session as the broker's shell sees it: its protocol state and, while it is connected,
+//! its link.
+//!
+//! Reading fills the decoder, writing empties the outbound half; what frames mean is decided
+//! in the core.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use bus_core::Decoder;
+use bus_core::router::SessionId;
+use bus_core::session::ServerSession;
+use bus_core::transport::{Link, read_room};
+use bytes::{Bytes, BytesMut};
+
+use crate::registry::Counters;
+
+/// Bytes handed to one system call, and slices of them.
+const WRITE_BYTES: usize = 256 * 1024;
+const WRITE_SLICES: usize = 64;
+
+/// A session.
+pub(crate) struct Slot {
+    pub id: SessionId,
+    pub state: ServerSession,
+    pub token: Bytes,
+    pub line: Option<Line>,
+    /// Whether it is on the hub's list of those with output.
+    pub dirty: bool,
+    /// It ends when its output is written.
+    pub ending: bool,
+}
+
+/// A connected session's link.
+pub(crate) struct Line {
+    pub link: Box<dyn Link>,
+    pub decoder: Decoder,
+    /// Wakes the task of the connection.
+    pub waker: Option<Waker>,
+    /// Tells connections of one session apart.
+    pub number: u64,
+    pub counters: Arc<Counters>,
+    /// The last write would have blocked.
+    pub blocked: bool,
+    /// What goes out before everything else: the Welcome.
+    pub prefix: Bytes,
+}
+
+impl Slot {
+    /// Writes what goes now.
+    pub fn flush(&mut self, slices: &mut Vec<Bytes>) -> io::Result<()> {
+        self.state.seal();
+        let Some(line) = &mut self.line else { return Ok(()) };
+        if !line.prefix.is_empty() && !line.write_prefix()? {
+            return Ok(());
+        }
+        let outbound = &mut self.state.outbound;
+        while outbound.has_unsent() {
+            slices.clear();
+            outbound.unsent(WRITE_BYTES, WRITE_SLICES, slices);
+            match line.link.try_write(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    outbound.advance(count);
+                    line.counters.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    line.blocked = true;
+                    slices.clear();
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        line.blocked = false;
+        line.counters.frames_out.store(outbound.last(), Ordering::Relaxed);
+        slices.clear();
+        Ok(())
+    }
+}
+
+impl Line {
+    /// Writes the prefix. Whether it is out wholly.
+    fn write_prefix(&mut self) -> io::Result<bool> {
+        while !self.prefix.is_empty() {
+            match self.link.try_write(std::slice::from_ref(&self.prefix)) {
+                Ok(count) => drop(self.prefix.split_to(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads one batch into the decoder. `scratch` is lent to a decoder that has nothing
+    /// pending, so that idle connections hold no buffer. Ready with `false` at the end.
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut BytesMut,
+    ) -> Poll<io::Result<bool>> {
+        loop {
+            match self.link.poll_readable(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let room = read_room(self.decoder.missing());
+            let buffer = self.decoder.buffer();
+            if buffer.is_empty() && buffer.capacity() == 0 {
+                std::mem::swap(buffer, scratch);
+            }
+            buffer.reserve(room);
+            match self.link.try_read(buffer) {
+                Ok(0) => return Poll::Ready(Ok(false)),
+                Ok(count) => {
+                    self.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
+                    return Poll::Ready(Ok(true));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.give_back(scratch),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Gives the lent buffer back, if nothing is pending in it.
+    pub fn give_back(&mut self, scratch: &mut BytesMut) {
+        let buffer = self.decoder.buffer();
+        if buffer.is_empty() && scratch.capacity() == 0 {
+            std::mem::swap(buffer, scratch);
+        } else if buffer.is_empty() {
+            *buffer = BytesMut::new();
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The thinnest path through everything, over every transport.
+
+use std::time::Duration;
+
+use bus_broker::{Broker, BrokerConfig};
+use bus_client::{Client, Selector};
+
+async fn check(url: &str) {
+    let one = Client::connect(url).await.expect("connects");
+    let two = Client::connect(url).await.expect("connects");
+    let mut subscriber = two.subscribe("a.*").await.expect("subscribes");
+    let publisher = one.publisher("a.b").await.expect("opens");
+    publisher.publish("hello").await.expect("publishes");
+    let received = subscriber.next().await.expect("open").expect("received");
+    assert_eq!(received.payload(), "hello");
+    assert_eq!(received.topic(), "a.b");
+    let queue = one.queue("jobs").await.expect("opens");
+    queue.send("job").await.expect("sends");
+    let big = vec![7u8; 20 << 20];
+    let sending = queue.send(big.clone());
+    let jobs = two.queue("jobs").await.expect("opens");
+    let receiving = async {
+        let first = jobs.receive(Selector::Any).await.expect("receives");
+        assert_eq!(first.payload(), "job");
+        first.ack().await.expect("acks");
+        let second = jobs.receive(Selector::Any).await.expect("receives");
+        assert_eq!(second.payload().len(), big.len());
+        second.ack().await.expect("acks");
+    };
+    let (sent, ()) = tokio::join!(sending, receiving);
+    sent.expect("sends");
+    let mut server = two.serve("echo", 4).await.expect("serves");
+    let serving = tokio::spawn(async move {
+        while let Some(Ok(call)) = server.next().await {
+            let payload = call.payload().clone();
+            call.reply(payload).expect("replies");
+        }
+    });
+    let reply = one.request("echo", "ping", Duration::from_secs(5)).await.expect("replies");
+    assert_eq!(reply.payload(), "ping");
+    serving.abort();
+    one.ping().await.expect("pongs");
+}
+
+#[tokio::test]
+async fn a_message_goes_all_the_way_over_every_transport() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("bus.sock");
+    let config = BrokerConfig::default()
+        .listen(format!("local:{}", path.display()).parse().expect("a URL"))
+        .listen("tcp://127.0.0.1:0".parse().expect("a URL"));
+    let broker = Broker::start(config).await.expect("starts");
+    check(broker.url()).await;
+    for url in broker.urls() {
+        check(url).await;
+    }
+    broker.drain(Duration::from_secs(1)).await;
+}

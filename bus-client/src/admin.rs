@@ -1,0 +1,194 @@
+//! Looking at and repairing what is there.
+
+use std::time::Duration;
+
+use bus_core::router::{
+    AdminAction, Answer, BrokerInfo, ClientStat, Command, Listing, ObjectKind, QueueChange,
+    QueueStat, ServiceStat, TopicChange, TopicStat,
+};
+use bus_core::{ErrorKind, Name, Pattern};
+
+use crate::client::Client;
+use crate::error::Error;
+
+/// Administration through a client. Everybody may look; changes need the right to administer.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    client: Client,
+}
+
+/// What an action is meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A queue.
+    Queue,
+    /// A topic.
+    Topic,
+}
+
+/// Everything that bears a name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatPage {
+    /// Queues.
+    pub queues: Vec<QueueStat>,
+    /// Topics.
+    pub topics: Vec<TopicStat>,
+    /// Services.
+    pub services: Vec<ServiceStat>,
+}
+
+impl Admin {
+    pub(crate) fn new(client: Client) -> Admin {
+        Admin { client }
+    }
+
+    /// The queues that match a pattern (`>` is all), in the order of their names.
+    ///
+    /// # Errors
+    /// `InvalidName`, or why the client has ended.
+    pub async fn queues(&self, pattern: &str) -> Result<Vec<QueueStat>, Error> {
+        self.list(pattern, ObjectKind::Queue, |page| page.queues).await
+    }
+
+    /// The topics that match.
+    ///
+    /// # Errors
+    /// As [`Admin::queues`].
+    pub async fn topics(&self, pattern: &str) -> Result<Vec<TopicStat>, Error> {
+        self.list(pattern, ObjectKind::Topic, |page| page.topics).await
+    }
+
+    /// The services that match.
+    ///
+    /// # Errors
+    /// As [`Admin::queues`].
+    pub async fn services(&self, pattern: &str) -> Result<Vec<ServiceStat>, Error> {
+        self.list(pattern, ObjectKind::Service, |page| page.services).await
+    }
+
+    /// The clients, in the order in which they came.
+    ///
+    /// # Errors
+    /// Why the client has ended.
+    pub async fn clients(&self) -> Result<Vec<ClientStat>, Error> {
+        self.list(">", ObjectKind::Client, |page| page.clients).await
+    }
+
+    /// All that bears exactly this name.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing does.
+    pub async fn stat(&self, name: &str) -> Result<StatPage, Error> {
+        let name = Name::new(name)?;
+        let (queues, topics) =
+            (self.queues(name.as_str()).await?, self.topics(name.as_str()).await?);
+        let services = self.services(name.as_str()).await?;
+        if queues.is_empty() && topics.is_empty() && services.is_empty() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no queue, topic or service `{name}`"),
+            ));
+        }
+        Ok(StatPage { queues, topics, services })
+    }
+
+    /// About the broker.
+    ///
+    /// # Errors
+    /// Why the client has ended.
+    pub async fn broker(&self) -> Result<BrokerInfo, Error> {
+        match self.client.call(|request| Command::Broker { request }).await? {
+            Answer::Broker(info) => Ok(*info),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Removes now; everyone who waits is told. Returns how many messages went.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`.
+    pub async fn remove(&self, object: Object, name: &str) -> Result<u64, Error> {
+        self.act(object, name, AdminAction::Remove).await
+    }
+
+    /// Takes the name away now; the contents go with the last holder. Returns how many there are.
+    ///
+    /// # Errors
+    /// As [`Admin::remove`].
+    pub async fn retire(&self, object: Object, name: &str) -> Result<u64, Error> {
+        self.act(object, name, AdminAction::Retire).await
+    }
+
+    /// Drops what waits in a queue, or what a topic keeps. Returns how many messages went.
+    ///
+    /// # Errors
+    /// As [`Admin::remove`].
+    pub async fn purge(&self, object: Object, name: &str) -> Result<u64, Error> {
+        self.act(object, name, AdminAction::Purge).await
+    }
+
+    /// Changes a queue. Rights are checked again for those who wait.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`, `InvalidArgument`.
+    pub async fn set_queue(&self, name: &str, change: QueueChange) -> Result<(), Error> {
+        let name = Name::new(name)?;
+        self.client.call(|request| Command::SetQueue { request, name, change }).await.map(|_| ())
+    }
+
+    /// Changes a topic. Subscriptions are linked anew if its rights change.
+    ///
+    /// # Errors
+    /// As [`Admin::set_queue`].
+    pub async fn set_topic(&self, name: &str, change: TopicChange) -> Result<(), Error> {
+        let name = Name::new(name)?;
+        self.client.call(|request| Command::SetTopic { request, name, change }).await.map(|_| ())
+    }
+
+    /// The round trip to the broker.
+    ///
+    /// # Errors
+    /// Why the client has ended.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        self.client.ping().await
+    }
+
+    async fn act(&self, object: Object, name: &str, action: AdminAction) -> Result<u64, Error> {
+        let name = Name::new(name)?;
+        let object = match object {
+            Object::Queue => ObjectKind::Queue,
+            Object::Topic => ObjectKind::Topic,
+        };
+        match self.client.call(|request| Command::Admin { request, name, object, action }).await? {
+            Answer::Done { count } => Ok(count),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn list<T>(
+        &self,
+        pattern: &str,
+        object: ObjectKind,
+        rows: impl Fn(Listing) -> Vec<T>,
+    ) -> Result<Vec<T>, Error> {
+        let pattern = Pattern::new(pattern)?;
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            let (pattern, from) = (pattern.clone(), after.take());
+            let command = |request| Command::List { request, pattern, object, after: from };
+            let Answer::Listing(mut page) = self.client.call(command).await? else {
+                return Err(unexpected());
+            };
+            after = page.next.take();
+            all.extend(rows(*page));
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+fn unexpected() -> Error {
+    Error::new(ErrorKind::Protocol, "the broker answered with something else")
+}

@@ -1,0 +1,128 @@
+//! Finding a broker and shaking hands with it.
+//!
+//! One attempt, with a deadline over all of it; trying again is the driver's business.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use bus_core::session::Welcome;
+use bus_core::transport::{
+    Link, LinkError, candidate_paths, connect_local, connect_mem, connect_tcp, next_frame,
+    write_frame,
+};
+use bus_core::{BusUrl, Decoder, ErrorKind, FrameError, Header, Kind, control};
+use tokio::time::timeout;
+
+use crate::error::Error;
+use bus_core::session::Hello;
+
+/// A link that is ready for frames.
+pub(crate) struct Connected {
+    pub link: Box<dyn Link>,
+    pub decoder: Decoder,
+    pub welcome: Welcome,
+}
+
+/// Connects and shakes hands.
+pub(crate) async fn connect(
+    url: &BusUrl,
+    hello: &Hello,
+    limit: Duration,
+) -> Result<Connected, Error> {
+    match timeout(limit, attempt(url, hello)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(
+            ErrorKind::NoBroker,
+            format!("connecting to {url} took longer than {limit:?}: is the broker alive?"),
+        )),
+    }
+}
+
+async fn attempt(url: &BusUrl, hello: &Hello) -> Result<Connected, Error> {
+    let mut link = dial(url).await?;
+    let mut decoder = Decoder::for_handshake();
+    let lost = |error: LinkError| match error {
+        LinkError::Frame(error) => Error::new(
+            ErrorKind::Protocol,
+            format!("{url} does not speak the bus protocol: {error}"),
+        ),
+        other => {
+            Error::new(ErrorKind::NoBroker, format!("the handshake with {url} failed: {other}"))
+                .with_source(other)
+        }
+    };
+    write_frame(&mut *link, Header::new(Kind::Hello, 0, 0), &control::encode_hello(hello))
+        .await
+        .map_err(lost)?;
+    let frame = next_frame(&mut *link, &mut decoder).await.map_err(lost)?;
+    match frame.header.kind {
+        Kind::Welcome => {
+            let welcome =
+                control::decode_welcome(&frame.body).map_err(|error| lost(error.into()))?;
+            decoder.establish();
+            Ok(Connected { link, decoder, welcome })
+        }
+        Kind::Refuse => {
+            let failure = control::decode_failure(Kind::Refuse, &frame.body)
+                .map_err(|error| lost(error.into()))?;
+            Err(Error::from(failure).context(format!("the broker at {url} refused the connection")))
+        }
+        kind => Err(lost(FrameError::Unexpected(kind).into())),
+    }
+}
+
+async fn dial(url: &BusUrl) -> Result<Box<dyn Link>, Error> {
+    let result = match url {
+        BusUrl::Local(Some(path)) | BusUrl::Unix(Some(path)) => connect_local(path).await,
+        BusUrl::Local(None) | BusUrl::Unix(None) => return dial_default().await,
+        BusUrl::Tcp(address) => connect_tcp(address).await,
+        BusUrl::Mem(name) => connect_mem(name).await,
+        BusUrl::Shm(_) | BusUrl::Tls(_) => {
+            let text = format!("{url}: this version has no such transport; use local: or tcp://");
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+    };
+    result.map_err(|error| explain(url, error))
+}
+
+/// Tries the places where brokers listen by default.
+async fn dial_default() -> Result<Box<dyn Link>, Error> {
+    let mut tried = Vec::new();
+    for path in candidate_paths() {
+        match connect_local(&path).await {
+            Ok(link) => return Ok(link),
+            Err(error) if is_absent(&error) => tried.push(path.display().to_string()),
+            Err(error) => return Err(explain(&BusUrl::Local(Some(path)), error)),
+        }
+    }
+    Err(Error::new(
+        ErrorKind::NoBroker,
+        format!(
+            "no broker is running (tried {}): start one with `bus serve`, or set BUS_URL",
+            tried.join(", ")
+        ),
+    ))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+fn explain(url: &BusUrl, error: io::Error) -> Error {
+    let (kind, hint) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (ErrorKind::PermissionDenied, ""),
+        io::ErrorKind::InvalidInput => (ErrorKind::InvalidUrl, ""),
+        io::ErrorKind::NotFound if !parent_exists(url) => {
+            (ErrorKind::NoBroker, " (the directory is not there)")
+        }
+        _ => (ErrorKind::NoBroker, " (start one with `bus serve`)"),
+    };
+    Error::new(kind, format!("cannot reach a broker at {url}: {error}{hint}")).with_source(error)
+}
+
+fn parent_exists(url: &BusUrl) -> bool {
+    url.path()
+        .and_then(Path::parent)
+        .is_none_or(|parent| parent.as_os_str().is_empty() || parent.exists())
+}

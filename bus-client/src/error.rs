@@ -1,0 +1,80 @@
+//! The one error of the client.
+//!
+//! Its kind is for programs, its sentence for people: what was tried, on what, which limit was
+//! met, and what to do.
+
+use std::fmt;
+
+use bus_core::{ErrorKind, Failure, InvalidHeader, InvalidName, InvalidUrl};
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong.
+#[derive(Debug)]
+pub struct Error {
+    failure: Failure,
+    source: Option<Source>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Error {
+        Failure::new(kind, text).into()
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<Source>) -> Error {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error, with what was tried in front.
+    pub(crate) fn context(self, tried: impl fmt::Display) -> Error {
+        let failure = Failure::new(self.failure.kind(), format!("{tried}: {}", self.failure));
+        Error { failure, source: self.source }
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.failure.kind()
+    }
+
+    /// Whether the same call may succeed later, with nothing changed by the caller.
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(out)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        Error { failure, source: None }
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(error: InvalidName) -> Error {
+        Failure::from(error).into()
+    }
+}
+
+impl From<InvalidHeader> for Error {
+    fn from(error: InvalidHeader) -> Error {
+        Failure::from(error).into()
+    }
+}
+
+impl From<InvalidUrl> for Error {
+    fn from(error: InvalidUrl) -> Error {
+        Failure::from(error).into()
+    }
+}

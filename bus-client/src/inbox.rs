@@ -1,0 +1,60 @@
+//! What has come for a channel and was not yet looked at.
+//!
+//! Bounded by the credit that the channel has given: the broker sends nothing beyond it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use bus_core::Message;
+use bus_core::Run;
+use bus_core::session::{Leased, Origin};
+
+use crate::error::Error;
+
+/// A channel's inbox.
+pub(crate) struct Inbox {
+    pub serial: u64,
+    pub items: VecDeque<Item>,
+    /// Those who wait for items, room, or the end.
+    pub waiting: Vec<Waker>,
+    /// Why the channel has ended.
+    pub ended: Option<Ended>,
+    /// The pattern of a subscription, for its events.
+    pub pattern: Option<String>,
+}
+
+/// Something for a channel.
+pub(crate) enum Item {
+    /// Deliveries of a subscription, and the sources that they name.
+    Run { run: Run, origins: Vec<(u32, Arc<Origin>)> },
+    /// So many messages of a subscription were dropped here.
+    Lost(u64),
+    /// A delivery of a queue.
+    Leased(Leased),
+    /// A call to serve.
+    Call { call: u64, timeout_ms: u64, origin: Arc<Origin>, message: Message },
+}
+
+/// The end of a channel, which several may have to be told.
+#[derive(Clone)]
+pub(crate) struct Ended(pub bus_core::Failure);
+
+impl Inbox {
+    pub fn new(serial: u64, pattern: Option<String>) -> Inbox {
+        Inbox { serial, items: VecDeque::new(), waiting: Vec::new(), ended: None, pattern }
+    }
+
+    /// Asks to be woken.
+    pub fn wait(&mut self, cx: &mut Context<'_>) {
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
+    }
+}
+
+impl From<Ended> for Error {
+    fn from(ended: Ended) -> Error {
+        ended.0.into()
+    }
+}

@@ -1,0 +1,62 @@
+//! The async client of Busbar: publish and subscribe, send and receive, request and serve.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), bus_client::Error> {
+//! use bus_client::{Client, Selector};
+//!
+//! let client = Client::connect("local:").await?;
+//! let jobs = client.queue("jobs").await?;
+//! jobs.send("a job").await?;
+//! let delivery = jobs.receive(Selector::Any).await?;
+//! println!("{:?}", delivery.payload());
+//! delivery.ack().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Dropping any handle or future never blocks, spawns or panics, also outside a runtime.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+mod client;
+mod connect;
+mod consumer;
+mod delivery;
+mod driver;
+mod error;
+mod events;
+mod handle;
+mod inbox;
+mod options;
+mod publisher;
+mod queue;
+mod receipt;
+mod request;
+mod server;
+mod state;
+mod subscriber;
+mod typed;
+
+pub use admin::{Admin, Object, StatPage};
+pub use bus_core::router::{
+    Access, AdminAction, BrokerInfo, ClientStat, Lifetime, ObjectKind, OpenMode, Peeked,
+    QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat, Touch, TypeCount,
+};
+pub use bus_core::transport::Transport;
+pub use bus_core::{
+    BusUrl, ErrorKind, Headers, InvalidHeader, Message, MessageType, Name, Pattern, Selector,
+    Sender,
+};
+pub use client::{Client, DrainReport, TransportInfo};
+pub use consumer::{Consumer, ConsumerOptions};
+pub use delivery::{Ack, Delivery};
+pub use error::Error;
+pub use events::{ClientEvent, Events};
+pub use options::ClientOptions;
+pub use publisher::{Publisher, PublisherOptions};
+pub use queue::{Permit, Queue, QueueOptions};
+pub use receipt::{PendingReceipt, Receipt, ReceiptLevel};
+pub use request::{Reply, Service};
+pub use server::{Call, Server};
+pub use subscriber::{Batch, MessageRef, Received, SubscribeOptions, Subscriber};
+pub use typed::{TypedDelivery, TypedPublisher, TypedQueue, TypedSubscriber};

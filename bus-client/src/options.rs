@@ -1,0 +1,80 @@
+//! How a client connects and stays connected.
+
+use std::time::Duration;
+
+use bus_core::{CLIENT_NAME_BYTES_MAX, GRACE_DEFAULT};
+
+/// Options of a client. The default reconnects for ever.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    pub(crate) name: String,
+    pub(crate) grace: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) reconnect: bool,
+    pub(crate) backoff_min: Duration,
+    pub(crate) backoff_max: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        ClientOptions {
+            name: program_name(),
+            grace: GRACE_DEFAULT,
+            connect_timeout: Duration::from_secs(5),
+            reconnect: true,
+            backoff_min: Duration::from_millis(20),
+            backoff_max: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ClientOptions {
+    /// The name that others see; the program's by default. At most 64 bytes count.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = shortened(name.into());
+        self
+    }
+
+    /// How long the session outlives a lost connection (10 s by default, within the broker's
+    /// limit). Until then the broker keeps what it has sent and what is leased; zero gives
+    /// leases back at once, and keeps nothing.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How long connecting may take (5 s by default).
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Whether a lost connection is made again (it is by default). If not, every call fails as
+    /// disconnected from then on.
+    pub fn reconnect(mut self, reconnect: bool) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
+    /// The shortest and the longest pause between attempts to connect again; each is up to
+    /// twice the last one (20 ms to 5 s by default).
+    pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
+        self.backoff_min = min;
+        self.backoff_max = max.max(min);
+        self
+    }
+}
+
+fn program_name() -> String {
+    let path = std::env::args_os().next().unwrap_or_default();
+    let name = std::path::Path::new(&path).file_stem().unwrap_or_default();
+    shortened(name.to_string_lossy().into_owned())
+}
+
+fn shortened(name: String) -> String {
+    let mut short: String = name.chars().filter(|c| !c.is_control()).collect();
+    while short.len() > CLIENT_NAME_BYTES_MAX {
+        short.pop();
+    }
+    short
+}

@@ -1,0 +1,246 @@
+//! Publishing on a topic.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bus_core::router::Command;
+use bus_core::{Message, Name};
+use futures::Sink;
+
+use crate::client::call;
+use crate::error::Error;
+use crate::handle::OpenChannel;
+use crate::receipt::{PendingReceipt, Receipt};
+
+/// What a topic is created with.
+#[derive(Clone, Debug, Default)]
+pub struct PublisherOptions {
+    pub(crate) topic: bus_core::router::TopicOptions,
+    pub(crate) exclusive: bool,
+}
+
+impl PublisherOptions {
+    /// Keeps the last message of each type for late joiners. Costs the broker their memory.
+    pub fn keep_last(mut self, keep: bool) -> Self {
+        self.topic.keep_last = keep;
+        self
+    }
+
+    /// How long a slow subscriber may hold publishers back (1 s by default, at most 60 s).
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.topic.hold = hold;
+        self
+    }
+
+    /// Permission bits as of a file: read is to subscribe, write to publish.
+    pub fn mode(mut self, mode: u16) -> Self {
+        self.topic.mode = Some(mode);
+        self
+    }
+
+    /// The topic must not be there yet.
+    pub fn exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
+        self
+    }
+}
+
+/// A topic, open for publishing. Messages of one publisher reach each subscriber in order.
+///
+/// It is also a [`Sink`]: ready exactly when a message can be handed over at once.
+pub struct Publisher {
+    channel: OpenChannel,
+    topic: Name,
+}
+
+impl Publisher {
+    pub(crate) fn new(channel: OpenChannel, topic: Name) -> Publisher {
+        Publisher { channel, topic }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &Name {
+        &self.topic
+    }
+
+    /// Publishes: waits for window, then hands the message over. It is then on its way, and is
+    /// repeated over lost connections of this session; see [`Publisher::flush`] for when it
+    /// has arrived. Cancelling before that leaves nothing.
+    ///
+    /// # Errors
+    /// `TooBig`, `Removed`, `PermissionDenied`, or why the client has ended.
+    #[inline]
+    pub async fn publish(&self, message: impl Into<Message>) -> Result<(), Error> {
+        let mut message = Some(message.into());
+        poll_fn(|cx| self.poll_publish(&mut message, false, cx)).await.map(|_| ())
+    }
+
+    /// Publishes without waiting: `None` took it, `Some` gives it back for lack of window.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub fn try_publish(&self, message: impl Into<Message>) -> Result<Option<Message>, Error> {
+        let message = message.into();
+        check_length(&self.topic, &message)?;
+        let number = self.channel.channel;
+        self.channel.with(|state| {
+            if !state.session.can_publish(number, message.len()) || !state.has_room() {
+                return Some(message);
+            }
+            state.session.publish(number, &message, false);
+            None
+        })
+    }
+
+    /// Publishes, and waits until the broker has accepted the message. Cancelling before the
+    /// hand-over leaves nothing; after it the message is published.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`]; `OutcomeUnknown` when the broker is lost before it answers.
+    pub async fn publish_confirmed(&self, message: impl Into<Message>) -> Result<Receipt, Error> {
+        let mut message = Some(message.into());
+        let ticket = poll_fn(|cx| self.poll_publish(&mut message, true, cx)).await?;
+        PendingReceipt::new(self.channel.handle.clone(), ticket, false).await
+    }
+
+    /// Publishes all of these in order. Returns how many were handed over; cancelling keeps
+    /// those.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`], for the first that fails; those before it are published.
+    pub async fn publish_all<M: Into<Message>>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize, Error> {
+        let mut count = 0;
+        for message in messages {
+            self.publish(message).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Waits until the broker has accepted everything published so far. Cancelling is harmless.
+    ///
+    /// # Errors
+    /// `Removed` if the topic was removed, or why the client has ended.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let channel = self.channel.channel;
+        self.channel.with(|_| ())?;
+        call(&self.channel.handle, |request| Command::Flush { request, channel }).await.map(|_| ())
+    }
+
+    /// Hands the message over when there is window for it; gives the ticket number, if any.
+    #[inline]
+    fn poll_publish(
+        &self,
+        message: &mut Option<Message>,
+        receipt: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<u64, Error>> {
+        let Some(given) = message.as_ref() else { return Poll::Ready(Ok(0)) };
+        if given.payload().len() > bus_core::MESSAGE_BYTES_MAX {
+            return Poll::Ready(check_length(&self.topic, given).map(|()| 0));
+        }
+        let (channel, serial) = (self.channel.channel, self.channel.serial);
+        let done = self.channel.with(|state| {
+            ready!(state.poll_room(cx));
+            if !state.session.can_publish(channel, given.len()) {
+                if let Some(inbox) = state.inbox(channel, serial) {
+                    inbox.wait(cx);
+                }
+                return Poll::Pending;
+            }
+            let ticket = state.session.publish(channel, given, receipt);
+            Poll::Ready(ticket.map_or(0, |ticket| state.expect_verdict(ticket)))
+        });
+        match done {
+            Ok(Poll::Ready(ticket)) => {
+                *message = None;
+                Poll::Ready(Ok(ticket))
+            }
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(error) => {
+                Poll::Ready(Err(error.context(format_args!("publishing on `{}`", self.topic))))
+            }
+        }
+    }
+
+    fn poll_window(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let (channel, serial) = (self.channel.channel, self.channel.serial);
+        let ready = self.channel.with(|state| {
+            ready!(state.poll_room(cx));
+            // Room for the largest charge there is: a message of any length can follow.
+            if state.session.can_publish(channel, usize::MAX / 2) {
+                return Poll::Ready(());
+            }
+            if let Some(inbox) = state.inbox(channel, serial) {
+                inbox.wait(cx);
+            }
+            Poll::Pending
+        });
+        match ready {
+            Ok(poll) => poll.map(Ok),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    pub(crate) fn handle(&self) -> &std::sync::Arc<crate::handle::Handle> {
+        &self.channel.handle
+    }
+}
+
+/// Fails for a message that is longer than the bus allows.
+pub(crate) fn check_length(name: &Name, message: &Message) -> Result<(), Error> {
+    let (length, limit) = (message.payload().len(), bus_core::MESSAGE_BYTES_MAX);
+    if length <= limit {
+        return Ok(());
+    }
+    let text = format!(
+        "`{name}`: a payload of {length} bytes is longer than the bus allows ({limit} bytes)"
+    );
+    Err(Error::new(bus_core::ErrorKind::TooBig, text))
+}
+
+impl Sink<Message> for Publisher {
+    type Error = Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_window(cx)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        check_length(&self.topic, &message)?;
+        let channel = self.channel.channel;
+        self.channel.with(|state| {
+            state.session.publish(channel, &message, false);
+        })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let written = self.channel.with(|state| {
+            if state.session.outbound.has_unsent() {
+                state.poll_written(cx)
+            } else {
+                Poll::Ready(())
+            }
+        });
+        match written {
+            Ok(poll) => poll.map(Ok),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush(cx)
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Publisher({:?})", self.topic)
+    }
+}

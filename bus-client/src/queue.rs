@@ -1,0 +1,397 @@
+//! A queue: send, receive, peek.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bus_core::router::{self, Answer, Command, ConsumeOptions, Lifetime, OpenMode, Peeked};
+use bus_core::session::ChannelKind;
+use bus_core::{ErrorKind, Message, Name, Selector};
+use tokio::time::timeout;
+
+use crate::client::call;
+use crate::consumer::{Consumer, ConsumerOptions, receive};
+use crate::delivery::Delivery;
+use crate::error::Error;
+use crate::handle::OpenChannel;
+use crate::publisher::check_length;
+use crate::receipt::{PendingReceipt, Receipt};
+
+/// How a queue is opened, and what it is created with.
+#[derive(Clone, Debug, Default)]
+pub struct QueueOptions {
+    pub(crate) open: OpenMode,
+    pub(crate) limits: router::QueueOptions,
+}
+
+impl QueueOptions {
+    /// The queue must be there.
+    pub fn must_exist(mut self) -> Self {
+        self.open = OpenMode::Open;
+        self
+    }
+
+    /// The queue must not be there yet.
+    pub fn exclusive(mut self) -> Self {
+        self.open = OpenMode::Create;
+        self
+    }
+
+    /// Bytes that it holds (16 MiB by default); each message counts 64 more than its length.
+    pub fn bytes_max(mut self, bytes: u64) -> Self {
+        self.limits.bytes_max = bytes;
+        self
+    }
+
+    /// Messages that it holds (65,536 by default).
+    pub fn count_max(mut self, count: u64) -> Self {
+        self.limits.count_max = count;
+        self
+    }
+
+    /// How long a delivery is leased (30 s by default).
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.limits.lease = lease;
+        self
+    }
+
+    /// Deliveries of one message before it goes to the dead letters (16 by default).
+    pub fn deliveries_max(mut self, deliveries: u32) -> Self {
+        self.limits.deliveries_max = deliveries;
+        self
+    }
+
+    /// Permission bits as of a file: read is to receive, write to send, execute to administer.
+    pub fn mode(mut self, mode: u16) -> Self {
+        self.limits.mode = Some(mode);
+        self
+    }
+
+    /// How long it lives (until it is removed or its broker ends, by default).
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.limits.lifetime = lifetime;
+        self
+    }
+
+    /// The queue for dead letters (its own name with `.dead` behind it, by default).
+    pub fn dead_letter(mut self, name: Name) -> Self {
+        self.limits.dead_letter = Some(name);
+        self
+    }
+}
+
+/// An open queue. Clones share one handle.
+#[derive(Clone)]
+pub struct Queue {
+    channel: Arc<OpenChannel>,
+    name: Name,
+    created: bool,
+}
+
+/// Room for one send: using it does not wait.
+pub struct Permit<'a> {
+    queue: &'a Queue,
+}
+
+impl Queue {
+    pub(crate) fn new(channel: Arc<OpenChannel>, name: Name, created: bool) -> Queue {
+        Queue { channel, name, created }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Whether opening it has created it.
+    pub fn was_created(&self) -> bool {
+        self.created
+    }
+
+    /// Sends: waits for room in this client's window, hands the message over, and waits until
+    /// the broker has accepted it, which it does when the queue has room or a receiver waits.
+    ///
+    /// Cancelling before the hand-over leaves nothing; after it, the message is taken back if
+    /// it still waits for room, else it stays queued, once.
+    ///
+    /// # Errors
+    /// `TooBig`, `Removed`, `PermissionDenied`, `QuotaExceeded`; `OutcomeUnknown` when the
+    /// broker is lost before it answers.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<Receipt, Error> {
+        self.hand_over(message.into(), false, true)
+            .await?
+            .await
+            .map_err(|error| self.sending(error))
+    }
+
+    /// As [`Queue::send`], but never waits for room in the queue.
+    ///
+    /// # Errors
+    /// As [`Queue::send`], and `QueueFull`.
+    pub async fn try_send(&self, message: impl Into<Message>) -> Result<Receipt, Error> {
+        self.hand_over(message.into(), true, true).await?.await.map_err(|error| self.sending(error))
+    }
+
+    /// As [`Queue::send`], but waits at most so long. When the time is up the message is taken
+    /// back, and the answer says whether that was in time.
+    ///
+    /// # Errors
+    /// As [`Queue::send`], and `TimedOut`, after which the message is not in the queue.
+    pub async fn send_timeout(
+        &self,
+        message: impl Into<Message>,
+        limit: Duration,
+    ) -> Result<Receipt, Error> {
+        let late = |()| {
+            let text = format!("sending to `{}`: no room within {limit:?}", self.name);
+            Error::new(ErrorKind::TimedOut, text)
+        };
+        let deadline = tokio::time::Instant::now() + limit;
+        let handing =
+            tokio::time::timeout_at(deadline, self.hand_over(message.into(), false, true));
+        let mut receipt = handing.await.map_err(|_| late(()))??;
+        match tokio::time::timeout_at(deadline, &mut receipt).await {
+            Ok(result) => result.map_err(|error| self.sending(error)),
+            Err(_) => {
+                receipt.withdraw();
+                match receipt.await {
+                    Err(error) if error.kind() == ErrorKind::Withdrawn => Err(late(())),
+                    result => result.map_err(|error| self.sending(error)),
+                }
+            }
+        }
+    }
+
+    /// Hands a message over and returns; the receipt can be awaited later. For many sends
+    /// under way at once. Cancelling leaves nothing.
+    ///
+    /// # Errors
+    /// `TooBig`, or why the handle or client has ended.
+    pub async fn post(&self, message: impl Into<Message>) -> Result<PendingReceipt, Error> {
+        self.hand_over(message.into(), false, false).await
+    }
+
+    /// Sends all of these in order, many at a time, and waits for all receipts. Returns how
+    /// many were accepted. Cancelling takes back those that still wait.
+    ///
+    /// # Errors
+    /// As [`Queue::send`], for the first that fails; others may have been accepted.
+    pub async fn send_all<M: Into<Message>>(
+        &self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize, Error> {
+        let mut pending = Vec::new();
+        for message in messages {
+            pending.push(self.hand_over(message.into(), false, true).await?);
+        }
+        let count = pending.len();
+        for receipt in pending {
+            receipt.await.map_err(|error| self.sending(error))?;
+        }
+        Ok(count)
+    }
+
+    /// Waits until a message can be handed over at once. Cancelling is harmless.
+    ///
+    /// # Errors
+    /// Why the handle or client has ended.
+    pub async fn reserve(&self) -> Result<Permit<'_>, Error> {
+        poll_fn(|cx| self.poll_window(cx)).await?;
+        Ok(Permit { queue: self })
+    }
+
+    /// Takes the first message that the selector matches; waits if there is none. Cancelling
+    /// at any moment puts the message back at its place, unmarked.
+    ///
+    /// # Errors
+    /// `Removed`, `PermissionDenied`, or why the client has ended.
+    pub async fn receive(&self, selector: Selector) -> Result<Delivery, Error> {
+        receive(&self.channel, self.one(selector, true))
+            .await
+            .map_err(|error| self.receiving(error))
+    }
+
+    /// As [`Queue::receive`], but does not wait.
+    ///
+    /// # Errors
+    /// As [`Queue::receive`], and `Empty`.
+    pub async fn try_receive(&self, selector: Selector) -> Result<Delivery, Error> {
+        receive(&self.channel, self.one(selector, false))
+            .await
+            .map_err(|error| self.receiving(error))
+    }
+
+    /// As [`Queue::receive`], but waits at most so long.
+    ///
+    /// # Errors
+    /// As [`Queue::receive`], and `TimedOut`.
+    pub async fn receive_timeout(
+        &self,
+        selector: Selector,
+        limit: Duration,
+    ) -> Result<Delivery, Error> {
+        match timeout(limit, self.receive(selector)).await {
+            Ok(result) => result,
+            Err(_) => {
+                let text = format!(
+                    "queue `{}`: no message that `{selector}` matches within {limit:?}",
+                    self.name
+                );
+                Err(Error::new(ErrorKind::TimedOut, text))
+            }
+        }
+    }
+
+    /// As [`Queue::receive`], but takes no message longer than this: if the next one is, it
+    /// stays, and this fails.
+    ///
+    /// # Errors
+    /// As [`Queue::receive`], and `TooBig`.
+    pub async fn receive_up_to(
+        &self,
+        selector: Selector,
+        bytes_max: u64,
+    ) -> Result<Delivery, Error> {
+        let options = ConsumeOptions { bytes_max, ..self.one(selector, true) };
+        receive(&self.channel, options).await.map_err(|error| self.receiving(error))
+    }
+
+    /// A consumer with this credit: so many deliveries may be unsettled at a time (1 to 4096).
+    ///
+    /// # Errors
+    /// As [`Queue::receive`]; `InvalidArgument` for the credit.
+    pub async fn consumer(&self, selector: Selector, credit: u32) -> Result<Consumer, Error> {
+        self.consumer_with(ConsumerOptions::new(selector, credit)).await
+    }
+
+    /// A consumer with these options.
+    ///
+    /// # Errors
+    /// As [`Queue::consumer`].
+    pub async fn consumer_with(&self, options: ConsumerOptions) -> Result<Consumer, Error> {
+        let queue = self.channel.channel;
+        let options = options.options;
+        self.channel.with(|_| ())?;
+        let kind = ChannelKind::Consumer { auto_ack: options.auto_ack };
+        let open = |request, channel| Command::Consume { request, channel, queue, options };
+        let opened = crate::client::open(&self.channel.handle, kind, None, open).await;
+        let (channel, _) = opened.map_err(|error| self.receiving(error))?;
+        Ok(Consumer::new(channel, self.channel.clone(), options))
+    }
+
+    /// The message at this index of those that the selector matches, in its order. Takes
+    /// nothing. Cancelling is harmless.
+    ///
+    /// # Errors
+    /// `Empty` when there is none there; `PermissionDenied`, `Removed`.
+    pub async fn peek(&self, selector: Selector, index: u64) -> Result<Peeked, Error> {
+        let queue = self.channel.channel;
+        self.channel.with(|_| ())?;
+        let command = |request| Command::Peek { request, queue, selector, index };
+        match call(&self.channel.handle, command).await? {
+            Answer::Peeked(peeked) => Ok(*peeked),
+            _ => Err(Error::new(
+                ErrorKind::Protocol,
+                "the broker answered a peek with something else",
+            )),
+        }
+    }
+
+    fn one(&self, selector: Selector, wait: bool) -> ConsumeOptions {
+        ConsumeOptions { selector, once: true, wait, ..ConsumeOptions::default() }
+    }
+
+    async fn hand_over(
+        &self,
+        message: Message,
+        no_wait: bool,
+        withdraw: bool,
+    ) -> Result<PendingReceipt, Error> {
+        check_length(&self.name, &message)?;
+        let mut message = Some(message);
+        let ticket = poll_fn(|cx| self.poll_send(&mut message, no_wait, cx))
+            .await
+            .map_err(|error| self.sending(error))?;
+        Ok(PendingReceipt::new(self.channel.handle.clone(), ticket, withdraw))
+    }
+
+    fn poll_send(
+        &self,
+        message: &mut Option<Message>,
+        no_wait: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<u64, Error>> {
+        let number = self.channel.channel;
+        let sent = self.channel.with(|state| {
+            let fits = message.as_ref().is_some_and(|given| state.session.can_send(number, given));
+            if state.poll_room(cx).is_pending() {
+                return None;
+            }
+            if !fits {
+                state.wait_to_send(cx);
+                return None;
+            }
+            let given = message.take()?;
+            let ticket = state.session.send(number, given, no_wait);
+            Some(state.expect_verdict(ticket))
+        });
+        match sent {
+            Ok(Some(ticket)) => Poll::Ready(Ok(ticket)),
+            Ok(None) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn poll_window(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let number = self.channel.channel;
+        let probe = Message::from("");
+        let ready = self.channel.with(|state| {
+            if state.poll_room(cx).is_pending() {
+                return false;
+            }
+            let fits = state.session.can_send(number, &probe);
+            if !fits {
+                state.wait_to_send(cx);
+            }
+            fits
+        });
+        match ready {
+            Ok(true) => Poll::Ready(Ok(())),
+            Ok(false) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn sending(&self, error: Error) -> Error {
+        error.context(format_args!("sending to `{}`", self.name))
+    }
+
+    fn receiving(&self, error: Error) -> Error {
+        error.context(format_args!("receiving from `{}`", self.name))
+    }
+}
+
+impl Permit<'_> {
+    /// Hands the message over, at once.
+    ///
+    /// # Errors
+    /// `TooBig`, or why the handle or client has ended.
+    pub fn send(self, message: impl Into<Message>) -> Result<PendingReceipt, Error> {
+        let message = message.into();
+        check_length(&self.queue.name, &message)?;
+        let channel = &self.queue.channel;
+        let ticket = channel.with(|state| {
+            let ticket = state.session.send(channel.channel, message, false);
+            state.expect_verdict(ticket)
+        });
+        Ok(PendingReceipt::new(channel.handle.clone(), ticket?, false))
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Queue({:?})", self.name)
+    }
+}

@@ -1,0 +1,74 @@
+//! Calling a service.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bus_core::{ErrorKind, Message, Name};
+
+use crate::client::OnDrop;
+use crate::error::Error;
+use crate::handle::OpenChannel;
+use crate::publisher::check_length;
+use crate::state::Verdict;
+
+/// A service, open for calling.
+pub struct Service {
+    channel: OpenChannel,
+    name: Name,
+}
+
+/// The reply to a call.
+pub type Reply = Message;
+
+impl Service {
+    pub(crate) fn new(channel: OpenChannel, name: Name) -> Service {
+        Service { channel, name }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Calls, and waits for the reply until the deadline, which the broker keeps. Cancelling
+    /// gives the call up; its server may still do it.
+    ///
+    /// # Errors
+    /// `Unreachable` when nobody serves the name, or the server went away; `TimedOut`;
+    /// `ServiceFailed` with the server's words; `TooBig`, `PermissionDenied`, `QuotaExceeded`.
+    pub async fn call(
+        &self,
+        message: impl Into<Message>,
+        timeout: Duration,
+    ) -> Result<Reply, Error> {
+        let message = message.into();
+        check_length(&self.name, &message)?;
+        let channel = self.channel.channel;
+        poll_fn(|cx| match self.channel.with(|state| state.poll_room(cx)) {
+            Ok(poll) => poll.map(Ok),
+            Err(error) => std::task::Poll::Ready(Err(error)),
+        })
+        .await?;
+        let ticket = self.channel.with(|state| {
+            let ticket = state.session.call(channel, &message, timeout);
+            state.expect_verdict(ticket)
+        })?;
+        drop(message);
+        let handle = &self.channel.handle;
+        let _give_up = OnDrop(|| handle.with(|state| state.detach_verdict(ticket, true)));
+        match poll_fn(|cx| handle.with(|state| state.poll_verdict(ticket, cx))).await {
+            Verdict::Reply(message) => Ok(message),
+            Verdict::Failed(failure) => Err(Error::from(failure)),
+            Verdict::Accepted => {
+                Err(Error::new(ErrorKind::Protocol, "the broker answered a call with a receipt"))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Service({:?})", self.name)
+    }
+}

@@ -1,0 +1,178 @@
+//! The channels of a client: their numbers, what opened them, and their windows.
+//!
+//! A number is used again only after the broker has answered the close, so that nothing meant
+//! for the old channel reaches a new one.
+
+use std::collections::BTreeMap;
+
+use crate::message::MessageType;
+use crate::router::{Channel, Command, ConsumeOptions, Lease, OpenMode, RequestId};
+
+/// What a channel is.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+pub enum ChannelKind {
+    /// A queue, for sending and receiving.
+    Queue,
+    /// A topic, for publishing.
+    Publisher,
+    /// A subscription.
+    Subscription,
+    /// A consumer of a queue.
+    Consumer { auto_ack: bool },
+    /// A single receive.
+    Receive { auto_ack: bool },
+    /// A service, for calling.
+    Caller,
+    /// A service, for serving.
+    Server,
+}
+
+/// An open channel.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub serial: u64,
+    pub kind: ChannelKind,
+    pub opening: Command,
+    pub closing: bool,
+    /// Bytes sent: on a publisher in all, on a queue those without verdict.
+    pub sent: u64,
+    /// On a publisher: bytes accepted in all.
+    pub accepted: u64,
+    /// On a queue: offers of each type that are not sent yet.
+    pub offers: BTreeMap<MessageType, u32>,
+    /// On a consumer: the last lease that the application has taken.
+    pub taken: Lease,
+    /// On a consumer: leases that it has taken and not settled.
+    pub unsettled: u32,
+    /// On a consumer: whether it is on the list of those that have news.
+    pub noted: bool,
+    /// The source of its last message.
+    pub origin: u32,
+}
+
+/// All channels of a session.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    entries: Vec<Option<Entry>>,
+    free: Vec<Channel>,
+    next_serial: u64,
+}
+
+impl Channels {
+    /// A number that is free, if the limit allows.
+    pub fn allocate(&mut self, limit: u32) -> Option<Channel> {
+        if let Some(channel) = self.free.pop() {
+            return Some(channel);
+        }
+        // The length is below the limit, which is a u32.
+        let channel = self.entries.len() as u32;
+        if channel >= limit {
+            return None;
+        }
+        self.entries.push(None);
+        Some(channel)
+    }
+
+    pub fn open(&mut self, channel: Channel, kind: ChannelKind, opening: Command) {
+        self.next_serial += 1;
+        let entry = Entry {
+            serial: self.next_serial,
+            kind,
+            opening,
+            closing: false,
+            sent: 0,
+            accepted: 0,
+            offers: BTreeMap::new(),
+            taken: 0,
+            unsettled: 0,
+            noted: false,
+            origin: 0,
+        };
+        if let Some(slot) = self.entries.get_mut(channel as usize) {
+            *slot = Some(entry);
+        }
+    }
+
+    #[inline]
+    pub fn get(&self, channel: Channel) -> Option<&Entry> {
+        self.entries.get(channel as usize)?.as_ref()
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, channel: Channel) -> Option<&mut Entry> {
+        self.entries.get_mut(channel as usize)?.as_mut()
+    }
+
+    pub fn serial(&self, channel: Channel) -> u64 {
+        self.get(channel).map_or(0, |entry| entry.serial)
+    }
+
+    /// Whether there was a channel to close.
+    pub fn begin_close(&mut self, channel: Channel) -> bool {
+        match self.get_mut(channel) {
+            Some(entry) => !std::mem::replace(&mut entry.closing, true),
+            None => false,
+        }
+    }
+
+    /// The broker knows nothing of the channel any more: its number is free.
+    pub fn release(&mut self, channel: Channel) {
+        if let Some(slot) = self.entries.get_mut(channel as usize)
+            && slot.take().is_some()
+        {
+            self.free.push(channel);
+        }
+    }
+
+    /// The command that gives a consumer another credit, which is remembered.
+    pub fn with_credit(
+        &mut self,
+        channel: Channel,
+        credit: u32,
+        request: RequestId,
+    ) -> Option<Command> {
+        let entry = self.get_mut(channel)?;
+        let Command::Consume { queue, options, .. } = &mut entry.opening else { return None };
+        options.credit = credit;
+        let options: ConsumeOptions = *options;
+        Some(Command::Consume { request, channel, queue: *queue, options })
+    }
+
+    /// After the loss of the session: forgets what was closing, and gives the commands that
+    /// open the rest again, oldest first.
+    pub fn reopen(&mut self) -> Vec<(Channel, Command)> {
+        for channel in 0..self.entries.len() as u32 {
+            match self.get_mut(channel) {
+                Some(entry) if entry.closing => self.release(channel),
+                Some(entry) => {
+                    entry.sent = 0;
+                    entry.accepted = 0;
+                    entry.offers.clear();
+                    entry.taken = 0;
+                    entry.unsettled = 0;
+                    entry.noted = false;
+                    entry.origin = 0;
+                    soften(&mut entry.opening);
+                }
+                None => {}
+            }
+        }
+        let numbered = (0u32..).zip(&self.entries);
+        let mut open: Vec<_> =
+            numbered.filter_map(|(channel, entry)| Some((channel, entry.as_ref()?))).collect();
+        open.sort_by_key(|(_, entry)| entry.serial);
+        open.into_iter().map(|(channel, entry)| (channel, entry.opening.clone())).collect()
+    }
+}
+
+/// What was created exclusively once may be there when it is opened again.
+fn soften(opening: &mut Command) {
+    match opening {
+        Command::OpenQueue { open, .. } if *open == OpenMode::Create => {
+            *open = OpenMode::OpenOrCreate
+        }
+        Command::OpenPublisher { exclusive, .. } => *exclusive = false,
+        _ => {}
+    }
+}

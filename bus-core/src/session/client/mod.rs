@@ -1,0 +1,263 @@
+//! The client's side of a session: calls of the application to frames, frames to events.
+//!
+//! It keeps what is needed to go on after a cut: unconfirmed frames, and for each open channel
+//! the command that opened it, should the session itself be lost. It waits for nothing and
+//! wakes nobody; that is the shell's part.
+
+mod channel;
+mod receiving;
+mod restart;
+mod sending;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{ErrorKind, Failure};
+use crate::frame::{Answer, FrameError, Header, Kind, Run, control};
+use crate::message::{Message, Sender};
+use crate::name::Name;
+use crate::router::{Channel, Command, Lease, RequestId, Ticket};
+use crate::sequence::Sequence;
+
+use super::outbound::word_frame;
+use super::{Inbound, Outbound, SessionLimits};
+
+use channel::Channels;
+use sending::Ticketed;
+
+pub use channel::ChannelKind;
+pub use restart::{Established, Restart};
+
+/// Where messages come from: who sent them, and for published ones the topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Who, by the broker's word.
+    pub sender: Sender,
+    /// The topic, if it was published.
+    pub topic: Option<Name>,
+}
+
+/// A message that this session has on a lease.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    /// Number of the lease.
+    pub lease: Lease,
+    /// The channel that bore it, and which of those that had its number.
+    pub channel: Channel,
+    /// Tells channels of one number apart.
+    pub serial: u64,
+    /// How often it was delivered before.
+    pub attempt: u32,
+    /// It is acknowledged when it is taken.
+    pub auto_ack: bool,
+    /// Who sent it.
+    pub origin: Arc<Origin>,
+    /// The message.
+    pub message: Message,
+}
+
+/// What a frame of the broker comes to.
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+#[derive(Debug)]
+pub enum Event {
+    /// The answer to a request.
+    Reply { request: RequestId, result: Result<Answer, Failure> },
+    /// Deliveries of a subscription, and the sources that they name.
+    Run { run: Run, origins: Vec<(u32, Arc<Origin>)> },
+    /// A delivery of a consumer or receive.
+    Lease(Leased),
+    /// Tickets are accepted.
+    Accepted { first: Ticket, count: u32 },
+    /// A ticket failed.
+    Failed { ticket: Ticket, failure: Failure },
+    /// Acknowledgements are answered, up to this number of them.
+    Settled { answered: u64 },
+    /// An acknowledgement failed.
+    Unsettled { number: u64, lease: Lease, failure: Failure },
+    /// A publisher's window has opened.
+    Credit { channel: Channel },
+    /// Messages of a subscription were dropped here.
+    Lost { channel: Channel, count: u64 },
+    /// A call to serve.
+    Invoke { channel: Channel, call: u64, timeout_ms: u64, origin: Arc<Origin>, message: Message },
+    /// The reply to a call.
+    Result { ticket: Ticket, message: Message },
+    /// A channel has ended.
+    Ended { channel: Channel, failure: Failure },
+    /// Give this delivery back, or say that it is taken.
+    Recall { lease: Lease },
+    /// The answer to a ping.
+    Pong { word: u64 },
+    /// The broker ends the connection.
+    Refused { failure: Failure },
+}
+
+/// The client's side of one session, over all of its connections.
+#[derive(Debug, Default)]
+pub struct ClientSession {
+    /// Frames for the broker.
+    pub outbound: Outbound,
+    /// What has come from the broker.
+    pub inbound: Inbound,
+    limits: SessionLimits,
+    established: Option<Identity>,
+    channels: Channels,
+    next_request: RequestId,
+    /// Requests that are not answered, and the channel that one opens or closes.
+    requests: BTreeMap<RequestId, Option<Channel>>,
+    tickets: Sequence<Ticketed>,
+    offers: u32,
+    last_lease: Lease,
+    ack_first: Lease,
+    ack_count: u32,
+    acks_sent: u64,
+    acks_answered: u64,
+    returns: Vec<Lease>,
+    /// Consumers that have taken deliveries since they last said so.
+    taken: Vec<Channel>,
+    origins: BTreeMap<u32, Arc<Origin>>,
+}
+
+/// By what the broker knows the session.
+#[derive(Clone, Debug)]
+struct Identity {
+    epoch: u64,
+    session: u64,
+    token: Bytes,
+}
+
+impl ClientSession {
+    /// Opens a channel: `make` is told its number and that of the request.
+    ///
+    /// # Errors
+    /// When all channels are in use.
+    pub fn open(
+        &mut self,
+        kind: ChannelKind,
+        make: impl FnOnce(RequestId, Channel) -> Command,
+    ) -> Result<(Channel, RequestId), Failure> {
+        let Some(channel) = self.channels.allocate(self.limits.channels) else {
+            return Err(Failure::new(
+                ErrorKind::QuotaExceeded,
+                format!(
+                    "this client has {} handles open, which is the limit",
+                    self.limits.channels
+                ),
+            ));
+        };
+        // A receive is answered by its delivery or its end, not by a reply.
+        let request = if matches!(kind, ChannelKind::Receive { .. }) {
+            0
+        } else {
+            self.new_request(Some(channel))
+        };
+        let command = make(request, channel);
+        self.push_command(&command);
+        self.channels.open(channel, kind, command);
+        Ok((channel, request))
+    }
+
+    /// Closes a channel. Its number is free when the broker has answered.
+    pub fn close(&mut self, channel: Channel) {
+        if self.channels.begin_close(channel) {
+            let request = self.new_request(Some(channel));
+            self.push_command(&Command::Close { request, channel });
+        }
+    }
+
+    /// Sends a control request; `make` is told its number.
+    pub fn request(&mut self, make: impl FnOnce(RequestId) -> Command) -> RequestId {
+        let request = self.new_request(None);
+        let command = make(request);
+        self.push_command(&command);
+        request
+    }
+
+    /// Which of the channels of this number it is.
+    pub fn serial(&self, channel: Channel) -> u64 {
+        self.channels.serial(channel)
+    }
+
+    /// Changes the credit of a consumer.
+    pub fn set_credit(&mut self, channel: Channel, credit: u32) -> RequestId {
+        let request = self.new_request(None);
+        if let Some(command) = self.channels.with_credit(channel, credit, request) {
+            self.push_command(&command);
+        }
+        request
+    }
+
+    /// Asks for a Pong with this word.
+    pub fn ping(&mut self, word: u64) {
+        self.outbound.push(&word_frame(Kind::Ping, word), &[]);
+    }
+
+    /// Says that the session ends here, on purpose.
+    pub fn goodbye(&mut self) {
+        let failure = Failure::new(ErrorKind::Closed, "goodbye");
+        self.outbound.push(&word_frame(Kind::Goodbye, 0), &control::encode_failure(&failure));
+    }
+
+    /// Writes what was folded, and a confirmation, before bytes go out.
+    pub fn seal(&mut self) {
+        self.flush_taken();
+        self.flush_acks();
+        if !self.returns.is_empty() {
+            for leases in self.returns.chunks(control::RETURN_LEASES_MAX) {
+                if let Some(body) =
+                    control::encode_request(&Command::Return { leases: leases.to_vec() })
+                {
+                    self.outbound.push(&word_frame(Kind::Request, 0), &body);
+                }
+            }
+            self.returns.clear();
+        }
+        if (self.outbound.has_unsent() || self.inbound.must_confirm())
+            && let Some(received) = self.inbound.confirm()
+        {
+            self.outbound.push(&word_frame(Kind::Confirm, received), &[]);
+        }
+    }
+
+    /// Whether there is something that must be written.
+    pub fn wants_write(&self) -> bool {
+        self.outbound.has_unsent()
+            || self.ack_count > 0
+            || !self.returns.is_empty()
+            || !self.taken.is_empty()
+            || self.inbound.must_confirm()
+    }
+
+    /// The limits that the broker has set.
+    pub fn limits(&self) -> &SessionLimits {
+        &self.limits
+    }
+
+    fn new_request(&mut self, channel: Option<Channel>) -> RequestId {
+        // 0 asks for no answer; the upper half is for channels that are opened again.
+        self.next_request = self.next_request % (RequestId::MAX / 2) + 1;
+        self.requests.insert(self.next_request, channel);
+        self.next_request
+    }
+
+    fn push_command(&mut self, command: &Command) {
+        // Order matters: what was acknowledged before a command must reach the broker first.
+        self.flush_acks();
+        if let Some(body) = control::encode_request(command) {
+            self.outbound.push(&word_frame(Kind::Request, 0), &body);
+        }
+    }
+
+    fn flush_acks(&mut self) {
+        if self.ack_count > 0 {
+            self.outbound.push(&Header::new(Kind::Ack, self.ack_count - 1, self.ack_first), &[]);
+            self.ack_count = 0;
+        }
+    }
+
+    fn unexpected(kind: Kind) -> FrameError {
+        FrameError::Unexpected(kind)
+    }
+}

@@ -1,0 +1,225 @@
+//! The client takes frames of the broker.
+//!
+//! A frame that the broker could not have sent ends the connection; one for a channel that is
+//! closing is answered as the contract asks (deliveries go back).
+
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::frame::{
+    FLAG_AUTO, Frame, FrameError, Header, Incoming, Kind, Notice, Run, control, message_of,
+};
+use crate::router::Ticket;
+
+use super::super::outbound::word_frame;
+use super::{ChannelKind, ClientSession, Event, Leased, Origin};
+
+impl ClientSession {
+    /// Takes what the decoder yields.
+    ///
+    /// # Errors
+    /// When the broker breaks the protocol; the connection must end.
+    pub fn incoming(&mut self, incoming: Incoming) -> Result<Option<Event>, FrameError> {
+        match incoming {
+            Incoming::Run(run) => self.run(run),
+            Incoming::Frame(frame) => self.frame(frame),
+        }
+    }
+
+    #[inline]
+    fn run(&mut self, run: Run) -> Result<Option<Event>, FrameError> {
+        self.inbound.note(run.frames, run.bytes.len());
+        if self.channels.get(run.channel).is_none_or(|entry| entry.closing) {
+            return Ok(None);
+        }
+        let named = |origin: &u32| (*origin, self.origins.get(origin).cloned().unwrap_or_default());
+        let origins = run.origins.iter().map(named).collect();
+        Ok(Some(Event::Run { run, origins }))
+    }
+
+    fn frame(&mut self, frame: Frame) -> Result<Option<Event>, FrameError> {
+        let Frame { header, body } = frame;
+        if header.kind.is_sequenced() {
+            self.inbound.note(1, header.encoded_len() + body.len());
+        }
+        let event = match header.kind {
+            Kind::Lease => return self.lease(&header, body),
+            Kind::Accepted => self.accepted(&header),
+            Kind::Settled => {
+                self.acks_answered += u64::from(header.channel) + 1;
+                Event::Settled { answered: self.acks_answered }
+            }
+            Kind::Unsettled => {
+                self.acks_answered += 1;
+                let failure = control::decode_failure(header.kind, &body)?;
+                Event::Unsettled { number: self.acks_answered, lease: header.word, failure }
+            }
+            Kind::Failed => {
+                self.end_ticket(header.word);
+                Event::Failed {
+                    ticket: header.word,
+                    failure: control::decode_failure(header.kind, &body)?,
+                }
+            }
+            Kind::Grant => {
+                self.grant(header.word);
+                return Ok(None);
+            }
+            Kind::Credit => {
+                if let Some(entry) = self.channels.get_mut(header.channel) {
+                    entry.accepted = entry.accepted.max(header.word.min(entry.sent));
+                }
+                Event::Credit { channel: header.channel }
+            }
+            Kind::Lost => Event::Lost { channel: header.channel, count: header.word },
+            Kind::Reply => return self.reply(&body),
+            Kind::Notice => return self.notice(Notice::decode(&body)?),
+            Kind::Invoke => Event::Invoke {
+                channel: header.channel,
+                call: header.message_id,
+                timeout_ms: header.extra,
+                origin: self.origins.get(&header.origin).cloned().unwrap_or_default(),
+                message: message_of(&header, body)?,
+            },
+            Kind::Result => {
+                self.end_ticket(header.extra);
+                Event::Result { ticket: header.extra, message: message_of(&header, body)? }
+            }
+            _ => return self.link_frame(&header, &body),
+        };
+        Ok(Some(event))
+    }
+
+    fn link_frame(&mut self, header: &Header, body: &[u8]) -> Result<Option<Event>, FrameError> {
+        match header.kind {
+            Kind::Confirm if self.outbound.confirm(header.word) => Ok(None),
+            Kind::Confirm => Err(FrameError::Violation(format!(
+                "frame {} was confirmed before it was sent",
+                header.word
+            ))),
+            Kind::Ping => {
+                self.outbound.push(&word_frame(Kind::Pong, header.word), &[]);
+                Ok(None)
+            }
+            Kind::Pong => Ok(Some(Event::Pong { word: header.word })),
+            Kind::Refuse | Kind::Goodbye => {
+                Ok(Some(Event::Refused { failure: control::decode_failure(header.kind, body)? }))
+            }
+            kind => Err(Self::unexpected(kind)),
+        }
+    }
+
+    fn lease(&mut self, header: &Header, body: bytes::Bytes) -> Result<Option<Event>, FrameError> {
+        self.last_lease += 1;
+        let lease = self.last_lease;
+        let Some(entry) = self.channels.get_mut(header.channel) else {
+            self.returns.push(lease);
+            return Ok(None);
+        };
+        if header.origin != 0 {
+            entry.origin = header.origin;
+        }
+        if entry.closing {
+            self.returns.push(lease);
+            return Ok(None);
+        }
+        let leased = Leased {
+            lease,
+            channel: header.channel,
+            serial: entry.serial,
+            attempt: u32::try_from(header.extra).unwrap_or(u32::MAX),
+            auto_ack: header.has(FLAG_AUTO),
+            origin: self.origins.get(&entry.origin).cloned().unwrap_or_default(),
+            message: message_of(header, body)?,
+        };
+        if matches!(entry.kind, ChannelKind::Receive { .. }) {
+            self.channels.release(header.channel);
+        }
+        Ok(Some(Event::Lease(leased)))
+    }
+
+    fn accepted(&mut self, header: &Header) -> Event {
+        let count = header.channel + 1;
+        for ticket in header.word..header.word.saturating_add(u64::from(count)) {
+            self.end_ticket(ticket);
+        }
+        Event::Accepted { first: header.word, count }
+    }
+
+    /// Gives back what a ticket took of its window.
+    fn end_ticket(&mut self, ticket: Ticket) {
+        let Some(ended) = self.tickets.remove(ticket) else { return };
+        if let Some(entry) =
+            self.channels.get_mut(ended.channel).filter(|entry| entry.serial == ended.serial)
+        {
+            entry.sent -= ended.charge;
+        }
+        if let Some(message) = &ended.offered {
+            self.end_offer(ended.channel, ended.serial, message.kind());
+        }
+    }
+
+    fn end_offer(&mut self, channel: u32, serial: u64, kind: crate::message::MessageType) {
+        self.offers -= 1;
+        let Some(entry) = self.channels.get_mut(channel).filter(|entry| entry.serial == serial)
+        else {
+            return;
+        };
+        if let Some(count) = entry.offers.get_mut(&kind) {
+            *count -= 1;
+            if *count == 0 {
+                entry.offers.remove(&kind);
+            }
+        }
+    }
+
+    /// Sends what was offered.
+    fn grant(&mut self, ticket: Ticket) {
+        let Some(ticketed) = self.tickets.get_mut(ticket) else { return };
+        let Some(message) = ticketed.offered.take() else { return };
+        ticketed.sent = true;
+        let (channel, serial) = (ticketed.channel, ticketed.serial);
+        let mut header = Header::new(Kind::Granted, channel, message.kind().get());
+        header.extra = ticket;
+        self.outbound.push_message(&header, &message);
+        self.end_offer(channel, serial, message.kind());
+    }
+
+    fn reply(&mut self, body: &[u8]) -> Result<Option<Event>, FrameError> {
+        let (request, result) = control::decode_reply(body)?;
+        let Some(channel) = self.requests.remove(&request) else { return Ok(None) };
+        let Some(channel) = channel else { return Ok(Some(Event::Reply { request, result })) };
+        let closing = self.channels.get(channel).is_some_and(|entry| entry.closing);
+        if result.is_err()
+            || (closing && !self.requests.values().any(|other| *other == Some(channel)))
+        {
+            self.channels.release(channel);
+        }
+        Ok(Some(match result {
+            // The channel was open once, and could not be opened again.
+            Err(failure) if self.reopened(request) => Event::Ended { channel, failure },
+            result => Event::Reply { request, result },
+        }))
+    }
+
+    fn notice(&mut self, notice: Notice) -> Result<Option<Event>, FrameError> {
+        Ok(match notice {
+            Notice::Origin { origin, sender, topic } => {
+                self.origins.insert(origin, Arc::new(Origin { sender, topic }));
+                None
+            }
+            Notice::Ended { channel, failure } => self.ended(channel, failure),
+            Notice::Recall { lease } => Some(Event::Recall { lease }),
+        })
+    }
+
+    /// The broker has ended a channel. One that is closing waits for the answer to its close.
+    fn ended(&mut self, channel: u32, failure: Failure) -> Option<Event> {
+        let entry = self.channels.get(channel)?;
+        if entry.closing {
+            return None;
+        }
+        self.channels.release(channel);
+        Some(Event::Ended { channel, failure })
+    }
+}

@@ -1,0 +1,215 @@
+//! The client sends: publishes, sends and offers, calls, replies, acknowledgements.
+//!
+//! Windows keep what is under way bounded. While an offer of a type is not granted, later
+//! sends of that type on the same queue are offered too, so that they stay behind it.
+
+use std::time::Duration;
+
+use crate::error::Failure;
+use crate::frame::{FLAG_RECEIPT, FLAG_TRY, Header, Kind, control};
+use crate::limits::{CHANNELS_MAX, window_charge};
+use crate::message::Message;
+use crate::router::{Channel, Lease, Ticket};
+
+use super::super::outbound::word_frame;
+use super::{ChannelKind, ClientSession};
+
+/// A ticket that has no verdict yet.
+#[derive(Debug)]
+pub(super) struct Ticketed {
+    pub channel: Channel,
+    pub serial: u64,
+    /// What it takes of the window of its queue.
+    pub charge: u64,
+    /// What is offered and not granted yet.
+    pub offered: Option<Message>,
+    /// Whether its message was ever handed to the broker.
+    pub sent: bool,
+}
+
+impl ClientSession {
+    /// Whether a message of this length can be published now without passing the window.
+    #[inline]
+    pub fn can_publish(&self, channel: Channel, length: usize) -> bool {
+        let window = self.limits.window_bytes;
+        self.channels.get(channel).is_none_or(|entry| {
+            entry.sent - entry.accepted + window_charge(length, window) <= window
+        })
+    }
+
+    /// Publishes. With `receipt` the broker answers the ticket.
+    #[inline]
+    pub fn publish(
+        &mut self,
+        channel: Channel,
+        message: &Message,
+        receipt: bool,
+    ) -> Option<Ticket> {
+        let mut header = Header::new(Kind::Publish, channel, message.kind().get());
+        let window = self.limits.window_bytes;
+        let mut serial = 0;
+        if let Some(entry) = self.channels.get_mut(channel) {
+            entry.sent += window_charge(message.len(), window);
+            serial = entry.serial;
+        }
+        let ticket = receipt.then(|| {
+            header = header.with_flags(FLAG_RECEIPT);
+            self.tickets.push(Ticketed { channel, serial, charge: 0, offered: None, sent: true })
+        });
+        self.outbound.push_message(&header, message);
+        ticket
+    }
+
+    /// Whether a message can be handed over for this queue now.
+    pub fn can_send(&self, channel: Channel, message: &Message) -> bool {
+        self.fits_inline(channel, message) || self.offers < self.limits.offers / 2
+    }
+
+    /// Sends to a queue: small messages at once, others are offered.
+    pub fn send(&mut self, channel: Channel, message: Message, no_wait: bool) -> Ticket {
+        let inline = self.fits_inline(channel, &message);
+        let flags = if no_wait { FLAG_TRY } else { 0 };
+        let serial = self.serial(channel);
+        let kind = message.kind();
+        if inline {
+            let charge = message.cost();
+            if let Some(entry) = self.channels.get_mut(channel) {
+                entry.sent += charge;
+            }
+            let header = Header::new(Kind::Send, channel, kind.get()).with_flags(flags);
+            self.outbound.push_message(&header, &message);
+            return self.tickets.push(Ticketed {
+                channel,
+                serial,
+                charge,
+                offered: None,
+                sent: true,
+            });
+        }
+        self.offers += 1;
+        if let Some(entry) = self.channels.get_mut(channel) {
+            *entry.offers.entry(kind).or_default() += 1;
+        }
+        let header = Header::new(Kind::Offer, channel, kind.get()).with_flags(flags);
+        self.outbound.push(&header, &(message.len() as u64).to_le_bytes());
+        self.tickets.push(Ticketed {
+            channel,
+            serial,
+            charge: 0,
+            offered: Some(message),
+            sent: false,
+        })
+    }
+
+    fn fits_inline(&self, channel: Channel, message: &Message) -> bool {
+        self.channels.get(channel).is_some_and(|entry| {
+            message.payload().len() as u64 <= self.limits.inline_bytes
+                && !entry.offers.contains_key(&message.kind())
+                && entry.sent + message.cost() <= self.limits.window_bytes
+        })
+    }
+
+    /// Takes back a send that may still wait, or a call.
+    pub fn withdraw(&mut self, ticket: Ticket) {
+        if self.tickets.get(ticket).is_some() {
+            self.outbound.push(&word_frame(Kind::Withdraw, ticket), &[]);
+        }
+    }
+
+    /// Calls a service.
+    pub fn call(&mut self, channel: Channel, message: &Message, timeout: Duration) -> Ticket {
+        let mut header = Header::new(Kind::Call, channel, message.kind().get());
+        // A deadline of 0 ms has passed when it arrives, as one asked for.
+        header.extra = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.outbound.push_message(&header, message);
+        let serial = self.serial(channel);
+        self.tickets.push(Ticketed { channel, serial, charge: 0, offered: None, sent: true })
+    }
+
+    /// Answers a call that this client serves.
+    pub fn call_reply(&mut self, call: u64, result: Result<&Message, &Failure>) {
+        match result {
+            Ok(message) => {
+                let mut header = Header::new(Kind::CallReply, 0, message.kind().get());
+                header.extra = call;
+                self.outbound.push_message(&header, message);
+            }
+            Err(failure) => {
+                let mut header = Header::new(Kind::CallFailed, 0, 0);
+                header.extra = call;
+                self.outbound.push(&header, &control::encode_failure(failure));
+            }
+        }
+    }
+
+    /// Acknowledges a lease; its answer bears the number that is returned.
+    pub fn ack(&mut self, channel: Channel, serial: u64, lease: Lease) -> u64 {
+        self.note_settled(channel, serial);
+        if self.ack_count > 0
+            && self.ack_first + u64::from(self.ack_count) == lease
+            && self.ack_count < CHANNELS_MAX
+        {
+            self.ack_count += 1;
+        } else {
+            self.flush_acks();
+            (self.ack_first, self.ack_count) = (lease, 1);
+        }
+        self.acks_sent += 1;
+        self.acks_sent
+    }
+
+    /// Notes that a lease is settled in another way than by `ack`.
+    pub fn note_settled(&mut self, channel: Channel, serial: u64) {
+        if let Some(entry) = self.channels.get_mut(channel).filter(|entry| entry.serial == serial) {
+            entry.unsettled = entry.unsettled.saturating_sub(1);
+        }
+    }
+
+    /// Notes that the application has a delivery in its hands: its clock runs.
+    pub fn take(&mut self, channel: Channel, serial: u64, lease: Lease) {
+        match self.channels.get_mut(channel).filter(|entry| entry.serial == serial) {
+            Some(entry) if matches!(entry.kind, ChannelKind::Consumer { .. }) => {
+                entry.taken = entry.taken.max(lease);
+                entry.unsettled += 1;
+                if !std::mem::replace(&mut entry.noted, true) {
+                    self.taken.push(channel);
+                }
+            }
+            // A single receive: its channel has ended with the delivery.
+            _ => self.outbound.push(&Header::new(Kind::Taken, CHANNELS_MAX - 1, lease), &[]),
+        }
+    }
+
+    /// Says which deliveries were taken, for consumers that hold some of them unsettled: an
+    /// acknowledgement says it as well.
+    pub(super) fn flush_taken(&mut self) {
+        for channel in std::mem::take(&mut self.taken) {
+            let Some(entry) = self.channels.get_mut(channel) else { continue };
+            entry.noted = false;
+            let auto_ack = entry.kind == (ChannelKind::Consumer { auto_ack: true });
+            if auto_ack || entry.unsettled > 0 {
+                let header = Header::new(Kind::Taken, channel, entry.taken);
+                self.outbound.push(&header, &[]);
+            }
+            if auto_ack {
+                entry.unsettled = 0;
+            }
+        }
+    }
+
+    /// Gives back a delivery that nobody has looked at.
+    pub fn give_back(&mut self, lease: Lease) {
+        self.returns.push(lease);
+    }
+
+    /// Says that a recalled delivery is taken already: the next frame tells it.
+    pub fn keep(&mut self, lease: Lease) {
+        self.outbound.push(&Header::new(Kind::Taken, CHANNELS_MAX - 1, lease), &[]);
+    }
+
+    /// A subscriber has used up so many bytes in all.
+    #[inline]
+    pub fn consumed(&mut self, channel: Channel, bytes: u64) {
+        self.outbound.push(&Header::new(Kind::Consumed, channel, bytes), &[]);
+    }
+}

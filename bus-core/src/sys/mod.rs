@@ -1,0 +1,9 @@
+//! What differs between operating systems, and the only room beside `shm` with unsafe code.
+//!
+//! Thin and without policy: it asks the kernel who a peer is and how many files may be open.
+
+mod limits;
+mod peer;
+
+pub use limits::raise_file_limit;
+pub use peer::{Credentials, effective_uid, peer_groups, process_ended};

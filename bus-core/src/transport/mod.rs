@@ -1,0 +1,92 @@
+//! Transports: how the bytes of frames get from one process to another.
+//!
+//! One trait for all of them, and one conformance suite (`tests/conformance`). A link moves
+//! bytes in order, or ends; what the frames in them mean is not its business.
+
+mod exchange;
+mod local;
+mod mem;
+mod path;
+mod stream;
+mod tcp;
+
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+
+pub use exchange::{LinkError, frame_bytes, next_frame, write_frame};
+pub use local::{LocalListener, connect_local};
+pub use mem::{
+    MemConnector, MemListener, connect_mem, mem_listener, mem_pair, register_mem, unregister_mem,
+};
+pub use path::{candidate_paths, default_path, prepare_directory};
+pub use tcp::{TcpListener, connect_tcp};
+
+use crate::sys::Credentials;
+
+/// One connection. Both halves belong to one task.
+pub trait Link: Send {
+    /// Ready when [`Link::try_read`] is worth trying.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Appends what has arrived, at most about the spare capacity; 0 when the peer has ended.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; anything else ends the link.
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize>;
+
+    /// Ready when [`Link::try_write`] is worth trying.
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Writes from these slices in order, as much as goes now.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing goes; anything else ends the link.
+    fn try_write(&mut self, slices: &[Bytes]) -> io::Result<usize>;
+
+    /// Which transport it is.
+    fn transport(&self) -> Transport;
+
+    /// Who is at the other end.
+    fn peer(&self) -> &Peer;
+}
+
+/// The transports there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Inside one process.
+    Mem,
+    /// A local socket.
+    Local,
+    /// TCP.
+    Tcp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Transport::Mem => "mem",
+            Transport::Local => "local socket",
+            Transport::Tcp => "tcp",
+        })
+    }
+}
+
+/// Who is at the other end of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// By the kernel's word; none for TCP.
+    pub credentials: Option<Credentials>,
+    /// Address, for people.
+    pub address: String,
+}
+
+/// What has been read at once, at the least, if it has arrived.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// How much room to make for the next read, if so many bytes of a frame are missing.
+pub fn read_room(missing: usize) -> usize {
+    missing.clamp(READ_BYTES, 16 * READ_BYTES)
+}

@@ -1,0 +1,78 @@
+//! TCP links.
+//!
+//! Small frames are not delayed (`TCP_NODELAY`): batching is done above, where it is known
+//! what is still to come.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+
+use super::stream::{Socket, StreamLink};
+use super::{Link, Peer, Transport};
+
+/// Accepts TCP connections.
+pub struct TcpListener(tokio::net::TcpListener);
+
+impl TcpListener {
+    /// Listens on `HOST:PORT`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the host is unknown or the address cannot be had.
+    pub async fn bind(address: &str) -> io::Result<TcpListener> {
+        tokio::net::TcpListener::bind(address).await.map(TcpListener)
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The next connection. Cancelling loses none.
+    ///
+    /// # Errors
+    /// When accepting fails, as without free descriptors. The listener stays usable.
+    pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
+        let (stream, address) = self.0.accept().await?;
+        link(stream, address)
+    }
+}
+
+/// Connects to `HOST:PORT`.
+///
+/// # Errors
+/// When nobody answers there.
+pub async fn connect_tcp(address: &str) -> io::Result<Box<dyn Link>> {
+    let stream = TcpStream::connect(address).await?;
+    let address = stream.peer_addr()?;
+    link(stream, address)
+}
+
+fn link(stream: TcpStream, address: SocketAddr) -> io::Result<Box<dyn Link>> {
+    stream.set_nodelay(true)?;
+    let peer = Peer { credentials: None, address: format!("tcp://{address}") };
+    Ok(Box::new(StreamLink::new(stream, Transport::Tcp, peer)))
+}
+
+impl Socket for TcpStream {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        TcpStream::poll_read_ready(self, cx)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        TcpStream::poll_write_ready(self, cx)
+    }
+
+    fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        TcpStream::try_read_buf(self, buffer)
+    }
+
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        TcpStream::try_write_vectored(self, slices)
+    }
+}

@@ -1,0 +1,300 @@
+//! A router with sessions that have letters for names, for tests of single cases.
+//!
+//! What the sessions are told comes out as short sentences, in order: `B got 7 on 5 as 1` is
+//! message 7 on channel 5 as lease 1. A message's number is also the ticket of its send.
+
+use std::time::Duration;
+
+use bus_core::router::{
+    AdminAction, Answer, Command, ConsumeOptions, Effect, Identity, ObjectKind, OpenMode, Output,
+    QueueOptions, QueueStat, Router, RouterConfig, SessionId, SubscribeOptions, TopicOptions,
+    TopicStat,
+};
+use bus_core::{Message, MessageType, Name, Pattern, Selector, Sender, Time};
+
+use crate::events::{number_of, payload};
+
+/// The router and who is there.
+pub struct Bus {
+    pub router: Router,
+    now: Time,
+    sessions: Vec<(char, SessionId)>,
+}
+
+/// An identity of this user and group.
+pub fn user(uid: u32, gid: u32) -> Identity {
+    let sender = Sender { uid: Some(uid), gid: Some(gid), ..Sender::default() };
+    Identity { sender, ..Identity::default() }
+}
+
+/// A type.
+pub fn kind(number: u64) -> MessageType {
+    MessageType::new(number).expect("a type")
+}
+
+/// A name.
+pub fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+/// A message of this type whose payload is its number.
+pub fn message(type_number: u64, number: u64) -> Message {
+    Message::new(kind(type_number), payload(number, 8))
+}
+
+/// A queue for so many messages.
+pub fn room_for(count_max: u64) -> QueueOptions {
+    QueueOptions { count_max, ..QueueOptions::default() }
+}
+
+/// A single receive.
+pub fn once(selector: Selector) -> ConsumeOptions {
+    ConsumeOptions { selector, once: true, ..ConsumeOptions::default() }
+}
+
+/// A consumer of everything.
+pub fn credit(credit: u32) -> ConsumeOptions {
+    ConsumeOptions { credit, ..ConsumeOptions::default() }
+}
+
+impl Bus {
+    /// A bus with these sessions, all of one user, with ten seconds of grace.
+    pub fn new(letters: &str) -> Bus {
+        let mut bus = Bus::with(RouterConfig::default());
+        for letter in letters.chars() {
+            bus.join(letter, user(1, 1));
+        }
+        bus
+    }
+
+    /// A bus with nobody on it.
+    pub fn with(config: RouterConfig) -> Bus {
+        Bus { router: Router::new(config), now: Time::ZERO, sessions: Vec::new() }
+    }
+
+    /// A session more, or another one of that letter.
+    pub fn join(&mut self, letter: char, identity: Identity) {
+        let session = self.router.open_session(self.now, identity, Duration::from_secs(10));
+        self.sessions.retain(|(other, _)| *other != letter);
+        self.sessions.push((letter, session.expect("a session")));
+    }
+
+    pub fn session(&self, letter: char) -> SessionId {
+        let found = self.sessions.iter().find(|(other, _)| *other == letter);
+        found.expect("a session of that letter").1
+    }
+
+    /// A command, then what everybody is told.
+    pub fn tell(&mut self, letter: char, command: Command) -> Vec<String> {
+        self.router.handle(self.now, self.session(letter), command);
+        self.seen()
+    }
+
+    /// Time passes.
+    pub fn tick(&mut self, time: Duration) -> Vec<String> {
+        self.now = self.now.after(time);
+        self.router.advance(self.now);
+        self.seen()
+    }
+
+    pub fn end(&mut self, letter: char) -> Vec<String> {
+        self.router.close_session(self.now, self.session(letter));
+        self.seen()
+    }
+
+    pub fn suspend(&mut self, letter: char) -> Vec<String> {
+        self.router.suspend(self.now, self.session(letter));
+        self.seen()
+    }
+
+    pub fn resume(&mut self, letter: char) -> Vec<String> {
+        self.router.resume(self.now, self.session(letter));
+        self.seen()
+    }
+
+    /// Opens or creates a queue.
+    pub fn queue(
+        &mut self,
+        letter: char,
+        channel: u32,
+        text: &str,
+        options: QueueOptions,
+    ) -> Vec<String> {
+        let (name, open) = (name(text), OpenMode::OpenOrCreate);
+        self.tell(letter, Command::OpenQueue { request: 0, channel, name, open, options })
+    }
+
+    pub fn send(&mut self, letter: char, channel: u32, kind: u64, number: u64) -> Vec<String> {
+        self.send_message(letter, channel, message(kind, number), false)
+    }
+
+    pub fn try_send(&mut self, letter: char, channel: u32, kind: u64, number: u64) -> Vec<String> {
+        self.send_message(letter, channel, message(kind, number), true)
+    }
+
+    pub fn send_message(
+        &mut self,
+        letter: char,
+        channel: u32,
+        message: Message,
+        no_wait: bool,
+    ) -> Vec<String> {
+        let ticket = number_of(message.payload());
+        self.tell(letter, Command::Send { channel, ticket, message, no_wait })
+    }
+
+    pub fn offer(&mut self, letter: char, channel: u32, ticket: u64, length: u64) -> Vec<String> {
+        let kind = MessageType::ONE;
+        self.tell(letter, Command::Offer { channel, ticket, kind, length, no_wait: false })
+    }
+
+    pub fn granted(&mut self, letter: char, number: u64, length: usize) -> Vec<String> {
+        let message = Message::new(MessageType::ONE, payload(number, length));
+        self.tell(letter, Command::Granted { ticket: number, message })
+    }
+
+    pub fn withdraw(&mut self, letter: char, ticket: u64) -> Vec<String> {
+        self.tell(letter, Command::Withdraw { ticket })
+    }
+
+    /// Takes from the queue on channel 0.
+    pub fn consume(&mut self, letter: char, channel: u32, options: ConsumeOptions) -> Vec<String> {
+        self.tell(letter, Command::Consume { request: 0, channel, queue: 0, options })
+    }
+
+    /// Receives from the queue on channel 0.
+    pub fn receive(&mut self, letter: char, channel: u32, selector: Selector) -> Vec<String> {
+        self.consume(letter, channel, once(selector))
+    }
+
+    pub fn close(&mut self, letter: char, channel: u32) -> Vec<String> {
+        self.tell(letter, Command::Close { request: 0, channel })
+    }
+
+    pub fn taken(&mut self, letter: char, channel: u32, lease: u64) -> Vec<String> {
+        self.tell(letter, Command::Taken { channel, lease })
+    }
+
+    pub fn give_back(&mut self, letter: char, leases: &[u64]) -> Vec<String> {
+        self.tell(letter, Command::Return { leases: leases.to_vec() })
+    }
+
+    pub fn ack(&mut self, letter: char, lease: u64) -> Vec<String> {
+        self.tell(letter, Command::Ack { first: lease, count: 1 })
+    }
+
+    pub fn nack(&mut self, letter: char, lease: u64, delay: Duration) -> Vec<String> {
+        self.tell(letter, Command::Nack { request: 0, lease, delay })
+    }
+
+    pub fn reject(&mut self, letter: char, lease: u64, reason: &str) -> Vec<String> {
+        self.tell(letter, Command::Reject { request: 0, lease, reason: reason.to_owned() })
+    }
+
+    pub fn admin(&mut self, letter: char, text: &str, action: AdminAction) -> Vec<String> {
+        let (name, object) = (name(text), ObjectKind::Queue);
+        self.tell(letter, Command::Admin { request: 9, name, object, action })
+    }
+
+    pub fn publisher(&mut self, letter: char, channel: u32, text: &str, options: TopicOptions) {
+        let (topic, exclusive) = (name(text), false);
+        let command = Command::OpenPublisher { request: 0, channel, topic, options, exclusive };
+        self.tell(letter, command);
+    }
+
+    pub fn publish(&mut self, letter: char, channel: u32, kind: u64, number: u64) -> Vec<String> {
+        let (message, ticket) = (message(kind, number), Some(number));
+        self.tell(letter, Command::Publish { channel, message, ticket })
+    }
+
+    pub fn subscribe(
+        &mut self,
+        letter: char,
+        channel: u32,
+        pattern: &str,
+        options: SubscribeOptions,
+    ) -> Vec<String> {
+        let pattern = Pattern::new(pattern).expect("a pattern");
+        self.tell(letter, Command::Subscribe { request: 0, channel, pattern, options })
+    }
+
+    pub fn consumed(&mut self, letter: char, channel: u32, bytes: u64) -> Vec<String> {
+        self.tell(letter, Command::Consumed { channel, bytes })
+    }
+
+    /// What is said to be in a queue.
+    pub fn stat(&mut self, text: &str) -> Option<QueueStat> {
+        let (Answer::Listing(mut listing), _) = self.list(text, ObjectKind::Queue) else {
+            return None;
+        };
+        listing.queues.pop()
+    }
+
+    pub fn topic_stat(&mut self, text: &str) -> Option<TopicStat> {
+        let (Answer::Listing(mut listing), _) = self.list(text, ObjectKind::Topic) else {
+            return None;
+        };
+        listing.topics.pop()
+    }
+
+    fn list(&mut self, text: &str, object: ObjectKind) -> (Answer, usize) {
+        let before = self.router.take_effects(Vec::new()).len();
+        let session = self.sessions[0].1;
+        let pattern = Pattern::new(text).expect("a pattern");
+        let command = Command::List { request: 1, pattern, object, after: None };
+        self.router.handle(self.now, session, command);
+        match self.router.take_effects(Vec::new()).pop().map(|effect| effect.output) {
+            Some(Output::Reply { result: Ok(answer), .. }) => (answer, before),
+            other => panic!("no listing: {other:?}"),
+        }
+    }
+
+    /// What everybody was told since the last time.
+    pub fn seen(&mut self) -> Vec<String> {
+        let effects = self.router.take_effects(Vec::new());
+        effects.into_iter().map(|effect| self.sentence(effect)).collect()
+    }
+
+    /// The effects themselves.
+    pub fn effects(&mut self, letter: char, command: Command) -> Vec<Effect> {
+        self.router.handle(self.now, self.session(letter), command);
+        self.router.take_effects(Vec::new())
+    }
+
+    fn sentence(&self, effect: Effect) -> String {
+        let known = self.sessions.iter().find(|(_, session)| *session == effect.session);
+        let who = known.map_or('?', |(letter, _)| *letter);
+        format!("{who} {}", sentence(effect.output))
+    }
+}
+
+fn sentence(output: Output) -> String {
+    let number = |message: &Message| number_of(message.payload());
+    match output {
+        Output::Reply { request, result: Ok(_) } => format!("done {request}"),
+        Output::Reply { request, result: Err(failure) } => {
+            format!("refused {request} {:?}", failure.kind())
+        }
+        Output::Deliver { channel, message, .. } => {
+            format!("heard {} on {channel}", number(&message))
+        }
+        Output::Lost { channel, count } => format!("lost {count} on {channel}"),
+        Output::Lease { channel, lease, attempt, message, .. } => {
+            let again = if attempt > 0 { format!(" again {attempt}") } else { String::new() };
+            format!("got {} on {channel} as {lease}{again}", number(&message))
+        }
+        Output::Accepted { ticket } => format!("accepted {ticket}"),
+        Output::Failed { ticket, failure } => format!("failed {ticket} {:?}", failure.kind()),
+        Output::Grant { ticket } => format!("granted {ticket}"),
+        Output::Credit { channel, bytes } => format!("credit {bytes} on {channel}"),
+        Output::Settled { first, .. } => format!("settled {first}"),
+        Output::Unsettled { lease, failure } => format!("unsettled {lease} {:?}", failure.kind()),
+        Output::Invoke { channel, call, message, .. } => {
+            format!("invoked {} on {channel} as {call}", number(&message))
+        }
+        Output::Result { ticket, message } => format!("result {ticket} is {}", number(&message)),
+        Output::Ended { channel, failure } => format!("ended {channel} {:?}", failure.kind()),
+        Output::Recall { lease } => format!("recalled {lease}"),
+        Output::Expired { failure } => format!("expired {:?}", failure.kind()),
+    }
+}

@@ -1,0 +1,46 @@
+//! The router against models of it: the same random steps for both, compared after each.
+//!
+//! `queue_*` models queues exactly; `offers`, `topics` and `services` check what must always
+//! hold; `planted_bugs` shows that the model catches what it is there for; the rest are single
+//! cases of the contract and of rights.
+
+mod bus;
+mod contract_leases;
+mod contract_queues;
+mod dice;
+mod events;
+mod offers;
+mod planted_bugs;
+mod queue_actions;
+mod queue_check;
+mod queue_leases;
+mod queue_model;
+mod queue_steps;
+mod topic_model;
+mod topics;
+
+use proptest::prelude::*;
+
+/// Cases on demand: `cargo test -p bus-core --test router_model -- --ignored`.
+const MANY: u64 = 100_000;
+
+#[test]
+fn queues_agree_with_the_model() {
+    dice::run(0..600, queue_steps::case, |steps| queue_check::check(steps, None));
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn queues_agree_with_the_model_for_long() {
+    dice::run(0..MANY, queue_steps::case, |steps| queue_check::check(steps, None));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    /// Other cases in each run; a failure names its seed.
+    #[test]
+    fn fresh_cases_pass(seed in any::<u64>()) {
+        dice::run([seed], queue_steps::case, |steps| queue_check::check(steps, None));
+    }
+}

@@ -1,0 +1,388 @@
+//! Queues as the contract tells of them: plain lists and linear scans.
+//!
+//! Nothing is indexed and nothing is counted that can be counted anew. A message is one entry
+//! of one list, with the state it is in; one that is gone is not in the list.
+
+use bus_core::{ErrorKind, Selector};
+
+use crate::events::{Delivery, Event};
+
+/// What a message counts beside its length.
+pub const OVERHEAD: u64 = 64;
+
+/// All queues and sessions.
+#[derive(Default)]
+pub struct Model {
+    pub now: u64,
+    pub queues: Vec<Queue>,
+    pub sessions: Vec<Session>,
+    pub events: Vec<Event>,
+    /// Bytes of blocked sends that a session may have.
+    pub parked_max: u64,
+    pub counter: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Queue {
+    pub serial: u64,
+    pub bytes_max: u64,
+    pub count_max: u64,
+    pub deliveries_max: u32,
+    pub lease: u64,
+    pub messages: Vec<Message>,
+    pub waiters: Vec<Waiter>,
+    /// Waiters that wait, longest first.
+    pub line: Vec<u64>,
+    /// Numbers of the dead letters.
+    pub grave: Vec<u64>,
+    pub counts: Counts,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub accepted: u64,
+    pub delivered: u64,
+    pub acked: u64,
+    pub redelivered: u64,
+    pub dead: u64,
+    pub dropped: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub number: u64,
+    pub kind: u64,
+    pub length: u64,
+    pub from: u64,
+    pub arrival: u64,
+    pub attempt: u32,
+    pub state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Queued,
+    Delayed { until: u64 },
+    Blocked { slot: usize, ticket: u64 },
+    Leased(Lease),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub slot: usize,
+    pub lease: u64,
+    pub waiter: u64,
+    pub channel: u32,
+    pub auto_ack: bool,
+    pub taken: bool,
+    pub deadline: Option<u64>,
+    pub recalled_for: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Waiter {
+    pub number: u64,
+    pub slot: usize,
+    pub channel: u32,
+    pub selector: Selector,
+    pub credit: u32,
+    pub once: bool,
+    pub wait: bool,
+    pub auto_ack: bool,
+    pub bytes_max: u64,
+    pub recalls: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub serial: u64,
+    pub connected: bool,
+    pub leases: u64,
+    pub away_until: Option<u64>,
+}
+
+impl Message {
+    pub fn cost(&self) -> u64 {
+        self.length + OVERHEAD
+    }
+
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.state {
+            State::Leased(lease) => Some(lease),
+            _ => None,
+        }
+    }
+
+    pub fn lease_mut(&mut self) -> Option<&mut Lease> {
+        match &mut self.state {
+            State::Leased(lease) => Some(lease),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a selector takes a type.
+pub fn wants(selector: Selector, kind: u64) -> bool {
+    match selector {
+        Selector::Any => true,
+        Selector::Eq(wanted) => kind == wanted.get(),
+        Selector::Upto(limit) => kind <= limit.get(),
+        Selector::Except(unwanted) => kind != unwanted.get(),
+    }
+}
+
+impl Queue {
+    pub fn is_waiting(message: &&Message) -> bool {
+        matches!(message.state, State::Queued | State::Delayed { .. })
+    }
+
+    pub fn count(&self) -> u64 {
+        self.messages.iter().filter(Queue::is_waiting).count() as u64
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.messages.iter().filter(Queue::is_waiting).map(Message::cost).sum()
+    }
+
+    pub fn leased(&self) -> u64 {
+        self.messages.iter().filter(|message| message.lease().is_some()).count() as u64
+    }
+
+    pub fn blocked(&self) -> u64 {
+        let blocked = |message: &&Message| matches!(message.state, State::Blocked { .. });
+        self.messages.iter().filter(blocked).count() as u64
+    }
+
+    pub fn waiter(&self, number: u64) -> Option<&Waiter> {
+        self.waiters.iter().find(|waiter| waiter.number == number)
+    }
+
+    pub fn has_credit(&self, waiter: &Waiter) -> bool {
+        let held =
+            |message: &&Message| message.lease().is_some_and(|lease| lease.waiter == waiter.number);
+        let held = self.messages.iter().filter(held).count();
+        held < waiter.credit as usize
+    }
+
+    fn fits(&self, length: u64) -> bool {
+        self.count() < self.count_max && self.bytes() + length + OVERHEAD <= self.bytes_max
+    }
+
+    fn could_fit(&self, length: u64) -> bool {
+        length + OVERHEAD <= self.bytes_max && self.count_max > 0
+    }
+
+    /// The message in such a state that the selector takes first, by its place in the list.
+    pub fn select(&self, selector: Selector, queued: bool) -> Option<usize> {
+        let in_state = |message: &Message| match message.state {
+            State::Queued => queued,
+            State::Blocked { .. } => !queued,
+            _ => false,
+        };
+        let taken =
+            |(_, message): &(usize, &Message)| in_state(message) && wants(selector, message.kind);
+        let order = |(_, message): &(usize, &Message)| match selector {
+            Selector::Upto(_) => (message.kind, message.arrival),
+            _ => (0, message.arrival),
+        };
+        let found = self.messages.iter().enumerate().filter(taken).min_by_key(order);
+        found.map(|(index, _)| index)
+    }
+
+    pub fn drop_waiter(&mut self, number: u64) {
+        self.waiters.retain(|waiter| waiter.number != number);
+        self.line.retain(|other| *other != number);
+    }
+}
+
+impl Model {
+    pub fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub fn send(&mut self, q: usize, mut message: Message, ticket: u64, slot: usize, try_it: bool) {
+        message.arrival = self.next();
+        message.from = self.sessions[slot].serial;
+        let Some(mut message) = self.offer_to_line(q, message) else {
+            return self.accept(q, slot, ticket);
+        };
+        let queue = &mut self.queues[q];
+        if queue.blocked() == 0 && queue.fits(message.length) {
+            queue.messages.push(message);
+            return self.accept(q, slot, ticket);
+        }
+        let refusal = if !queue.could_fit(message.length) {
+            Some(ErrorKind::TooBig)
+        } else if try_it {
+            Some(ErrorKind::QueueFull)
+        } else if self.parked_bytes(slot) + message.cost() > self.parked_max {
+            Some(ErrorKind::QuotaExceeded)
+        } else {
+            None
+        };
+        match refusal {
+            Some(kind) => self.events.push(Event::Failed { slot, ticket, kind }),
+            None => {
+                message.state = State::Blocked { slot, ticket };
+                self.queues[q].messages.push(message);
+            }
+        }
+    }
+
+    pub fn accept(&mut self, q: usize, slot: usize, ticket: u64) {
+        self.queues[q].counts.accepted += 1;
+        self.events.push(Event::Accepted { slot, ticket });
+    }
+
+    fn parked_bytes(&self, by: usize) -> u64 {
+        let mine =
+            |message: &&Message| matches!(message.state, State::Blocked { slot, .. } if slot == by);
+        let all = self.queues.iter().flat_map(|queue| &queue.messages);
+        all.filter(mine).map(Message::cost).sum()
+    }
+
+    /// Hands a message to the receiver that has waited longest and matches.
+    pub fn offer_to_line(&mut self, q: usize, message: Message) -> Option<Message> {
+        for number in self.queues[q].line.clone() {
+            let Some(waiter) = self.queues[q].waiter(number).cloned() else { continue };
+            if !wants(waiter.selector, message.kind) || !self.sessions[waiter.slot].connected {
+                continue;
+            }
+            if message.length > waiter.bytes_max {
+                self.end_waiter(q, number, ErrorKind::TooBig);
+                continue;
+            }
+            self.deliver(q, number, message);
+            return None;
+        }
+        Some(message)
+    }
+
+    pub fn end_waiter(&mut self, q: usize, number: u64, kind: ErrorKind) {
+        if let Some(waiter) = self.queues[q].waiter(number).cloned() {
+            self.queues[q].drop_waiter(number);
+            self.events.push(Event::Ended { slot: waiter.slot, channel: waiter.channel, kind });
+        }
+    }
+
+    /// Leases a message to a waiter, which then goes to the back of the line, or ends.
+    fn deliver(&mut self, q: usize, number: u64, mut message: Message) {
+        let Some(waiter) = self.queues[q].waiter(number).cloned() else { return };
+        let (slot, channel, auto_ack) = (waiter.slot, waiter.channel, waiter.auto_ack);
+        self.sessions[slot].leases += 1;
+        let lease = self.sessions[slot].leases;
+        let (attempt, from) = (message.attempt, message.from);
+        let delivery =
+            Delivery { slot, lease, channel, message: message.number, attempt, auto_ack, from };
+        self.events.push(Event::Lease(delivery));
+        message.state = State::Leased(Lease {
+            slot,
+            lease,
+            waiter: number,
+            channel,
+            auto_ack,
+            taken: false,
+            deadline: None,
+            recalled_for: None,
+        });
+        let queue = &mut self.queues[q];
+        queue.counts.delivered += 1;
+        queue.counts.redelivered += u64::from(attempt > 0);
+        queue.messages.push(message);
+        queue.line.retain(|other| *other != number);
+        if waiter.once {
+            queue.drop_waiter(number);
+        } else if queue.has_credit(&waiter) {
+            queue.line.push(number);
+        }
+    }
+
+    /// Gives a waiter what it can have: what is queued, then what is blocked. Else it waits.
+    pub fn serve(&mut self, q: usize, number: u64) {
+        while let Some(waiter) = self.queues[q].waiter(number).cloned() {
+            let queue = &mut self.queues[q];
+            if !queue.has_credit(&waiter) || !self.sessions[waiter.slot].connected {
+                return;
+            }
+            let found = queue.select(waiter.selector, true);
+            let Some(index) = found.or_else(|| queue.select(waiter.selector, false)) else {
+                return self.wait_or_end(q, &waiter);
+            };
+            if queue.messages[index].length > waiter.bytes_max {
+                return self.end_waiter(q, number, ErrorKind::TooBig);
+            }
+            let message = queue.messages.remove(index);
+            if let State::Blocked { slot, ticket } = message.state {
+                self.accept(q, slot, ticket);
+            }
+            self.deliver(q, number, message);
+            self.admit(q);
+        }
+    }
+
+    fn wait_or_end(&mut self, q: usize, waiter: &Waiter) {
+        let number = waiter.number;
+        let holds_none = !self.queues[q]
+            .messages
+            .iter()
+            .any(|message| message.lease().is_some_and(|lease| lease.waiter == number));
+        if holds_none && waiter.recalls == 0 {
+            self.recall_for(q, waiter);
+        }
+        let queue = &mut self.queues[q];
+        let recalls = queue.waiter(number).map_or(0, |waiter| waiter.recalls);
+        if !waiter.wait && recalls == 0 {
+            self.end_waiter(q, number, ErrorKind::Empty);
+        } else if !queue.line.contains(&number) {
+            queue.line.push(number);
+        }
+    }
+
+    /// Asks a consumer for what it has not looked at: of the first such delivery of each, the
+    /// oldest message.
+    fn recall_for(&mut self, q: usize, waiter: &Waiter) {
+        let queue = &self.queues[q];
+        let mut oldest: Option<&Message> = None;
+        for holder in &queue.waiters {
+            if holder.number == waiter.number || !self.sessions[holder.slot].connected {
+                continue;
+            }
+            let matching = |message: &&Message| {
+                wants(waiter.selector, message.kind)
+                    && message.lease().is_some_and(|lease| {
+                        lease.waiter == holder.number
+                            && !lease.taken
+                            && lease.recalled_for.is_none()
+                    })
+            };
+            let first = queue.messages.iter().filter(matching);
+            let first = first.min_by_key(|message| message.lease().map(|lease| lease.lease));
+            oldest = [oldest, first].into_iter().flatten().min_by_key(|message| message.arrival);
+        }
+        let Some(arrival) = oldest.map(|message| message.arrival) else { return };
+        let queue = &mut self.queues[q];
+        let message = queue.messages.iter_mut().find(|message| message.arrival == arrival);
+        if let Some(lease) = message.and_then(Message::lease_mut) {
+            lease.recalled_for = Some(waiter.number);
+            let (slot, lease) = (lease.slot, lease.lease);
+            self.events.push(Event::Recall { slot, lease });
+        }
+        for other in queue.waiters.iter_mut().filter(|other| other.number == waiter.number) {
+            other.recalls += 1;
+        }
+    }
+
+    /// Lets in those who wait for room, in order.
+    pub fn admit(&mut self, q: usize) {
+        while let Some(index) = self.queues[q].select(Selector::Any, false) {
+            let queue = &mut self.queues[q];
+            if !queue.fits(queue.messages[index].length) {
+                return;
+            }
+            let State::Blocked { slot, ticket } = queue.messages[index].state else { return };
+            queue.messages[index].state = State::Queued;
+            self.accept(q, slot, ticket);
+        }
+    }
+}
