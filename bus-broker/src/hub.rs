@@ -425,7 +425,8 @@ impl Hub {
     /// Does what is due, and says when to look next.
     pub fn advance(&mut self) -> Option<Time> {
         self.router.advance(self.now());
-        self.armed = None;
+        // Whoever asks is told of what there is now, and need not be woken for it.
+        self.armed = self.router.next_deadline();
         self.dispatch();
         self.armed = self.router.next_deadline();
         self.armed

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bus_broker::{Broker, BrokerConfig};
 use bus_client::{Client, Selector};
 
-async fn check(url: &str) {
+async fn check(url: &str, jobs_name: &str) {
     let one = Client::connect(url).await.expect("connects");
     let two = Client::connect(url).await.expect("connects");
     let mut subscriber = two.subscribe("a.*").await.expect("subscribes");
@@ -14,11 +14,11 @@ async fn check(url: &str) {
     let received = subscriber.next().await.expect("open").expect("received");
     assert_eq!(received.payload(), "hello");
     assert_eq!(received.topic(), "a.b");
-    let queue = one.queue("jobs").await.expect("opens");
+    let queue = one.queue(jobs_name).await.expect("opens");
     queue.send("job").await.expect("sends");
-    let big = vec![7u8; 20 << 20];
+    let big = vec![7u8; 12 << 20];
     let sending = queue.send(big.clone());
-    let jobs = two.queue("jobs").await.expect("opens");
+    let jobs = two.queue(jobs_name).await.expect("opens");
     let receiving = async {
         let first = jobs.receive(Selector::Any).await.expect("receives");
         assert_eq!(first.payload(), "job");
@@ -50,9 +50,9 @@ async fn a_message_goes_all_the_way_over_every_transport() {
         .listen(format!("local:{}", path.display()).parse().expect("a URL"))
         .listen("tcp://127.0.0.1:0".parse().expect("a URL"));
     let broker = Broker::start(config).await.expect("starts");
-    check(broker.url()).await;
-    for url in broker.urls() {
-        check(url).await;
+    check(broker.url(), "jobs").await;
+    for (number, url) in broker.urls().iter().enumerate() {
+        check(url, &format!("jobs-{number}")).await;
     }
     broker.drain(Duration::from_secs(1)).await;
 }

@@ -133,7 +133,9 @@ impl Decoder {
             | Kind::Invoke
             | Kind::Result => self.body_bytes_max,
             // A reply may bear a message that was peeked at, and who sent it.
-            Kind::Reply => self.body_bytes_max + HANDSHAKE_FRAME_BYTES_MAX,
+            Kind::Reply if self.body_bytes_max > HANDSHAKE_FRAME_BYTES_MAX => {
+                self.body_bytes_max + HANDSHAKE_FRAME_BYTES_MAX
+            }
             _ => CONTROL_BYTES_MAX.min(self.body_bytes_max),
         };
         if body_len > limit {

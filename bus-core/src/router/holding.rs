@@ -50,9 +50,7 @@ impl Router {
 
     /// From now on each subscription that holds back what waits in this topic has so long.
     pub(super) fn start_clocks(&mut self, id: Id<Topic>) {
-        let Some(topic) = self.topics.get(id).filter(|topic| !topic.held.is_empty()) else {
-            return;
-        };
+        let Some(topic) = self.topics.get(id).filter(|topic| topic.has_held()) else { return };
         let until = self.ground.now.after(topic.options.hold);
         for link in topic.links.iter().filter(|link| link.hold) {
             if let Some(slow) = self.subscriptions.get_mut(link.subscription)
@@ -68,7 +66,8 @@ impl Router {
     /// Lets in what was held, as far as nothing holds it back again.
     pub(super) fn release(&mut self, id: Id<Topic>) {
         while let Some(topic) = self.topics.get_mut(id) {
-            if topic.holding > 0 {
+            // A flush waits for what is before it only.
+            if topic.holding > 0 && !matches!(topic.held.front(), Some(Held::Flush { .. })) {
                 return;
             }
             match topic.held.pop_front() {
@@ -127,7 +126,7 @@ impl Router {
         let Some(slow) = self.subscriptions.get_mut(id) else { return };
         let topics = &self.topics;
         let holds_back = |(topic, hold): &(Id<Topic>, bool)| {
-            *hold && topics.get(*topic).is_some_and(|topic| !topic.held.is_empty())
+            *hold && topics.get(*topic).is_some_and(Topic::has_held)
         };
         if slow.topics.iter().any(holds_back) {
             self.end_too_slow(id, "it has held publishers back for longer than the topic allows");

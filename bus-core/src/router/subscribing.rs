@@ -250,23 +250,30 @@ impl Router {
 
     /// Ends a subscription from this side.
     pub(super) fn end_subscription(&mut self, id: Id<Subscription>, failure: Failure) {
-        let Some(subscription) = self.drop_subscription(id) else { return };
-        for member in subscription.members {
+        let Some(subscription) = self.unlink(id) else { return };
+        for member in &subscription.members {
             if let Some(entry) = self.ground.sessions.get_mut(member.session) {
                 entry.close(member.channel);
             }
             let output = Output::Ended { channel: member.channel, failure: failure.clone() };
             self.ground.tell(member.session, output);
         }
+        self.release_all(&subscription);
     }
 
-    fn drop_subscription(&mut self, id: Id<Subscription>) -> Option<Subscription> {
+    fn drop_subscription(&mut self, id: Id<Subscription>) {
+        if let Some(subscription) = self.unlink(id) {
+            self.release_all(&subscription);
+        }
+    }
+
+    /// Takes a subscription off the books; it holds nothing back any more.
+    fn unlink(&mut self, id: Id<Subscription>) -> Option<Subscription> {
         let subscription = self.subscriptions.remove(id)?;
-        let held_back = |hold: bool| hold && subscription.full;
         for (topic, hold) in &subscription.topics {
             if let Some(topic) = self.topics.get_mut(*topic) {
                 topic.links.retain(|link| link.subscription != id);
-                topic.holding -= u32::from(held_back(*hold));
+                topic.holding -= u32::from(*hold && subscription.full);
             }
         }
         if let Some(until) = subscription.hold_until {
@@ -275,10 +282,14 @@ impl Router {
         if let Some(group) = &subscription.options.group {
             self.groups.remove(&(subscription.pattern.clone(), group.clone()));
         }
-        // Only now: what is let in must not go to a subscription that is about to end.
-        for (topic, _) in subscription.topics.iter().filter(|(_, hold)| held_back(*hold)) {
+        Some(subscription)
+    }
+
+    /// Lets in what an ended subscription held back. Only once it is unlinked: nothing of this
+    /// must go to it, and it must not fill again.
+    fn release_all(&mut self, ended: &Subscription) {
+        for (topic, _) in ended.topics.iter().filter(|(_, hold)| *hold && ended.full) {
             self.release(*topic);
         }
-        Some(subscription)
     }
 }

@@ -1,8 +1,9 @@
 //! Topics and subscriptions, and the way of a message from the one to the other.
 //!
 //! A plain subscription is a group with one member. Invariants: a subscription's backlog is
-//! empty, or no member has window for its first message; `Topic::holding` counts exactly the
-//! full subscriptions that hold this topic back.
+//! empty, or no member has window for its first message (where older ones were dropped, it goes
+//! out when the next bytes are used up); `Topic::holding` counts exactly the full subscriptions
+//! that hold this topic back.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -218,6 +219,11 @@ impl Topic {
         if self.options.keep_last {
             self.keep(source, message);
         }
+    }
+
+    /// Whether a message waits to be let in.
+    pub(crate) fn has_held(&self) -> bool {
+        self.held.iter().any(|held| matches!(held, Held::Message { .. }))
     }
 
     fn keep(&mut self, source: &Arc<Source>, mut message: Message) {

@@ -16,6 +16,7 @@ mod queue_check;
 mod queue_leases;
 mod queue_model;
 mod queue_steps;
+mod services;
 mod topic_model;
 mod topics;
 

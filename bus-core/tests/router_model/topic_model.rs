@@ -257,7 +257,9 @@ impl Model {
             if over || subscription.must_end {
                 return Err(format!("should have ended: {subscription:?}"));
             }
-            let Some(next) = subscription.backlog.first() else { continue };
+            // After a drop the next one may wait until its subscriber uses something up.
+            let next = subscription.backlog.first().filter(|_| subscription.lost == 0);
+            let Some(next) = next else { continue };
             let fits = |member: &&Member| {
                 let charge = window_charge(published[next].length as usize, member.window);
                 member.sent - member.consumed + charge <= member.window
