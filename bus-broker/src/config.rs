@@ -1,7 +1,7 @@
 //! What a broker is told: where to listen, and its limits.
 //!
-//! A TOML file is parsed wholly before anything of it counts; an unknown key is an error that
-//! names it and the nearest known one.
+//! Setters here, the TOML file in `config_file`. Every value is within its limits: a setter cuts
+//! it down, the file's parser refuses it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bus_core::router::RouterConfig;
 use bus_core::{BusUrl, GRACE_MAX};
 
 /// How a broker runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerConfig {
     /// Its name, for people.
     pub(crate) name: String,
@@ -45,6 +45,12 @@ impl BrokerConfig {
         self
     }
 
+    /// Listens at these addresses, and at no others.
+    pub fn listen_only(mut self, urls: Vec<BusUrl>) -> Self {
+        self.listen = urls;
+        self
+    }
+
     /// Whether TCP listeners on other addresses than loopback are allowed: everybody who
     /// reaches them may use the bus.
     pub fn insecure(mut self, insecure: bool) -> Self {
@@ -63,5 +69,10 @@ impl BrokerConfig {
     pub fn router(mut self, router: RouterConfig) -> Self {
         self.router = router;
         self
+    }
+
+    /// Where it is to listen.
+    pub fn urls(&self) -> &[BusUrl] {
+        &self.listen
     }
 }

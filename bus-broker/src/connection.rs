@@ -16,7 +16,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::hub::{Attached, SharedHub};
+use crate::hub::SharedHub;
+use crate::membership::Attached;
 
 /// Serves a connection until it ends. `system` is the broker's own.
 pub(crate) async fn serve(

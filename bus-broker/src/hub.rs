@@ -5,21 +5,19 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bus_core::router::{Answer, BrokerInfo, Command, Effect, Identity, Output, Router, SessionId};
-use bus_core::session::{Action, Hello, ServerSession, SessionLimits, Welcome, same_token};
-use bus_core::transport::{Link, frame_bytes};
-use bus_core::{Decoder, ErrorKind, Failure, Header, Kind, Time, control};
+use bus_core::Time;
+use bus_core::router::{Answer, BrokerInfo, Command, Effect, Output, Router, SessionId};
+use bus_core::session::Action;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
 use crate::config::BrokerConfig;
-use crate::registry::{ClientInfo, Counters, Registry};
-use crate::slot::{Line, Slot};
+use crate::registry::Registry;
+use crate::slot::Slot;
 
 /// Batches that a connection may read before others have their turn.
 const BATCHES_MAX: usize = 4;
@@ -34,11 +32,11 @@ pub(crate) struct Hub {
     pub config: BrokerConfig,
     pub registry: Registry,
     pub listeners: Vec<String>,
-    router: Router,
-    slots: Vec<Option<Slot>>,
+    pub(crate) router: Router,
+    pub(crate) slots: Vec<Option<Slot>>,
     started: Instant,
-    epoch: u64,
-    next_line: u64,
+    pub(crate) epoch: u64,
+    pub(crate) next_line: u64,
     effects: Vec<Effect>,
     dirty: Vec<usize>,
     slices: Vec<Bytes>,
@@ -46,14 +44,8 @@ pub(crate) struct Hub {
     /// When the timer task looks next; it is told of anything earlier.
     armed: Option<Time>,
     /// No new sessions.
-    ending: bool,
+    pub(crate) ending: bool,
     pub timer: Rc<Notify>,
-}
-
-/// How a connection goes on.
-pub(crate) struct Attached {
-    pub session: SessionId,
-    pub line: u64,
 }
 
 impl Hub {
@@ -85,139 +77,6 @@ impl Hub {
     /// The moment of the runtime's clock at which that time has come.
     pub fn instant(&self, time: Time) -> Instant {
         self.started + time.since(Time::ZERO)
-    }
-
-    /// Gives a connection its session: the one that it resumes, or a new one.
-    pub fn attach(
-        &mut self,
-        hello: &Hello,
-        identity: Identity,
-        link: Box<dyn Link>,
-        decoder: Decoder,
-        token: Bytes,
-    ) -> Result<Attached, Failure> {
-        let version = hello.agree()?;
-        let grace = hello.grace_within(self.config.grace_max);
-        let resumed = self.find_resumed(hello, &identity)?;
-        if let (Ok(session), Some(resume)) = (&resumed, &hello.resume)
-            && let Some(slot) = slot_of(&mut self.slots, *session)
-            && !slot.state.outbound.rewind(resume.received)
-        {
-            let text =
-                format!("session {} cannot go on at frame {}", resume.session, resume.received);
-            return Err(Failure::new(ErrorKind::SessionDenied, text));
-        }
-        let was_resumed = resumed.is_ok();
-        let (index, session, not_resumed) = match resumed {
-            Ok(session) => (session.index(), session, String::new()),
-            Err(reason) => {
-                let session = self.router.open_session(self.now(), identity, grace)?;
-                let index = session.index();
-                if self.slots.len() <= index {
-                    self.slots.resize_with(index + 1, || None);
-                }
-                let state = ServerSession::default();
-                self.slots[index] = Some(Slot {
-                    id: session,
-                    state,
-                    token,
-                    line: None,
-                    dirty: false,
-                    ending: false,
-                });
-                (index, session, reason)
-            }
-        };
-        self.next_line += 1;
-        let line = self.next_line;
-        let counters = Arc::new(Counters::default());
-        let info = ClientInfo {
-            sender: self
-                .router
-                .identity(session)
-                .map(|found| found.sender.clone())
-                .unwrap_or_default(),
-            address: link.peer().address.clone(),
-            transport: link.transport(),
-            counters: counters.clone(),
-        };
-        self.registry.insert(session.serial(), info);
-        let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else {
-            return Err(Failure::new(ErrorKind::Other, "the session vanished"));
-        };
-        if let Some(old) = slot.line.take().and_then(|mut old| old.waker.take()) {
-            old.wake();
-        }
-        let welcome = Welcome {
-            version,
-            epoch: self.epoch,
-            session: session.serial(),
-            token: slot.token.clone(),
-            resumed: was_resumed,
-            received: slot.state.inbound.received(),
-            grace,
-            limits: SessionLimits::default(),
-            broker: self.config.name.clone(),
-            pid: std::process::id(),
-            not_resumed,
-        };
-        let prefix =
-            frame_bytes(Header::new(Kind::Welcome, 0, 0), &control::encode_welcome(&welcome));
-        slot.line = Some(Line {
-            link,
-            decoder,
-            waker: None,
-            number: line,
-            counters,
-            blocked: false,
-            prefix,
-        });
-        if was_resumed {
-            self.router.resume(self.now(), session);
-            self.dispatch();
-        }
-        Ok(Attached { session, line })
-    }
-
-    /// The session that a Hello resumes, or why it cannot; an attempt on somebody else's
-    /// session is refused.
-    fn find_resumed(
-        &self,
-        hello: &Hello,
-        identity: &Identity,
-    ) -> Result<Result<SessionId, String>, Failure> {
-        let Some(resume) = &hello.resume else { return Ok(Err(String::new())) };
-        if resume.epoch != self.epoch {
-            return Ok(Err("the broker has been restarted".into()));
-        }
-        let slot = self.slots.iter().flatten().find(|slot| slot.id.serial() == resume.session);
-        let Some(slot) = slot.filter(|slot| !slot.ending) else {
-            return Ok(Err("the session's grace has passed".into()));
-        };
-        let same_user =
-            self.router.identity(slot.id).is_some_and(|old| old.sender.uid == identity.sender.uid);
-        if !same_user || !same_token(&resume.token, &slot.token) {
-            return Err(Failure::new(
-                ErrorKind::SessionDenied,
-                format!(
-                    "session {} does not belong to this client: connect without resuming",
-                    resume.session
-                ),
-            ));
-        }
-        Ok(Ok(slot.id))
-    }
-
-    /// Whether a peer may connect, before anything is made for it.
-    pub fn check_hello(&self, hello: &Hello, identity: &Identity) -> Result<(), Failure> {
-        hello.agree()?;
-        if self.ending {
-            return Err(Failure::new(ErrorKind::ShuttingDown, "the broker is shutting down"));
-        }
-        if let Err(_new) = self.find_resumed(hello, identity)? {
-            self.router.check_session(identity)?;
-        }
-        Ok(())
     }
 
     /// Drives one connection: reads, routes, writes. Ready when it has ended: with the reason,
@@ -385,43 +244,6 @@ impl Hub {
         }
     }
 
-    /// A connection has ended. Its session is away, or over if `gone`.
-    pub fn detach(&mut self, session: SessionId, line: u64, gone: bool) {
-        let now = self.now();
-        let Some(slot) = slot_of(&mut self.slots, session) else { return };
-        if slot.line.as_ref().is_none_or(|own| own.number != line) {
-            return;
-        }
-        slot.line = None;
-        self.registry.remove(session.serial());
-        if gone || slot.ending {
-            self.router.close_session(now, session);
-        } else {
-            self.router.suspend(now, session);
-        }
-        if !self.router.has_session(session) {
-            self.forget(session);
-        }
-        self.dispatch();
-    }
-
-    /// The process of a session that is away is gone: nobody will resume it.
-    pub fn close_if_away(&mut self, session: SessionId) {
-        let away = slot_of(&mut self.slots, session).is_some_and(|slot| slot.line.is_none());
-        if away {
-            self.router.close_session(self.now(), session);
-            self.forget(session);
-            self.dispatch();
-        }
-    }
-
-    fn forget(&mut self, session: SessionId) {
-        if slot_of(&mut self.slots, session).is_some() {
-            self.slots[session.index()] = None;
-            self.registry.remove(session.serial());
-        }
-    }
-
     /// Does what is due, and says when to look next.
     pub fn advance(&mut self) -> Option<Time> {
         self.router.advance(self.now());
@@ -430,19 +252,6 @@ impl Hub {
         self.dispatch();
         self.armed = self.router.next_deadline();
         self.armed
-    }
-
-    /// Tells every client that the broker is going, and how many bytes are still to be written.
-    pub fn announce_end(&mut self) {
-        self.ending = true;
-        let failure = Failure::new(ErrorKind::ShuttingDown, "the broker is shutting down");
-        for slot in self.slots.iter_mut().flatten() {
-            slot.state.output(Output::Expired { failure: failure.clone() });
-            slot.ending = true;
-            if let Some(waker) = slot.line.as_ref().and_then(|line| line.waker.as_ref()) {
-                Waker::wake_by_ref(waker);
-            }
-        }
     }
 
     /// Connected sessions, and bytes not yet written to them.
@@ -464,6 +273,7 @@ impl Hub {
     }
 }
 
-fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Slot> {
+/// The slot of a session, unless it is gone.
+pub(crate) fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Slot> {
     slots.get_mut(session.index())?.as_mut().filter(|slot| slot.id == session)
 }

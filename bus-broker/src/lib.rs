@@ -14,12 +14,15 @@
 
 mod broker;
 mod config;
+mod config_file;
 mod connection;
 mod hub;
 mod listen;
+mod membership;
 mod registry;
 mod slot;
 
 pub use broker::{Broker, DrainReport, StartError};
 pub use config::BrokerConfig;
+pub use config_file::{ConfigError, parse_config, render_config};
 pub use registry::{ClientInfo, Registry};

@@ -27,6 +27,7 @@ mod error;
 mod events;
 mod handle;
 mod inbox;
+mod intake;
 mod options;
 mod publisher;
 mod queue;

@@ -7,21 +7,16 @@ use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 
 use bus_core::router::{Answer, Channel, RequestId, Ticket};
-use bus_core::session::{ClientSession, Event, Restart};
+use bus_core::session::ClientSession;
 use bus_core::transport::Transport;
 use bus_core::{ErrorKind, Failure, Message, Sequence};
 
 use crate::error::Error;
 use crate::events::ClientEvent;
-use crate::inbox::{Ended, Inbox, Item};
+use crate::inbox::{Inbox, Item};
 
 /// Unsent bytes above which senders wait for the driver.
 const HIGH_WATER: usize = 512 * 1024;
-/// Failed acknowledgements that are kept for whoever asks.
-const ACK_FAILURES_KEPT: usize = 1024;
-
-/// Lost sessions whose unanswered acknowledgements are remembered.
-const SESSIONS_REMEMBERED: usize = 64;
 
 /// The state.
 #[derive(Default)]
@@ -35,29 +30,29 @@ pub(crate) struct State {
     /// Why the client has ended.
     pub ended: Option<Failure>,
     pub transport: Option<Transport>,
-    replies: BTreeMap<RequestId, Slot<Result<Answer, Failure>>>,
-    verdicts: Sequence<Slot<Verdict>>,
-    inboxes: Vec<Option<Inbox>>,
+    pub(crate) replies: BTreeMap<RequestId, Slot<Result<Answer, Failure>>>,
+    pub(crate) verdicts: Sequence<Slot<Verdict>>,
+    pub(crate) inboxes: Vec<Option<Inbox>>,
     /// Counts the sessions that this client has had.
-    life: u64,
+    pub(crate) life: u64,
     /// What to add to a ticket of this session: numbers here count on over all sessions.
-    ticket_base: u64,
+    pub(crate) ticket_base: u64,
     /// The same for acknowledgements; `acks_given` and `acks_answered` are such numbers.
-    ack_base: u64,
-    acks_given: u64,
-    acks_answered: u64,
+    pub(crate) ack_base: u64,
+    pub(crate) acks_given: u64,
+    pub(crate) acks_answered: u64,
     /// Acknowledgements of lost sessions that were never answered: after, up to.
-    acks_lost: Vec<(u64, u64)>,
-    ack_failures: BTreeMap<u64, Failure>,
-    ack_waiting: Vec<Waker>,
+    pub(crate) acks_lost: Vec<(u64, u64)>,
+    pub(crate) ack_failures: BTreeMap<u64, Failure>,
+    pub(crate) ack_waiting: Vec<Waker>,
     /// Those who wait for the window of a queue.
-    send_waiting: Vec<Waker>,
+    pub(crate) send_waiting: Vec<Waker>,
     /// Those who wait until unsent bytes are few.
-    write_waiting: Vec<Waker>,
+    pub(crate) write_waiting: Vec<Waker>,
     /// Those who wait until nothing is unsent.
-    flush_waiting: Vec<Waker>,
-    pongs: BTreeMap<u64, Slot<()>>,
-    next_ping: u64,
+    pub(crate) flush_waiting: Vec<Waker>,
+    pub(crate) pongs: BTreeMap<u64, Slot<()>>,
+    pub(crate) next_ping: u64,
 }
 
 /// Something that is waited for.
@@ -324,207 +319,9 @@ impl State {
             self.wakers.append(&mut self.flush_waiting);
         }
     }
-
-    /// Takes an event of the session.
-    pub fn on_event(&mut self, event: Event) -> Result<(), Failure> {
-        match event {
-            Event::Run { run, origins } => self.deliver(run.channel, Item::Run { run, origins }),
-            Event::Lease(leased) => self.on_lease(leased),
-            Event::Accepted { first, count } => {
-                for ticket in first..first.saturating_add(u64::from(count)) {
-                    self.finish(ticket, Verdict::Accepted);
-                }
-                self.wakers.append(&mut self.send_waiting);
-            }
-            Event::Failed { ticket, failure } => self.finish(ticket, Verdict::Failed(failure)),
-            Event::Result { ticket, message } => self.finish(ticket, Verdict::Reply(message)),
-            Event::Settled { answered } => self.on_acks(self.ack_base + answered),
-            Event::Unsettled { number, lease, failure } => {
-                if self.ack_waiting.is_empty() {
-                    self.events.push(ClientEvent::StaleAck { lease });
-                }
-                let number = self.ack_base + number;
-                self.ack_failures.insert(number, failure);
-                if self.ack_failures.len() > ACK_FAILURES_KEPT {
-                    self.ack_failures.pop_first();
-                }
-                self.on_acks(number);
-            }
-            Event::Credit { channel } => self.wake_channel(channel),
-            Event::Lost { channel, count } => {
-                if let Some(Some(inbox)) = self.inboxes.get(channel as usize) {
-                    let pattern = inbox.pattern.clone().unwrap_or_default();
-                    self.events.push(ClientEvent::Lost { pattern, count });
-                }
-                self.deliver(channel, Item::Lost(count));
-            }
-            Event::Invoke { channel, call, timeout_ms, origin, message } => {
-                self.deliver(channel, Item::Call { call, timeout_ms, origin, message });
-            }
-            Event::Reply { request, result } => self.on_reply(request, result),
-            Event::Ended { channel, failure } => self.end_channel(channel, failure),
-            Event::Recall { lease } => self.on_recall(lease),
-            Event::Pong { word } => {
-                if let Some(slot) = self.pongs.get_mut(&word)
-                    && let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(()))
-                {
-                    self.wakers.push(waker);
-                }
-            }
-            Event::Refused { failure } => return Err(failure),
-        }
-        Ok(())
-    }
-
-    fn deliver(&mut self, channel: Channel, item: Item) {
-        if let Some(Some(inbox)) = self.inboxes.get_mut(channel as usize) {
-            inbox.items.push_back(item);
-            self.wakers.append(&mut inbox.waiting);
-        }
-    }
-
-    fn on_lease(&mut self, leased: bus_core::session::Leased) {
-        let (channel, serial) = (leased.channel, leased.serial);
-        match self.inbox(channel, serial) {
-            Some(_) => self.deliver(channel, Item::Leased(leased)),
-            None => self.session.give_back(leased.lease),
-        }
-    }
-
-    fn on_acks(&mut self, answered: u64) {
-        self.acks_answered = answered;
-        self.wakers.append(&mut self.ack_waiting);
-    }
-
-    fn on_reply(&mut self, request: RequestId, result: Result<Answer, Failure>) {
-        if let Some(slot) = self.replies.get_mut(&request)
-            && let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(result))
-        {
-            self.wakers.push(waker);
-        }
-    }
-
-    fn finish(&mut self, ticket: Ticket, verdict: Verdict) {
-        let ticket = self.ticket_base + ticket;
-        if matches!(verdict, Verdict::Failed(_)) {
-            self.wakers.append(&mut self.send_waiting);
-        }
-        match self.verdicts.get_mut(ticket) {
-            Some(Slot::Detached) => {
-                self.verdicts.remove(ticket);
-            }
-            Some(slot) => {
-                if let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(verdict)) {
-                    self.wakers.push(waker);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// Wakes those who wait at a channel.
-    fn wake_channel(&mut self, channel: Channel) {
-        if let Some(Some(inbox)) = self.inboxes.get_mut(channel as usize) {
-            self.wakers.append(&mut inbox.waiting);
-        }
-    }
-
-    fn end_channel(&mut self, channel: Channel, failure: Failure) {
-        let Some(Some(inbox)) = self.inboxes.get_mut(channel as usize) else { return };
-        if failure.kind() == ErrorKind::TooSlow {
-            let pattern = inbox.pattern.clone().unwrap_or_default();
-            self.events.push(ClientEvent::TooSlow { pattern, reason: failure.to_string() });
-        }
-        inbox.ended = Some(Ended(failure));
-        self.wakers.append(&mut inbox.waiting);
-    }
-
-    /// Gives a prefetched delivery back, unless the application has it already.
-    fn on_recall(&mut self, lease: u64) {
-        for inbox in self.inboxes.iter_mut().flatten() {
-            let place = inbox
-                .items
-                .iter()
-                .position(|item| matches!(item, Item::Leased(l) if l.lease == lease));
-            if let Some(place) = place {
-                inbox.items.remove(place);
-                return self.session.give_back(lease);
-            }
-        }
-        self.session.keep(lease);
-    }
-
-    /// A new session has taken the place of a lost one.
-    pub fn on_restart(&mut self, restart: Restart, publishes_unknown: u64) {
-        let unknown = restart
-            .tickets
-            .iter()
-            .filter(|(_, failure)| failure.kind() == ErrorKind::OutcomeUnknown)
-            .count();
-        for (ticket, failure) in restart.tickets {
-            self.finish(ticket, Verdict::Failed(failure));
-        }
-        for (request, failure) in restart.requests {
-            self.on_reply(request, Err(failure));
-        }
-        self.life += 1;
-        self.ticket_base = self.verdicts.last();
-        self.acks_lost.push((self.acks_answered, self.acks_given));
-        if self.acks_lost.len() > SESSIONS_REMEMBERED {
-            self.acks_lost.remove(0);
-        }
-        (self.ack_base, self.acks_answered) = (self.acks_given, self.acks_given);
-        self.wakers.append(&mut self.send_waiting);
-        self.wakers.append(&mut self.ack_waiting);
-        for inbox in self.inboxes.iter_mut().flatten() {
-            // The leases and calls of the old session are gone; its publishes are still good.
-            inbox.items.retain(|item| matches!(item, Item::Run { .. } | Item::Lost(_)));
-            self.wakers.append(&mut inbox.waiting);
-            if let Some(pattern) = inbox.pattern.clone().filter(|_| inbox.ended.is_none()) {
-                self.events.push(ClientEvent::Gap { pattern });
-            }
-        }
-        self.events.push(ClientEvent::Restarted {
-            reason: restart.reason,
-            unknown,
-            publishes_unknown,
-        });
-    }
-
-    /// The client has ended: everybody is told.
-    pub fn end(&mut self, failure: Failure) {
-        if self.ended.is_some() {
-            return;
-        }
-        self.events.push(ClientEvent::Closed { reason: failure.to_string() });
-        self.ended = Some(failure);
-        self.transport = None;
-        for slot in self.replies.values_mut() {
-            if let Slot::Waiting(Some(waker)) = slot {
-                self.wakers.push(waker.clone());
-            }
-        }
-        for (_, slot) in self.verdicts.iter() {
-            if let Slot::Waiting(Some(waker)) = slot {
-                self.wakers.push(waker.clone());
-            }
-        }
-        for inbox in self.inboxes.iter_mut().flatten() {
-            self.wakers.append(&mut inbox.waiting);
-        }
-        for slot in self.pongs.values() {
-            if let Slot::Waiting(Some(waker)) = slot {
-                self.wakers.push(waker.clone());
-            }
-        }
-        self.wakers.append(&mut self.ack_waiting);
-        self.wakers.append(&mut self.write_waiting);
-        self.wakers.append(&mut self.flush_waiting);
-        self.wakers.append(&mut self.send_waiting);
-    }
 }
 
-fn lost_outcome() -> Failure {
+pub(crate) fn lost_outcome() -> Failure {
     Failure::new(
         ErrorKind::OutcomeUnknown,
         "the connection was lost before the broker answered; whether it took the message is not known",

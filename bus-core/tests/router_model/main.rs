@@ -7,6 +7,7 @@
 mod bus;
 mod contract_leases;
 mod contract_queues;
+mod contract_topics;
 mod dice;
 mod events;
 mod offers;
@@ -16,6 +17,7 @@ mod queue_check;
 mod queue_leases;
 mod queue_model;
 mod queue_steps;
+mod rights;
 mod services;
 mod topic_model;
 mod topics;
@@ -27,7 +29,7 @@ const MANY: u64 = 100_000;
 
 #[test]
 fn queues_agree_with_the_model() {
-    dice::run(0..600, queue_steps::case, |steps| queue_check::check(steps, None));
+    dice::run(0..3000, queue_steps::case, |steps| queue_check::check(steps, None));
 }
 
 #[test]

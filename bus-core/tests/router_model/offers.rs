@@ -342,7 +342,7 @@ impl World {
 
 #[test]
 fn offered_messages_end_in_exactly_one_place() {
-    dice::run(0..600, case, check);
+    dice::run(0..3000, case, check);
 }
 
 #[test]

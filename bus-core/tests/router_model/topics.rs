@@ -356,7 +356,7 @@ impl World {
 
 #[test]
 fn topics_keep_their_promises() {
-    dice::run(0..500, case, check);
+    dice::run(0..2000, case, check);
 }
 
 #[test]

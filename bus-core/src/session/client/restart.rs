@@ -106,18 +106,8 @@ impl ClientSession {
             .filter(|(_, channel)| opening(channel))
             .map(|(r, c)| (*r, *c))
             .collect();
-        self.outbound = Outbound::default();
-        self.inbound = Inbound::default();
         self.requests = kept.into_iter().collect();
-        self.tickets = Default::default();
-        self.offers = 0;
-        self.last_lease = 0;
-        self.ack_count = 0;
-        self.acks_sent = 0;
-        self.acks_answered = 0;
-        self.returns.clear();
-        self.taken.clear();
-        self.origins.clear();
+        self.reset();
         for (channel, command) in self.channels.reopen() {
             if matches!(&command, Command::Consume { options, .. } if options.once) {
                 self.push_command(&command);
@@ -136,6 +126,21 @@ impl ClientSession {
             self.push_command(&renumbered(command, request));
         }
         lost
+    }
+
+    /// Forgets everything that belonged to the lost session.
+    fn reset(&mut self) {
+        self.outbound = Outbound::default();
+        self.inbound = Inbound::default();
+        self.tickets = Default::default();
+        self.offers = 0;
+        self.last_lease = 0;
+        self.ack_count = 0;
+        self.acks_sent = 0;
+        self.acks_answered = 0;
+        self.returns.clear();
+        self.taken.clear();
+        self.origins.clear();
     }
 }
 

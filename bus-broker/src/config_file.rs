@@ -1,0 +1,393 @@
+//! The broker's TOML file: text to [`BrokerConfig`], and back.
+//!
+//! Nothing of a file counts until all of it has been parsed. Every mistake names its line, its
+//! key, what is expected and what was found; an unknown key also the nearest known one.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::time::Duration;
+
+use bus_core::router::RouterConfig;
+use bus_core::{BusUrl, GRACE_MAX};
+use bytesize::ByteSize;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::BrokerConfig;
+
+/// Keys at the top of the file.
+const TOP_KEYS: &[&str] = &["name", "listen", "insecure", "grace_max", "defaults", "limits"];
+/// Keys of `[defaults]`.
+const DEFAULTS_KEYS: &[&str] = &["queue_mode", "topic_mode", "service_mode"];
+/// Keys of `[limits]`.
+const LIMITS_KEYS: &[&str] = &[
+    "sessions",
+    "sessions_per_user",
+    "queues",
+    "topics",
+    "subscriptions",
+    "services",
+    "objects_per_user",
+    "parked_bytes",
+];
+
+/// What is wrong with a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {text}")]
+pub struct ConfigError {
+    line: usize,
+    text: String,
+}
+
+impl ConfigError {
+    fn at(file: &str, offset: usize, text: String) -> ConfigError {
+        let before = file.as_bytes().iter().take(offset);
+        ConfigError { line: before.filter(|byte| **byte == b'\n').count() + 1, text }
+    }
+
+    /// The line that it stands in; the first is 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+}
+
+/// Parses a configuration file.
+///
+/// # Errors
+/// The first mistake in it.
+pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
+    let document = DeTable::parse(text).map_err(|error| {
+        let offset = error.span().map_or(text.len(), |span| span.start);
+        ConfigError::at(text, offset, format!("this is not TOML: {}", error.message()))
+    })?;
+    let mut config = BrokerConfig::default();
+    let mut reader = Reader { file: text, first: None };
+    reader.table(document.get_ref(), "", TOP_KEYS, |reader, entry| {
+        match entry.key {
+            "name" => config.name = entry.string("a string")?.to_owned(),
+            "listen" => config.listen = entry.urls()?,
+            "insecure" => config.insecure = entry.boolean()?,
+            "grace_max" => config.grace_max = entry.grace()?,
+            "defaults" => {
+                let table = entry.table()?;
+                reader.table(table, "defaults", DEFAULTS_KEYS, |_, entry| {
+                    default_mode(&mut config.router, entry)
+                });
+            }
+            _ => {
+                let table = entry.table()?;
+                reader.table(table, "limits", LIMITS_KEYS, |_, entry| {
+                    limit(&mut config.router, entry)
+                });
+            }
+        }
+        Ok(())
+    });
+    match reader.first {
+        Some((_, error)) => Err(error),
+        None => Ok(config),
+    }
+}
+
+/// Writes a configuration as a file that parses to the same.
+pub fn render_config(config: &BrokerConfig) -> String {
+    let router = &config.router;
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let urls: Vec<String> = config.listen.iter().map(|url| quoted(&url.to_string())).collect();
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        out,
+        "name = {}\nlisten = [{}]\ninsecure = {}\ngrace_max = \"{}\"\n\n[defaults]",
+        quoted(&config.name),
+        urls.join(", "),
+        config.insecure,
+        humantime::format_duration(config.grace_max),
+    );
+    for (key, mode) in
+        DEFAULTS_KEYS.iter().zip([router.queue_mode, router.topic_mode, router.service_mode])
+    {
+        let _ = writeln!(out, "{key} = \"{mode:04o}\"");
+    }
+    out.push_str("\n[limits]\n");
+    let limits = [
+        router.sessions_max,
+        router.sessions_per_user_max,
+        router.queues_max,
+        router.topics_max,
+        router.subscriptions_max,
+        router.services_max,
+        router.objects_per_user_max,
+    ];
+    for (key, value) in LIMITS_KEYS.iter().zip(limits) {
+        let _ = writeln!(out, "{key} = {value}");
+    }
+    let _ = writeln!(out, "parked_bytes = \"{} B\"", router.parked_bytes_max);
+    out
+}
+
+fn default_mode(router: &mut RouterConfig, entry: &Entry<'_>) -> Result<(), Wrong> {
+    let mode = entry.mode()?;
+    match entry.key {
+        "queue_mode" => router.queue_mode = mode,
+        "topic_mode" => router.topic_mode = mode,
+        _ => router.service_mode = mode,
+    }
+    Ok(())
+}
+
+fn limit(router: &mut RouterConfig, entry: &Entry<'_>) -> Result<(), Wrong> {
+    let place = match entry.key {
+        "sessions" => &mut router.sessions_max,
+        "sessions_per_user" => &mut router.sessions_per_user_max,
+        "queues" => &mut router.queues_max,
+        "topics" => &mut router.topics_max,
+        "subscriptions" => &mut router.subscriptions_max,
+        "services" => &mut router.services_max,
+        "objects_per_user" => &mut router.objects_per_user_max,
+        _ => {
+            router.parked_bytes_max = entry.bytes()?;
+            return Ok(());
+        }
+    };
+    *place = entry.count()?;
+    Ok(())
+}
+
+/// A mistake, and where it begins.
+type Wrong = (usize, String);
+
+/// Reads tables, and remembers the mistake that stands first in the file.
+struct Reader<'a> {
+    file: &'a str,
+    first: Option<(usize, ConfigError)>,
+}
+
+impl Reader<'_> {
+    fn table(
+        &mut self,
+        table: &DeTable<'_>,
+        section: &str,
+        known: &[&str],
+        mut each: impl FnMut(&mut Self, &Entry<'_>) -> Result<(), Wrong>,
+    ) {
+        for (key, value) in table {
+            let path = match section {
+                "" => key.get_ref().to_string(),
+                section => format!("{section}.{}", key.get_ref()),
+            };
+            let entry =
+                Entry { key: key.get_ref(), path, value: value.get_ref(), span: value.span() };
+            let result = match known.contains(&entry.key) {
+                true => each(self, &entry),
+                false => Err((key.span().start, entry.unknown(section, known))),
+            };
+            if let Err((offset, text)) = result
+                && self.first.as_ref().is_none_or(|(first, _)| offset < *first)
+            {
+                self.first = Some((offset, ConfigError::at(self.file, offset, text)));
+            }
+        }
+    }
+}
+
+/// A key and its value.
+struct Entry<'a> {
+    key: &'a str,
+    path: String,
+    value: &'a DeValue<'a>,
+    span: Range<usize>,
+}
+
+impl<'a> Entry<'a> {
+    fn wrong<T>(&self, text: String) -> Result<T, Wrong> {
+        Err((self.span.start, text))
+    }
+
+    fn expected<T>(&self, expected: &str) -> Result<T, Wrong> {
+        self.wrong(format!("`{}` must be {expected}, not {}", self.path, describe(self.value)))
+    }
+
+    fn unknown(&self, section: &str, known: &[&str]) -> String {
+        let place = if section.is_empty() { String::new() } else { format!(" of [{section}]") };
+        let every = TOP_KEYS.iter().chain(DEFAULTS_KEYS).chain(LIMITS_KEYS);
+        let elsewhere = every.copied().find(|other| *other == self.key);
+        let hint = match (nearest(self.key, known), elsewhere) {
+            (_, Some(_)) => format!("it belongs {}", home(self.key)),
+            (Some(near), None) => format!("did you mean `{near}`?"),
+            (None, None) => format!("known are `{}`", known.join("`, `")),
+        };
+        format!("`{}` is not a known key{place}; {hint}", self.key)
+    }
+
+    fn string(&self, expected: &str) -> Result<&'a str, Wrong> {
+        match self.value.as_str() {
+            Some(text) => Ok(text),
+            None => self.expected(expected),
+        }
+    }
+
+    fn boolean(&self) -> Result<bool, Wrong> {
+        match self.value.as_bool() {
+            Some(value) => Ok(value),
+            None => self.expected("true or false"),
+        }
+    }
+
+    fn table(&self) -> Result<&'a DeTable<'a>, Wrong> {
+        match self.value.as_table() {
+            Some(table) => Ok(table),
+            None => self.expected(&format!("a table: write [{}]", self.path)),
+        }
+    }
+
+    fn urls(&self) -> Result<Vec<BusUrl>, Wrong> {
+        const EXPECTED: &str = "a list of URLs such as [\"local:\", \"tcp://127.0.0.1:4550\"]";
+        let Some(list) = self.value.as_array() else { return self.expected(EXPECTED) };
+        let mut urls = Vec::new();
+        for item in list {
+            let offset = item.span().start;
+            let Some(text) = item.get_ref().as_str() else {
+                let found = describe(item.get_ref());
+                let text = format!("`{}` must be {EXPECTED}, not one with {found}", self.path);
+                return Err((offset, text));
+            };
+            match text.parse() {
+                Ok(url) => urls.push(url),
+                Err(error) => return Err((offset, format!("`{}`: {error}", self.path))),
+            }
+        }
+        Ok(urls)
+    }
+
+    fn grace(&self) -> Result<Duration, Wrong> {
+        const EXPECTED: &str = "a duration such as \"30s\"";
+        match humantime::parse_duration(self.string(EXPECTED)?) {
+            Ok(grace) if grace <= GRACE_MAX => Ok(grace),
+            Ok(_) => {
+                self.expected(&format!("at most \"{}\"", humantime::format_duration(GRACE_MAX)))
+            }
+            Err(_) => self.expected(EXPECTED),
+        }
+    }
+
+    fn mode(&self) -> Result<u16, Wrong> {
+        const EXPECTED: &str = "an octal mode in quotes such as \"0700\"";
+        let text = self.string(EXPECTED)?;
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        match u16::from_str_radix(digits, 8) {
+            Ok(mode) if mode <= 0o777 && !digits.starts_with('+') => Ok(mode),
+            _ => self.expected(EXPECTED),
+        }
+    }
+
+    fn count(&self) -> Result<usize, Wrong> {
+        const EXPECTED: &str = "a whole number above 0";
+        let Some(number) = self.value.as_integer() else { return self.expected(EXPECTED) };
+        match usize::from_str_radix(number.as_str(), number.radix()) {
+            Ok(count @ 1..) => Ok(count),
+            _ => self.expected(EXPECTED),
+        }
+    }
+
+    fn bytes(&self) -> Result<u64, Wrong> {
+        const EXPECTED: &str = "a size such as \"256MiB\"";
+        match self.string(EXPECTED)?.parse::<ByteSize>() {
+            Ok(size) => Ok(size.as_u64()),
+            Err(_) => self.expected(EXPECTED),
+        }
+    }
+}
+
+/// A value in words, for the sentence that refuses it.
+fn describe(value: &DeValue<'_>) -> String {
+    let shortened = |text: &str| text.chars().take(40).collect::<String>();
+    match value {
+        DeValue::String(text) => format!("the string \"{}\"", shortened(text)),
+        DeValue::Integer(number) => format!("the integer {}", shortened(&number.to_string())),
+        DeValue::Float(number) => format!("the number {}", shortened(number.as_str())),
+        DeValue::Boolean(value) => format!("the boolean {value}"),
+        DeValue::Datetime(time) => format!("the time {time}"),
+        DeValue::Array(_) => "an array".into(),
+        DeValue::Table(_) => "a table".into(),
+    }
+}
+
+/// Where a key stands, as a phrase.
+fn home(key: &str) -> &'static str {
+    if DEFAULTS_KEYS.contains(&key) {
+        "under [defaults]"
+    } else if LIMITS_KEYS.contains(&key) {
+        "under [limits]"
+    } else {
+        "at the top of the file, before any [section]"
+    }
+}
+
+fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |other: &&&str| strsim::damerau_levenshtein(key, other);
+    let near = known.iter().min_by_key(distance)?;
+    (distance(&near) <= 1 + key.len() / 3).then_some(near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_file_is_read() {
+        let config = parse_config(
+            "name = \"lab\"\nlisten = [\"local:\", \"tcp://127.0.0.1:4550\"]\ninsecure = true\n\
+             grace_max = \"1m\"\n[defaults]\nqueue_mode = \"0770\"\ntopic_mode = \"755\"\n\
+             service_mode = \"0o733\"\n[limits]\nsessions = 7\nparked_bytes = \"2MiB\"\n",
+        )
+        .expect("a good file");
+        assert_eq!(config.name, "lab");
+        assert_eq!(config.listen.len(), 2);
+        assert_eq!(config.grace_max, Duration::from_secs(60));
+        let router = &config.router;
+        assert_eq!(
+            (router.queue_mode, router.topic_mode, router.service_mode),
+            (0o770, 0o755, 0o733)
+        );
+        assert_eq!((router.sessions_max, router.parked_bytes_max), (7, 2 << 20));
+        assert_eq!(parse_config(&render_config(&config)), Ok(config));
+    }
+
+    #[test]
+    fn empty_file_is_the_default() {
+        let default = BrokerConfig::default();
+        assert_eq!(parse_config(""), Ok(default.clone()));
+        assert_eq!(parse_config(&render_config(&default)), Ok(default));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        let check = |file: &str, line: usize, parts: &[&str]| {
+            let error = parse_config(file).expect_err(file);
+            assert_eq!(error.line(), line, "{file}: {error}");
+            for part in parts {
+                assert!(error.to_string().contains(part), "{file}: {error} lacks `{part}`");
+            }
+        };
+        check("name = \"a\"\nlisen = []", 2, &["`lisen`", "`listen`?"]);
+        check("[limits]\nsesions = 3", 2, &["`sesions`", "[limits]", "`sessions`?"]);
+        check("xyzzy = 3", 1, &["`xyzzy`", "known are `name`"]);
+        check("queues = 3", 1, &["`queues`", "under [limits]"]);
+        check("[limits]\ninsecure = true", 2, &["`insecure`", "at the top"]);
+        check("name = 5", 1, &["`name` must be a string", "the integer 5"]);
+        check("listen = \"local:\"", 1, &["`listen`", "a list", "the string \"local:\""]);
+        check("listen = [\n\"local:\",\n7]", 3, &["`listen`", "the integer 7"]);
+        check("listen = [\"nats://h:1\"]", 1, &["`listen`", "`nats` is unknown"]);
+        check("insecure = \"yes\"", 1, &["true or false", "\"yes\""]);
+        check("\n\ngrace_max = \"soon\"", 3, &["`grace_max`", "a duration"]);
+        check("grace_max = \"1h\"", 1, &["at most \"5m\""]);
+        check("[defaults]\nqueue_mode = 700", 2, &["`defaults.queue_mode`", "octal", "700"]);
+        check("[defaults]\nqueue_mode = \"0888\"", 2, &["octal", "0888"]);
+        check("[limits]\nqueues = -1", 2, &["`limits.queues`", "above 0", "-1"]);
+        check("[limits]\nparked_bytes = \"many\"", 2, &["a size"]);
+        check("limits = 3", 1, &["a table", "[limits]"]);
+        check("name = ", 1, &["not TOML"]);
+        check("zzz = 1\nname = 5\n", 1, &["`zzz`"]);
+        check("zzz = 1\n[limits]\nqueues = 1.5\nname = 3", 1, &["`zzz`"]);
+    }
+}

@@ -1,0 +1,211 @@
+//! Sessions of the hub: how they begin, go on over a new connection, and end.
+//!
+//! A session is resumed only by the holder of its token, of the same user, within the epoch.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use bus_core::router::{Identity, Output, SessionId};
+use bus_core::session::{Hello, ServerSession, SessionLimits, Welcome, same_token};
+use bus_core::transport::{Link, frame_bytes};
+use bus_core::{Decoder, ErrorKind, Failure, Header, Kind, control};
+use bytes::Bytes;
+
+use crate::hub::{Hub, slot_of};
+use crate::registry::{ClientInfo, Counters};
+use crate::slot::{Line, Slot};
+
+/// How a connection goes on.
+pub(crate) struct Attached {
+    pub session: SessionId,
+    pub line: u64,
+}
+
+impl Hub {
+    /// Gives a connection its session: the one that it resumes, or a new one.
+    pub fn attach(
+        &mut self,
+        hello: &Hello,
+        identity: Identity,
+        link: Box<dyn Link>,
+        decoder: Decoder,
+        token: Bytes,
+    ) -> Result<Attached, Failure> {
+        let version = hello.agree()?;
+        let grace = hello.grace_within(self.config.grace_max);
+        let resumed = self.find_resumed(hello, &identity)?;
+        let was_resumed = resumed.is_ok();
+        let (session, not_resumed) = match resumed {
+            Ok(session) => (self.rewind(session, hello)?, String::new()),
+            Err(reason) => (self.open_slot(identity, grace, token)?, reason),
+        };
+        self.next_line += 1;
+        let number = self.next_line;
+        let counters = self.register(session, &*link);
+        let Some(slot) = slot_of(&mut self.slots, session) else {
+            return Err(Failure::new(ErrorKind::Other, "the session vanished"));
+        };
+        if let Some(old) = slot.line.take().and_then(|mut old| old.waker.take()) {
+            old.wake();
+        }
+        let welcome = Welcome {
+            version,
+            epoch: self.epoch,
+            session: session.serial(),
+            token: slot.token.clone(),
+            resumed: was_resumed,
+            received: slot.state.inbound.received(),
+            grace,
+            limits: SessionLimits::default(),
+            broker: self.config.name.clone(),
+            pid: std::process::id(),
+            not_resumed,
+        };
+        let header = Header::new(Kind::Welcome, 0, 0);
+        let prefix = frame_bytes(header, &control::encode_welcome(&welcome));
+        slot.line =
+            Some(Line { link, decoder, waker: None, number, counters, blocked: false, prefix });
+        if was_resumed {
+            self.router.resume(self.now(), session);
+            self.dispatch();
+        }
+        Ok(Attached { session, line: number })
+    }
+
+    /// Goes back to the first frame that the client does not have.
+    fn rewind(&mut self, session: SessionId, hello: &Hello) -> Result<SessionId, Failure> {
+        let received = hello.resume.as_ref().map_or(0, |resume| resume.received);
+        let slot = slot_of(&mut self.slots, session);
+        match slot.is_some_and(|slot| slot.state.outbound.rewind(received)) {
+            true => Ok(session),
+            false => {
+                let text = format!("session {} cannot go on at frame {received}", session.serial());
+                Err(Failure::new(ErrorKind::SessionDenied, text))
+            }
+        }
+    }
+
+    /// Begins a session.
+    fn open_slot(
+        &mut self,
+        identity: Identity,
+        grace: Duration,
+        token: Bytes,
+    ) -> Result<SessionId, Failure> {
+        let session = self.router.open_session(self.now(), identity, grace)?;
+        let index = session.index();
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        let state = ServerSession::default();
+        self.slots[index] =
+            Some(Slot { id: session, state, token, line: None, dirty: false, ending: false });
+        Ok(session)
+    }
+
+    /// Enters a connection into the registry.
+    fn register(&self, session: SessionId, link: &dyn Link) -> Arc<Counters> {
+        let counters = Arc::new(Counters::default());
+        let sender = self.router.identity(session).map(|found| found.sender.clone());
+        let info = ClientInfo {
+            sender: sender.unwrap_or_default(),
+            address: link.peer().address.clone(),
+            transport: link.transport(),
+            counters: counters.clone(),
+        };
+        self.registry.insert(session.serial(), info);
+        counters
+    }
+
+    /// The session that a Hello resumes, or why it cannot; an attempt on somebody else's
+    /// session is refused.
+    fn find_resumed(
+        &self,
+        hello: &Hello,
+        identity: &Identity,
+    ) -> Result<Result<SessionId, String>, Failure> {
+        let Some(resume) = &hello.resume else { return Ok(Err(String::new())) };
+        if resume.epoch != self.epoch {
+            return Ok(Err("the broker has been restarted".into()));
+        }
+        let slot = self.slots.iter().flatten().find(|slot| slot.id.serial() == resume.session);
+        let Some(slot) = slot.filter(|slot| !slot.ending) else {
+            return Ok(Err("the session's grace has passed".into()));
+        };
+        let same_user =
+            self.router.identity(slot.id).is_some_and(|old| old.sender.uid == identity.sender.uid);
+        if !same_user || !same_token(&resume.token, &slot.token) {
+            return Err(Failure::new(
+                ErrorKind::SessionDenied,
+                format!(
+                    "session {} does not belong to this client: connect without resuming",
+                    resume.session
+                ),
+            ));
+        }
+        Ok(Ok(slot.id))
+    }
+
+    /// Whether a peer may connect, before anything is made for it.
+    pub fn check_hello(&self, hello: &Hello, identity: &Identity) -> Result<(), Failure> {
+        hello.agree()?;
+        if self.ending {
+            return Err(Failure::new(ErrorKind::ShuttingDown, "the broker is shutting down"));
+        }
+        if let Err(_new) = self.find_resumed(hello, identity)? {
+            self.router.check_session(identity)?;
+        }
+        Ok(())
+    }
+
+    /// A connection has ended. Its session is away, or over if `gone`.
+    pub fn detach(&mut self, session: SessionId, line: u64, gone: bool) {
+        let now = self.now();
+        let Some(slot) = slot_of(&mut self.slots, session) else { return };
+        if slot.line.as_ref().is_none_or(|own| own.number != line) {
+            return;
+        }
+        slot.line = None;
+        self.registry.remove(session.serial());
+        if gone || slot.ending {
+            self.router.close_session(now, session);
+        } else {
+            self.router.suspend(now, session);
+        }
+        if !self.router.has_session(session) {
+            self.forget(session);
+        }
+        self.dispatch();
+    }
+
+    /// The process of a session that is away is gone: nobody will resume it.
+    pub fn close_if_away(&mut self, session: SessionId) {
+        let away = slot_of(&mut self.slots, session).is_some_and(|slot| slot.line.is_none());
+        if away {
+            self.router.close_session(self.now(), session);
+            self.forget(session);
+            self.dispatch();
+        }
+    }
+
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        if slot_of(&mut self.slots, session).is_some() {
+            self.slots[session.index()] = None;
+            self.registry.remove(session.serial());
+        }
+    }
+
+    /// Tells every client that the broker is going, and how many bytes are still to be written.
+    pub fn announce_end(&mut self) {
+        self.ending = true;
+        let failure = Failure::new(ErrorKind::ShuttingDown, "the broker is shutting down");
+        for slot in self.slots.iter_mut().flatten() {
+            slot.state.output(Output::Expired { failure: failure.clone() });
+            slot.ending = true;
+            if let Some(waker) = slot.line.as_ref().and_then(|line| line.waker.as_ref()) {
+                Waker::wake_by_ref(waker);
+            }
+        }
+    }
+}
