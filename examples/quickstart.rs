@@ -36,8 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // `>` stands for the rest of a topic's name, `*` for exactly one token of it. What is
     // published once `subscribe` has returned will be delivered.
-    let subscription = display.subscribe("sensors.>").await?;
-    let mut readings = subscription.typed::<Reading>().await?;
+    let mut readings = display.subscribe("sensors.>").await?.typed::<Reading>().await?;
 
     // A topic is there as soon as somebody publishes on it.
     let publisher = kitchen.publisher("sensors.kitchen").await?.typed::<Reading>().await?;

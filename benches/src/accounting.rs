@@ -49,7 +49,8 @@ pub fn ticks_per_second() -> f64 {
 pub struct Memory {
     /// Pages that no other process maps: Pss without its part in shared pages.
     pub private_kib: u64,
-    /// Those of them that were written: heap and stacks, but no program text.
+    /// Those of them that were written: heap and stacks, but no program text. (`Private_Dirty`
+    /// would count text, too, as long as the file system has not written a fresh program out.)
     pub written_kib: u64,
     /// Own pages and a fair part of shared ones.
     pub pss_kib: u64,
@@ -66,10 +67,9 @@ impl Memory {
             let value = field(&table, name).and_then(first_number);
             value.with_context(|| format!("{path} has no {name}"))
         };
-        let written_kib = value("Private_Dirty")?;
         Ok(Memory {
-            private_kib: value("Private_Clean")? + written_kib,
-            written_kib,
+            private_kib: value("Private_Clean")? + value("Private_Dirty")?,
+            written_kib: value("Pss_Anon")?,
             pss_kib: value("Pss")?,
             pss_shmem_kib: value("Pss_Shmem")?,
         })

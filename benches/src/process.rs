@@ -221,7 +221,6 @@ impl Room {
     }
 
     /// The path of a server's program, such as the broker's, from where programs are looked for.
-    #[expect(dead_code, reason = "the bus will be the first contender with a program of its own")]
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         let path = self.binaries.join(name);
         ensure!(path.is_file(), "{} is not there; build it, or say --binaries", path.display());

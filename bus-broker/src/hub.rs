@@ -21,8 +21,9 @@ use crate::slot::Slot;
 
 /// Batches that a connection may read before others have their turn.
 const BATCHES_MAX: usize = 4;
-/// Bytes that may be kept for a session, unsent or unconfirmed.
-const KEPT_BYTES_MAX: usize = 256 << 20;
+/// Bytes that may be kept for a session, unsent or unconfirmed: two messages of any length, and
+/// what its windows allow beside them.
+const KEPT_BYTES_MAX: usize = 192 << 20;
 
 /// The hub, shared by the tasks of the broker's thread.
 pub(crate) type SharedHub = Rc<RefCell<Hub>>;
@@ -119,6 +120,10 @@ impl Hub {
             if let Err(error) = slot.flush(&mut self.slices) {
                 return Poll::Ready(Some(format!("writing failed: {error}")));
             }
+            if slot.state.outbound.kept_bytes() > KEPT_BYTES_MAX {
+                slot.ending = true;
+                return Poll::Ready(Some(format!("it has left {KEPT_BYTES_MAX} bytes unread")));
+            }
             let done = !slot.state.outbound.has_unsent()
                 && slot.line.as_ref().is_none_or(|line| line.prefix.is_empty());
             if done && slot.ending {
@@ -200,19 +205,27 @@ impl Hub {
             }
             self.effects = effects;
         }
+        let mut overruns = Vec::new();
         while let Some(index) = self.dirty.pop() {
             let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
             slot.dirty = false;
             let flushed = slot.flush(&mut self.slices);
-            let kept = slot.state.outbound.kept_bytes();
-            let Some(line) = &mut slot.line else { continue };
-            // The connection's own task deals with what is wrong, and with what would block.
-            if (flushed.is_err() || line.blocked || slot.ending || kept > KEPT_BYTES_MAX)
-                && let Some(waker) = &line.waker
-            {
-                slot.ending |= kept > KEPT_BYTES_MAX;
-                waker.wake_by_ref();
+            let overrun = slot.state.outbound.kept_bytes() > KEPT_BYTES_MAX;
+            match &mut slot.line {
+                // The connection's own task deals with what is wrong, and what would block.
+                Some(line) if flushed.is_err() || line.blocked || slot.ending || overrun => {
+                    if let Some(waker) = &line.waker {
+                        waker.wake_by_ref();
+                    }
+                }
+                None if overrun => overruns.push(slot.id),
+                _ => {}
             }
+        }
+        for session in overruns {
+            self.router.close_session(self.now(), session);
+            self.forget(session);
+            self.dispatch();
         }
         let next = self.router.next_deadline();
         if next.is_some() && self.armed.is_none_or(|armed| next < Some(armed)) {

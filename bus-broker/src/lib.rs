@@ -23,6 +23,7 @@ mod registry;
 mod slot;
 
 pub use broker::{Broker, DrainReport, StartError};
+pub use bus_core::router::RouterConfig;
 pub use config::BrokerConfig;
 pub use config_file::{ConfigError, parse_config, render_config};
 pub use registry::{ClientInfo, Registry};

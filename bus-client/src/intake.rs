@@ -42,6 +42,7 @@ impl State {
                 }
                 self.on_acks(number);
             }
+            Event::Granted => self.wakers.append(&mut self.send_waiting),
             Event::Credit { channel } => self.wake_channel(channel),
             Event::Lost { channel, count } => {
                 if let Some(Some(inbox)) = self.inboxes.get(channel as usize) {

@@ -364,6 +364,10 @@ impl Queue {
         }
     }
 
+    pub(crate) fn handle(&self) -> &Arc<crate::handle::Handle> {
+        &self.channel.handle
+    }
+
     fn sending(&self, error: Error) -> Error {
         error.context(format_args!("sending to `{}`", self.name))
     }

@@ -59,7 +59,9 @@ impl Service {
         let _give_up = OnDrop(|| handle.with(|state| state.detach_verdict(ticket, true)));
         match poll_fn(|cx| handle.with(|state| state.poll_verdict(ticket, cx))).await {
             Verdict::Reply(message) => Ok(message),
-            Verdict::Failed(failure) => Err(Error::from(failure)),
+            Verdict::Failed(failure) => {
+                Err(Error::from(failure).context(format_args!("calling `{}`", self.name)))
+            }
             Verdict::Accepted => {
                 Err(Error::new(ErrorKind::Protocol, "the broker answered a call with a receipt"))
             }

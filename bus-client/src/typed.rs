@@ -10,7 +10,7 @@ use bus_core::router::Command;
 use bus_core::{ErrorKind, Message, MessageType, Selector};
 use bytes::Bytes;
 
-use crate::client::{Client, call};
+use crate::client::call;
 use crate::delivery::{Ack, Delivery};
 use crate::error::Error;
 use crate::handle::Handle;
@@ -106,6 +106,14 @@ impl<T: prost::Message> TypedPublisher<T> {
         self.publisher.publish(encode(self.kind, value)).await
     }
 
+    /// Publishes, and waits until the broker has accepted it; as [`Publisher::publish_confirmed`].
+    ///
+    /// # Errors
+    /// As [`Publisher::publish_confirmed`].
+    pub async fn publish_confirmed(&self, value: &T) -> Result<Receipt, Error> {
+        self.publisher.publish_confirmed(encode(self.kind, value)).await
+    }
+
     /// The raw publisher.
     pub fn raw(&self) -> &Publisher {
         &self.publisher
@@ -121,7 +129,17 @@ impl Subscriber {
     pub async fn typed<T: prost::Message + prost::Name + Default>(
         self,
     ) -> Result<TypedSubscriber<T>, Error> {
-        let kind = number_of::<T>();
+        self.typed_as(number_of::<T>()).await
+    }
+
+    /// For messages of a protobuf type, under this number.
+    ///
+    /// # Errors
+    /// As [`Subscriber::typed`].
+    pub async fn typed_as<T: prost::Message + prost::Name + Default>(
+        self,
+        kind: MessageType,
+    ) -> Result<TypedSubscriber<T>, Error> {
         declare::<T>(self.handle(), kind).await?;
         Ok(TypedSubscriber { subscriber: self, kind, others: 0, marker: PhantomData })
     }
@@ -157,10 +175,19 @@ impl Queue {
     /// `TypeClash` when its number stands for another name.
     pub async fn typed<T: prost::Message + prost::Name + Default>(
         self,
-        client: &Client,
     ) -> Result<TypedQueue<T>, Error> {
-        let (kind, name) = (number_of::<T>(), T::full_name());
-        client.call(|request| Command::Declare { request, kind, name }).await?;
+        self.typed_as(number_of::<T>()).await
+    }
+
+    /// For messages of a protobuf type, under this number.
+    ///
+    /// # Errors
+    /// As [`Queue::typed`].
+    pub async fn typed_as<T: prost::Message + prost::Name + Default>(
+        self,
+        kind: MessageType,
+    ) -> Result<TypedQueue<T>, Error> {
+        declare::<T>(self.handle(), kind).await?;
         Ok(TypedQueue { queue: self, kind, marker: PhantomData })
     }
 }

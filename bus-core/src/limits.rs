@@ -64,8 +64,8 @@ pub const BACKLOG_BYTES_DEFAULT: u64 = MIB as u64;
 /// The largest backlog that a subscription may ask for.
 pub const BACKLOG_BYTES_MAX: u64 = 64 * MIB as u64;
 
-/// Bytes of messages in a queue, by default.
-pub const QUEUE_BYTES_DEFAULT: u64 = 16 * MIB as u64;
+/// Bytes of messages in a queue, by default: the longest message fits.
+pub const QUEUE_BYTES_DEFAULT: u64 = (64 * MIB + 64 * KIB) as u64;
 /// Messages in a queue, by default.
 pub const QUEUE_COUNT_DEFAULT: u64 = 65_536;
 /// The most bytes that a queue may be created with.
@@ -74,6 +74,12 @@ pub const QUEUE_BYTES_MAX: u64 = 64 * 1024 * MIB as u64;
 pub const QUEUE_COUNT_MAX: u64 = 1 << 32;
 /// Lease of a delivery, by default.
 pub const LEASE_DEFAULT: Duration = Duration::from_secs(30);
+/// Unsettled deliveries of one session; beyond it gets none until it settles some.
+pub const LEASES_MAX: usize = 65_536;
+/// Bytes of them, the last one aside.
+pub const LEASED_BYTES_MAX: u64 = 256 * MIB as u64;
+/// Flushes of one publisher that wait for a slow subscriber.
+pub const FLUSHES_MAX: u32 = 64;
 /// The longest lease, delay or extension.
 pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Deliveries of one message before it is dead-lettered, by default.
@@ -127,6 +133,10 @@ const _: () = {
     assert!(INLINE_BYTES_MAX as u64 + MESSAGE_OVERHEAD_BYTES as u64 <= WINDOW_BYTES_DEFAULT);
     assert!(BACKLOG_BYTES_DEFAULT <= BACKLOG_BYTES_MAX);
     assert!(QUEUE_BYTES_DEFAULT <= QUEUE_BYTES_MAX);
+    assert!(
+        (MESSAGE_BYTES_MAX + HEADERS_BYTES_MAX + MESSAGE_OVERHEAD_BYTES) as u64
+            <= QUEUE_BYTES_DEFAULT
+    );
     assert!(QUEUE_COUNT_DEFAULT <= QUEUE_COUNT_MAX);
     assert!(REQUEST_BYTES_MAX <= CONTROL_BYTES_MAX);
     assert!(NAME_BYTES_MAX + 256 <= HANDSHAKE_FRAME_BYTES_MAX);

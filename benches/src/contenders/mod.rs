@@ -9,6 +9,10 @@ use crate::cell::WorkloadKind;
 use crate::contender::Contender;
 
 mod blocking_streams;
+mod bus;
+mod bus_crowd;
+mod bus_queue;
+mod bus_topic;
 mod relay;
 mod sockets;
 mod streams;
@@ -22,6 +26,7 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     all.extend(system_v::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.extend(sockets::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.push(Box::new(relay::Relay));
+    all.extend(bus::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Ground {
     pub dead: Vec<DeadLetter>,
     /// Queues that may go, since their last holder was dropped.
     pub left: Vec<Id<Queue>>,
+    /// Sessions that may be handed deliveries again.
+    pub hungry: Vec<Id<Session>>,
     /// A bug that a test has planted.
     pub fault: Option<Fault>,
 }
@@ -81,6 +83,15 @@ impl Ground {
     /// Whether a session is there and connected.
     pub fn is_connected(&self, session: Id<Session>) -> bool {
         self.sessions.get(session).is_some_and(|entry| entry.connected)
+    }
+
+    /// Whether a session can be handed a delivery: it is connected, and has not too many that
+    /// it has not settled. If it has, it is served again when it settles one.
+    pub fn may_lease(&mut self, session: Id<Session>) -> bool {
+        let Some(entry) = self.sessions.get_mut(session) else { return false };
+        let sated = entry.check_leases().is_err();
+        entry.starved |= sated;
+        entry.connected && !sated
     }
 
     /// Makes sure that the leases of a session are looked at no later than at `at`.

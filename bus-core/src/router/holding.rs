@@ -72,7 +72,8 @@ impl Router {
             }
             match topic.held.pop_front() {
                 None => return self.drop_idle_topic(id),
-                Some(Held::Flush { session, request }) => {
+                Some(Held::Flush { session, channel, request }) => {
+                    self.flush_ended(session, channel);
                     self.ground.reply(session, request, Ok(Answer::Done { count: 1 }));
                 }
                 Some(Held::Message { session, channel, source, message, ticket }) => {

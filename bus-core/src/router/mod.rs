@@ -83,8 +83,8 @@ impl Default for RouterConfig {
     fn default() -> Self {
         RouterConfig {
             queue_mode: 0o700,
-            topic_mode: 0o755,
-            service_mode: 0o733,
+            topic_mode: 0o744,
+            service_mode: 0o722,
             sessions_max: 16_384,
             sessions_per_user_max: 4096,
             queues_max: 1_000_000,
@@ -139,6 +139,7 @@ impl Router {
             Command::Consumed { channel, bytes } => return self.consumed(session, channel, bytes),
             command => self.handle_other(session, command),
         }
+        self.feed_hungry();
         self.bury_dead();
     }
 
@@ -242,6 +243,7 @@ impl Router {
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
             }
+            self.feed_hungry();
             self.bury_dead();
         }
     }

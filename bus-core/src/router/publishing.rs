@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
-use crate::limits::{WINDOW_BYTES_DEFAULT, window_charge};
+use crate::limits::{FLUSHES_MAX, WINDOW_BYTES_DEFAULT, window_charge};
 use crate::message::Message;
 use crate::name::Name;
 
@@ -48,7 +48,8 @@ impl Router {
         self.check_right(session, &access, Right::Write, "topic", &name)?;
         self.next_source += 1;
         let source = Arc::new(Source { key: self.next_source, sender, topic: name });
-        let publisher = Publisher { topic: id, source, accepted: 0, reported: 0, held: 0 };
+        let publisher =
+            Publisher { topic: id, source, accepted: 0, reported: 0, held: 0, flushes: 0 };
         if let (Some(entry), Some(topic)) =
             (self.ground.sessions.get_mut(session), self.topics.get_mut(id))
         {
@@ -187,18 +188,36 @@ impl Router {
     pub(super) fn flush(&mut self, session: Id<Session>, request: RequestId, channel: Channel) {
         let publisher =
             self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
-        let held = publisher.map(|publisher| (publisher.topic, publisher.held));
+        let held = publisher.map(|publisher| {
+            publisher.flushes += u32::from(publisher.held > 0);
+            (publisher.topic, publisher.held, publisher.flushes)
+        });
         match held {
             None => {
                 let failure = Failure::new(ErrorKind::Closed, "the publisher is not open");
                 self.ground.reply(session, request, Err(failure));
             }
-            Some((id, held)) if held > 0 => {
+            Some((_, _, flushes)) if flushes > FLUSHES_MAX => {
+                let text = format!("{FLUSHES_MAX} flushes of this publisher wait already");
+                let failure = Failure::new(ErrorKind::QuotaExceeded, text);
+                self.flush_ended(session, channel);
+                self.ground.reply(session, request, Err(failure));
+            }
+            Some((id, held, _)) if held > 0 => {
                 if let Some(topic) = self.topics.get_mut(id) {
-                    topic.held.push_back(Held::Flush { session, request });
+                    topic.held.push_back(Held::Flush { session, channel, request });
                 }
             }
             Some(_) => self.ground.reply(session, request, Ok(Answer::Done { count: 1 })),
+        }
+    }
+
+    /// A flush has its answer.
+    pub(super) fn flush_ended(&mut self, session: Id<Session>, channel: Channel) {
+        let publisher =
+            self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
+        if let Some(publisher) = publisher {
+            publisher.flushes = publisher.flushes.saturating_sub(1);
         }
     }
 
@@ -277,7 +296,7 @@ impl Router {
         let count = topic.held.len() as u64;
         for held in topic.held {
             match held {
-                Held::Flush { session, request } => {
+                Held::Flush { session, request, .. } => {
                     self.ground.reply(session, request, Err(failure.clone()))
                 }
                 Held::Message { session, message, ticket, .. } => {

@@ -120,7 +120,7 @@ impl Queue {
                 self.ready.remove(index);
                 continue;
             };
-            if !waiter.options.selector.matches(kind) || !ground.is_connected(waiter.session) {
+            if !waiter.options.selector.matches(kind) || !ground.may_lease(waiter.session) {
                 index += 1;
             } else if length > waiter.options.bytes_max {
                 self.end_too_big(ground, id, kind, length);
@@ -159,6 +159,7 @@ impl Queue {
         if std::mem::take(&mut waiter.ready) {
             self.ready.retain(|other| *other != id);
         }
+        session.leased_bytes += message.cost();
         waiter.outstanding += 1;
         waiter.untaken.push_back(lease);
         self.leased += 1;
@@ -180,7 +181,7 @@ impl Queue {
     /// Gives a receiver what it can have now; else it stands ready, or ends as empty.
     pub fn serve(&mut self, ground: &mut Ground, id: Id<Waiter>) {
         while let Some(waiter) = self.waiters.get(id) {
-            if !waiter.has_credit() || !ground.is_connected(waiter.session) {
+            if !waiter.has_credit() || !ground.may_lease(waiter.session) {
                 return;
             }
             let options = waiter.options;

@@ -22,7 +22,7 @@ impl Router {
         queue: Channel,
         options: ConsumeOptions,
     ) {
-        if let Some(Handle::Waiter { .. }) = self.ground.handle(session, channel).ok() {
+        if let Ok(Handle::Waiter { .. }) = self.ground.handle(session, channel) {
             return self.set_credit(session, request, channel, options.credit);
         }
         let result = self.open_waiter(session, channel, queue, options);
@@ -49,6 +49,7 @@ impl Router {
         let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
         let Some(queue) = self.queues.get_mut(id) else { return Ok(()) };
         entry.check_free(channel)?;
+        entry.check_leases()?;
         let waiter = queue.waiters.insert_with(|_| Waiter::new(session, channel, options));
         queue.holders += 1;
         entry.open(channel, Handle::Waiter { queue: id, waiter })

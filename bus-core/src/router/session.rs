@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
-use crate::limits::CHANNELS_MAX;
+use crate::limits::{CHANNELS_MAX, LEASED_BYTES_MAX, LEASES_MAX};
 use crate::message::{MessageType, SharedSender};
 use crate::time::Time;
 
@@ -43,6 +43,10 @@ pub struct Session {
     pub(crate) calls: BTreeMap<Ticket, u64>,
     /// Calls that it is serving.
     pub(crate) serving: BTreeMap<u64, (Id<Service>, Id<Server>)>,
+    /// What its unsettled deliveries count.
+    pub(crate) leased_bytes: u64,
+    /// It was passed over, since it has too many unsettled deliveries.
+    pub(crate) starved: bool,
     /// Bytes of its messages that the broker keeps until there is room for them.
     pub(crate) parked_bytes: u64,
 }
@@ -89,6 +93,8 @@ pub(crate) struct Publisher {
     pub reported: u64,
     /// Messages of it that wait behind a slow subscriber.
     pub held: u32,
+    /// Flushes of it that wait there too.
+    pub flushes: u32,
 }
 
 impl Session {
@@ -107,6 +113,8 @@ impl Session {
             granted: BTreeMap::new(),
             calls: BTreeMap::new(),
             serving: BTreeMap::new(),
+            leased_bytes: 0,
+            starved: false,
             parked_bytes: 0,
         }
     }
@@ -137,6 +145,21 @@ impl Session {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether it may be handed deliveries, beside those that it has not settled.
+    pub(crate) fn check_leases(&self) -> Result<(), Failure> {
+        if self.leases.len() < LEASES_MAX && self.leased_bytes < LEASED_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorKind::QuotaExceeded,
+            format!(
+                "this session has {} deliveries with {} bytes that it has not settled (at most {LEASES_MAX}, and {LEASED_BYTES_MAX} bytes): settle some first",
+                self.leases.len(),
+                self.leased_bytes
+            ),
+        ))
     }
 
     /// Frees a channel.

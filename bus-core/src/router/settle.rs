@@ -217,7 +217,12 @@ impl Router {
         session: Id<Session>,
         lease: Lease,
     ) -> Option<(Leased, Id<Queue>)> {
-        let leased = self.ground.sessions.get_mut(session)?.leases.remove(lease)?;
+        let entry = self.ground.sessions.get_mut(session)?;
+        let leased = entry.leases.remove(lease)?;
+        entry.leased_bytes -= leased.stored.message.cost();
+        if std::mem::take(&mut entry.starved) {
+            self.ground.hungry.push(session);
+        }
         let queue = self.queues.get_mut(leased.queue)?;
         queue.leased -= 1;
         if let Some(waiter) = queue.waiters.get_mut(leased.waiter) {
@@ -246,6 +251,23 @@ impl Router {
         queue.serve(&mut self.ground, leased.waiter);
         self.bury_dead();
         self.let_go(leased.queue);
+    }
+
+    /// Serves the receivers of sessions that were passed over for their unsettled deliveries.
+    pub(super) fn feed_hungry(&mut self) {
+        while let Some(session) = self.ground.hungry.pop() {
+            let channels = self.ground.sessions.get(session).map(Session::channels);
+            for channel in channels.unwrap_or_default() {
+                let Ok(Handle::Waiter { queue, waiter }) = self.ground.handle(session, channel)
+                else {
+                    continue;
+                };
+                let (queue, waiter) = (*queue, *waiter);
+                if let Some(queue) = self.queues.get_mut(queue) {
+                    queue.serve(&mut self.ground, waiter);
+                }
+            }
+        }
     }
 
     /// Answers those who wait for deliveries that a session away cannot give back now.

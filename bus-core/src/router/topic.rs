@@ -62,6 +62,7 @@ pub(crate) enum Held {
     },
     Flush {
         session: Id<Session>,
+        channel: Channel,
         request: RequestId,
     },
 }

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
@@ -26,6 +26,9 @@ use super::stream::{Socket, StreamLink};
 use super::{Link, Peer, Transport};
 use crate::limits::SOCKET_PATH_BYTES_MAX;
 use crate::sys::{Credentials, effective_uid, peer_groups};
+
+/// Everybody may connect.
+const SOCKET_MODE: u32 = 0o666;
 
 /// Accepts connections on a local socket.
 pub struct LocalListener {
@@ -51,9 +54,12 @@ impl LocalListener {
         let name = socket_name(path)?;
         let listener = ListenerOptions::new()
             .name(name)
-            .mode(0o666)
+            .mode(SOCKET_MODE)
             .create_tokio()
             .map_err(|error| explain(error, "cannot listen on", path))?;
+        // The process's umask has cut the mode down.
+        fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
+            .map_err(|error| explain(error, "cannot open to everybody", path))?;
         lock.set_len(0)?;
         lock.rewind()?;
         writeln!(lock, "{}", std::process::id())?;

@@ -15,7 +15,9 @@ const SOCKET: &str = "broker.sock";
 /// Where a broker of this user listens.
 pub fn default_path() -> PathBuf {
     let uid = effective_uid();
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()) {
+    #[expect(clippy::disallowed_methods, reason = "the place is given by the environment")]
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+    match runtime {
         Some(runtime) => PathBuf::from(runtime).join("bus").join(SOCKET),
         None if uid == 0 => Path::new("/run/bus").join(SOCKET),
         None => temporary(uid),

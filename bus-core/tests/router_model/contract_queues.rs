@@ -167,6 +167,84 @@ fn a_blocked_send_stalls_nothing_else_of_its_session() {
 }
 
 #[test]
+fn a_large_message_is_offered_and_waits_for_its_grant() {
+    let mut bus = jobs(room_for(1));
+    bus.send('A', 0, 1, 1);
+    assert!(bus.offer('A', 0, 2, 100_000).is_empty());
+    assert_eq!(bus.receive('B', 5, ANY), ["B got 1 on 5 as 1", "A granted 2"]);
+    // Its room is kept for it, until it comes or is taken back.
+    assert_eq!(bus.try_send('C', 0, 1, 3), ["C failed 3 QueueFull"]);
+    assert_eq!(bus.granted('A', 2, 100_000), ["A accepted 2"]);
+    assert_eq!(bus.receive('B', 5, ANY), ["B got 2 on 5 as 2"]);
+    assert_eq!(bus.offer('A', 0, 4, 100_000), ["A granted 4"]);
+    assert_eq!(bus.withdraw('A', 4), ["A failed 4 Withdrawn"]);
+    assert_eq!(bus.try_send('C', 0, 1, 5), ["C accepted 5"]);
+}
+
+#[test]
+fn an_offer_for_a_waiting_receiver_needs_no_room_and_keeps_its_place_without_it() {
+    let mut bus = jobs(room_for(1));
+    bus.send('C', 0, 2, 1);
+    bus.receive('B', 5, eq(1));
+    assert_eq!(bus.offer('A', 0, 2, 100_000), ["A granted 2"]);
+    bus.close('B', 5);
+    assert!(bus.offer('A', 0, 3, 100_000).is_empty());
+    assert_eq!(bus.granted('A', 2, 100_000), ["A accepted 2"]);
+    assert_eq!(bus.receive('B', 5, eq(1)), ["B got 2 on 5 as 1"]);
+    assert_eq!(bus.receive('B', 5, eq(1)), ["A granted 3"]);
+}
+
+#[test]
+fn room_is_kept_in_bytes_too() {
+    let mut bus = jobs(QueueOptions { bytes_max: 300, ..QueueOptions::default() });
+    assert_eq!(bus.offer('A', 0, 1, 200), ["A granted 1"]);
+    assert_eq!(bus.try_send('C', 0, 1, 2), ["C failed 2 QueueFull"]);
+}
+
+#[test]
+fn an_offer_that_is_taken_back_lets_its_receiver_have_the_next() {
+    let mut bus = jobs(room_for(1));
+    bus.send('C', 0, 2, 1);
+    bus.receive('B', 5, eq(1));
+    assert_eq!(bus.offer('A', 0, 2, 100_000), ["A granted 2"]);
+    assert!(bus.offer('A', 0, 3, 100_000).is_empty());
+    assert_eq!(bus.withdraw('A', 2), ["A failed 2 Withdrawn", "A granted 3"]);
+}
+
+#[test]
+fn a_receiver_does_not_wait_for_a_sender_that_was_granted_and_is_slow() {
+    let mut bus = jobs(room_for(1));
+    bus.send('C', 0, 2, 1);
+    bus.receive('B', 5, eq(1));
+    bus.offer('A', 0, 2, 100_000);
+    assert_eq!(bus.send('C', 0, 1, 3), ["B got 3 on 5 as 1", "C accepted 3"]);
+}
+
+#[test]
+fn a_consumer_takes_blocked_sends_while_a_granted_sender_is_slow() {
+    let mut bus = jobs(room_for(1));
+    bus.send('C', 0, 2, 1);
+    bus.consume('B', 5, ConsumeOptions { selector: eq(1), ..credit(1) });
+    bus.send('C', 0, 1, 2);
+    bus.offer('A', 0, 3, 100_000);
+    bus.send('C', 0, 1, 4);
+    bus.taken('B', 5, 1);
+    assert_eq!(
+        bus.ack('B', 1),
+        ["B settled 1", "A granted 3", "C accepted 4", "B got 4 on 5 as 2"]
+    );
+}
+
+#[test]
+fn an_offer_too_big_for_a_receiver_ends_it_as_the_message_would() {
+    let mut bus = jobs(room_for(1));
+    bus.send('C', 0, 2, 1);
+    bus.consume('B', 5, ConsumeOptions { bytes_max: 100, ..once(eq(1)) });
+    assert_eq!(bus.offer('A', 0, 2, 100_000), ["B ended 5 TooBig"]);
+    assert!(bus.offer('A', 0, 3, 50).is_empty());
+}
+
+#[test]
 fn what_a_session_has_waiting_is_charged_to_it() {
     let mut bus = Bus::with(RouterConfig { parked_bytes_max: 150, ..RouterConfig::default() });
     bus.join('A', user(1, 1));

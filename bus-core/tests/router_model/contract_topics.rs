@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus_core::SERVICE_PENDING_MAX;
 use bus_core::router::{
-    AdminAction, Command, ObjectKind, SlowPolicy, SubscribeOptions, TopicOptions,
+    AdminAction, Command, ObjectKind, SlowPolicy, SubscribeOptions, TopicChange, TopicOptions,
 };
 
 use crate::bus::{Bus, message, name, user};
@@ -100,6 +100,24 @@ fn a_subscriber_that_fills_again_has_a_ceiling_without_another_publish() {
     let told = bus.tick(SECOND);
     assert_eq!(told.first().map(String::as_str), Some("B ended 5 TooSlow"));
     assert_eq!(told.last().map(String::as_str), Some("A accepted 8"));
+}
+
+#[test]
+fn a_full_subscriber_that_is_let_in_while_something_waits_has_a_ceiling_too() {
+    let mut bus = news(SlowPolicy::Hold);
+    bus.join('D', user(2, 2));
+    bus.subscribe('D', 5, ">", small(SlowPolicy::Hold));
+    let mode = |mode: u16| TopicChange { mode: Some(mode), ..TopicChange::default() };
+    let set = |change| Command::SetTopic { request: 0, name: name("news"), change };
+    bus.tell('A', set(mode(0o700)));
+    bus.publisher('A', 1, "other", TopicOptions::default());
+    (1..=4).for_each(|number| drop(bus.publish('A', 1, 1, number)));
+    publish(&mut bus, 5..=9);
+    bus.tell('A', set(mode(0o755)));
+    let told = bus.tick(SECOND);
+    let ended: Vec<&String> = told.iter().filter(|told| told.contains("TooSlow")).collect();
+    assert_eq!(ended, ["B ended 5 TooSlow", "D ended 5 TooSlow"]);
+    assert_eq!(told.last().map(String::as_str), Some("A accepted 9"));
 }
 
 #[test]

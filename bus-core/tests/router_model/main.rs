@@ -29,7 +29,7 @@ const MANY: u64 = 100_000;
 
 #[test]
 fn queues_agree_with_the_model() {
-    dice::run(0..3000, queue_steps::case, |steps| queue_check::check(steps, None));
+    dice::run(0..1500, queue_steps::case, |steps| queue_check::check(steps, None));
 }
 
 #[test]

@@ -16,7 +16,7 @@ impl Pair {
         self.ticket += 1;
         let (ticket, slot) = (self.ticket, step.slot);
         let kind = MessageType::new(1 + step.a % 5).expect("1 to 5 are types");
-        let length = if step.b % 40 == 0 { 400 } else { 8 + step.b % 120 };
+        let length = if step.b.is_multiple_of(40) { 400 } else { 8 + step.b % 120 };
         let message = BusMessage::new(kind, payload(ticket, length as usize));
         let (channel, no_wait) = (step.q as u32, step.verb == Verb::TrySend);
         self.tell(slot, Command::Send { channel, ticket, message, no_wait });
@@ -56,8 +56,8 @@ impl Pair {
             credit: if step.verb == Verb::Consume { (step.b % 4) as u32 } else { 1 },
             once: step.verb != Verb::Consume,
             wait: step.verb != Verb::TryReceive,
-            auto_ack: step.b / 4 % 4 == 0,
-            bytes_max: if step.b / 16 % 8 == 0 { 60 } else { u64::MAX },
+            auto_ack: (step.b / 4).is_multiple_of(4),
+            bytes_max: if (step.b / 16).is_multiple_of(8) { 60 } else { u64::MAX },
         };
         let queue = step.q as u32;
         self.tell(step.slot, Command::Consume { request: 0, channel, queue, options });
@@ -114,7 +114,7 @@ impl Pair {
             1 => vec![lease.lease],
             _ => untaken.iter().map(|(_, lease)| lease.lease).collect(),
         };
-        if step.b % 2 == 0 {
+        if step.b.is_multiple_of(2) {
             leases.reverse();
         }
         let ended: Vec<(u64, End)> = leases.iter().map(|lease| (*lease, End::Returned)).collect();
@@ -124,11 +124,11 @@ impl Pair {
 
     pub fn settle(&mut self, step: &Step) {
         let slot = step.slot;
-        let mine = self.model.leases(slot, |lease| lease.taken || step.b % 5 == 0);
+        let mine = self.model.leases(slot, |lease| lease.taken || step.b.is_multiple_of(5));
         let known = pick(&mine, step.a).map(|(_, lease)| lease.clone());
         // Sometimes one that ended long ago, or was never given.
         let lease = known.map_or(step.b % 20, |lease| lease.lease);
-        let delay = if step.b % 3 == 0 { 1 + step.b % 3_000_000_000 } else { 0 };
+        let delay = if step.b.is_multiple_of(3) { 1 + step.b % 3_000_000_000 } else { 0 };
         let (request, wait) = (self.request(), Duration::from_nanos(delay));
         let is_taken = |other: &Lease| other.lease == lease && other.taken;
         let (command, end) = match step.verb {

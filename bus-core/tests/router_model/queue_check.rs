@@ -281,14 +281,13 @@ impl Pair {
 
     /// At the end: what lies in the queues and in their dead letters, in order.
     fn compare_contents(&mut self) -> Result<(), String> {
-        for q in 0..QUEUES {
-            let mut queued: Vec<_> = self.model.queues[q].messages.clone();
+        for (queue, text) in self.model.queues.clone().into_iter().zip(NAMES) {
+            let mut queued = queue.messages;
             queued.retain(|message| message.state == State::Queued);
             queued.sort_by_key(|message| message.arrival);
             let queued: Vec<u64> = queued.iter().map(|message| message.number).collect();
-            let buried = self.model.queues[q].grave.clone();
-            self.compare_content(NAMES[q], queued)?;
-            self.compare_content(&format!("{}.dead", NAMES[q]), buried)?;
+            self.compare_content(text, queued)?;
+            self.compare_content(&format!("{text}.dead"), queue.grave)?;
         }
         Ok(())
     }

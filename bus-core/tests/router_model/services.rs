@@ -386,7 +386,7 @@ impl World {
 
 #[test]
 fn every_call_ends_exactly_once() {
-    dice::run(0..2000, case, check);
+    dice::run(0..1000, case, check);
 }
 
 #[test]

@@ -1,3 +1,54 @@
-//! The `bus` command.
+//! The `bus` command: a broker, a client and an operator's tool in one.
+//!
+//! Thin: it parses the command line, runs one verb on a runtime of one thread, and turns the
+//! result into a sentence and an exit code.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod bench;
+mod cli;
+mod create;
+mod demo;
+mod exit;
+mod helper;
+mod ls;
+mod message;
+mod output;
+mod peek;
+mod ping;
+mod publish;
+mod receive;
+mod removal;
+mod reply;
+mod request;
+mod role;
+mod scratch;
+mod send;
+mod serve;
+mod session;
+mod set;
+mod shape;
+mod show;
+mod stat;
+mod stat_json;
+mod stat_text;
+mod subscribe;
+mod table;
+mod users;
+mod value;
+
+use std::process::ExitCode;
+
+use exit::Problem;
+
+fn main() -> ExitCode {
+    exit::finish(cli::parse().and_then(run))
+}
+
+fn run(cli: cli::Cli) -> Result<(), Problem> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(cli.run());
+    // A read of standard input may still be going on; nobody waits for it any more.
+    runtime.shutdown_background();
+    result
+}

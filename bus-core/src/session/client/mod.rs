@@ -76,6 +76,8 @@ pub enum Event {
     Settled { answered: u64 },
     /// An acknowledgement failed.
     Unsettled { number: u64, lease: Lease, failure: Failure },
+    /// An offered message was granted and sent: another may be offered.
+    Granted,
     /// A publisher's window has opened.
     Credit { channel: Channel },
     /// Messages of a subscription were dropped here.

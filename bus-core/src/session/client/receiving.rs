@@ -63,7 +63,7 @@ impl ClientSession {
             }
             Kind::Grant => {
                 self.grant(header.word);
-                return Ok(None);
+                Event::Granted
             }
             Kind::Credit => {
                 if let Some(entry) = self.channels.get_mut(header.channel) {

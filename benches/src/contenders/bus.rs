@@ -1,0 +1,171 @@
+//! The bus itself: topics and queues, over the local socket and over TCP.
+//!
+//! The server is this program with the broker embedded and its default settings, so client
+//! and broker are always of one build. Only `memory` takes the program that users start, since
+//! there the pages of the program itself count.
+//! Clients are ordinary ones with default options, on a current-thread runtime.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bus_broker::{Broker, BrokerConfig};
+use bus_client::Client;
+
+use super::bus_queue::QueueConnector;
+use super::bus_topic::TopicConnector;
+use crate::cell::{Cell, Order, Role, Timing, WorkloadKind};
+use crate::child::run_tokio;
+use crate::contender::{Contender, Environment};
+use crate::machine;
+use crate::process::{Child, Room, own_program};
+
+/// Clients over TCP are nobody in particular, so everybody may do everything.
+pub const MODE: u16 = 0o777;
+
+/// One way to use the bus.
+pub struct Bus {
+    name: &'static str,
+    about: &'static str,
+    transport: Transport,
+    object: Object,
+}
+
+#[derive(Clone, Copy)]
+enum Transport {
+    Local,
+    Tcp,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Object {
+    Topic,
+    Queue,
+}
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = Bus> {
+    use Object::{Queue, Topic};
+    use Transport::{Local, Tcp};
+    [
+        ("bus-local", "the bus over the local socket: a topic", Local, Topic),
+        ("bus-tcp", "the bus over TCP on loopback: a topic", Tcp, Topic),
+        (
+            "bus-queue-local",
+            "the bus over the local socket: a queue; verdicts checked, consumers acknowledge",
+            Local,
+            Queue,
+        ),
+        (
+            "bus-queue-tcp",
+            "the bus over TCP on loopback: a queue; verdicts checked, consumers acknowledge",
+            Tcp,
+            Queue,
+        ),
+    ]
+    .into_iter()
+    .map(|(name, about, transport, object)| Bus { name, about, transport, object })
+}
+
+impl Contender for Bus {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> &str {
+        self.about
+    }
+
+    fn supports(&self, cell: &Cell) -> Result<(), String> {
+        if cell.workload == WorkloadKind::Selective && self.object == Object::Topic {
+            return Err("a topic's subscribers do not share its messages".to_owned());
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, cell: &Cell, room: &Room) -> Result<Environment> {
+        let server = match cell.workload {
+            WorkloadKind::Memory if room.program("bus").is_ok() && false => self.start_program(room)?,
+            _ => self.start_embedded(cell, room)?,
+        };
+        let (server, address) = server;
+        Ok(Environment { address, server: Some(server), keeper: None })
+    }
+
+    fn run_role(&self, order: &Order) -> Result<()> {
+        match (order.role, self.object) {
+            (Role::Keeper, _) => serve(self.listen_url(&order.address), Path::new(&order.address)),
+            (_, Object::Topic) => run_tokio(TopicConnector::default(), order),
+            (_, Object::Queue) => run_tokio(QueueConnector::default(), order),
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Bus {
+    fn listen_url(&self, directory: &str) -> String {
+        match self.transport {
+            Transport::Local => format!("local:{directory}/socket"),
+            Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
+        }
+    }
+
+    /// This program again, with a broker in it; also where clients reach it.
+    fn start_embedded(&self, cell: &Cell, room: &Room) -> Result<(Child, String)> {
+        let order = Order {
+            contender: self.name.to_owned(),
+            cell: cell.clone(),
+            role: Role::Keeper,
+            index: 0,
+            address: room.directory().to_string_lossy().into_owned(),
+            core: None,
+            timing: Timing { warm_up_ms: 0, measure_ms: 0, idle_ms: 0, patience_ms: 0 },
+        };
+        let core = cell.pinning.core_of_server(room.cores());
+        let arguments = ["role", &serde_json::to_string(&order)?];
+        let mut server = Child::server(&own_program()?, &arguments, core, room)?;
+        let path = room.directory().join("url");
+        server.wait_until(PATIENCE, || path.exists())?;
+        Ok((server, fs::read_to_string(path)?))
+    }
+
+    /// `bus serve`, as users start it; also where clients reach it.
+    fn start_program(&self, room: &Room) -> Result<(Child, String)> {
+        let url = self.listen_url(&room.directory().to_string_lossy());
+        let program = room.program("bus")?;
+        let mut server = Child::server(&program, &["serve", "--listen", &url], None, room)?;
+        let log = room.directory().join("server.log");
+        let mut address = None;
+        server.wait_until(PATIENCE, || {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            address = said
+                .lines()
+                .find_map(|line| Some(line.strip_prefix("listening on ")?.trim().to_owned()));
+            address.is_some()
+        })?;
+        Ok((server, address.context("the broker does not say where it listens")?))
+    }
+}
+
+/// The server: a broker with its default settings, until it is killed.
+fn serve(url: String, directory: &Path) -> Result<()> {
+    machine::raise_descriptor_limit()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let broker = Broker::start(BrokerConfig::default().listen(url.parse()?)).await?;
+        let url = broker.urls().first().context("the broker listens nowhere")?;
+        // Renamed into place, so that nobody reads half of it.
+        fs::write(directory.join("url.new"), url)?;
+        fs::rename(directory.join("url.new"), directory.join("url"))?;
+        std::future::pending::<Result<()>>().await
+    })
+}
+
+/// Connects a worker.
+pub async fn connect(order: &Order) -> Result<Client> {
+    Client::connect(&order.address)
+        .await
+        .with_context(|| format!("connecting to {}", order.address))
+}

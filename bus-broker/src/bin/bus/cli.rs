@@ -1,0 +1,154 @@
+//! The command line: global flags and the verbs, each of which has its own file.
+
+use std::io::Write;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::exit::{self, Exit, Problem};
+use crate::{
+    bench, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role, send,
+    serve, set, stat, subscribe,
+};
+
+/// An async message bus for processes: queues, topics and services.
+#[derive(Parser)]
+#[command(name = "bus", version, after_help = exit::help(), arg_required_else_help = true)]
+pub struct Cli {
+    /// The broker: local:PATH, unix:PATH or tcp://HOST:PORT [default: where brokers of this
+    /// machine listen]
+    #[arg(
+        long,
+        global = true,
+        env = "BUS_URL",
+        value_name = "URL",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true
+    )]
+    url: String,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a broker
+    Serve(serve::Args),
+    /// Show what the bus does: a broker, publishers, subscribers and workers, as processes
+    Demo(demo::Args),
+    /// Publish on a topic
+    #[command(visible_alias = "publish")]
+    Pub(publish::Args),
+    /// Subscribe to topics, and print what is published
+    #[command(visible_alias = "subscribe")]
+    Sub(subscribe::Args),
+    /// Send to a queue, and wait until it is accepted
+    Send(send::Args),
+    /// Receive from a queue, print and acknowledge
+    #[command(visible_alias = "receive")]
+    Recv(receive::Args),
+    /// Call a service, and print its reply
+    Request(request::Args),
+    /// Serve a name: answer its requests
+    Reply(reply::Args),
+    /// List queues, topics, services and clients
+    Ls(ls::Args),
+    /// Show everything about a name, or about the broker
+    Stat(stat::Args),
+    /// Create a queue or a topic
+    Create(create::Args),
+    /// Change a queue or a topic
+    Set(set::Args),
+    /// Remove now; whoever waits is told
+    Rm(removal::Args),
+    /// Take a name away now, and its contents with the last holder
+    Retire(removal::Args),
+    /// Drop the messages that wait in a queue, or that a topic keeps
+    Purge(removal::Args),
+    /// Show messages of a queue, and take none
+    Peek(peek::Args),
+    /// Measure round trips to the broker
+    Ping(ping::Args),
+    /// Measure round trip and throughput between two processes
+    Bench(bench::Args),
+    /// A process of `demo` or `bench`.
+    #[command(name = "__role", hide = true, subcommand)]
+    Role(role::Role),
+}
+
+impl Cli {
+    /// Runs the verb.
+    pub async fn run(self) -> Result<(), Problem> {
+        let url = &self.url;
+        match self.verb {
+            Verb::Serve(args) => serve::run(args).await,
+            Verb::Demo(args) => demo::run(args).await,
+            Verb::Pub(args) => publish::run(url, args).await,
+            Verb::Sub(args) => subscribe::run(url, args).await,
+            Verb::Send(args) => send::run(url, args).await,
+            Verb::Recv(args) => receive::run(url, args).await,
+            Verb::Request(args) => request::run(url, args).await,
+            Verb::Reply(args) => reply::run(url, args).await,
+            Verb::Ls(args) => ls::run(url, args).await,
+            Verb::Stat(args) => stat::run(url, args).await,
+            Verb::Create(args) => create::run(url, args).await,
+            Verb::Set(args) => set::run(url, args).await,
+            Verb::Rm(args) => removal::run(url, removal::Action::Remove, args).await,
+            Verb::Retire(args) => removal::run(url, removal::Action::Retire, args).await,
+            Verb::Purge(args) => removal::run(url, removal::Action::Purge, args).await,
+            Verb::Peek(args) => peek::run(url, args).await,
+            Verb::Ping(args) => ping::run(url, args).await,
+            Verb::Bench(args) => bench::run(url, args).await,
+            Verb::Role(role) => role::run(url, role).await,
+        }
+    }
+}
+
+/// Parses the command line; help and version are printed here.
+pub fn parse() -> Result<Cli, Problem> {
+    let matches = Cli::command().try_get_matches().map_err(explain)?;
+    refuse_url_for_brokers(&matches)?;
+    Cli::from_arg_matches(&matches).map_err(explain)
+}
+
+/// `--url` says where to connect; who starts a broker means something else.
+fn refuse_url_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
+    let Some((verb @ ("serve" | "demo"), verb_matches)) = matches.subcommand() else {
+        return Ok(());
+    };
+    match verb_matches.value_source("url") == Some(ValueSource::CommandLine) {
+        true if verb == "serve" => Err(Problem::usage(
+            "`serve` connects to no broker: say where it shall listen with --listen, not --url",
+        )),
+        true => Err(Problem::usage("`demo` starts a broker of its own: leave --url out")),
+        false => Ok(()),
+    }
+}
+
+fn explain(error: clap::Error) -> Problem {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Whoever closed the pipe does not want it.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            Problem::Quiet
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            Problem::Told(Exit::Usage)
+        }
+        _ => Problem::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

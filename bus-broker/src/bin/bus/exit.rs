@@ -1,0 +1,176 @@
+//! How the command ends: the one table of exit codes, and the sentence on standard error.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use bus_client::{Error, ErrorKind};
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done = 0,
+    Other = 1,
+    Usage = 2,
+    Nothing = 3,
+    Denied = 4,
+    Unreachable = 5,
+    Full = 6,
+    TimedOut = 7,
+    Lost = 8,
+    Conflict = 9,
+    Failed = 10,
+    File = 11,
+}
+
+/// Every exit code, what it means, and the kinds of error that end with it.
+const TABLE: &[(Exit, &str, &[ErrorKind])] = {
+    use ErrorKind as K;
+    &[
+        (Exit::Done, "done", &[]),
+        (Exit::Other, "something else went wrong", &[K::Other, K::Protocol, K::VersionMismatch]),
+        (
+            Exit::Usage,
+            "wrong usage: an argument, name, type, selector, URL or configuration",
+            &[
+                K::InvalidName,
+                K::InvalidType,
+                K::InvalidArgument,
+                K::InvalidUrl,
+                K::Unsupported,
+                K::Config,
+            ],
+        ),
+        (Exit::Nothing, "nothing there: no such name, or an empty queue", &[K::NotFound, K::Empty]),
+        (Exit::Denied, "denied: no right to do that", &[K::PermissionDenied, K::SessionDenied]),
+        (
+            Exit::Unreachable,
+            "unreachable: no broker, connection lost, or nobody serves the name",
+            &[K::NoBroker, K::Unreachable, K::Disconnected, K::ShuttingDown, K::Closed],
+        ),
+        (
+            Exit::Full,
+            "no room: queue full, message too big, or quota used up",
+            &[K::QueueFull, K::TooBig, K::QuotaExceeded],
+        ),
+        (Exit::TimedOut, "timed out", &[K::TimedOut]),
+        (
+            Exit::Lost,
+            "lost: too slow, or the outcome is not known",
+            &[K::TooSlow, K::OutcomeUnknown],
+        ),
+        (
+            Exit::Conflict,
+            "conflict: exists already, was removed meanwhile, or came too late",
+            &[K::AlreadyExists, K::Removed, K::StaleLease, K::TypeClash, K::Withdrawn],
+        ),
+        (
+            Exit::Failed,
+            "the service failed, or a payload is not what it should be",
+            &[K::ServiceFailed, K::Decode],
+        ),
+        (
+            Exit::File,
+            "a file or stream cannot be read or written, or an address cannot be had",
+            &[K::Io],
+        ),
+    ]
+};
+
+/// Why a verb did not end well.
+#[derive(Debug)]
+pub enum Problem {
+    /// Nobody reads what is printed any more, or what was asked for was help: not an error.
+    Quiet,
+    /// The user has been told already.
+    Told(Exit),
+    /// To be told in one sentence.
+    Said(Exit, String),
+}
+
+impl Problem {
+    /// A problem of this sort, told in one sentence.
+    pub fn new(exit: Exit, text: impl Into<String>) -> Problem {
+        Problem::Said(exit, text.into())
+    }
+
+    /// The user asked for something that makes no sense.
+    pub fn usage(text: impl Into<String>) -> Problem {
+        Problem::new(Exit::Usage, text)
+    }
+
+    /// The same, with more behind the sentence.
+    pub fn hint(self, hint: impl std::fmt::Display) -> Problem {
+        match self {
+            Problem::Said(exit, text) => Problem::Said(exit, format!("{text}{hint}")),
+            other => other,
+        }
+    }
+
+    /// Its exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Problem::Quiet => Exit::Done,
+            Problem::Told(exit) | Problem::Said(exit, _) => *exit,
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        Problem::new(exit_of(error.kind()), error.to_string())
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Problem {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Problem::Quiet,
+            _ => Problem::new(Exit::File, error.to_string()),
+        }
+    }
+}
+
+fn exit_of(kind: ErrorKind) -> Exit {
+    let row = TABLE.iter().find(|(_, _, kinds)| kinds.contains(&kind));
+    row.map_or(Exit::Other, |(exit, _, _)| *exit)
+}
+
+/// Tells the user, and gives the process its exit code.
+pub fn finish(result: Result<(), Problem>) -> ExitCode {
+    let exit = match &result {
+        Ok(()) => Exit::Done,
+        Err(problem) => problem.exit(),
+    };
+    if let Err(Problem::Said(_, text)) = result {
+        say(text);
+    }
+    ExitCode::from(exit as u8)
+}
+
+/// One line on standard error.
+pub fn say(text: impl std::fmt::Display) {
+    // If even that cannot be written there is nobody to tell.
+    let _ = writeln!(io::stderr(), "bus: {text}");
+}
+
+/// The table for `bus --help`.
+pub fn help() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for (exit, meaning, _) in TABLE {
+        text.push_str(&format!("  {:>2}  {meaning}\n", *exit as u8));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_exactly_one_exit_code() {
+        for kind in ErrorKind::ALL {
+            let rows = TABLE.iter().filter(|(_, _, kinds)| kinds.contains(kind)).count();
+            assert_eq!(rows, 1, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `bus ls`: what there is, as `ipcs` shows it, and more.
+
+use bus_client::{Admin, ClientStat, Pattern, QueueStat, ServiceStat, TopicStat};
+use serde_json::{Map, Value};
+
+use crate::exit::{Exit, Problem};
+use crate::output::Out;
+use crate::table::table;
+use crate::value::{show_bytes, show_count};
+use crate::{session, stat_json, users};
+
+/// Flags of `ls`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only names that match: a name, or a pattern (`*` is one token, `>` the rest)
+    pattern: Option<String>,
+    /// Queues
+    #[arg(long, short)]
+    queues: bool,
+    /// Topics
+    #[arg(long, short)]
+    topics: bool,
+    /// Services
+    #[arg(long, short)]
+    services: bool,
+    /// Clients (names do not count)
+    #[arg(long, short)]
+    clients: bool,
+    /// Queues, topics, services and clients
+    #[arg(long, short, conflicts_with_all = ["queues", "topics", "services", "clients"])]
+    all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was asked for; `None` was not.
+#[derive(Default)]
+struct Found {
+    queues: Option<Vec<QueueStat>>,
+    topics: Option<Vec<TopicStat>>,
+    services: Option<Vec<ServiceStat>>,
+    clients: Option<Vec<ClientStat>>,
+}
+
+/// Runs it.
+pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
+    let pattern = args.pattern.as_deref().unwrap_or(">");
+    // Before connecting: a broker is not needed to refuse it.
+    Pattern::new(pattern).map_err(bus_client::Error::from)?;
+    session::with_client(url, session::once("ls"), async |client| {
+        let found = find(&client.admin(), pattern, &args).await?;
+        let mut out = Out::new();
+        match args.json {
+            true => out.json(&found.json())?,
+            false => print(&mut out, &found)?,
+        }
+        out.flush()?;
+        match (&args.pattern, found.is_empty()) {
+            (Some(pattern), true) => {
+                Err(Problem::new(Exit::Nothing, format!("there is nothing like `{pattern}`")))
+            }
+            _ => Ok(()),
+        }
+    })
+    .await
+}
+
+async fn find(admin: &Admin, pattern: &str, args: &Args) -> Result<Found, Problem> {
+    let some = args.queues || args.topics || args.services || args.clients;
+    let mut found = Found::default();
+    if args.queues || !some {
+        found.queues = Some(admin.queues(pattern).await?);
+    }
+    if args.topics || !some {
+        found.topics = Some(admin.topics(pattern).await?);
+    }
+    if args.services || !some {
+        found.services = Some(admin.services(pattern).await?);
+    }
+    if args.clients || args.all {
+        found.clients = Some(admin.clients().await?);
+    }
+    Ok(found)
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        let none = |count: Option<usize>| count.unwrap_or(0) == 0;
+        none(self.queues.as_ref().map(Vec::len))
+            && none(self.topics.as_ref().map(Vec::len))
+            && none(self.services.as_ref().map(Vec::len))
+            && none(self.clients.as_ref().map(Vec::len))
+    }
+
+    fn json(&self) -> Value {
+        let mut map = Map::new();
+        if let Some(queues) = &self.queues {
+            map.insert("queues".into(), queues.iter().map(stat_json::queue).collect());
+        }
+        if let Some(topics) = &self.topics {
+            map.insert("topics".into(), topics.iter().map(stat_json::topic).collect());
+        }
+        if let Some(services) = &self.services {
+            map.insert("services".into(), services.iter().map(stat_json::service).collect());
+        }
+        if let Some(clients) = &self.clients {
+            map.insert("clients".into(), clients.iter().map(stat_json::client).collect());
+        }
+        Value::Object(map)
+    }
+}
+
+fn print(out: &mut Out, found: &Found) -> Result<(), Problem> {
+    let mut tables = Vec::new();
+    if let Some(rows) = found.queues.as_ref().filter(|rows| !rows.is_empty()) {
+        tables.push(queues(rows));
+    }
+    if let Some(rows) = found.topics.as_ref().filter(|rows| !rows.is_empty()) {
+        tables.push(topics(rows));
+    }
+    if let Some(rows) = found.services.as_ref().filter(|rows| !rows.is_empty()) {
+        tables.push(services(rows));
+    }
+    if let Some(rows) = found.clients.as_ref().filter(|rows| !rows.is_empty()) {
+        tables.push(clients(rows));
+    }
+    match tables.is_empty() {
+        true => Ok(()),
+        false => out.line(tables.join("\n\n")),
+    }
+}
+
+/// The columns after the name: numbers are aligned to the right.
+fn aligned(text_columns: usize, columns: usize) -> Vec<bool> {
+    (0..columns).map(|column| column >= text_columns).collect()
+}
+
+fn queues(rows: &[QueueStat]) -> String {
+    let header = [
+        "QUEUE", "OWNER", "GROUP", "MODE", "ID", "MESSAGES", "BYTES", "LEASED", "BLOCKED",
+        "WAITING", "HANDLES",
+    ];
+    let row = |stat: &QueueStat| {
+        vec![
+            if stat.retired { format!("{} (retired)", stat.name) } else { stat.name.to_string() },
+            users::user(stat.access.owner),
+            users::group(stat.access.group),
+            format!("{:04o}", stat.access.mode),
+            stat.id.to_string(),
+            show_count(stat.messages),
+            show_bytes(stat.bytes),
+            show_count(stat.leased),
+            show_count(stat.blocked),
+            show_count(stat.waiting),
+            show_count(stat.handles),
+        ]
+    };
+    table(&header, &aligned(4, header.len()), rows.iter().map(row).collect())
+}
+
+fn topics(rows: &[TopicStat]) -> String {
+    let header = [
+        "TOPIC",
+        "OWNER",
+        "GROUP",
+        "MODE",
+        "ID",
+        "PUBLISHED",
+        "DELIVERED",
+        "DROPPED",
+        "HELD",
+        "KEPT",
+        "PUBLISHERS",
+        "SUBSCRIBERS",
+    ];
+    let row = |stat: &TopicStat| {
+        vec![
+            stat.name.to_string(),
+            users::user(stat.access.owner),
+            users::group(stat.access.group),
+            format!("{:04o}", stat.access.mode),
+            stat.id.to_string(),
+            show_count(stat.published),
+            show_count(stat.delivered),
+            show_count(stat.dropped),
+            show_count(stat.held),
+            show_count(stat.kept),
+            show_count(stat.publishers),
+            show_count(stat.subscribers),
+        ]
+    };
+    table(&header, &aligned(4, header.len()), rows.iter().map(row).collect())
+}
+
+fn services(rows: &[ServiceStat]) -> String {
+    let header = [
+        "SERVICE", "OWNER", "GROUP", "MODE", "SERVERS", "RUNNING", "PENDING", "REQUESTS",
+        "REPLIES", "LATE", "EXPIRED",
+    ];
+    let row = |stat: &ServiceStat| {
+        vec![
+            stat.name.to_string(),
+            users::user(stat.access.owner),
+            users::group(stat.access.group),
+            format!("{:04o}", stat.access.mode),
+            show_count(stat.servers),
+            show_count(stat.running),
+            show_count(stat.pending),
+            show_count(stat.requests),
+            show_count(stat.replies),
+            show_count(stat.late),
+            show_count(stat.expired),
+        ]
+    };
+    table(&header, &aligned(4, header.len()), rows.iter().map(row).collect())
+}
+
+fn clients(rows: &[ClientStat]) -> String {
+    let header = [
+        "CLIENT",
+        "USER",
+        "TRANSPORT",
+        "PID",
+        "SESSION",
+        "CHANNELS",
+        "LEASES",
+        "IN",
+        "OUT",
+        "PARKED",
+        "UNSENT",
+    ];
+    let row = |stat: &ClientStat| {
+        vec![
+            stat.sender.name.clone(),
+            users::user(stat.sender.uid),
+            if stat.connected { stat.transport.clone() } else { "away".into() },
+            stat.sender.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
+            stat.sender.session.to_string(),
+            show_count(stat.channels),
+            show_count(stat.leases),
+            show_bytes(stat.bytes_in),
+            show_bytes(stat.bytes_out),
+            show_bytes(stat.parked_bytes),
+            show_bytes(stat.unsent_bytes),
+        ]
+    };
+    table(&header, &aligned(3, header.len()), rows.iter().map(row).collect())
+}

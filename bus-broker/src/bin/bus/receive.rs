@@ -1,0 +1,83 @@
+//! `bus recv`: receive from a queue. A message is acknowledged after it has been printed; if
+//! that fails it goes back to its place.
+
+use std::time::Duration;
+
+use bus_client::{Delivery, Queue, Selector};
+
+use crate::exit::Problem;
+use crate::output::Out;
+use crate::show::{ShowArgs, Shown};
+use crate::{send, session, value};
+
+/// Flags of `recv`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The queue
+    queue: String,
+    /// Only these types: any, 5, <=5 (lowest first), !5
+    #[arg(default_value = "any", allow_hyphen_values = true)]
+    selector: Selector,
+    /// So many messages
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, conflicts_with = "follow")]
+    count: u64,
+    /// Go on until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// Wait at most so long for each message [default: for ever]
+    #[arg(long, short, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
+    wait: Option<Duration>,
+    /// Do not wait: an empty queue is an answer
+    #[arg(long = "try", conflicts_with = "wait")]
+    no_wait: bool,
+    /// Create the queue if it is not there
+    #[arg(long)]
+    create: bool,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+/// Runs it.
+pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
+    let options = match args.follow {
+        true => session::lasting("recv"),
+        false => session::once("recv"),
+    };
+    session::with_client(url, options, async |client| {
+        if args.follow {
+            session::tell_events(client);
+        }
+        let queue = send::open(client, &args.queue, args.create).await?;
+        let mut out = Out::new();
+        let mut left = args.count;
+        while args.follow || left > 0 {
+            let delivery = receive(&queue, &args).await?;
+            args.show.show(
+                &mut out,
+                &Shown {
+                    topic: None,
+                    index: None,
+                    attempt: Some(delivery.attempt()),
+                    sender: Some(delivery.sender()),
+                    kind: delivery.kind(),
+                    headers: delivery.headers(),
+                    payload: delivery.payload(),
+                },
+            )?;
+            out.flush()?;
+            delivery.ack().await?;
+            left = left.saturating_sub(1);
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn receive(queue: &Queue, args: &Args) -> Result<Delivery, Problem> {
+    Ok(match args.wait {
+        _ if args.no_wait => queue.try_receive(args.selector).await?,
+        Some(Duration::ZERO) => queue.try_receive(args.selector).await?,
+        Some(limit) => queue.receive_timeout(args.selector, limit).await?,
+        None => queue.receive(args.selector).await?,
+    })
+}

@@ -1,0 +1,97 @@
+//! `bus rm`, `bus retire` and `bus purge`: three ways to be rid of something.
+
+use bus_client::{Admin, ErrorKind, Object};
+use serde_json::json;
+
+use crate::exit::Problem;
+use crate::output::Out;
+use crate::session;
+
+/// Flags of all three.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The names
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// Queues, where a topic has the same name
+    #[arg(long, conflicts_with = "topic")]
+    queue: bool,
+    /// Topics, where a queue has the same name
+    #[arg(long)]
+    topic: bool,
+    /// Print one JSON object for each
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which way.
+#[derive(Clone, Copy)]
+pub enum Action {
+    Remove,
+    Retire,
+    Purge,
+}
+
+/// Runs it.
+pub async fn run(url: &str, action: Action, args: Args) -> Result<(), Problem> {
+    let verb = match action {
+        Action::Remove => "rm",
+        Action::Retire => "retire",
+        Action::Purge => "purge",
+    };
+    session::with_client(url, session::once(verb), async |client| {
+        let admin = client.admin();
+        let mut out = Out::new();
+        for name in &args.names {
+            let object = which(&admin, name, &args).await?;
+            let count = match action {
+                Action::Remove => admin.remove(object, name).await?,
+                Action::Retire => admin.retire(object, name).await?,
+                Action::Purge => admin.purge(object, name).await?,
+            };
+            let object = match object {
+                Object::Queue => "queue",
+                Object::Topic => "topic",
+            };
+            match args.json {
+                true => {
+                    out.json(&json!({ "done": verb, object: name, "count": count }))?;
+                }
+                false => out.line(sentence(action, object, name, count))?,
+            }
+            out.flush()?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// What bears the name, unless it was said.
+async fn which(admin: &Admin, name: &str, args: &Args) -> Result<Object, Problem> {
+    if args.queue || args.topic {
+        return Ok(if args.topic { Object::Topic } else { Object::Queue });
+    }
+    match admin.stat(name).await {
+        Ok(page) if !page.queues.is_empty() && !page.topics.is_empty() => {
+            let text = format!("`{name}` is a queue and a topic: say --queue or --topic");
+            Err(Problem::usage(text))
+        }
+        Ok(page) if !page.topics.is_empty() => Ok(Object::Topic),
+        // For a name that is not there the broker knows which one comes near.
+        Ok(_) => Ok(Object::Queue),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Object::Queue),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn sentence(action: Action, object: &str, name: &str, count: u64) -> String {
+    match (action, object) {
+        (Action::Remove, "queue") => format!("removed queue {name}; messages gone: {count}"),
+        (Action::Remove, _) => format!("removed topic {name}"),
+        (Action::Retire, "queue") => {
+            format!("retired queue {name}; messages left to those who hold it: {count}")
+        }
+        (Action::Retire, _) => format!("retired topic {name}; publishers that hold it: {count}"),
+        (Action::Purge, _) => format!("purged {object} {name}; messages gone: {count}"),
+    }
+}

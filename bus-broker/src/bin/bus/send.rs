@@ -1,0 +1,61 @@
+//! `bus send`: send to a queue. Ends when the broker has accepted everything.
+
+use std::time::Duration;
+
+use bus_client::{Client, Queue, QueueOptions};
+
+use crate::exit::{Exit, Problem};
+use crate::message::{ManyArgs, MessageArgs};
+use crate::{session, value};
+
+/// Flags of `send`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The queue
+    queue: String,
+    #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
+    many: ManyArgs,
+    /// Do not wait for room: a full queue is an answer
+    #[arg(long = "try", conflicts_with = "timeout")]
+    no_wait: bool,
+    /// Wait at most so long for room
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
+    timeout: Option<Duration>,
+    /// Create the queue if it is not there
+    #[arg(long)]
+    create: bool,
+}
+
+/// Runs it.
+pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
+    let mut messages = args.message.messages(&args.many).await?;
+    session::with_client(url, session::once("send"), async |client| {
+        let queue = open(client, &args.queue, args.create).await?;
+        while let Some(message) = messages.next().await? {
+            match args.timeout {
+                _ if args.no_wait => queue.try_send(message).await?,
+                Some(limit) => queue.send_timeout(message, limit).await?,
+                None => queue.send(message).await?,
+            };
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Opens a queue; unless asked to create it, one that is not there is an error.
+pub async fn open(client: &Client, name: &str, create: bool) -> Result<Queue, Problem> {
+    let options = QueueOptions::default();
+    let options = if create { options } else { options.must_exist() };
+    client.queue_with(name, options).await.map_err(|error| {
+        let problem = Problem::from(error);
+        match problem.exit() {
+            Exit::Nothing => {
+                problem.hint(format_args!(" (`bus create {name}` creates it, or --create here)"))
+            }
+            _ => problem,
+        }
+    })
+}

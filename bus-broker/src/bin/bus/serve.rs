@@ -1,0 +1,172 @@
+//! `bus serve`: run a broker until it is told to end.
+//!
+//! Flags and environment go before the configuration file. The first signal drains, the second
+//! one ends at once.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bus_broker::{Broker, BrokerConfig, DrainReport, StartError, parse_config, render_config};
+use bus_client::BusUrl;
+use clap::builder::FalseyValueParser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::{Exit, Problem};
+use crate::output::Out;
+use crate::{helper, value};
+
+/// Flags of `serve`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Listen there: local:, local:PATH or tcp://HOST:PORT; can be given again [default: local:]
+    #[arg(long, short, value_name = "URL", env = "BUS_LISTEN", value_delimiter = ',')]
+    listen: Vec<BusUrl>,
+    /// Read this TOML file; flags and environment go before it
+    #[arg(long, short, value_name = "FILE", env = "BUS_CONFIG")]
+    config: Option<PathBuf>,
+    /// Check everything, print what would run, and end
+    #[arg(long)]
+    check: bool,
+    /// Let everybody who reaches it over the network use the bus
+    #[arg(long, env = "BUS_INSECURE", value_parser = FalseyValueParser::new())]
+    insecure: bool,
+    /// The broker's name, for people
+    #[arg(long, env = "BUS_NAME")]
+    name: Option<String>,
+    /// When told to end: write what is to be written for at most so long
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = "5s", allow_hyphen_values = true)]
+    drain: Duration,
+    /// Tell more on standard error; RUST_LOG goes before it
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// End with the process that started it.
+    #[arg(long, hide = true)]
+    end_with_parent: bool,
+}
+
+/// Runs it.
+pub async fn run(args: Args) -> Result<(), Problem> {
+    if args.end_with_parent {
+        helper::end_with_parent()?;
+    }
+    let mut out = Out::new();
+    let config = configure(&args)?;
+    if args.check {
+        out.bytes(render_config(&config).as_bytes())?;
+        return out.flush();
+    }
+    start_tracing(args.verbose);
+    bus_core::sys::raise_file_limit();
+    let mut signals = Signals::new()?;
+    let broker = Broker::start(config).await.map_err(explain)?;
+    for url in broker.urls() {
+        out.line(format_args!("listening on {url}"))?;
+    }
+    out.flush()?;
+    signals.next().await;
+    let clients = broker.registry().len();
+    out.line(format_args!("ending: {clients} connected, at most {:?} to drain", args.drain))?;
+    out.flush()?;
+    tokio::select! {
+        report = broker.drain(args.drain) => {
+            out.line(left_behind(&report))?;
+            out.flush()
+        }
+        () = signals.next() => Err(Problem::new(Exit::Other, "ended at once, without draining")),
+    }
+}
+
+fn configure(args: &Args) -> Result<BrokerConfig, Problem> {
+    let mut config = match &args.config {
+        Some(path) => read(path)?,
+        None => BrokerConfig::default(),
+    };
+    if !args.listen.is_empty() {
+        config = config.listen_only(args.listen.clone());
+    } else if config.urls().is_empty() {
+        config = config.listen(BusUrl::Local(None));
+    }
+    if args.insecure {
+        config = config.insecure(true);
+    }
+    if let Some(name) = &args.name {
+        config = config.name(name);
+    }
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<BrokerConfig, Problem> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Problem::new(Exit::File, format!("cannot read the configuration {name}: {error}"))
+    })?;
+    parse_config(&text).map_err(|error| Problem::usage(format!("{name}, {error}")))
+}
+
+fn explain(error: StartError) -> Problem {
+    let exit = match &error {
+        StartError::Insecure { .. } => Exit::Denied,
+        StartError::Unsupported { .. } => Exit::Usage,
+        StartError::Listen { error, .. } => match error.kind() {
+            std::io::ErrorKind::AddrInUse => Exit::Conflict,
+            std::io::ErrorKind::PermissionDenied => Exit::Denied,
+            _ => Exit::File,
+        },
+        StartError::System(_) => Exit::Other,
+    };
+    Problem::new(exit, error.to_string())
+}
+
+fn left_behind(report: &DrainReport) -> String {
+    format!(
+        "ended: clients that were connected: {}; bytes not written to them: {}; messages in \
+         queues, now gone: {}",
+        report.clients, report.unsent_bytes, report.messages
+    )
+}
+
+fn start_tracing(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// The signals that ask a process to end.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    pub fn new() -> Result<Signals, Problem> {
+        let catch = |kind| {
+            signal(kind).map_err(|error| {
+                Problem::new(Exit::Other, format!("cannot catch signals: {error}"))
+            })
+        };
+        Ok(Signals {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Connecting for a verb, and what happens to its connection meanwhile.
+
+use std::time::Duration;
+
+use bus_client::{Client, ClientEvent, ClientOptions};
+
+use crate::exit::{Problem, say};
+
+/// How long a verb that is done waits for its last words to be written.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Options of a verb that does one thing: if the connection is lost, so is the verb.
+pub fn once(verb: &str) -> ClientOptions {
+    ClientOptions::default().name(format!("bus {verb}")).reconnect(false).grace(Duration::ZERO)
+}
+
+/// Options of a verb that goes on: a lost connection is made again.
+pub fn lasting(verb: &str) -> ClientOptions {
+    ClientOptions::default().name(format!("bus {verb}"))
+}
+
+/// Connects, does the work, and says goodbye, however it went.
+pub async fn with_client<T>(
+    url: &str,
+    options: ClientOptions,
+    work: impl AsyncFnOnce(&Client) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let client = Client::connect_with(url, options).await?;
+    let result = work(&client).await;
+    client.drain(DRAIN).await;
+    result
+}
+
+/// Tells on standard error what happens to the client from now on.
+pub fn tell_events(client: &Client) {
+    let mut events = client.events();
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            if let Some(text) = sentence(&event) {
+                say(text);
+            }
+        }
+    });
+}
+
+fn sentence(event: &ClientEvent) -> Option<String> {
+    Some(match event {
+        ClientEvent::Connected { transport } => format!("connected over {transport}"),
+        ClientEvent::Disconnected { reason } => format!("disconnected: {reason}"),
+        ClientEvent::Resumed { transport } => {
+            format!("connected again over {transport}; nothing was lost")
+        }
+        ClientEvent::Restarted { reason, unknown, publishes_unknown } => format!(
+            "connected again, to a new session ({reason}); the outcome of {unknown} sends and \
+             {publishes_unknown} publishes is not known"
+        ),
+        ClientEvent::Lost { pattern, count } => {
+            format!("`{pattern}`: {count} messages were dropped, since this did not keep up")
+        }
+        ClientEvent::Gap { pattern } => {
+            format!("`{pattern}`: messages may have been missed while disconnected")
+        }
+        ClientEvent::StaleAck { lease } => {
+            format!("an acknowledgement came too late (lease {lease}): the message comes again")
+        }
+        ClientEvent::Missed { count } => format!("{count} events were not told"),
+        // Whoever waits gets these as an error.
+        ClientEvent::TooSlow { .. } | ClientEvent::Closed { .. } => return None,
+        _ => return None,
+    })
+}

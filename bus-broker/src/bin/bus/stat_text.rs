@@ -1,0 +1,137 @@
+//! Statistics for people, one fact a line, for `stat`.
+
+use bus_client::{Access, BrokerInfo, QueueStat, ServiceStat, TopicStat, Touch};
+
+use crate::table::pairs;
+use crate::users;
+use crate::value::{show_bytes, show_count, show_duration};
+
+/// A queue.
+pub fn queue(stat: &QueueStat) -> String {
+    let options = &stat.options;
+    let dead_letter = match &options.dead_letter {
+        Some(name) => name.to_string(),
+        None => format!("{}.dead", stat.name),
+    };
+    let mut rows = vec![
+        ("queue", stat.name.to_string()),
+        ("id", stat.id.to_string()),
+        ("access", access(&stat.access)),
+        ("creator", stat.creator.to_string()),
+        ("messages", format!("{} of {}", show_count(stat.messages), show_count(options.count_max))),
+        ("bytes", format!("{} of {}", show_bytes(stat.bytes), show_bytes(options.bytes_max))),
+        ("leased", format!("{}, each for {}", show_count(stat.leased), lease(stat))),
+        ("blocked senders", show_count(stat.blocked)),
+        ("waiting receivers", show_count(stat.waiting)),
+        ("open handles", show_count(stat.handles)),
+        ("accepted", show_count(stat.accepted)),
+        ("delivered", show_count(stat.delivered)),
+        ("acknowledged", show_count(stat.acked)),
+        ("redelivered", show_count(stat.redelivered)),
+        (
+            "dead letters",
+            format!(
+                "{} (after {} deliveries, to {dead_letter})",
+                show_count(stat.dead),
+                options.deliveries_max
+            ),
+        ),
+        ("dropped", show_count(stat.dropped)),
+        ("last send", touch(&stat.last_send)),
+        ("last receive", touch(&stat.last_receive)),
+        ("lifetime", lifetime(stat)),
+    ];
+    for row in &stat.types {
+        let name = if row.name.is_empty() { String::new() } else { format!(" ({})", row.name) };
+        rows.push(("type", format!("{}{name}, messages: {}", row.kind, show_count(row.messages))));
+    }
+    pairs(&rows)
+}
+
+/// A topic.
+pub fn topic(stat: &TopicStat) -> String {
+    let keeps = if stat.options.keep_last { "the last of each type" } else { "nothing" };
+    pairs(&[
+        ("topic", stat.name.to_string()),
+        ("id", stat.id.to_string()),
+        ("access", access(&stat.access)),
+        ("creator", stat.creator.to_string()),
+        ("keeps", format!("{keeps} ({} now)", show_count(stat.kept))),
+        ("holds publishers", format!("for at most {}", show_duration(stat.options.hold))),
+        ("publishers", show_count(stat.publishers)),
+        ("subscribers", show_count(stat.subscribers)),
+        ("published", show_count(stat.published)),
+        ("delivered", show_count(stat.delivered)),
+        ("dropped", show_count(stat.dropped)),
+        ("ended as too slow", show_count(stat.too_slow)),
+        ("held back", show_count(stat.held)),
+        ("backlog", show_bytes(stat.backlog_bytes)),
+        ("last publish", touch(&stat.last_publish)),
+    ])
+}
+
+/// A service.
+pub fn service(stat: &ServiceStat) -> String {
+    pairs(&[
+        ("service", stat.name.to_string()),
+        ("access", access(&stat.access)),
+        ("servers", show_count(stat.servers)),
+        ("running", show_count(stat.running)),
+        ("pending", show_count(stat.pending)),
+        ("requests", show_count(stat.requests)),
+        ("replies", show_count(stat.replies)),
+        ("late replies", show_count(stat.late)),
+        ("expired", show_count(stat.expired)),
+    ])
+}
+
+/// The broker.
+pub fn broker(info: &BrokerInfo) -> String {
+    let mut rows = vec![
+        ("broker", info.name.clone()),
+        ("version", info.version.clone()),
+        ("pid", info.pid.to_string()),
+        ("epoch", format!("{:016x}", info.epoch)),
+        ("up for", show_duration(info.uptime)),
+    ];
+    rows.extend(info.listeners.iter().map(|url| ("listens on", url.clone())));
+    rows.extend([
+        ("sessions", show_count(info.sessions)),
+        ("queues", show_count(info.queues)),
+        ("topics", show_count(info.topics)),
+        ("services", show_count(info.services)),
+        ("messages", format!("{} ({})", show_count(info.messages), show_bytes(info.bytes))),
+    ]);
+    pairs(&rows)
+}
+
+fn lease(stat: &QueueStat) -> String {
+    show_duration(stat.options.lease)
+}
+
+fn lifetime(stat: &QueueStat) -> String {
+    use bus_client::Lifetime;
+    let until = match stat.options.lifetime {
+        Lifetime::Volatile => "until it is removed, or the broker ends",
+        Lifetime::Session => "as long as its creator's session",
+        Lifetime::LastHolder => "until nobody holds it open",
+        Lifetime::Durable => "on disk",
+    };
+    if stat.retired { format!("{until}; its name is taken away already") } else { until.into() }
+}
+
+fn access(access: &Access) -> String {
+    format!(
+        "mode {:04o}, owner {}, group {}",
+        access.mode,
+        users::user(access.owner),
+        users::group(access.group)
+    )
+}
+
+fn touch(touch: &Option<Touch>) -> String {
+    match touch {
+        None => "never".into(),
+        Some(touch) => format!("{} ago by {}", show_duration(touch.age), touch.sender),
+    }
+}

@@ -1,0 +1,10 @@
+//! The `bus` command as a user meets it: the real program, its output and its exit codes.
+//!
+//! Every test has a directory and a broker of its own, and waits for conditions, not for times.
+
+mod bad_input;
+mod lines;
+mod operate;
+mod serve;
+mod show;
+mod stage;

@@ -1,0 +1,119 @@
+//! `bus serve`: configuration, the path that belongs to one broker, and the end.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::stage::{CONFLICT, DENIED, DONE, FILE, Outcome, Process, Stage, USAGE, bus};
+
+async fn check_config(directory: &Path, text: &str, more: &[&str]) -> (String, Outcome) {
+    let path = directory.join("bus.toml");
+    fs::write(&path, text).expect("a file");
+    let path = path.display().to_string();
+    let outcome = bus(&[&["serve", "--check", "--config", path.as_str()], more].concat()).await;
+    (path, outcome)
+}
+
+#[tokio::test]
+async fn configuration_mistakes_are_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, outcome) = check_config(directory.path(), "name = \"x\"\nlisen = []\n", &[]).await;
+    outcome.check(USAGE, &[&format!("{path}, line 2"), "`lisen`", "did you mean `listen`?"]);
+    let (path, outcome) = check_config(directory.path(), "[limits]\nqueues = \"7\"\n", &[]).await;
+    outcome.check(USAGE, &[&format!("{path}, line 2"), "`limits.queues`", "the string \"7\""]);
+    let (path, outcome) = check_config(directory.path(), "name = \n", &[]).await;
+    outcome.check(USAGE, &[&path, "line 1", "not TOML"]);
+    let missing = directory.path().join("missing").display().to_string();
+    bus(&["serve", "--config", &missing]).await.check(FILE, &[&missing]);
+}
+
+#[tokio::test]
+async fn flags_go_before_the_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = "name = \"lab\"\nlisten = [\"local:/nowhere/a\"]\n[defaults]\nqueue_mode = \"0770\"";
+    let (_, outcome) = check_config(directory.path(), text, &[]).await;
+    outcome.check(DONE, &["name = \"lab\"", "\"local:/nowhere/a\"", "queue_mode = \"0770\""]);
+    let more = ["--name", "mine", "-l", "tcp://127.0.0.1:0", "-l", "local:/elsewhere/b"];
+    let (_, outcome) = check_config(directory.path(), text, &more).await;
+    outcome.check(DONE, &["name = \"mine\"", "[\"tcp://127.0.0.1:0\", \"local:/elsewhere/b\"]"]);
+    outcome.check(DONE, &["queue_mode = \"0770\""]);
+    assert!(!outcome.out.contains("nowhere"), "{outcome:?}");
+    // What it prints is a configuration itself.
+    let (_, again) = check_config(directory.path(), &outcome.out, &[]).await;
+    assert_eq!(again.check(DONE, &[]).out, outcome.out);
+}
+
+#[tokio::test]
+async fn configuration_counts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("local:{}", directory.path().join("bus.sock").display());
+    let path = directory.path().join("bus.toml").display().to_string();
+    let text = format!("name = \"lab\"\nlisten = [\"{url}\"]\n[limits]\nqueues = 1\n");
+    fs::write(&path, text).expect("a file");
+    let mut broker = Process::start(&["serve", "--config", &path]);
+    assert_eq!(broker.line().await, format!("listening on {url}"));
+    bus(&["--url", &url, "stat"]).await.check(DONE, &["lab"]);
+    bus(&["--url", &url, "create", "a"]).await.check(DONE, &[]);
+    bus(&["--url", &url, "create", "b"]).await.check(crate::stage::FULL, &["1 queues"]);
+}
+
+#[tokio::test]
+async fn network_without_credentials_needs_a_word() {
+    let outcome = bus(&["serve", "-l", "tcp://0.0.0.0:0"]).await;
+    outcome.check(DENIED, &["tcp://0.0.0.0:0", "--insecure"]);
+    bus(&["serve", "-l", "tls://127.0.0.1:0"]).await.check(USAGE, &["tls://", "unsupported"]);
+    let mut broker = Process::start(&["serve", "-l", "tcp://0.0.0.0:0", "--insecure"]);
+    assert!(broker.line().await.starts_with("listening on tcp://0.0.0.0:"));
+}
+
+#[tokio::test]
+async fn second_broker_names_the_first_one() {
+    let stage = Stage::new().await;
+    let outcome = bus(&["serve", "-l", &stage.url]).await;
+    let pid = format!("pid {}", stage.broker.pid());
+    outcome.check(CONFLICT, &[&pid, "bus.sock"]);
+    stage.bus(&["ping"]).await.check(DONE, &[]);
+}
+
+#[tokio::test]
+async fn broker_with_a_taken_port_says_so() {
+    let stage = Stage::new().await;
+    bus(&["serve", "-l", &stage.tcp]).await.check(CONFLICT, &[&stage.tcp]);
+}
+
+#[tokio::test]
+async fn stale_socket_is_taken_over_and_subscribers_come_back() {
+    let mut stage = Stage::new().await;
+    let mut sub = stage.start(&["sub", "a", "--raw"]);
+    stage.until_client("bus sub", 1).await;
+    stage.broker.signal(Signal::KILL);
+    stage.broker.end().await;
+    assert!(stage.directory.path().join("bus.sock").exists(), "a stale socket is left");
+    assert!(sub.word().await.starts_with("bus: disconnected: "));
+    let mut broker = Process::start(&["serve", "-l", &stage.url]);
+    assert_eq!(broker.line().await, format!("listening on {}", stage.url));
+    while !sub.word().await.contains("connected again, to a new session") {}
+    stage.until_client("bus sub", 1).await;
+    stage.good(&["pub", "a", "after"]).await;
+    assert_eq!(sub.line().await, "after");
+}
+
+#[tokio::test]
+async fn signals_drain() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut stage = Stage::new().await;
+        stage.good(&["create", "jobs"]).await;
+        stage.good(&["send", "jobs", "x", "--count", "3"]).await;
+        let mut receiver = stage.start(&["recv", "jobs", "9"]);
+        stage.until_client("bus recv", 2).await;
+        stage.broker.signal(signal);
+        assert!(stage.broker.line().await.starts_with("ending: 1 connected"));
+        let last = stage.broker.line().await;
+        assert!(last.starts_with("ended: ") && last.ends_with("now gone: 3"), "{last}");
+        assert!(stage.broker.end().await.success());
+        let status = receiver.end().await;
+        assert_eq!(status.code(), Some(crate::stage::UNREACHABLE), "{}", receiver.word().await);
+        assert!(!stage.directory.path().join("bus.sock").exists(), "the socket is gone");
+    }
+}

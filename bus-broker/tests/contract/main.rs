@@ -1,0 +1,45 @@
+//! The contract that users rely on, point by point, over every transport.
+//!
+//! The names of the tests begin with the number of their point. Each one starts an embedded
+//! broker and runs one check over `mem:`, `local:` and `tcp:` at the same time; where only one
+//! transport can have a thing (an identity, a process that dies), the test says so.
+
+mod bus;
+mod calls;
+mod child;
+mod ends;
+mod handles;
+mod leases;
+mod objects;
+mod order;
+mod processes;
+mod proxy;
+mod reconnect;
+mod rights;
+mod room;
+mod sends;
+mod topics;
+
+/// The files whose tests bear the points.
+const SOURCES: &[&str] = &[
+    include_str!("calls.rs"),
+    include_str!("ends.rs"),
+    include_str!("handles.rs"),
+    include_str!("leases.rs"),
+    include_str!("objects.rs"),
+    include_str!("order.rs"),
+    include_str!("processes.rs"),
+    include_str!("reconnect.rs"),
+    include_str!("rights.rs"),
+    include_str!("room.rs"),
+    include_str!("sends.rs"),
+    include_str!("topics.rs"),
+];
+
+#[test]
+fn every_point_has_a_test_that_names_it() {
+    for point in 1..=21 {
+        let name = format!("fn point_{point:02}_");
+        assert!(SOURCES.iter().any(|text| text.contains(&name)), "no test for point {point}");
+    }
+}
