@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{DONE, FAILED, NOTHING, Process, Stage, TIMED_OUT, UNREACHABLE};
+use crate::stage::{DONE, FAILED, NOTHING, PATIENCE, Process, Stage, TIMED_OUT, UNREACHABLE};
 
 #[tokio::test]
 async fn subscriber_prints_what_is_published() {
@@ -62,7 +62,7 @@ async fn closed_pipe_ends_a_subscriber_quietly() {
     // Like `| head -1`.
     let mut child = sub.close_output();
     stage.good(&["pub", "a", "second"]).await;
-    let status = tokio::time::timeout(crate::stage::PATIENCE, child.wait()).await;
+    let status = tokio::time::timeout(PATIENCE, child.wait()).await;
     assert!(status.expect("it ends").expect("it ran").success());
 }
 
@@ -76,7 +76,7 @@ async fn queue_gives_what_was_sent() {
     stage.good(&["send", "jobs", "--file", &file.display().to_string(), "-t", "2"]).await;
     stage.bus_with(&["send", "jobs", "-t", "4"], b"from\ninput\n").await.check(DONE, &[]);
     let all = stage.good(&["peek", "jobs", "--all", "--json"]).await;
-    let types: Vec<Value> = all.lines().map(|line| type_of(line)).collect();
+    let types: Vec<Value> = all.lines().map(type_of).collect();
     assert_eq!(types, [9, 2, 4]);
     let lowest = stage.good(&["recv", "jobs", "<=5", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&lowest).expect("JSON")["payload_hex"], "01fe");
@@ -133,11 +133,24 @@ async fn services_echo_execute_and_answer() {
 }
 
 #[tokio::test]
-async fn request_has_a_deadline() {
+async fn request_has_a_deadline_and_its_command_ends_with_it() {
     let stage = Stage::new().await;
-    let _slow = stage.start(&["reply", "slow", "--exec", "sleep 60; true"]);
+    let file = stage.directory.path().join("pid");
+    let command = format!("echo $$ > {}; sleep 60; true", file.display());
+    let mut slow = stage.start(&["reply", "slow", "--exec", &command]);
     stage.until(&["ls", "--services", "--json"], |list| list["services"][0]["servers"] == 1).await;
-    let outcome = stage.bus(&["request", "slow", "x", "--timeout", "200ms"]).await;
+    let outcome = stage.bus(&["request", "slow", "x", "--timeout", "500ms"]).await;
     outcome.check(TIMED_OUT, &["slow"]);
     stage.bus(&["request", "slow", "x", "--timeout", "0"]).await.check(TIMED_OUT, &[]);
+    let pid = std::fs::read_to_string(file).expect("the command has begun");
+    slow.signal(rustix::process::Signal::TERM);
+    assert!(slow.end().await.success());
+    // What has ended has no command line, even before anybody has waited for it.
+    let gone = async {
+        let words = || std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+        while !words().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the command has ended");
 }

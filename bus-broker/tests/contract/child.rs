@@ -25,7 +25,7 @@ pub struct User {
 
 /// A running child.
 pub struct Process {
-    pub process: Child,
+    process: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -20,6 +21,7 @@ use interprocess::local_socket::{
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixStream;
+use tokio_util::io::poll_read_buf;
 
 use super::path::{explain, prepare_directory};
 use super::stream::{Socket, StreamLink};
@@ -220,8 +222,12 @@ impl Socket for LocalSocket {
         self.0.inner().poll_write_ready(cx)
     }
 
-    fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        self.0.inner().try_read_buf(buffer)
+    fn poll_read_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        poll_read_buf(Pin::new(&mut self.0), cx, buffer)
     }
 
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -4,7 +4,7 @@
 //! busy link makes one system call for each batch.
 
 use std::io::{self, IoSlice};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 
@@ -17,7 +17,11 @@ const SLICES_MAX: usize = 64;
 pub(super) trait Socket: Send {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize>;
+    fn poll_read_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>>;
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
@@ -43,7 +47,12 @@ impl<S: Socket> Link for StreamLink<S> {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(READ_BYTES);
         }
-        self.socket.try_read_buf(buffer)
+        // Through the runtime's own read: after a short one it knows that nothing is left, and
+        // the next look costs no system call. The waker is registered by `poll_readable`.
+        match self.socket.poll_read_buf(&mut Context::from_waker(Waker::noop()), buffer) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

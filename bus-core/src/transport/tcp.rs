@@ -5,10 +5,12 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
 
 use super::stream::{Socket, StreamLink};
 use super::{Link, Peer, Transport};
@@ -68,8 +70,12 @@ impl Socket for TcpStream {
         TcpStream::poll_write_ready(self, cx)
     }
 
-    fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        TcpStream::try_read_buf(self, buffer)
+    fn poll_read_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        poll_read_buf(Pin::new(self), cx, buffer)
     }
 
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -23,10 +23,11 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     }
     session::with_client(url, session::once("set"), async |client| {
         let admin = client.admin();
-        Ok(match args.shape.topic {
-            true => admin.set_topic(&args.name, args.shape.topic_change()).await?,
-            false => admin.set_queue(&args.name, args.shape.queue_change()).await?,
-        })
+        let result = match args.shape.topic {
+            true => admin.set_topic(&args.name, args.shape.topic_change()).await,
+            false => admin.set_queue(&args.name, args.shape.queue_change()).await,
+        };
+        result.map_err(Problem::from)
     })
     .await
 }

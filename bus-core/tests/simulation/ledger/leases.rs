@@ -1,0 +1,279 @@
+//! Leases: a delivered message is settled once, or comes back once, and nothing else.
+
+use std::time::Duration;
+
+use bus_core::router::{Channel, Lease, QueueOptions, SessionId};
+use bus_core::{Name, Time};
+
+use super::queues::{Entry, Place};
+use super::{At, Chan, Ledger, whole};
+
+/// A message that is out.
+#[derive(Clone, Debug)]
+pub(super) struct Leased {
+    pub entry: usize,
+    pub waiter: usize,
+    auto_ack: bool,
+    /// When it ends; none until the application has it.
+    deadline: Option<Time>,
+}
+
+impl Leased {
+    pub fn is_taken(&self) -> bool {
+        self.deadline.is_some()
+    }
+}
+
+/// How a lease has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Settled,
+    Returned,
+    Expired,
+    QueueRemoved,
+}
+
+/// What becomes of a message whose lease has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Back {
+    Unmarked,
+    Marked(Duration),
+}
+
+impl Ledger {
+    pub(super) fn on_lease(
+        &mut self,
+        at: At,
+        lease: Lease,
+        attempt: u32,
+        auto_ack: bool,
+        number: u64,
+    ) {
+        let Some(Chan::Waiter(waiter)) = self.chan(at).cloned() else {
+            panic!("{at:?} gets {number}, and does not receive");
+        };
+        let entry = self.check_delivery(waiter, number);
+        let book = self.session(at.0);
+        assert_eq!(lease, book.last_lease + 1, "{at:?}: leases count on");
+        book.last_lease = lease;
+        assert_eq!(attempt, self.entries[entry].attempt, "{number}: attempts");
+        assert_eq!(auto_ack, self.waiters[waiter].options.auto_ack, "{number}: auto-ack");
+        self.note_first_delivery(entry);
+        self.entries[entry].place = Place::Leased;
+        self.leases.insert((at.0, lease), Leased { entry, waiter, auto_ack, deadline: None });
+        self.delivered_to(at, waiter);
+    }
+
+    /// First deliveries keep the order of each sender and type.
+    fn note_first_delivery(&mut self, index: usize) {
+        let entry = &mut self.entries[index];
+        if std::mem::replace(&mut entry.delivered, true) {
+            return;
+        }
+        let (arrival, key) = (entry.arrival, (entry.sender, entry.kind));
+        let book = &mut self.queues[entry.queue];
+        let last = book.first_deliveries.insert(key, arrival).unwrap_or(0);
+        assert!(arrival > last, "{}: {key:?} is overtaken by itself", book.name);
+    }
+
+    /// The session that sent what is out on this lease.
+    pub(super) fn sent_by(&self, session: SessionId, lease: Lease) -> u64 {
+        let leased = &self.leases[&(session, lease)];
+        self.entries[leased.entry].sender.serial()
+    }
+
+    pub(super) fn on_taken(&mut self, session: SessionId, channel: Channel, lease: Lease) {
+        let waiter = match (self.leases.get(&(session, lease)), self.chan((session, channel))) {
+            (Some(leased), _) => leased.waiter,
+            (None, Some(Chan::Waiter(waiter))) => *waiter,
+            _ => return,
+        };
+        let alive = self.waiters[waiter].alive;
+        let mine = self.leases.range((session, 0)..=(session, lease));
+        let starts = mine.filter(|((_, number), leased)| match alive {
+            true => leased.waiter == waiter && !leased.is_taken(),
+            false => *number == lease,
+        });
+        let starts: Vec<Lease> = starts.map(|((_, number), _)| *number).collect();
+        for lease in starts {
+            self.start(session, lease);
+        }
+    }
+
+    fn start(&mut self, session: SessionId, lease: Lease) {
+        self.started.push(lease);
+        let Some(leased) = self.leases.get_mut(&(session, lease)) else { return };
+        let queue = self.entries[leased.entry].queue;
+        leased.deadline = Some(self.now.after(self.queues[queue].options.lease));
+        if leased.auto_ack {
+            self.settle(session, lease);
+        }
+    }
+
+    pub(super) fn on_ack(&mut self, session: SessionId, first: Lease, count: u32) {
+        for lease in first..first + u64::from(count) {
+            let good = self.settle(session, lease);
+            self.answers.push((lease, good));
+        }
+    }
+
+    /// The next acknowledgement is answered.
+    pub(super) fn on_answer(&mut self, session: SessionId, lease: Lease, good: bool) {
+        assert!(!self.answers.is_empty(), "{session:?}: {lease} was not acknowledged just now");
+        assert_eq!(self.answers.remove(0), (lease, good), "{session:?}: answer to an ack");
+    }
+
+    /// The message is done with. `false` if its lease had ended before.
+    fn settle(&mut self, session: SessionId, lease: Lease) -> bool {
+        let Some(entry) = self.end(session, lease, Why::Settled) else {
+            self.check_late(session, lease);
+            return false;
+        };
+        self.leave_queue(entry);
+        self.queues[self.entries[entry].queue].acked += 1;
+        true
+    }
+
+    pub(super) fn on_nack(&mut self, session: SessionId, lease: Lease, delay: Duration) {
+        match self.end(session, lease, Why::Settled) {
+            Some(entry) => self.put_back(entry, Back::Marked(whole(delay))),
+            None => self.check_late(session, lease),
+        }
+    }
+
+    pub(super) fn on_reject(&mut self, session: SessionId, lease: Lease) {
+        match self.end(session, lease, Why::Settled) {
+            Some(entry) => self.bury(entry),
+            None => self.check_late(session, lease),
+        }
+    }
+
+    pub(super) fn on_extend(&mut self, session: SessionId, lease: Lease, by: Duration) {
+        let until = self.now.after(whole(by));
+        match self.leases.get_mut(&(session, lease)) {
+            Some(leased) => leased.deadline = Some(until),
+            None => self.check_late(session, lease),
+        }
+    }
+
+    pub(super) fn on_return(&mut self, session: SessionId, leases: &[Lease]) {
+        let mut back = Vec::new();
+        for lease in leases {
+            match self.end(session, *lease, Why::Returned) {
+                Some(entry) => back.push((entry, Back::Unmarked)),
+                None => {
+                    let why = self.ended.get(&(session, *lease));
+                    let gone = why == Some(&Why::QueueRemoved);
+                    assert!(gone, "{session:?}: {lease} is returned, and was {why:?}");
+                }
+            }
+        }
+        self.put_all_back(back);
+    }
+
+    /// Nothing is settled twice: a settlement comes late only after the lease was over.
+    fn check_late(&self, session: SessionId, lease: Lease) {
+        let why = self.ended.get(&(session, lease));
+        let late = matches!(why, Some(Why::Expired | Why::QueueRemoved));
+        assert!(late, "{session:?}: {lease} is settled, and was {why:?}");
+    }
+
+    /// The session is over: what its application had is marked, the rest is not.
+    pub(super) fn return_all(&mut self, session: SessionId) {
+        let mine = self.leases.range((session, 0)..=(session, Lease::MAX));
+        let all: Vec<_> =
+            mine.map(|((_, lease), leased)| (*lease, leased.is_taken())).collect();
+        let mut back = Vec::new();
+        for (lease, taken) in all {
+            let how = if taken { Back::Marked(Duration::ZERO) } else { Back::Unmarked };
+            back.extend(self.end(session, lease, Why::Expired).map(|entry| (entry, how)));
+        }
+        self.put_all_back(back);
+    }
+
+    pub(super) fn expire_leases(&mut self) {
+        let due = |leased: &Leased| leased.deadline.is_some_and(|until| until <= self.now);
+        let over: Vec<_> =
+            self.leases.iter().filter(|(_, leased)| due(leased)).map(|(key, _)| *key).collect();
+        let mut back = Vec::new();
+        for (session, lease) in over {
+            let entry = self.end(session, lease, Why::Expired);
+            back.extend(entry.map(|entry| (entry, Back::Marked(Duration::ZERO))));
+        }
+        self.put_all_back(back);
+    }
+
+    /// What was out comes back in the order of arrival.
+    fn put_all_back(&mut self, mut back: Vec<(usize, Back)>) {
+        back.sort_by_key(|(entry, _)| (self.entries[*entry].queue, self.entries[*entry].arrival));
+        for (entry, how) in back {
+            self.put_back(entry, how);
+        }
+    }
+
+    fn put_back(&mut self, index: usize, how: Back) {
+        let deliveries_max = self.queues[self.entries[index].queue].options.deliveries_max;
+        let (until, turn) = (self.now, self.turn);
+        let entry = &mut self.entries[index];
+        entry.returned = turn;
+        entry.place = Place::Queued;
+        if let Back::Marked(delay) = how {
+            entry.attempt += 1;
+            if entry.attempt >= deliveries_max {
+                return self.bury(index);
+            }
+            if !delay.is_zero() {
+                entry.place = Place::Delayed(until.after(delay));
+            }
+        }
+    }
+
+    /// A message goes to the dead letters, if its queue has any.
+    fn bury(&mut self, index: usize) {
+        self.leave_queue(index);
+        let entry = self.entries[index].clone();
+        let book = &mut self.queues[entry.queue];
+        book.dead += 1;
+        if book.name.as_str().ends_with(".dead") {
+            book.dropped += 1;
+            return;
+        }
+        let name = Name::new(&format!("{}.dead", book.name)).expect("a longer name");
+        let options = QueueOptions { deliveries_max: u32::MAX, ..QueueOptions::default() };
+        let grave = match self.names.get(&name) {
+            Some(grave) => *grave,
+            None => self.new_queue(name, None, options),
+        };
+        self.queues[grave].accepted += 1;
+        self.enter(Entry {
+            queue: grave,
+            place: Place::Queued,
+            attempt: 0,
+            delivered: false,
+            returned: self.turn,
+            ..entry
+        });
+    }
+
+    /// Ends a lease, and gives its credit back.
+    fn end(&mut self, session: SessionId, lease: Lease, why: Why) -> Option<usize> {
+        let leased = self.leases.remove(&(session, lease))?;
+        self.ended.insert((session, lease), why);
+        let clock = self.turn;
+        let waiter = &mut self.waiters[leased.waiter];
+        waiter.outstanding -= 1;
+        if why == Why::Returned {
+            waiter.since = clock;
+        }
+        Some(leased.entry)
+    }
+
+    pub(super) fn forget_leases_of(&mut self, queue: usize) {
+        let entries = &self.entries;
+        let gone = self.leases.iter().filter(|(_, leased)| entries[leased.entry].queue == queue);
+        let gone: Vec<_> = gone.map(|(key, _)| *key).collect();
+        for (session, lease) in gone {
+            self.end(session, lease, Why::QueueRemoved);
+        }
+    }
+}

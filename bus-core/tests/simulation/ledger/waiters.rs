@@ -1,0 +1,195 @@
+//! Receivers: what they may be given, and who of several is the next.
+
+use bus_core::router::{Channel, ConsumeOptions};
+use bus_core::{ErrorKind, MessageType, Selector};
+
+use super::queues::{Entry, Place};
+use super::{At, Chan, Ledger};
+
+/// A receive or consumer.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub at: At,
+    pub queue: usize,
+    pub options: ConsumeOptions,
+    pub outstanding: u32,
+    /// In which turn it has gone to the back of the line.
+    pub since: u64,
+    pub alive: bool,
+}
+
+impl Ledger {
+    /// A receiver begins, or changes its credit.
+    pub(super) fn on_consume(
+        &mut self,
+        session: bus_core::router::SessionId,
+        channel: Channel,
+        queue: Channel,
+        options: &ConsumeOptions,
+    ) {
+        let at = (session, channel);
+        if let Some(Chan::Waiter(waiter)) = self.chan(at).cloned() {
+            self.waiters[waiter].options.credit = options.credit;
+            return;
+        }
+        let Some(Chan::Queue(queue)) = self.chan((session, queue)).cloned() else { return };
+        if !self.queues[queue].alive {
+            return;
+        }
+        let options = *options;
+        let since = self.turn;
+        self.waiters.push(Waiter { at, queue, options, outstanding: 0, since, alive: true });
+        self.open_channel(at, Chan::Waiter(self.waiters.len() - 1));
+    }
+
+    pub(super) fn drop_waiter(&mut self, waiter: usize) {
+        self.waiters[waiter].alive = false;
+    }
+
+    /// A receive is over with its delivery; a consumer goes to the back of the line.
+    pub(super) fn delivered_to(&mut self, at: At, waiter: usize) {
+        let turn = self.turn;
+        let book = &mut self.waiters[waiter];
+        book.outstanding += 1;
+        book.since = turn;
+        if book.options.once {
+            self.close_channel(at);
+        }
+    }
+
+    /// Whether this receiver may have this message now; gives its entry.
+    pub(super) fn check_delivery(&mut self, waiter: usize, number: u64) -> usize {
+        let book = &self.waiters[waiter];
+        let (at, options) = (book.at, book.options);
+        let found = self.live(book.queue).find(|(_, entry)| entry.number == Some(number));
+        let Some((index, entry)) = found else {
+            panic!("{at:?} gets {number}, which is not in its queue");
+        };
+        let ready = matches!(entry.place, Place::Queued | Place::Arrived);
+        assert!(ready, "{at:?} gets {number}, which is {:?}", entry.place);
+        assert!(self.is_connected(at.0), "{at:?} gets {number}, and is away");
+        assert!(options.selector.matches(entry.kind), "{at:?} gets {number} of {}", entry.kind);
+        assert!(entry.length <= options.bytes_max, "{at:?} gets {number}, which is too long");
+        assert!(book.outstanding < options.credit, "{at:?} gets {number} beyond its credit");
+        self.check_choice(waiter, index);
+        self.check_turn(waiter, index);
+        index
+    }
+
+    /// It is the first that matches: of what is queued, then of what waits for room.
+    fn check_choice(&self, waiter: usize, chosen: usize) {
+        let book = &self.waiters[waiter];
+        let turn = self.turn;
+        // Of what comes back at one moment the lowest type need not be the first to come.
+        let late = |entry: &Entry| {
+            matches!(book.options.selector, Selector::Upto(_)) && entry.returned == turn
+        };
+        let place = self.entries[chosen].place;
+        let first = self.first(book.queue, book.options.selector, |entry| {
+            entry.place == Place::Queued && !late(entry)
+        });
+        let best = match place {
+            Place::Queued if late(&self.entries[chosen]) => return,
+            Place::Queued => first,
+            _ => {
+                assert_eq!(first, None, "{:?}: what is queued comes first", book.at);
+                self.first(book.queue, book.options.selector, |entry| {
+                    entry.place == Place::Arrived
+                })
+            }
+        };
+        let (first, got) = (best.map(|best| self.entries[best].number), self.entries[chosen].number);
+        assert_eq!(best, Some(chosen), "{:?}: the first is {first:?}, got {got:?}", book.at);
+    }
+
+    /// No receive has waited longer for it.
+    fn check_turn(&self, waiter: usize, chosen: usize) {
+        let entry = &self.entries[chosen];
+        let since = self.waiters[waiter].since;
+        for (index, other) in self.waiters.iter().enumerate() {
+            let waits = index != waiter
+                && other.alive
+                && other.options.once
+                && other.queue == entry.queue
+                && other.since < since
+                && other.options.selector.matches(entry.kind)
+                && other.options.bytes_max >= entry.length
+                && self.is_connected(other.at.0);
+            let at = self.waiters[waiter].at;
+            assert!(!waits, "{at:?} gets {:?}, {:?} has waited longer", entry.number, other.at);
+        }
+    }
+
+    /// A receiver is ended by the router: is there a reason?
+    pub(super) fn check_end(&self, waiter: usize, kind: ErrorKind) {
+        let book = &self.waiters[waiter];
+        let options = &book.options;
+        let matches = |entry: &Entry| options.selector.matches(entry.kind);
+        let good = match kind {
+            ErrorKind::Removed => !self.queues[book.queue].alive,
+            ErrorKind::TooBig => self
+                .live(book.queue)
+                .any(|(_, entry)| matches(entry) && entry.length > options.bytes_max),
+            ErrorKind::Empty => {
+                let here = |entry: &Entry| matches!(entry.place, Place::Queued | Place::Arrived);
+                !options.wait && !self.live(book.queue).any(|(_, e)| matches(e) && here(e))
+            }
+            _ => false,
+        };
+        assert!(good, "{:?} is ended as {kind:?}", book.at);
+    }
+
+    /// No receiver waits for what is there.
+    pub(super) fn check_nobody_starves(&self) {
+        for book in self.waiters.iter().filter(|book| book.alive) {
+            if book.outstanding >= book.options.credit || !self.is_connected(book.at.0) {
+                continue;
+            }
+            let here = self.first(book.queue, book.options.selector, |entry| {
+                matches!(entry.place, Place::Queued | Place::Arrived)
+            });
+            let number = here.map(|here| self.entries[here].number);
+            assert_eq!(here, None, "{:?} waits, and {number:?} is there for it", book.at);
+        }
+    }
+
+    /// Nobody waits for what another one has not looked at. Holds when all is quiet.
+    pub(super) fn check_nobody_hoards(&self) {
+        for book in self.waiters.iter().filter(|book| book.alive && book.outstanding == 0) {
+            let waits = book.options.credit > 0 && self.is_connected(book.at.0);
+            for ((session, lease), leased) in &self.leases {
+                let holder = &self.waiters[leased.waiter];
+                let entry = &self.entries[leased.entry];
+                let hoards = holder.alive
+                    && holder.queue == book.queue
+                    && holder.at != book.at
+                    && !leased.is_taken()
+                    && book.options.selector.matches(entry.kind)
+                    && self.is_connected(*session);
+                assert!(!(waits && hoards), "{:?} waits, {session:?} has {lease}", book.at);
+            }
+        }
+    }
+
+    /// The first entry in the selector's order.
+    pub(super) fn first(
+        &self,
+        queue: usize,
+        selector: Selector,
+        suits: impl Fn(&Entry) -> bool,
+    ) -> Option<usize> {
+        let by_type = matches!(selector, Selector::Upto(_));
+        let rank = |entry: &Entry| {
+            let kind: MessageType = if by_type { entry.kind } else { MessageType::ONE };
+            (kind, entry.arrival)
+        };
+        self.live(queue)
+            .filter(|(_, entry)| selector.matches(entry.kind) && suits(entry))
+            .min_by_key(|(_, entry)| rank(entry))
+            .map(|(index, _)| index)
+    }
+
+    pub(super) fn live(&self, queue: usize) -> impl Iterator<Item = (usize, &Entry)> {
+        self.queues[queue].live.values().map(|index| (*index, &self.entries[*index]))
+    }
+}
