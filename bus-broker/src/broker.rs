@@ -18,6 +18,7 @@ use crate::config::BrokerConfig;
 use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::registry::Registry;
+use crate::system;
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +141,9 @@ async fn run(
         return drop(tell.send(Err(io::Error::other(error.to_string()).into())));
     }
     let (listen, insecure) = (config.listen.clone(), config.insecure);
-    let hub = Rc::new(RefCell::new(Hub::new(config, registry, u64::from_le_bytes(epoch) | 1)));
+    let (events, system_events) = system::events();
+    let hub =
+        Rc::new(RefCell::new(Hub::new(config, registry, u64::from_le_bytes(epoch) | 1, events)));
     let mut listeners = vec![inside];
     for url in &listen {
         match Listener::bind(url, insecure).await {
@@ -155,6 +158,7 @@ async fn run(
         tasks.spawn_local(listener.run(hub.clone()));
     }
     tasks.spawn_local(keep_time(hub.clone()));
+    tasks.spawn_local(system::run(hub.clone(), system_events));
     // Nobody waits for the start any more: there is no handle, so there is no broker.
     if tell.send(Ok(urls)).is_err() {
         return;

@@ -44,11 +44,8 @@ pub(crate) async fn serve(
     let identity = identify(&peer, &hello, system);
     let sender = identity.sender.clone();
     decoder.establish();
-    let link_for_refusal = match hub.borrow().check_hello(&hello, &identity) {
-        Ok(()) => None,
-        Err(failure) => Some(failure),
-    };
-    if let Some(failure) = link_for_refusal {
+    let refusal = hub.borrow().check_hello(&hello, &identity).err();
+    if let Some(failure) = refusal {
         warn!(peer = %peer.address, client = %sender, %failure, "refused");
         return refuse(&mut *link, &failure).await;
     }

@@ -10,14 +10,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bus_core::Time;
-use bus_core::router::{Answer, BrokerInfo, Command, Effect, Output, Router, SessionId};
+use bus_core::router::{Answer, BrokerInfo, Command, Effect, Output, RequestId, Router, SessionId};
 use bus_core::session::Action;
 use bytes::{Bytes, BytesMut};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::config::BrokerConfig;
 use crate::registry::Registry;
 use crate::slot::Slot;
+use crate::system::SystemEvent;
 
 /// Batches that a connection may read before others have their turn.
 const BATCHES_MAX: usize = 4;
@@ -47,10 +48,18 @@ pub(crate) struct Hub {
     /// No new sessions.
     pub(crate) ending: bool,
     pub timer: Rc<Notify>,
+    events: mpsc::Sender<SystemEvent>,
+    /// Events that the broker's own client was too slow for.
+    pub events_left_out: u64,
 }
 
 impl Hub {
-    pub fn new(config: BrokerConfig, registry: Registry, epoch: u64) -> Hub {
+    pub fn new(
+        config: BrokerConfig,
+        registry: Registry,
+        epoch: u64,
+        events: mpsc::Sender<SystemEvent>,
+    ) -> Hub {
         Hub {
             router: Router::new(config.router.clone()),
             config,
@@ -67,6 +76,8 @@ impl Hub {
             armed: None,
             ending: false,
             timer: Rc::new(Notify::new()),
+            events,
+            events_left_out: 0,
         }
     }
 
@@ -151,7 +162,7 @@ impl Hub {
         let broken = |error: &dyn std::fmt::Display| {
             Err(Some(format!("the client broke the protocol: {error}")))
         };
-        let mut result = Ok(());
+        let (mut result, mut asked) = (Ok(()), Vec::new());
         loop {
             let frame = match line.decoder.next_frame() {
                 Ok(Some(frame)) => frame,
@@ -163,16 +174,7 @@ impl Hub {
             };
             match state.frame(frame) {
                 Ok(Action::Command(Command::Broker { request })) => {
-                    let info = BrokerInfo {
-                        name: self.config.name.clone(),
-                        version: env!("CARGO_PKG_VERSION").into(),
-                        pid: std::process::id(),
-                        epoch: self.epoch,
-                        uptime: now.since(Time::ZERO),
-                        listeners: self.listeners.clone(),
-                        ..self.router.broker_info()
-                    };
-                    state.reply(request, &Ok(Answer::Broker(Box::new(info))));
+                    asked.push(request);
                 }
                 Ok(Action::Command(command)) => self.router.handle(now, session, command),
                 Ok(Action::Refused | Action::Nothing) => {}
@@ -188,11 +190,43 @@ impl Hub {
         }
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
         line.give_back(&mut self.scratch);
+        if !asked.is_empty() {
+            self.dispatch();
+        }
+        for request in asked {
+            self.answer_info(session, request);
+        }
         if result == Err(None) {
             self.router.close_session(now, session);
             self.forget(session);
         }
         result
+    }
+
+    /// Tells a session about the broker, after everything that it sent before.
+    fn answer_info(&mut self, session: SessionId, request: RequestId) {
+        let result = Ok(Answer::Broker(Box::new(self.info())));
+        self.output(Effect { session, output: Output::Reply { request, result } });
+    }
+
+    /// About the broker.
+    pub fn info(&self) -> BrokerInfo {
+        BrokerInfo {
+            name: self.config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            epoch: self.epoch,
+            uptime: self.started.elapsed(),
+            listeners: self.listeners.clone(),
+            ..self.router.broker_info()
+        }
+    }
+
+    /// Tells the broker's own client, if it keeps up.
+    pub fn tell(&mut self, event: SystemEvent) {
+        if self.events.try_send(event).is_err() {
+            self.events_left_out += 1;
+        }
     }
 
     /// Turns effects into frames, and writes them.

@@ -21,6 +21,7 @@ mod listen;
 mod membership;
 mod registry;
 mod slot;
+mod system;
 
 pub use broker::{Broker, DrainReport, StartError};
 pub use bus_core::router::RouterConfig;

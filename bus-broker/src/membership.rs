@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crate::hub::{Hub, slot_of};
 use crate::registry::{ClientInfo, Counters};
 use crate::slot::{Line, Slot};
+use crate::system::SystemEvent;
 
 /// How a connection goes on.
 pub(crate) struct Attached {
@@ -73,6 +74,13 @@ impl Hub {
         Ok(Attached { session, line: number })
     }
 
+    /// Takes a connection off the registry.
+    fn unregister(&mut self, session: SessionId) {
+        if let Some(info) = self.registry.remove(session.serial()) {
+            self.tell(SystemEvent::Disconnected(info));
+        }
+    }
+
     /// Goes back to the first frame that the client does not have.
     fn rewind(&mut self, session: SessionId, hello: &Hello) -> Result<SessionId, Failure> {
         let received = hello.resume.as_ref().map_or(0, |resume| resume.received);
@@ -105,7 +113,7 @@ impl Hub {
     }
 
     /// Enters a connection into the registry.
-    fn register(&self, session: SessionId, link: &dyn Link) -> Arc<Counters> {
+    fn register(&mut self, session: SessionId, link: &dyn Link) -> Arc<Counters> {
         let counters = Arc::new(Counters::default());
         let sender = self.router.identity(session).map(|found| found.sender.clone());
         let info = ClientInfo {
@@ -114,7 +122,10 @@ impl Hub {
             transport: link.transport(),
             counters: counters.clone(),
         };
-        self.registry.insert(session.serial(), info);
+        if self.router.identity(session).is_some_and(|found| !found.system) {
+            self.tell(SystemEvent::Connected(info.clone()));
+            self.registry.insert(session.serial(), info);
+        }
         counters
     }
 
@@ -167,8 +178,9 @@ impl Hub {
             return;
         }
         slot.line = None;
-        self.registry.remove(session.serial());
-        if gone || slot.ending {
+        let ending = slot.ending;
+        self.unregister(session);
+        if gone || ending {
             self.router.close_session(now, session);
         } else {
             self.router.suspend(now, session);
@@ -192,7 +204,7 @@ impl Hub {
     pub(crate) fn forget(&mut self, session: SessionId) {
         if slot_of(&mut self.slots, session).is_some() {
             self.slots[session.index()] = None;
-            self.registry.remove(session.serial());
+            self.unregister(session);
         }
     }
 

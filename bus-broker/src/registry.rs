@@ -40,8 +40,8 @@ impl Registry {
         self.0.insert(session, info);
     }
 
-    pub(crate) fn remove(&self, session: u64) {
-        self.0.remove(&session);
+    pub(crate) fn remove(&self, session: u64) -> Option<ClientInfo> {
+        self.0.remove(&session).map(|(_, info)| info)
     }
 
     /// The client of a session, if it is connected.

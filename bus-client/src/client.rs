@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bus_core::router::{Answer, Command, RequestId};
 use bus_core::session::{ChannelKind, ClientSession};
-use bus_core::transport::Transport;
+use bus_core::transport::{Link, Transport};
 use bus_core::{BusUrl, ErrorKind, Name, Pattern};
 use tokio::runtime;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::Admin;
-use crate::connect::{Connected, connect};
+use crate::connect::{Connected, connect, shake_hands};
 use crate::driver::{Driver, establish};
 use crate::error::Error;
 use crate::events::Events;
@@ -80,6 +80,18 @@ impl Client {
         let hello = ClientSession::default().hello(&options.name, options.grace);
         let connected = connect(&url, &hello, options.connect_timeout).await?;
         Client::over(url, options, connected)
+    }
+
+    /// A client over a link that is there already, as inside a broker or a test. It ends with
+    /// the link.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn over_link(link: Box<dyn Link>, options: ClientOptions) -> Result<Client, Error> {
+        let url = BusUrl::Mem(String::new());
+        let hello = ClientSession::default().hello(&options.name, options.grace);
+        let connected = shake_hands(link, &url, &hello, options.connect_timeout).await?;
+        Client::over(url, options.reconnect(false), connected)
     }
 
     fn over(url: BusUrl, options: ClientOptions, connected: Connected) -> Result<Client, Error> {

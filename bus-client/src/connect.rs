@@ -39,8 +39,28 @@ pub(crate) async fn connect(
     }
 }
 
+/// Shakes hands over a link that is there already.
+pub(crate) async fn shake_hands(
+    link: Box<dyn Link>,
+    url: &BusUrl,
+    hello: &Hello,
+    limit: Duration,
+) -> Result<Connected, Error> {
+    match timeout(limit, exchange(link, url, hello)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(ErrorKind::NoBroker, format!("no answer within {limit:?}"))),
+    }
+}
+
 async fn attempt(url: &BusUrl, hello: &Hello) -> Result<Connected, Error> {
-    let mut link = dial(url).await?;
+    exchange(dial(url).await?, url, hello).await
+}
+
+async fn exchange(
+    mut link: Box<dyn Link>,
+    url: &BusUrl,
+    hello: &Hello,
+) -> Result<Connected, Error> {
     let mut decoder = Decoder::for_handshake();
     let lost = |error: LinkError| match error {
         LinkError::Frame(error) => Error::new(

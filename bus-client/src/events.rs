@@ -87,16 +87,24 @@ pub struct Events {
 
 impl Events {
     pub(crate) fn new(receiver: broadcast::Receiver<ClientEvent>, handle: Arc<Handle>) -> Events {
-        let next = |(mut receiver, handle): (broadcast::Receiver<ClientEvent>, Arc<Handle>)| async move {
+        // Asked after subscribing: an end from now on comes through the receiver.
+        if let Some(failure) = handle.with(|state| state.ended.clone()) {
+            let closed = ClientEvent::Closed { reason: failure.to_string() };
+            return Events { receiver: Box::pin(futures::stream::iter([closed])) };
+        }
+        // The handle keeps the sender, so that only the last event tells the end.
+        let next = |open: Option<(broadcast::Receiver<ClientEvent>, Arc<Handle>)>| async move {
+            let (mut receiver, handle) = open?;
             match receiver.recv().await {
-                Ok(event) => Some((event, (receiver, handle))),
+                Ok(event @ ClientEvent::Closed { .. }) => Some((event, None)),
+                Ok(event) => Some((event, Some((receiver, handle)))),
                 Err(broadcast::error::RecvError::Lagged(count)) => {
-                    Some((ClientEvent::Missed { count }, (receiver, handle)))
+                    Some((ClientEvent::Missed { count }, Some((receiver, handle))))
                 }
                 Err(broadcast::error::RecvError::Closed) => None,
             }
         };
-        Events { receiver: Box::pin(futures::stream::unfold((receiver, handle), next)) }
+        Events { receiver: Box::pin(futures::stream::unfold(Some((receiver, handle)), next)) }
     }
 
     /// The next event; none when the client has ended. Cancelling loses nothing.

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::stage::{CONFLICT, DENIED, DONE, FILE, Outcome, Process, Stage, USAGE, bus};
+use crate::stage::{
+    CONFLICT, DENIED, DONE, FILE, Outcome, Process, Stage, USAGE, bus, command, run,
+};
 
 async fn check_config(directory: &Path, text: &str, more: &[&str]) -> (String, Outcome) {
     let path = directory.join("bus.toml");
@@ -42,6 +44,24 @@ async fn flags_go_before_the_file() {
     // What it prints is a configuration itself.
     let (_, again) = check_config(directory.path(), &outcome.out, &[]).await;
     assert_eq!(again.check(DONE, &[]).out, outcome.out);
+}
+
+#[tokio::test]
+async fn environment_goes_before_the_file_and_flags_before_both() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("bus.toml");
+    fs::write(&path, "name = \"lab\"\nlisten = [\"local:/nowhere/a\"]").expect("a file");
+    let check = async |more: &[&str], name: &str, listen: &str| {
+        let mut command = command();
+        command.args(["serve", "--check"]).args(more);
+        command.env("BUS_CONFIG", &path).env("BUS_LISTEN", "local:/env/a,tcp://127.0.0.1:0");
+        command.env("BUS_NAME", "env").env("BUS_INSECURE", "0");
+        run(command, b"").await.check(DONE, &[name, listen, "insecure = false"]);
+    };
+    let from_environment = "listen = [\"local:/env/a\", \"tcp://127.0.0.1:0\"]";
+    check(&[], "name = \"env\"", from_environment).await;
+    check(&["--name", "flag"], "name = \"flag\"", from_environment).await;
+    check(&["-l", "local:/flag/a"], "name = \"env\"", "listen = [\"local:/flag/a\"]").await;
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ impl Outcome {
 }
 
 /// The program, with nothing of the user's environment in it.
-fn command() -> Command {
+pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bus"));
     for key in ["BUS_URL", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"] {
         command.env_remove(key);

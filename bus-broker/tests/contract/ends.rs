@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bus_broker::{Broker, BrokerConfig};
 use bus_client::{
-    Client, ClientOptions, Error, ErrorKind, Publisher, PublisherOptions, Queue, QueueOptions,
+    Client, ClientEvent, ClientOptions, Error, ErrorKind, Publisher, PublisherOptions, Queue, QueueOptions,
     Selector, SlowPolicy, SubscribeOptions,
 };
 use tokio::task::JoinHandle;
 
-use crate::bus::{Bus, everywhere, failed, home, soon, start, until, until_stat};
+use crate::bus::{Bus, SOON, everywhere, failed, home, soon, start, until, until_stat};
 
 /// One of each call that waits for ever if nothing happens.
 struct Waiting(Vec<(&'static str, JoinHandle<Result<(), Error>>)>);
@@ -81,7 +81,9 @@ impl Waiting {
     /// All of them must have ended with an error.
     async fn all_end(self, kinds: &[ErrorKind]) {
         for (what, task) in self.0 {
-            let kind = failed(soon(task).await.unwrap_or_else(|_| panic!("{what} panicked")));
+            let ended = tokio::time::timeout(SOON, task).await;
+            let ended = ended.unwrap_or_else(|_| panic!("{what} did not end within {SOON:?}"));
+            let kind = failed(ended.unwrap_or_else(|_| panic!("{what} panicked")));
             assert!(kinds.contains(&kind), "{what} ended as {kind:?}");
         }
     }
@@ -103,7 +105,13 @@ async fn point_17_every_call_ends_when_the_broker_does_and_the_client_stays_away
         waiting.all_end(LOST).await;
         assert_eq!(failed(client.ping().await), ErrorKind::Disconnected);
         assert_eq!(failed(client.queue("any").await), ErrorKind::Disconnected);
-        while soon(events.next()).await.is_some() {}
+        let mut last = None;
+        while let Some(event) = soon(events.next()).await {
+            last = Some(event);
+        }
+        assert!(matches!(last, Some(ClientEvent::Closed { .. })), "the last one is {last:?}");
+        let late = soon(client.events().next()).await;
+        assert!(matches!(late, Some(ClientEvent::Closed { .. })), "{late:?}");
     }
 }
 

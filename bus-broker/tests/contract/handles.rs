@@ -35,8 +35,6 @@ async fn point_18_ready_means_that_a_message_can_be_handed_over() {
             writer.ping().await.expect("answers");
         }
         assert!(sent > 0);
-        let refused = topic.try_publish(vec![0; 10_000]).expect("the topic is there");
-        assert!(refused.is_some(), "what is not ready takes nothing");
         let reading = async {
             for number in 0..sent {
                 let found = soon(slow.next()).await.expect("goes on").expect("a message");

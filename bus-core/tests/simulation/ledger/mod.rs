@@ -226,7 +226,9 @@ impl Ledger {
         match chan {
             Chan::Queue(queue) => self.queues[queue].handles -= 1,
             Chan::Waiter(waiter) => self.drop_waiter(waiter),
-            Chan::Publisher(topic) => self.topics[topic].publishers.retain(|other| *other != at),
+            Chan::Publisher(topic) => {
+                self.topics[topic].publishers.remove(&at);
+            }
             Chan::Sub(sub) => self.leave(sub, at),
             Chan::Caller(_) => {}
             Chan::Server(name) => self.drop_server(at, &name),

@@ -1,0 +1,101 @@
+//! The broker's own client: what it tells about itself under `$bus.`.
+//!
+//! `$bus.stat` is a service that answers with the broker's figures as JSON; `$bus.events` is a
+//! topic on which clients that come and go are told, a JSON object each. Both go through the
+//! router as everything else does; only the names are reserved.
+
+use std::time::Duration;
+
+use bus_client::{Client, ClientOptions, Message, MessageType, PublisherOptions};
+use bus_core::transport::mem_pair;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::connection;
+use crate::hub::SharedHub;
+use crate::registry::ClientInfo;
+
+/// Events that wait to be published; beyond that they are counted and left out.
+const EVENTS_MAX: usize = 1024;
+/// Calls to `$bus.stat` at a time.
+const CALLS: u32 = 16;
+
+/// Something that happened at the broker.
+#[derive(Debug)]
+pub(crate) enum SystemEvent {
+    /// A client has connected.
+    Connected(ClientInfo),
+    /// A client's connection has ended.
+    Disconnected(ClientInfo),
+}
+
+/// Where events go in, and where they come out.
+pub(crate) fn events() -> (mpsc::Sender<SystemEvent>, mpsc::Receiver<SystemEvent>) {
+    mpsc::channel(EVENTS_MAX)
+}
+
+/// Serves `$bus.stat` and publishes `$bus.events` for as long as the broker runs.
+pub(crate) async fn run(hub: SharedHub, events: mpsc::Receiver<SystemEvent>) {
+    let (near, far) = mem_pair();
+    tokio::task::spawn_local(connection::serve(hub.clone(), far, true, None));
+    let options = ClientOptions::default().name("broker").grace(Duration::ZERO);
+    let result = async {
+        let client = Client::over_link(near, options).await?;
+        futures::future::try_join(tell(&client, events), answer(&client, &hub)).await
+    };
+    match result.await {
+        Ok(_) => debug!("the broker's own client has ended"),
+        Err(error) => warn!(%error, "the broker's own client has ended"),
+    }
+}
+
+async fn tell(
+    client: &Client,
+    mut events: mpsc::Receiver<SystemEvent>,
+) -> Result<(), bus_client::Error> {
+    let options = PublisherOptions::default().mode(0o744);
+    let publisher = client.publisher_with("$bus.events", options).await?;
+    while let Some(event) = events.recv().await {
+        let (what, info) = match &event {
+            SystemEvent::Connected(info) => ("connected", info),
+            SystemEvent::Disconnected(info) => ("disconnected", info),
+        };
+        let sender = &info.sender;
+        let text = json!({
+            "event": what,
+            "session": sender.session,
+            "name": sender.name,
+            "pid": sender.pid,
+            "uid": sender.uid,
+            "transport": info.transport.to_string(),
+            "address": info.address,
+        });
+        publisher.publish(Message::new(MessageType::ONE, text.to_string())).await?;
+    }
+    Ok(())
+}
+
+async fn answer(client: &Client, hub: &SharedHub) -> Result<(), bus_client::Error> {
+    let mut server = client.serve_with("$bus.stat", CALLS, Some(0o722)).await?;
+    while let Some(call) = server.next().await {
+        let info = hub.borrow().info();
+        let text = json!({
+            "name": info.name,
+            "version": info.version,
+            "pid": info.pid,
+            "epoch": info.epoch,
+            "uptime_ms": u64::try_from(info.uptime.as_millis()).unwrap_or(u64::MAX),
+            "sessions": info.sessions,
+            "queues": info.queues,
+            "topics": info.topics,
+            "services": info.services,
+            "messages": info.messages,
+            "bytes": info.bytes,
+            "listeners": info.listeners,
+            "events_left_out": hub.borrow().events_left_out,
+        });
+        call?.reply(text.to_string())?;
+    }
+    Ok(())
+}

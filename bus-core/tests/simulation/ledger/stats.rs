@@ -1,0 +1,153 @@
+//! What the router says that it holds, against what the books say that it must hold.
+
+use bus_core::router::{BrokerInfo, ClientStat, QueueStat, SessionId, TopicStat};
+
+use super::leases::Why;
+use super::queues::{Entry, Place};
+use super::{Chan, Ledger, Open};
+
+/// What the router lists.
+#[derive(Debug, Default)]
+pub struct Listed {
+    pub queues: Vec<QueueStat>,
+    pub topics: Vec<TopicStat>,
+    pub clients: Vec<ClientStat>,
+    pub info: BrokerInfo,
+}
+
+impl Ledger {
+    /// After each command, all its effects and all that was due.
+    pub fn settle(&mut self, listed: &Listed) {
+        assert!(self.answers.is_empty(), "no answer to acknowledgements {:?}", self.answers);
+        self.settle_topics(&listed.topics);
+        self.end_retired();
+        let alive = self.queues.iter().filter(|book| book.alive).count() as u64;
+        assert_eq!(listed.info.queues, alive, "queues");
+        assert_eq!(listed.queues.len(), self.names.len(), "queues with names");
+        for stat in &listed.queues {
+            let queue = *self.names.get(&stat.name).unwrap_or_else(|| panic!("{}", stat.name));
+            self.check_queue(queue, stat);
+            self.check_room(queue);
+        }
+        self.check_nobody_starves();
+        self.check_calls();
+        self.check_sessions(&listed.clients);
+    }
+
+    /// A retired queue goes with its last holder, and when nothing of it is out.
+    fn end_retired(&mut self) {
+        for queue in 0..self.queues.len() {
+            let book = &self.queues[queue];
+            let out = |entry: &Entry| entry.place == Place::Leased;
+            if book.alive
+                && book.retired
+                && self.holders(queue) == 0
+                && !self.live(queue).any(|(_, entry)| out(entry))
+            {
+                self.remove_queue(queue);
+            }
+        }
+    }
+
+    fn holders(&self, queue: usize) -> u64 {
+        let waiters = self.waiters.iter().filter(|book| book.alive && book.queue == queue);
+        self.queues[queue].handles + waiters.count() as u64
+    }
+
+    /// Each message is in exactly one place.
+    fn check_queue(&mut self, queue: usize, stat: &QueueStat) {
+        let holders = self.holders(queue);
+        let (count, bytes) = self.load(queue);
+        let book = &mut self.queues[queue];
+        let name = book.name.clone();
+        assert_eq!(*book.id.get_or_insert(stat.id), stat.id, "{name}: another queue");
+        let counters = (stat.accepted, stat.acked, stat.dead, stat.dropped);
+        let counted = (book.accepted, book.acked, book.dead, book.dropped);
+        assert_eq!(counters, counted, "{name}: accepted, acked, dead, dropped");
+        let places = |suits: fn(&Place) -> bool| {
+            self.live(queue).filter(|(_, entry)| suits(&entry.place)).count() as u64
+        };
+        let leased = places(|place| *place == Place::Leased);
+        let blocked = places(|place| matches!(place, Place::Offered | Place::Arrived));
+        let held = (stat.messages, stat.leased, stat.blocked);
+        assert_eq!(held, (count, leased, blocked), "{name}: messages, leased, blocked");
+        assert_eq!(stat.handles, holders, "{name}: holders");
+        // Labels make dead letters longer.
+        if !name.as_str().ends_with(".dead") {
+            assert_eq!(stat.bytes, bytes, "{name}: bytes");
+        }
+    }
+
+    /// Nobody waits for room that there is.
+    fn check_room(&self, queue: usize) {
+        let waits = |entry: &Entry| matches!(entry.place, Place::Offered | Place::Arrived);
+        let promised = self.live(queue).any(|(_, entry)| entry.place == Place::Granted);
+        let Some((_, first)) = self.live(queue).find(|(_, entry)| waits(entry)) else { return };
+        let (count, bytes) = self.load(queue);
+        let options = &self.queues[queue].options;
+        let fits = count < options.count_max && bytes + first.cost() <= options.bytes_max;
+        let name = &self.queues[queue].name;
+        assert!(promised || !fits, "{name}: {:?} waits, and there is room", first.number);
+    }
+
+    fn check_sessions(&self, clients: &[ClientStat]) {
+        assert_eq!(clients.len(), self.sessions.len(), "sessions");
+        for (id, book) in &self.sessions {
+            let serial = id.serial();
+            let stat = clients.iter().find(|stat| stat.sender.session == serial);
+            let stat = stat.unwrap_or_else(|| panic!("{id:?} is not there"));
+            assert_eq!(stat.connected, book.connected, "{id:?}: connected");
+            assert_eq!(stat.channels, book.channels.len() as u64, "{id:?}: channels");
+            assert_eq!(stat.parked_bytes, self.parked_bytes(*id), "{id:?}: parked bytes");
+            let leases = self.leases.range((*id, 0)..=(*id, u64::MAX)).count() as u64;
+            let mut ended = self.ended.range((*id, 0)..=(*id, u64::MAX));
+            if !ended.any(|(_, why)| *why == Why::QueueRemoved) {
+                assert_eq!(stat.leases, leases, "{id:?}: leases");
+            }
+        }
+    }
+
+    /// When all is quiet: everything that can finish has finished.
+    pub fn check_quiet(&self) {
+        self.check_nobody_hoards();
+        self.check_all_heard();
+        for ((session, ticket), open) in &self.tickets {
+            match open {
+                Open::Send(Some(entry)) => {
+                    let entry = &self.entries[*entry];
+                    let waits = matches!(entry.place, Place::Offered | Place::Arrived);
+                    assert!(waits, "{session:?}: {ticket} has no verdict, and is {:?}", entry.place);
+                }
+                other => panic!("{session:?}: {other:?} {ticket} has no verdict"),
+            }
+        }
+    }
+
+    /// How many messages are left in queues, or wait to come in, or are out.
+    pub fn left(&self) -> usize {
+        self.queues.iter().map(|book| book.live.len()).sum()
+    }
+
+    /// Everybody has said goodbye: nothing is left of them.
+    pub fn check_deserted(&self) {
+        assert!(self.sessions.is_empty(), "sessions are left: {:?}", self.sessions.keys());
+        assert!(self.tickets.is_empty(), "tickets are left: {:?}", self.tickets);
+        assert!(self.leases.is_empty(), "leases are left: {:?}", self.leases);
+        assert!(self.waiters.iter().all(|book| !book.alive), "receivers are left");
+        for (queue, book) in self.queues.iter().enumerate().filter(|(_, book)| book.alive) {
+            assert_eq!(self.holders(queue), 0, "{}: holders are left", book.name);
+            let here = |entry: &Entry| matches!(entry.place, Place::Queued | Place::Delayed(_));
+            assert!(self.live(queue).all(|(_, entry)| here(entry)), "{}: {:?}", book.name, book.live);
+        }
+    }
+
+    /// Names of the queues that are there.
+    pub fn queue_names(&self) -> Vec<bus_core::Name> {
+        self.names.keys().cloned().collect()
+    }
+
+    /// Whether the books know such a session, and that it has this channel open.
+    pub fn has_channel(&self, session: SessionId, channel: u32) -> bool {
+        self.chan((session, channel)).is_some_and(|chan| *chan != Chan::Sub(usize::MAX))
+    }
+}
