@@ -18,10 +18,19 @@ fn harness(arguments: &[&str]) -> Command {
 
 #[test]
 fn quick_run_reports_every_contender_and_no_failure() {
-    let contenders = "unix,unix-tokio,unix-tokio-64k,tcp,tcp-tokio,unix-relay";
+    let contenders =
+        "unix,unix-tokio,unix-tokio-64k,tcp,tcp-tokio,unix-relay,bus-local,bus-tcp,bus-queue-local";
     let file = std::env::temp_dir().join(format!("bus-benches-test.{}.json", std::process::id()));
     let path = file.to_str().unwrap();
-    let cells = ["round-trip/64B/one-core", "one-way/1KiB", "fan-out", "fan-in", "idle"];
+    let cells = [
+        "round-trip/64B/one-core",
+        "one-way/1KiB",
+        "fan-out",
+        "fan-in",
+        "selective",
+        "idle",
+        "crowd",
+    ];
     let mut arguments = vec!["--quick", "--contender", contenders, "--json", path];
     arguments.extend(cells);
     let output = harness(&arguments).output().unwrap();

@@ -301,9 +301,13 @@ impl Hub {
         self.armed
     }
 
-    /// Connected sessions, and bytes not yet written to them.
+    /// Connected sessions beside the broker's own, and bytes not yet written to them.
     pub fn unsent(&self) -> (usize, usize) {
-        let connected = self.slots.iter().flatten().filter(|slot| slot.line.is_some());
+        let is_client = |slot: &&Slot| {
+            let identity = self.router.identity(slot.id);
+            slot.line.is_some() && identity.is_none_or(|found| !found.system)
+        };
+        let connected = self.slots.iter().flatten().filter(is_client);
         connected.fold((0, 0), |(count, bytes), slot| {
             (count + 1, bytes + slot.state.outbound.unsent_bytes())
         })

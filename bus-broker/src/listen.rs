@@ -36,7 +36,9 @@ impl Listener {
         match url {
             BusUrl::Local(path) | BusUrl::Unix(path) => {
                 let path: PathBuf = path.clone().unwrap_or_else(default_path);
-                LocalListener::bind(&path).map(Listener::Local).map_err(failed)
+                LocalListener::bind(&path).map(Listener::Local).map_err(|error| {
+                    StartError::Listen { url: format!("local:{}", path.display()), error }
+                })
             }
             BusUrl::Tcp(address) => {
                 let resolved: Vec<SocketAddr> =

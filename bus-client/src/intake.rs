@@ -169,6 +169,11 @@ impl State {
         (self.ack_base, self.acks_answered) = (self.acks_given, self.acks_given);
         self.wakers.append(&mut self.send_waiting);
         self.wakers.append(&mut self.ack_waiting);
+        self.events.push(ClientEvent::Restarted {
+            reason: restart.reason,
+            unknown,
+            publishes_unknown,
+        });
         for inbox in self.inboxes.iter_mut().flatten() {
             // The leases and calls of the old session are gone; its publishes are still good.
             inbox.items.retain(|item| matches!(item, Item::Run { .. } | Item::Lost(_)));
@@ -177,11 +182,6 @@ impl State {
                 self.events.push(ClientEvent::Gap { pattern });
             }
         }
-        self.events.push(ClientEvent::Restarted {
-            reason: restart.reason,
-            unknown,
-            publishes_unknown,
-        });
     }
 
     /// The client has ended: everybody is told.

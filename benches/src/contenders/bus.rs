@@ -86,7 +86,7 @@ impl Contender for Bus {
 
     fn prepare(&self, cell: &Cell, room: &Room) -> Result<Environment> {
         let server = match cell.workload {
-            WorkloadKind::Memory if room.program("bus").is_ok() && false => self.start_program(room)?,
+            WorkloadKind::Memory => self.start_program(room)?,
             _ => self.start_embedded(cell, room)?,
         };
         let (server, address) = server;

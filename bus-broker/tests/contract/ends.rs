@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bus_broker::{Broker, BrokerConfig};
 use bus_client::{
-    Client, ClientEvent, ClientOptions, Error, ErrorKind, Publisher, PublisherOptions, Queue, QueueOptions,
-    Selector, SlowPolicy, SubscribeOptions,
+    Client, ClientEvent, ClientOptions, Error, ErrorKind, Publisher, PublisherOptions, Queue,
+    QueueOptions, Selector, SlowPolicy, SubscribeOptions,
 };
 use tokio::task::JoinHandle;
 

@@ -1,1 +1,187 @@
-//! To be written.
+//! A go-between that can cut, hold up and turn away: the same over every transport.
+//!
+//! It forwards bytes between links and knows nothing of frames. Held-up bytes stay in it, and
+//! whoever writes feels it as it would a slow network.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use bus_core::transport::{
+    Link, LocalListener, MemListener, TcpListener, mem_listener, register_mem,
+};
+use bytes::{Bytes, BytesMut};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::bus::home;
+use crate::raw::dial;
+
+/// Clients connect to its URL instead of the broker's.
+pub struct Proxy {
+    pub url: String,
+    orders: watch::Sender<Orders>,
+    refused: watch::Receiver<usize>,
+    _home: TempDir,
+}
+
+#[derive(Clone)]
+struct Orders {
+    target: String,
+    /// Whether connections are forwarded, or ended as soon as they are made.
+    open: bool,
+    /// Counts the cuts: a connection lives through none.
+    cuts: u64,
+    /// Whether bytes go to the broker, and to the client.
+    up: bool,
+    down: bool,
+}
+
+enum Acceptor {
+    Mem(MemListener),
+    Local(LocalListener),
+    Tcp(TcpListener),
+}
+
+impl Proxy {
+    /// A way to this URL, over the same transport.
+    pub async fn start(tag: &str, target: &str) -> Proxy {
+        let home = home();
+        let (acceptor, url) = match tag {
+            "mem" => {
+                let (connector, listener) = mem_listener();
+                (Acceptor::Mem(listener), register_mem(connector))
+            }
+            "local" => {
+                let path = home.path().join("proxy.sock");
+                let listener = LocalListener::bind(&path).expect("a socket");
+                (Acceptor::Local(listener), format!("local:{}", path.display()))
+            }
+            _ => {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let address = listener.local_addr().expect("an address");
+                (Acceptor::Tcp(listener), format!("tcp://{address}"))
+            }
+        };
+        let orders =
+            Orders { target: target.to_owned(), open: true, cuts: 0, up: true, down: true };
+        let (orders, heard) = watch::channel(orders);
+        let (count, refused) = watch::channel(0);
+        tokio::spawn(accept(acceptor, heard, count));
+        Proxy { url, orders, refused, _home: home }
+    }
+
+    /// Ends all connections; new ones are forwarded again.
+    pub fn cut(&self) {
+        self.orders.send_modify(|orders| orders.cuts += 1);
+    }
+
+    /// Ends all connections, and every new one, until [`Proxy::open`].
+    pub fn close(&self) {
+        self.orders.send_modify(|orders| (orders.open, orders.cuts) = (false, orders.cuts + 1));
+    }
+
+    pub fn open(&self) {
+        self.orders.send_modify(|orders| orders.open = true);
+    }
+
+    /// Leads to another broker from now on.
+    pub fn lead_to(&self, target: &str) {
+        self.orders.send_modify(|orders| {
+            (orders.target, orders.cuts) = (target.to_owned(), orders.cuts + 1);
+        });
+    }
+
+    /// Holds up what goes to the broker, or to the client.
+    pub fn hold_up(&self, to_broker: bool, to_client: bool) {
+        self.orders.send_modify(|orders| (orders.up, orders.down) = (!to_broker, !to_client));
+    }
+
+    /// Waits until so many connections have been turned away.
+    pub async fn turned_away(&self, count: usize) {
+        self.refused.clone().wait_for(|refused| *refused >= count).await.expect("it runs");
+    }
+}
+
+async fn accept(
+    mut acceptor: Acceptor,
+    orders: watch::Receiver<Orders>,
+    refused: watch::Sender<usize>,
+) {
+    loop {
+        let near = match &mut acceptor {
+            Acceptor::Mem(listener) => listener.accept().await.expect("the name is registered"),
+            Acceptor::Local(listener) => listener.accept().await.expect("accepts"),
+            Acceptor::Tcp(listener) => listener.accept().await.expect("accepts"),
+        };
+        let now = orders.borrow().clone();
+        if !now.open {
+            refused.send_modify(|count| *count += 1);
+            continue;
+        }
+        // Without a broker there, the client sees its connection end.
+        if let Ok(far) = dial(&now.target).await {
+            tokio::spawn(forward(near, far, orders.clone()));
+        }
+    }
+}
+
+/// Forwards until either side ends, or the connection is cut.
+async fn forward(
+    mut near: Box<dyn Link>,
+    mut far: Box<dyn Link>,
+    mut orders: watch::Receiver<Orders>,
+) {
+    let (mut up, mut down) = (Bytes::new(), Bytes::new());
+    let cuts = orders.borrow().cuts;
+    loop {
+        let now = orders.borrow_and_update().clone();
+        if now.cuts != cuts {
+            return;
+        }
+        let moved = poll_fn(|cx| {
+            let to_broker = poll_way(&mut *near, &mut *far, &mut up, now.up, cx);
+            let to_client = poll_way(&mut *far, &mut *near, &mut down, now.down, cx);
+            if to_broker.is_ready() || to_client.is_ready() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        tokio::select! {
+            changed = orders.changed() => if changed.is_err() { return },
+            () = moved => return,
+        }
+    }
+}
+
+/// Moves bytes one way. Ready when that has ended.
+fn poll_way(
+    from: &mut dyn Link,
+    to: &mut dyn Link,
+    held: &mut Bytes,
+    flows: bool,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let is_late = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+    loop {
+        if held.is_empty() {
+            std::task::ready!(from.poll_readable(cx)).ok();
+            let mut buffer = BytesMut::with_capacity(64 * 1024);
+            match from.try_read(&mut buffer) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_) => *held = buffer.freeze(),
+                Err(error) if is_late(&error) => continue,
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        if !flows {
+            return Poll::Pending;
+        }
+        std::task::ready!(to.poll_writable(cx)).ok();
+        match to.try_write(std::slice::from_ref(held)) {
+            Ok(count) => drop(held.split_to(count)),
+            Err(error) if is_late(&error) => {}
+            Err(_) => return Poll::Ready(()),
+        }
+    }
+}

@@ -1,1 +1,266 @@
-//! To be written.
+//! Point 19: connections are lost, sessions go on; and what is said when they cannot.
+
+use std::time::{Duration, Instant};
+
+use bus_broker::{Broker, BrokerConfig};
+use bus_client::{
+    Client, ClientEvent, ClientOptions, ErrorKind, Events, PublisherOptions, Queue, QueueOptions,
+    Selector,
+};
+
+use crate::bus::{Bus, everywhere, failed, message, soon, stat, text, until, until_stat};
+use crate::order::{drain, receiving};
+use crate::proxy::Proxy;
+
+/// Connects through a proxy that can cut the connection.
+async fn through(bus: &Bus, options: ClientOptions) -> (Proxy, Client) {
+    let proxy = Proxy::start(bus.tag, &bus.url).await;
+    let quick = options.backoff(Duration::from_millis(2), Duration::from_millis(20));
+    let client = Client::connect_with(&proxy.url, quick).await.expect("connects");
+    (proxy, client)
+}
+
+fn grace(grace: Duration) -> ClientOptions {
+    ClientOptions::default().grace(grace)
+}
+
+/// Reads events until one is as wanted.
+async fn event(events: &mut Events, wanted: impl Fn(&ClientEvent) -> bool) -> ClientEvent {
+    loop {
+        let event = soon(events.next()).await.expect("goes on");
+        if wanted(&event) {
+            return event;
+        }
+    }
+}
+
+async fn resumed(events: &mut Events) {
+    event(events, |event| matches!(event, ClientEvent::Resumed { .. })).await;
+}
+
+async fn restarted(events: &mut Events) -> ClientEvent {
+    event(events, |event| matches!(event, ClientEvent::Restarted { .. })).await
+}
+
+#[tokio::test]
+async fn point_19_a_cut_connection_is_resumed_and_every_handle_goes_on() {
+    everywhere(async |bus: Bus| {
+        let (proxy, client) = through(&bus, ClientOptions::default()).await;
+        let other = bus.client().await;
+        let mut events = client.events();
+        let queue = bus.queue(&client, "q").await;
+        let same = bus.queue(&other, "q").await;
+        let mut consumer = queue.consumer(Selector::Any, 4).await.expect("consumes");
+        let open = PublisherOptions::default().mode(0o777);
+        let topic = client.publisher_with(&bus.name("t"), open).await.expect("opens");
+        let mut subscriber = client.subscribe(&bus.name("t")).await.expect("subscribes");
+        let mut server = client.serve_with(&bus.name("s"), 2, Some(0o777)).await.expect("serves");
+        let service = other.service(&bus.name("s")).await.expect("opens");
+        for round in 0..5 {
+            let body = format!("round {round}");
+            proxy.cut();
+            let lost = event(&mut events, |_| true).await;
+            assert!(matches!(lost, ClientEvent::Disconnected { .. }), "{lost:?}");
+            resumed(&mut events).await;
+            same.send(body.clone()).await.expect("sends");
+            let delivery = soon(consumer.next()).await.expect("goes on").expect("a delivery");
+            assert_eq!((text(delivery.payload()), delivery.attempt()), (&*body, 0));
+            soon(delivery.ack()).await.expect("in time");
+            topic.publish(body.clone()).await.expect("publishes");
+            let found = soon(subscriber.next()).await.expect("goes on").expect("a message");
+            assert_eq!(text(found.payload()), body);
+            let limit = Duration::from_secs(20);
+            let (reply, ()) = tokio::join!(service.call(body.clone(), limit), async {
+                let call = soon(server.next()).await.expect("goes on").expect("a call");
+                call.reply("yes").expect("is connected");
+            });
+            reply.expect("a reply");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_19_what_was_sent_before_a_cut_is_there_exactly_once() {
+    everywhere(async |bus: Bus| {
+        let admin = bus.client().await;
+        let bodies = (0..30).map(|number| match number % 7 {
+            // Offered, and so granted or not yet when the connection goes.
+            3 => format!("{number:0>65535}{:0>5000}", ""),
+            _ => format!("{number}"),
+        });
+        let bodies: Vec<String> = bodies.collect();
+        for (to_broker, to_client) in [(false, true), (true, false), (true, true)] {
+            let (proxy, client) = through(&bus, ClientOptions::default()).await;
+            let mut events = client.events();
+            let queue = bus.queue(&client, "q").await;
+            let mine = bus.queue(&admin, "q").await;
+            proxy.hold_up(to_broker, to_client);
+            let mut receipts = Vec::new();
+            for body in &bodies {
+                receipts.push(queue.post(body.clone()).await.expect("posts"));
+            }
+            if !to_broker {
+                // All small ones before the first offer of their type are in, and nobody knows.
+                until_stat(&admin, &mine, |stat| stat.accepted >= 3).await;
+            }
+            proxy.cut();
+            proxy.hold_up(false, false);
+            resumed(&mut events).await;
+            for receipt in receipts {
+                soon(receipt).await.expect("accepted");
+            }
+            assert!(drain(&mine, Selector::Any).await == bodies, "once each, and in order");
+            let change = bus_client::Object::Queue;
+            bus.admin().await.admin().remove(change, &bus.name("q")).await.expect("removes");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_19_under_many_cuts_nothing_is_lost_or_repeated_within_the_session() {
+    everywhere(async |bus: Bus| {
+        const COUNT: u32 = 1500;
+        let (out, sender) = through(&bus, ClientOptions::default()).await;
+        let (back, receiver) = through(&bus, ClientOptions::default()).await;
+        let to = bus.queue(&sender, "q").await;
+        let from = bus.queue(&receiver, "q").await;
+        let mut consumer = from.consumer(Selector::Any, 32).await.expect("consumes");
+        let open = PublisherOptions::default().mode(0o777);
+        let topic = sender.publisher_with(&bus.name("t"), open).await.expect("opens");
+        let mut subscriber = receiver.subscribe(&bus.name("t")).await.expect("subscribes");
+        let sending = async {
+            let mut receipts = Vec::new();
+            for number in 0..COUNT {
+                receipts.push(to.post(format!("{number}")).await.expect("posts"));
+                topic.publish(format!("{number}")).await.expect("publishes");
+                if number % 100 == 50 {
+                    out.cut();
+                }
+            }
+            for receipt in receipts {
+                soon(receipt).await.expect("accepted");
+            }
+        };
+        let taking = async {
+            for number in 0..COUNT {
+                let delivery = soon(consumer.next()).await.expect("goes on").expect("a delivery");
+                assert_eq!(text(delivery.payload()).parse(), Ok(number));
+                assert_eq!(delivery.attempt(), 0);
+                if number % 130 == 60 {
+                    back.cut();
+                }
+                soon(delivery.ack()).await.expect("its lease has lived on");
+            }
+        };
+        let hearing = async {
+            for number in 0..COUNT {
+                let found = soon(subscriber.next()).await.expect("goes on").expect("a message");
+                assert_eq!(text(found.payload()).parse(), Ok(number));
+            }
+        };
+        tokio::join!(sending, taking, hearing);
+        let stat = stat(&bus.client().await, &from).await;
+        assert_eq!((stat.acked, stat.messages), (u64::from(COUNT), 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_19_leases_live_on_in_the_grace_and_end_after_it() {
+    everywhere(async |bus: Bus| {
+        let admin = bus.client().await;
+        let mine = bus.queue(&admin, "q").await;
+        mine.send_all(["a", "b"]).await.expect("sends");
+        let (proxy, client) = through(&bus, grace(Duration::from_secs(60))).await;
+        let (short, hasty) = through(&bus, grace(Duration::from_millis(150))).await;
+        let (none, careless) = through(&bus, grace(Duration::ZERO)).await;
+        let mut events = client.events();
+        let kept = bus.queue(&client, "q").await.receive(Selector::Any).await.expect("a delivery");
+        let lost = bus.queue(&hasty, "q").await.receive(Selector::Any).await.expect("a delivery");
+        proxy.close();
+        proxy.turned_away(1).await;
+        assert_eq!(stat(&admin, &mine).await.leased, 2);
+        short.close();
+        until_stat(&admin, &mine, |stat| stat.leased == 1 && stat.messages == 1).await;
+        proxy.open();
+        resumed(&mut events).await;
+        soon(kept.ack()).await.expect("its session lives");
+        let mut events = hasty.events();
+        short.open();
+        restarted(&mut events).await;
+        assert_eq!(failed(soon(lost.ack()).await), ErrorKind::StaleLease);
+        let again = bus.queue(&careless, "q").await.receive(Selector::Any).await;
+        let again = again.expect("a delivery");
+        assert_eq!((text(again.payload()), again.attempt()), ("b", 1));
+        none.close();
+        until_stat(&admin, &mine, |stat| stat.leased == 0 && stat.messages == 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_19_after_a_goodbye_nothing_is_kept() {
+    everywhere(async |bus: Bus| {
+        let (client, admin) =
+            (bus.client_with(grace(Duration::from_secs(300))).await, bus.client());
+        let admin = admin.await;
+        let mine = bus.queue(&admin, "q").await;
+        mine.send("a").await.expect("sends");
+        let held = bus.queue(&client, "q").await.receive(Selector::Any).await.expect("a delivery");
+        until_stat(&admin, &mine, |stat| stat.leased == 1).await;
+        client.drain(Duration::from_secs(5)).await;
+        until_stat(&admin, &mine, |stat| stat.leased == 0 && stat.messages == 1).await;
+        drop(held);
+    })
+    .await;
+}
+
+/// A client with one of everything, whose broker's answers do not come any more.
+async fn undecided(
+    bus: &Bus,
+    client: &Client,
+    proxy: &Proxy,
+) -> (Queue, bus_client::PendingReceipt) {
+    let queue = bus.queue_with(client, "q", QueueOptions::default().exclusive()).await;
+    queue.send("accepted before").await.expect("sends");
+    proxy.hold_up(false, true);
+    let receipt = queue.post("nobody knows").await.expect("posts");
+    (queue, receipt)
+}
+
+#[tokio::test]
+async fn point_19_across_epochs_what_was_unconfirmed_is_unknown_and_handles_are_opened_again() {
+    everywhere(async |bus: Bus| {
+        let (proxy, client) = through(&bus, ClientOptions::default()).await;
+        let mut events = client.events();
+        let (queue, receipt) = undecided(&bus, &client, &proxy).await;
+        let waiting = receiving(&queue, Selector::Eq(crate::bus::kind(5)));
+        let mut subscriber = client.subscribe(&bus.name("t")).await.expect_err_or_late().await;
+        let next = match bus.tag {
+            "mem" => Broker::start(BrokerConfig::default()).await,
+            _ => Broker::start(BrokerConfig::default().listen(fresh(&bus))).await,
+        };
+        let next = next.expect("starts");
+        let url = if bus.tag == "mem" { next.url() } else { next.urls()[0].as_str() };
+        proxy.hold_up(false, false);
+        proxy.lead_to(url);
+        let told = restarted(&mut events).await;
+        let ClientEvent::Restarted { unknown, reason, .. } = &told else { panic!("{told:?}") };
+        assert_eq!(*unknown, 1, "one send had no verdict");
+        assert!(!reason.is_empty());
+        assert_eq!(failed(soon(receipt).await), ErrorKind::OutcomeUnknown);
+        event(&mut events, |event| matches!(event, ClientEvent::Gap { .. })).await;
+        queue.send(message(5, "the new one")).await.expect("it was opened again");
+        let delivery = soon(waiting).await.expect("runs").expect("it waits there too");
+        assert_eq!(text(delivery.payload()), "the new one");
+        delivery.ack().await.expect("in time");
+        assert_eq!(drain(&queue, Selector::Any).await, Vec::<String>::new(), "it was volatile");
+        let topic = client.publisher(&bus.name("t")).await.expect("opens");
+        topic.publish("heard").await.expect("publishes");
+        let found = soon(subscriber.next()).await.expect("goes on").expect("a message");
+        assert_eq!(text(found.payload()), "heard");
+    })
+    .await;
+}

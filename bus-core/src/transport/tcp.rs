@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use rustix::net::sockopt::set_socket_keepalive;
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
@@ -57,6 +58,8 @@ pub async fn connect_tcp(address: &str) -> io::Result<Box<dyn Link>> {
 
 fn link(stream: TcpStream, address: SocketAddr) -> io::Result<Box<dyn Link>> {
     stream.set_nodelay(true)?;
+    // A peer whose host is gone is found out by the kernel, without timers of our own.
+    set_socket_keepalive(&stream, true)?;
     let peer = Peer { credentials: None, address: format!("tcp://{address}") };
     Ok(Box::new(StreamLink::new(stream, Transport::Tcp, peer)))
 }

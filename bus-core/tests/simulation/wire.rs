@@ -195,12 +195,12 @@ impl Wire {
         life.told.push_back(told);
     }
 
-    /// The application hears something: it must be the next thing that it was told, apart
-    /// from what is not for it, since it has closed the channel.
-    pub fn hear(&mut self, key: Key, heard: &Told, is_open: impl Fn(Channel) -> bool) {
+    /// The application hears something: one of these, which must be the next thing that it
+    /// was told, apart from what is not for it, since it has closed the channel.
+    pub fn hear(&mut self, key: Key, heard: &[Told], is_open: impl Fn(Channel) -> bool) {
         let life = self.life(key);
         while let Some(next) = life.told.pop_front() {
-            if next == *heard {
+            if heard.contains(&next) {
                 return;
             }
             let silent = next == Told::Grant || next.channel().is_some_and(|at| !is_open(at));

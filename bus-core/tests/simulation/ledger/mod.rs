@@ -212,6 +212,10 @@ impl Ledger {
         &self.started
     }
 
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
     /// Time has come to this moment: what is due happens.
     pub fn advance(&mut self, now: Time) {
         self.begin(now);

@@ -1,10 +1,10 @@
 //! What the router says that it holds, against what the books say that it must hold.
 
-use bus_core::router::{BrokerInfo, ClientStat, QueueStat, SessionId, TopicStat};
+use bus_core::router::{BrokerInfo, ClientStat, QueueStat, TopicStat};
 
 use super::leases::Why;
 use super::queues::{Entry, Place};
-use super::{Chan, Ledger, Open};
+use super::{Ledger, Open};
 
 /// What the router lists.
 #[derive(Debug, Default)]
@@ -144,10 +144,5 @@ impl Ledger {
     /// Names of the queues that are there.
     pub fn queue_names(&self) -> Vec<bus_core::Name> {
         self.names.keys().cloned().collect()
-    }
-
-    /// Whether the books know such a session, and that it has this channel open.
-    pub fn has_channel(&self, session: SessionId, channel: u32) -> bool {
-        self.chan((session, channel)).is_some_and(|chan| *chan != Chan::Sub(usize::MAX))
     }
 }
