@@ -77,6 +77,7 @@ impl Client {
             url => url.to_owned(),
         };
         let url: BusUrl = url.parse()?;
+        runtime()?;
         let hello = ClientSession::default().hello(&options.name, options.grace);
         let connected = connect(&url, &hello, options.connect_timeout).await?;
         Client::over(url, options, connected)
@@ -89,6 +90,7 @@ impl Client {
     /// As [`Client::connect`].
     pub async fn over_link(link: Box<dyn Link>, options: ClientOptions) -> Result<Client, Error> {
         let url = BusUrl::Mem(String::new());
+        runtime()?;
         let hello = ClientSession::default().hello(&options.name, options.grace);
         let connected = shake_hands(link, &url, &hello, options.connect_timeout).await?;
         Client::over(url, options.reconnect(false), connected)
@@ -98,13 +100,7 @@ impl Client {
         let shared = Shared::new(State::default());
         establish(&shared, &connected)?;
         let driver = Driver { shared: shared.clone(), url: url.clone(), options };
-        let Ok(runtime) = runtime::Handle::try_current() else {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "connect must be called on a tokio runtime",
-            ));
-        };
-        runtime.spawn(driver.run(connected));
+        runtime()?.spawn(driver.run(connected));
         Ok(Client { handle: Arc::new(Handle(shared)), url })
     }
 
@@ -338,6 +334,14 @@ impl fmt::Debug for Client {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Client({})", self.url)
     }
+}
+
+/// The runtime that this is called on.
+fn runtime() -> Result<runtime::Handle, Error> {
+    runtime::Handle::try_current().map_err(|error| {
+        let text = "connecting must be done on a tokio runtime, which drives the connection";
+        Error::new(ErrorKind::InvalidArgument, text).with_source(error)
+    })
 }
 
 /// Opens a channel; whether that created its object. Cancelling closes it again.

@@ -60,6 +60,11 @@ impl Process {
         Some(Process { process, lines: BufReader::new(stdout).lines() })
     }
 
+    /// Ends it as nothing else would: it has no time for a word.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("it runs");
+    }
+
     /// What it says next; `None` when it has ended.
     pub async fn line(&mut self) -> Option<String> {
         loop {

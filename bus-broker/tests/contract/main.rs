@@ -12,8 +12,11 @@ mod handles;
 mod leases;
 mod objects;
 mod order;
+mod peers;
 mod processes;
 mod proxy;
+#[path = "../common/raw.rs"]
+mod raw;
 mod reconnect;
 mod rights;
 mod room;
@@ -28,6 +31,7 @@ const SOURCES: &[&str] = &[
     include_str!("leases.rs"),
     include_str!("objects.rs"),
     include_str!("order.rs"),
+    include_str!("peers.rs"),
     include_str!("processes.rs"),
     include_str!("reconnect.rs"),
     include_str!("rights.rs"),

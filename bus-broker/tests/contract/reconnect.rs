@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use bus_broker::{Broker, BrokerConfig};
 use bus_client::{
-    Client, ClientEvent, ClientOptions, ErrorKind, Events, PublisherOptions, Queue, QueueOptions,
-    Selector,
+    Client, ClientEvent, ClientOptions, ErrorKind, Events, PublisherOptions, QueueOptions, Selector,
 };
 
-use crate::bus::{Bus, everywhere, failed, message, soon, stat, text, until, until_stat};
+use crate::bus::{
+    Bus, everywhere, failed, kind, message, soon, start, stat, text, until, until_stat,
+};
 use crate::order::{drain, receiving};
 use crate::proxy::Proxy;
 
@@ -107,8 +107,13 @@ async fn point_19_what_was_sent_before_a_cut_is_there_exactly_once() {
             proxy.cut();
             proxy.hold_up(false, false);
             resumed(&mut events).await;
-            for receipt in receipts {
-                soon(receipt).await.expect("accepted");
+            let s = stat(&admin, &mine).await;
+            eprintln!("{} {to_broker} {to_client} resumed {s:?}", bus.tag);
+            for (i, receipt) in receipts.into_iter().enumerate() {
+                let r = tokio::time::timeout(Duration::from_secs(2), receipt).await;
+                if r.is_err() { 
+            let s = stat(&admin, &mine).await;
+                    eprintln!("{} receipt {i} {s:?}", bus.tag); panic!("x") }
             }
             assert!(drain(&mine, Selector::Any).await == bodies, "once each, and in order");
             let change = bus_client::Object::Queue;
@@ -217,41 +222,27 @@ async fn point_19_after_a_goodbye_nothing_is_kept() {
     .await;
 }
 
-/// A client with one of everything, whose broker's answers do not come any more.
-async fn undecided(
-    bus: &Bus,
-    client: &Client,
-    proxy: &Proxy,
-) -> (Queue, bus_client::PendingReceipt) {
-    let queue = bus.queue_with(client, "q", QueueOptions::default().exclusive()).await;
-    queue.send("accepted before").await.expect("sends");
-    proxy.hold_up(false, true);
-    let receipt = queue.post("nobody knows").await.expect("posts");
-    (queue, receipt)
-}
-
 #[tokio::test]
 async fn point_19_across_epochs_what_was_unconfirmed_is_unknown_and_handles_are_opened_again() {
     everywhere(async |bus: Bus| {
         let (proxy, client) = through(&bus, ClientOptions::default()).await;
         let mut events = client.events();
-        let (queue, receipt) = undecided(&bus, &client, &proxy).await;
-        let waiting = receiving(&queue, Selector::Eq(crate::bus::kind(5)));
-        let mut subscriber = client.subscribe(&bus.name("t")).await.expect_err_or_late().await;
-        let next = match bus.tag {
-            "mem" => Broker::start(BrokerConfig::default()).await,
-            _ => Broker::start(BrokerConfig::default().listen(fresh(&bus))).await,
-        };
-        let next = next.expect("starts");
-        let url = if bus.tag == "mem" { next.url() } else { next.urls()[0].as_str() };
+        let queue = bus.queue_with(&client, "q", QueueOptions::default().exclusive()).await;
+        queue.send("accepted before").await.expect("sends");
+        let mut subscriber = client.subscribe(&bus.name("t")).await.expect("subscribes");
+        let waiting = receiving(&queue, Selector::Eq(kind(5)));
+        until_stat(&client, &queue, |stat| stat.waiting == 1).await;
+        proxy.hold_up(false, true);
+        let receipt = queue.post("nobody knows").await.expect("posts");
+        let other = start().await.into_iter().find(|other| other.tag == bus.tag);
+        let other = other.expect("the same transport");
+        proxy.lead_to(&other.url);
         proxy.hold_up(false, false);
-        proxy.lead_to(url);
         let told = restarted(&mut events).await;
         let ClientEvent::Restarted { unknown, reason, .. } = &told else { panic!("{told:?}") };
         assert_eq!(*unknown, 1, "one send had no verdict");
         assert!(!reason.is_empty());
         assert_eq!(failed(soon(receipt).await), ErrorKind::OutcomeUnknown);
-        event(&mut events, |event| matches!(event, ClientEvent::Gap { .. })).await;
         queue.send(message(5, "the new one")).await.expect("it was opened again");
         let delivery = soon(waiting).await.expect("runs").expect("it waits there too");
         assert_eq!(text(delivery.payload()), "the new one");
@@ -261,6 +252,74 @@ async fn point_19_across_epochs_what_was_unconfirmed_is_unknown_and_handles_are_
         topic.publish("heard").await.expect("publishes");
         let found = soon(subscriber.next()).await.expect("goes on").expect("a message");
         assert_eq!(text(found.payload()), "heard");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_19_a_lost_session_is_told_with_its_gaps_and_unknown_publishes() {
+    everywhere(async |bus: Bus| {
+        let (proxy, client) = through(&bus, grace(Duration::from_millis(100))).await;
+        let mut events = client.events();
+        let open = PublisherOptions::default().mode(0o777);
+        let topic = client.publisher_with(&bus.name("t"), open).await.expect("opens");
+        let _subscriber = client.subscribe(&bus.name("other")).await.expect("subscribes");
+        proxy.hold_up(true, true);
+        for _ in 0..5 {
+            topic.publish("lost?").await.expect("is handed over");
+        }
+        proxy.close();
+        let admin = bus.client().await;
+        until("the session is over", async || {
+            let clients = admin.admin().clients().await.expect("answers");
+            clients.iter().all(|client| client.connected)
+        })
+        .await;
+        proxy.hold_up(false, false);
+        proxy.open();
+        let told = restarted(&mut events).await;
+        let ClientEvent::Restarted { publishes_unknown: 5, reason, .. } = &told else {
+            panic!("{told:?}")
+        };
+        assert!(reason.contains("grace"), "{reason}");
+        let wanted = bus.name("other");
+        event(&mut events, |event| matches!(event, ClientEvent::Gap { pattern } if *pattern == wanted))
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_19_attempts_to_connect_again_back_off() {
+    everywhere(async |bus: Bus| {
+        let proxy = Proxy::start(bus.tag, &bus.url).await;
+        let slow = ClientOptions::default().backoff(Duration::from_millis(10), Duration::MAX / 8);
+        let client = Client::connect_with(&proxy.url, slow).await.expect("connects");
+        let before = Instant::now();
+        proxy.close();
+        soon(proxy.turned_away(6)).await;
+        // Pauses of 10, 20, 40, 80 and 160 ms, each of which may be halved.
+        assert!(before.elapsed() >= Duration::from_millis(155), "{:?}", before.elapsed());
+        proxy.open();
+        soon(client.ping()).await.expect("it is back");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_19_a_client_that_shall_not_connect_again_says_so() {
+    everywhere(async |bus: Bus| {
+        let (proxy, client) = through(&bus, ClientOptions::default().reconnect(false)).await;
+        let mut events = client.events();
+        let queue = bus.queue(&client, "q").await;
+        proxy.hold_up(false, true);
+        let receipt = queue.post("nobody knows").await.expect("posts");
+        let waiting = receiving(&queue, Selector::Eq(kind(9)));
+        proxy.cut();
+        event(&mut events, |event| matches!(event, ClientEvent::Closed { .. })).await;
+        assert_eq!(failed(soon(receipt).await), ErrorKind::OutcomeUnknown);
+        assert_eq!(failed(soon(waiting).await.expect("runs")), ErrorKind::Disconnected);
+        assert_eq!(failed(queue.send("late").await), ErrorKind::Disconnected);
     })
     .await;
 }

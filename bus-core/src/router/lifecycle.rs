@@ -17,6 +17,9 @@ use super::timer::Timer;
 use super::{Router, SessionId, denied};
 use crate::time::Time;
 
+/// Names that are looked at for one that comes near.
+const NEAR_NAMES_MAX: usize = 4096;
+
 impl Router {
     /// Begins a session. Its sender bears the number of the session.
     ///
@@ -332,6 +335,8 @@ impl Router {
         name: &Name,
         names: impl Iterator<Item = &'a Name>,
     ) -> Failure {
+        // A courtesy, not to be paid for by everybody: only the first names are looked at.
+        let names = names.take(NEAR_NAMES_MAX);
         let near = names.filter(|other| is_near(other.as_str(), name.as_str())).min();
         let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         Failure::new(ErrorKind::NotFound, format!("there is no {what} `{name}`{hint}"))

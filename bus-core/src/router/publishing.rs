@@ -284,7 +284,9 @@ impl Router {
         }
         let failure =
             Failure::new(ErrorKind::Removed, format!("topic `{}` was removed", topic.name));
-        let sessions: Vec<_> = self.ground.sessions.iter().map(|(session, _)| session).collect();
+        let sessions = self.ground.sessions.iter().map(|(session, _)| session);
+        // Mostly the last publisher has just gone, and there is nobody to look for.
+        let sessions: Vec<_> = sessions.take_while(|_| topic.publishers > 0).collect();
         for session in sessions {
             let Some(entry) = self.ground.sessions.get(session) else { continue };
             let on_topic = |channel: &Channel| matches!(entry.handle(*channel), Some(Handle::Publisher(publisher)) if publisher.topic == id);

@@ -195,8 +195,7 @@ impl Broker {
         let session = self.router.open_session(now, identity, grace)?;
         self.ledger.open_session(now, session, grace);
         let token = Bytes::from(format!("{:08}{line:08}", self.epoch));
-        let slot =
-            Slot { state: ServerSession::default(), token, line: Some(line), loses: false };
+        let slot = Slot { state: ServerSession::default(), token, line: Some(line), loses: false };
         self.slots.insert(session, slot);
         Ok(session)
     }
@@ -237,7 +236,14 @@ impl Broker {
     }
 
     /// A line has ended. Its session is away; or over, if its process is known to be gone.
-    pub fn detach(&mut self, now: Time, session: SessionId, line: u64, gone: bool, wire: &mut Wire) {
+    pub fn detach(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        line: u64,
+        gone: bool,
+        wire: &mut Wire,
+    ) {
         let Some(slot) = self.slots.get_mut(&session) else { return };
         if slot.line != Some(line) {
             return;
@@ -284,7 +290,7 @@ impl Broker {
         }
         self.effects = effects;
         let listed = self.list();
-        self.ledger.settle(&listed);
+        self.ledger.compare(&listed);
     }
 
     fn list(&mut self) -> Listed {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus_core::router::{Channel, Command, RequestId, Ticket};
-use bus_core::session::{ChannelKind, ClientSession, Established, Leased, Origin, Restart, Welcome};
+use bus_core::session::{
+    ChannelKind, ClientSession, Established, Leased, Origin, Restart, Welcome,
+};
 use bus_core::{Decoder, ErrorKind, Failure, Run, Time};
 use bytes::Bytes;
 

@@ -45,15 +45,16 @@ impl Client {
                 assert_eq!(own, Some(&lease), "client {}: answer {number}", self.index);
                 self.on_answer(scene, false);
             }
+            Event::Granted => self.told(scene, &[Told::Grant]),
             Event::Credit { channel } => self.told(scene, &[Told::Credit { channel }]),
             Event::Lost { channel, count } => self.told(scene, &[Told::Lost { channel, count }]),
             Event::Invoke { channel, call, origin, message, .. } => {
                 let number = scene.post.number(&message);
                 let from = origin.sender.session;
                 self.told(scene, &[Told::Invoke { channel, call, number, from }]);
-                match self.on_channel(channel) {
-                    Some(handle) => handle.items.push_back(Item::Call(call)),
-                    None => self.answer(scene, call, None),
+                // Nobody serves any more: the broker knows, or will when the close has come.
+                if let Some(handle) = self.on_channel(channel) {
+                    handle.items.push_back(Item::Call(call));
                 }
             }
             Event::Ended { channel, failure } => self.on_ended(scene, channel, failure.kind()),

@@ -120,7 +120,14 @@ const ACTS: &[(u64, Act)] = &[
 
 /// What a run may do without: each group is left out as a whole.
 const GROUPS: &[&[Act]] = &[
-    &[Act::OpenPublisher, Act::Publish, Act::ClosePublisher, Act::Subscribe, Act::Read, Act::Unsubscribe],
+    &[
+        Act::OpenPublisher,
+        Act::Publish,
+        Act::ClosePublisher,
+        Act::Subscribe,
+        Act::Read,
+        Act::Unsubscribe,
+    ],
     &[Act::OpenService, Act::Call, Act::GiveUpCall, Act::Serve, Act::Answer, Act::StopServing],
     &[Act::Receive, Act::CancelReceive],
     &[Act::Consume, Act::Credit, Act::CloseConsumer],

@@ -203,7 +203,7 @@ impl Wire {
             if heard.contains(&next) {
                 return;
             }
-            let silent = next == Told::Grant || next.channel().is_some_and(|at| !is_open(at));
+            let silent = next.channel().is_some_and(|at| !is_open(at));
             assert!(silent, "{key:?}: heard {heard:?}, told was {next:?}");
         }
         panic!("{key:?}: heard {heard:?}, which nobody has told");
@@ -224,9 +224,7 @@ impl Wire {
     /// Whether everything that was said in a session was heard.
     pub fn check_silent(&mut self, key: Key, is_open: impl Fn(Channel) -> bool) {
         let life = self.life(key);
-        life.told.retain(|told| {
-            *told != Told::Grant && told.channel().is_none_or(&is_open)
-        });
+        life.told.retain(|told| *told != Told::Grant && told.channel().is_none_or(&is_open));
         assert!(life.told.is_empty(), "{key:?}: never heard {:?}", life.told);
         assert!(life.asked.is_empty(), "{key:?}: never came through {:?}", life.asked);
         assert!(life.acks.is_empty(), "{key:?}: acknowledgements lost {:?}", life.acks);

@@ -181,8 +181,7 @@ impl Ledger {
     /// The session is over: what its application had is marked, the rest is not.
     pub(super) fn return_all(&mut self, session: SessionId) {
         let mine = self.leases.range((session, 0)..=(session, Lease::MAX));
-        let all: Vec<_> =
-            mine.map(|((_, lease), leased)| (*lease, leased.is_taken())).collect();
+        let all: Vec<_> = mine.map(|((_, lease), leased)| (*lease, leased.is_taken())).collect();
         let mut back = Vec::new();
         for (lease, taken) in all {
             let how = if taken { Back::Marked(Duration::ZERO) } else { Back::Unmarked };

@@ -60,7 +60,11 @@ impl Ledger {
         open.invoked = Some((call, at));
         let server = self.servers.get_mut(&at);
         let server = server.unwrap_or_else(|| panic!("{at:?} is called, and serves nothing"));
-        assert_eq!(Some(&server.service), open.service.as_ref(), "{number} came to another service");
+        assert_eq!(
+            Some(&server.service),
+            open.service.as_ref(),
+            "{number} came to another service"
+        );
         server.running.insert(call);
         let running = server.running.len();
         assert!(running <= server.credit as usize, "{at:?} serves {running} calls at a time");
@@ -90,7 +94,10 @@ impl Ledger {
             ErrorKind::ServiceFailed => call.reply == Some(None),
             ErrorKind::Unreachable => match call.invoked {
                 Some((_, at)) => !self.servers.contains_key(&at),
-                None => !self.servers.values().any(|server| Some(&server.service) == call.service.as_ref()),
+                None => !self
+                    .servers
+                    .values()
+                    .any(|server| Some(&server.service) == call.service.as_ref()),
             },
             ErrorKind::Withdrawn => self.withdrawn.contains(&(session, ticket)),
             ErrorKind::Closed => call.service.is_none(),

@@ -17,7 +17,7 @@ pub struct Listed {
 
 impl Ledger {
     /// After each command, all its effects and all that was due.
-    pub fn settle(&mut self, listed: &Listed) {
+    pub fn compare(&mut self, listed: &Listed) {
         assert!(self.answers.is_empty(), "no answer to acknowledgements {:?}", self.answers);
         self.settle_topics(&listed.topics);
         self.end_retired();
@@ -116,16 +116,24 @@ impl Ledger {
                 Open::Send(Some(entry)) => {
                     let entry = &self.entries[*entry];
                     let waits = matches!(entry.place, Place::Offered | Place::Arrived);
-                    assert!(waits, "{session:?}: {ticket} has no verdict, and is {:?}", entry.place);
+                    assert!(
+                        waits,
+                        "{session:?}: {ticket} has no verdict, and is {:?}",
+                        entry.place
+                    );
                 }
                 other => panic!("{session:?}: {other:?} {ticket} has no verdict"),
             }
         }
     }
 
-    /// How many messages are left in queues, or wait to come in, or are out.
-    pub fn left(&self) -> usize {
-        self.queues.iter().map(|book| book.live.len()).sum()
+    /// Everything was taken that has a name.
+    pub fn check_swept(&self) {
+        for queue in self.names.values() {
+            let left: Vec<_> =
+                self.live(*queue).map(|(_, entry)| (entry.number, entry.place)).collect();
+            assert!(left.is_empty(), "{}: left are {left:?}", self.queues[*queue].name);
+        }
     }
 
     /// Everybody has said goodbye: nothing is left of them.
@@ -137,7 +145,12 @@ impl Ledger {
         for (queue, book) in self.queues.iter().enumerate().filter(|(_, book)| book.alive) {
             assert_eq!(self.holders(queue), 0, "{}: holders are left", book.name);
             let here = |entry: &Entry| matches!(entry.place, Place::Queued | Place::Delayed(_));
-            assert!(self.live(queue).all(|(_, entry)| here(entry)), "{}: {:?}", book.name, book.live);
+            assert!(
+                self.live(queue).all(|(_, entry)| here(entry)),
+                "{}: {:?}",
+                book.name,
+                book.live
+            );
         }
     }
 

@@ -93,12 +93,11 @@ impl Ledger {
             Place::Queued => first,
             _ => {
                 assert_eq!(first, None, "{:?}: what is queued comes first", book.at);
-                self.first(book.queue, book.options.selector, |entry| {
-                    entry.place == Place::Arrived
-                })
+                self.first(book.queue, book.options.selector, |entry| entry.place == Place::Arrived)
             }
         };
-        let (first, got) = (best.map(|best| self.entries[best].number), self.entries[chosen].number);
+        let (first, got) =
+            (best.map(|best| self.entries[best].number), self.entries[chosen].number);
         assert_eq!(best, Some(chosen), "{:?}: the first is {first:?}, got {got:?}", book.at);
     }
 
