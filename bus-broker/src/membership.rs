@@ -87,10 +87,7 @@ impl Hub {
         let slot = slot_of(&mut self.slots, session);
         match slot.is_some_and(|slot| slot.state.outbound.rewind(received)) {
             true => Ok(session),
-            false => {
-                let text = format!("session {} cannot go on at frame {received}", session.serial());
-                Err(Failure::new(ErrorKind::SessionDenied, text))
-            }
+            false => Err(cannot_go_on(session, received)),
         }
     }
 
@@ -164,10 +161,15 @@ impl Hub {
         if self.ending {
             return Err(Failure::new(ErrorKind::ShuttingDown, "the broker is shutting down"));
         }
-        if let Err(_new) = self.find_resumed(hello, identity)? {
-            self.router.check_session(identity)?;
+        let Ok(session) = self.find_resumed(hello, identity)? else {
+            return self.router.check_session(identity);
+        };
+        let received = hello.resume.as_ref().map_or(0, |resume| resume.received);
+        let slot = self.slots.get(session.index()).and_then(Option::as_ref);
+        match slot.is_some_and(|slot| slot.state.outbound.can_rewind(received)) {
+            true => Ok(()),
+            false => Err(cannot_go_on(session, received)),
         }
-        Ok(())
     }
 
     /// A connection has ended. Its session is away, or over if `gone`.
@@ -220,4 +222,9 @@ impl Hub {
             }
         }
     }
+}
+
+fn cannot_go_on(session: SessionId, received: u64) -> Failure {
+    let text = format!("session {} cannot go on at frame {received}", session.serial());
+    Failure::new(ErrorKind::SessionDenied, text)
 }

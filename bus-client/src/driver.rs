@@ -57,7 +57,11 @@ impl Driver {
     pub async fn run(self, mut connected: Connected) {
         loop {
             let mut pump = Pump { connected, slices: Vec::new(), blocked: false };
-            let end = poll_fn(|cx| pump.poll(&self.shared, cx)).await;
+            // Frames may have come together with the Welcome; nothing else would look at them.
+            let end = match self.shared.drive(|state| pump.take_frames(state)) {
+                Ok(()) => poll_fn(|cx| pump.poll(&self.shared, cx)).await,
+                Err(end) => end,
+            };
             drop(pump);
             let reason = match end {
                 End::Closed => {
@@ -150,6 +154,7 @@ pub(crate) fn establish(shared: &Shared, connected: &Connected) -> Result<(), Fa
                 state.events.push(ClientEvent::Connected { transport });
             }
         }
+        state.repeat_unnumbered();
         Ok(())
     })
 }

@@ -295,6 +295,17 @@ impl State {
         self.next_ping
     }
 
+    /// On a new connection: says again what is not numbered, and so was lost with the old one.
+    pub fn repeat_unnumbered(&mut self) {
+        let waiting = |slot: &&Slot<()>| matches!(slot, Slot::Waiting(_));
+        for (word, _) in self.pongs.iter().filter(|(_, slot)| waiting(slot)) {
+            self.session.ping(*word);
+        }
+        if self.closing {
+            self.session.goodbye();
+        }
+    }
+
     pub fn poll_pong(&mut self, word: u64, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if let Some(Slot::Done(())) = self.pongs.get(&word) {
             self.pongs.remove(&word);

@@ -2,13 +2,14 @@
 //!
 //! The crowd is a thousand clients and ten thousand queues and topics, held by a few
 //! processes and idle while the pinger works; what is measured is whether their mere
-//! existence slows the others.
+//! existence slows the others. All of it runs on one core: where the scheduler may choose, it
+//! puts the same work now on one core and now on two, which is a factor of two by itself.
 
 use anyhow::Result;
 
 use super::gathering::settle;
 use super::{Figure, SMALL_PAYLOAD_BYTES, Scale, Workload, round_trip};
-use crate::cell::{CROWD_PROCESSES, Cell, Role, WorkloadKind};
+use crate::cell::{CROWD_PROCESSES, Cell, Pinning, Role, WorkloadKind};
 use crate::stage::Stage;
 
 /// See the module.
@@ -25,7 +26,8 @@ impl Workload for Crowd {
 
     fn cells(&self, scale: &Scale) -> Vec<Cell> {
         let cell = Cell::new(WorkloadKind::Crowd, SMALL_PAYLOAD_BYTES);
-        vec![Cell { clients: scale.crowd_clients, names: scale.crowd_names, ..cell }]
+        let (clients, names) = (scale.crowd_clients, scale.crowd_names);
+        vec![Cell { clients, names, pinning: Pinning::OneCore, ..cell }]
     }
 
     fn run(&self, stage: &mut Stage<'_>) -> Result<Vec<Figure>> {

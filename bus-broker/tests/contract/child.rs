@@ -163,6 +163,8 @@ async fn act(client: &Client, queue: &Queue, action: &str) {
         "hold" => {
             let mut consumer = queue.consumer(Selector::Any, 2).await.expect("consumes");
             let _held = consumer.next().await.expect("goes on").expect("a delivery");
+            // What was taken is known to the broker before this is answered.
+            client.ping().await.expect("answers");
             say("holding");
             std::future::pending().await
         }

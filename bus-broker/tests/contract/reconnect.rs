@@ -107,13 +107,8 @@ async fn point_19_what_was_sent_before_a_cut_is_there_exactly_once() {
             proxy.cut();
             proxy.hold_up(false, false);
             resumed(&mut events).await;
-            let s = stat(&admin, &mine).await;
-            eprintln!("{} {to_broker} {to_client} resumed {s:?}", bus.tag);
-            for (i, receipt) in receipts.into_iter().enumerate() {
-                let r = tokio::time::timeout(Duration::from_secs(2), receipt).await;
-                if r.is_err() { 
-            let s = stat(&admin, &mine).await;
-                    eprintln!("{} receipt {i} {s:?}", bus.tag); panic!("x") }
+            for receipt in receipts {
+                soon(receipt).await.expect("accepted");
             }
             assert!(drain(&mine, Selector::Any).await == bodies, "once each, and in order");
             let change = bus_client::Object::Queue;

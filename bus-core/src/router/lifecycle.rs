@@ -188,6 +188,8 @@ impl Router {
         match call {
             Some(call) => {
                 self.end_call(call);
+                let failure = Failure::new(ErrorKind::Withdrawn, "the call was given up");
+                self.ground.verdict(session, ticket, Err(failure));
             }
             None => self.withdraw(session, ticket),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
+use crate::limits::CHANNELS_MAX;
 
 use super::Router;
 use super::command::{Channel, Lease, RequestId};
@@ -32,11 +33,23 @@ impl Router {
         let untaken =
             match self.queues.get_mut(queue).and_then(|queue| queue.waiters.get_mut(waiter)) {
                 Some(waiter) => take_while(waiter, lease),
-                None => vec![lease],
+                // A receive ends with its delivery.
+                None if channel == CHANNELS_MAX - 1 => vec![lease],
+                None => self.untaken_of(session, waiter, lease),
             };
         for lease in untaken {
             self.start_lease(session, lease);
         }
+    }
+
+    /// The deliveries up to this one that a consumer that is gone has borne, and that nobody
+    /// has said to be taken.
+    fn untaken_of(&self, session: Id<Session>, waiter: Id<Waiter>, last: Lease) -> Vec<Lease> {
+        let Some(entry) = self.ground.sessions.get(session) else { return Vec::new() };
+        let leases = entry.leases.iter().filter(|(lease, leased)| {
+            *lease <= last && leased.waiter == waiter && leased.deadline.is_none()
+        });
+        leases.map(|(lease, _)| lease).collect()
     }
 
     fn start_lease(&mut self, session: Id<Session>, lease: Lease) {

@@ -125,7 +125,7 @@ impl Outbound {
     #[must_use]
     pub fn rewind(&mut self, received: u64) -> bool {
         self.close_chunk();
-        if received > self.last || received < self.confirmed {
+        if !self.can_rewind(received) {
             return false;
         }
         self.cursor = 0;
@@ -149,6 +149,11 @@ impl Outbound {
             self.segments.iter().take(self.cursor).map(|segment| segment.bytes.len()).sum();
         self.unsent = self.kept - sent - self.offset;
         true
+    }
+
+    /// Whether a new connection can go on after `received`.
+    pub fn can_rewind(&self, received: u64) -> bool {
+        (self.confirmed..=self.last).contains(&received)
     }
 
     /// How many frames of this kind are kept: unsent, or not known to have arrived.

@@ -108,7 +108,7 @@ impl ServerSession {
             }
             Kind::Consumed => Command::Consumed { channel: header.channel, bytes: header.word },
             Kind::Taken => Command::Taken { channel: header.channel, lease: header.word },
-            Kind::Ack => Command::Ack { first: header.word, count: header.channel + 1 },
+            Kind::Ack => self.ack(&header)?,
             Kind::Offer => self.offer(&header, &body)?,
             Kind::Granted => {
                 Command::Granted { ticket: header.extra, message: message_of(&header, body)? }
@@ -138,6 +138,18 @@ impl ServerSession {
         let message = message_of(header, body)?;
         let ticket = if header.has(FLAG_RECEIPT) { Some(self.next_ticket()) } else { None };
         Ok(Command::Publish { channel: header.channel, message, ticket })
+    }
+
+    /// Each lease is answered, so one frame for many that were never given would cost the broker
+    /// much.
+    fn ack(&self, header: &Header) -> Result<Command, FrameError> {
+        let (first, more) = (header.word, header.channel);
+        let last = first.saturating_add(u64::from(more));
+        if last > self.last_lease {
+            let text = format!("lease {last} was acknowledged before it was given");
+            return Err(FrameError::Violation(text));
+        }
+        Ok(Command::Ack { first, count: more.saturating_add(1) })
     }
 
     fn offer(&mut self, header: &Header, body: &[u8]) -> Result<Command, FrameError> {
@@ -216,6 +228,9 @@ impl ServerSession {
             Output::Grant { ticket } => self.outbound.push(&word_frame(Kind::Grant, ticket), &[]),
             Output::Failed { ticket, failure } => self.push_failure(Kind::Failed, ticket, &failure),
             Output::Unsettled { lease, failure } => {
+                // Answers are told apart by their order.
+                let settled = std::mem::take(&mut self.settled);
+                self.push_span(Kind::Settled, &settled);
                 self.push_failure(Kind::Unsettled, lease, &failure)
             }
             Output::Reply { request, result } => self.reply(request, &result),

@@ -114,7 +114,7 @@ impl Client {
             scene.log.say(|| format!("client {} publishes {number} on {channel}", self.index));
             scene.wire.ask(self.key(), Asked::Message { ticket, number, channel });
             if let Some(ticket) = ticket {
-                self.tickets.insert(ticket, Sent { number, is_call: false });
+                self.tickets.insert(ticket, Sent { is_call: false });
             }
         }
     }
@@ -199,7 +199,7 @@ impl Client {
         let ticket = self.session.call(channel, &message, Duration::from_millis(timeout));
         scene.log.say(|| format!("client {} calls {ticket} with {number}", self.index));
         scene.wire.ask(self.key(), Asked::Message { ticket: Some(ticket), number, channel });
-        self.tickets.insert(ticket, Sent { number, is_call: true });
+        self.tickets.insert(ticket, Sent { is_call: true });
     }
 
     fn serve(&mut self, scene: &mut Scene<'_>) {

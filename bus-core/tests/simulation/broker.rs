@@ -17,6 +17,7 @@ use bus_core::{ErrorKind, Failure, Frame, FrameError, Kind, Pattern, Sender, Tim
 use bytes::Bytes;
 
 use crate::ledger::{Ledger, Listed};
+use crate::log::Log;
 use crate::plan::Plan;
 use crate::post::Post;
 use crate::wire::{Key, Wire};
@@ -80,6 +81,7 @@ pub struct Broker {
     monitor: SessionId,
     limits: SessionLimits,
     bug: Option<Bug>,
+    log: Log,
     effects: Vec<Effect>,
 }
 
@@ -92,7 +94,14 @@ pub struct Attached {
 }
 
 impl Broker {
-    pub fn new(now: Time, epoch: u64, plan: &Plan, post: Post, bug: Option<Bug>) -> Broker {
+    pub fn new(
+        now: Time,
+        epoch: u64,
+        plan: &Plan,
+        post: Post,
+        log: &Log,
+        bug: Option<Bug>,
+    ) -> Broker {
         let parked_bytes_max = plan.parked_bytes_max;
         let mut router = Router::new(RouterConfig { parked_bytes_max, ..RouterConfig::default() });
         if let Some(Bug::Router(fault)) = bug {
@@ -108,6 +117,7 @@ impl Broker {
             monitor,
             limits: plan.limits,
             bug,
+            log: log.clone(),
             effects: Vec::new(),
         }
     }
@@ -219,6 +229,7 @@ impl Broker {
         match slot.state.frame(frame)? {
             Action::Command(command) => {
                 let key = self.key(session);
+                self.log.say(|| format!("    {session:?} asks {command:?}"));
                 wire.command(key, &command);
                 self.ledger.command(now, session, &command);
                 wire.started(key, self.ledger.started());
@@ -270,6 +281,7 @@ impl Broker {
     /// Does what is due.
     pub fn advance(&mut self, now: Time, wire: &mut Wire) {
         self.ledger.advance(now);
+        self.log.say(|| format!("    what is due: {:?}", self.ledger.expired()));
         self.router.advance(now);
         self.absorb(wire);
         let router = &self.router;
@@ -280,6 +292,7 @@ impl Broker {
     fn absorb(&mut self, wire: &mut Wire) {
         let mut effects = self.router.take_effects(std::mem::take(&mut self.effects));
         for effect in effects.drain(..) {
+            self.log.say(|| format!("    {:?} is told {:?}", effect.session, effect.output));
             self.ledger.effect(&effect);
             let key = self.key(effect.session);
             let Some(slot) = self.slots.get_mut(&effect.session) else { continue };

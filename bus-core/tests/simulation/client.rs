@@ -21,12 +21,11 @@ use crate::wire::{Asked, Key, Wire};
 
 /// What everybody needs to act.
 pub struct Scene<'a> {
-    pub now: Time,
     pub dice: &'a mut Dice,
     pub wire: &'a mut Wire,
     pub post: &'a Post,
     pub plan: &'a Plan,
-    pub log: &'a mut Log,
+    pub log: &'a Log,
 }
 
 /// What an open handle is.
@@ -56,7 +55,7 @@ pub struct Reader {
 #[derive(Clone, Debug)]
 pub enum Item {
     Leased(Leased),
-    Run { run: Run, origins: Vec<(u32, Arc<Origin>)>, old: bool },
+    Run { run: Run, old: bool },
     Call(u64),
 }
 
@@ -82,7 +81,6 @@ pub enum Purpose {
 /// What a ticket is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    pub number: u64,
     pub is_call: bool,
 }
 

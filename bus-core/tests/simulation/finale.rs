@@ -59,7 +59,7 @@ impl Client {
     }
 }
 
-impl World<'_> {
+impl World {
     /// Runs the whole of it.
     pub fn run(&mut self) {
         let busy_until = self.plan.busy_until;

@@ -143,7 +143,7 @@ impl Client {
         assert!(unread <= reader.window, "client {}: {unread} bytes unread", self.index);
         reader.origin = origin;
         handle.what = What::Sub(reader);
-        handle.items.push_back(Item::Run { run, origins, old: false });
+        handle.items.push_back(Item::Run { run, old: false });
         for told in told {
             self.told(scene, &[told]);
         }

@@ -1,38 +1,52 @@
 //! What happened, for whoever repeats one seed. Costs nothing while nobody listens.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
-/// Lines that are kept.
-const KEPT: usize = 400;
+use bus_core::Time;
 
-/// The last things that happened.
+/// Lines that are kept, and letters of each.
+const KEPT: usize = 60000;
+const LETTERS: usize = 240;
+
+/// The last things that happened; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Option<Rc<RefCell<Lines>>>);
+
 #[derive(Debug, Default)]
-pub struct Log {
-    listening: bool,
+struct Lines {
+    now: Time,
     lines: VecDeque<String>,
-    pub prefix: String,
 }
 
 impl Log {
-    pub fn new(listening: bool) -> Log {
-        Log { listening, ..Log::default() }
+    /// One that listens.
+    pub fn listening() -> Log {
+        Log(Some(Rc::default()))
     }
 
-    pub fn say(&mut self, line: impl FnOnce() -> String) {
-        if self.listening {
-            if self.lines.len() == KEPT {
-                self.lines.pop_front();
-            }
-            self.lines.push_back(format!("{} {}", self.prefix, line()));
+    /// What follows happens at this moment.
+    pub fn at(&self, now: Time) {
+        if let Some(lines) = &self.0 {
+            lines.borrow_mut().now = now;
         }
     }
 
-    pub fn is_listening(&self) -> bool {
-        self.listening
+    pub fn say(&self, line: impl FnOnce() -> String) {
+        let Some(lines) = &self.0 else { return };
+        let mut lines = lines.borrow_mut();
+        if lines.lines.len() == KEPT {
+            lines.lines.pop_front();
+        }
+        let text: String = line().chars().take(LETTERS).collect();
+        let line = format!("{:>13} {text}", lines.now.as_nanos());
+        lines.lines.push_back(line);
     }
 
     /// All lines as one text.
     pub fn text(&self) -> String {
-        Vec::from(self.lines.clone()).join("\n")
+        let lines = self.0.as_ref().map(|lines| Vec::from(lines.borrow().lines.clone()));
+        lines.unwrap_or_default().join("\n")
     }
 }

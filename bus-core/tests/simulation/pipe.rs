@@ -46,7 +46,9 @@ impl Pipe {
     pub fn push(&mut self, now: Time, dice: &mut Dice, mut bytes: Bytes) {
         self.under_way += bytes.len();
         while !bytes.is_empty() {
-            let length = (1 + dice.below(self.pace.piece)).min(bytes.len());
+            // Small pieces are slow: only some of what is under way comes in those.
+            let longest = if dice.chance(10) { self.pace.piece } else { self.pace.piece.max(100) };
+            let length = (1 + dice.below(longest)).min(bytes.len());
             let piece = bytes.split_to(length);
             let at = now.after(dice.within(self.pace.delay)).max(self.last);
             self.last = at;

@@ -59,7 +59,7 @@ impl Client {
             let ticket = self.session.send(channel, message, no_wait);
             scene.log.say(|| format!("client {} sends {number} as {ticket}", self.index));
             scene.wire.ask(self.key(), Asked::Message { ticket: Some(ticket), number, channel });
-            self.tickets.insert(ticket, Sent { number, is_call: false });
+            self.tickets.insert(ticket, Sent { is_call: false });
         }
     }
 

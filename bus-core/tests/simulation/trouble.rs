@@ -9,7 +9,7 @@ use crate::line::End;
 use crate::plan::Trouble;
 use crate::world::World;
 
-impl World<'_> {
+impl World {
     /// Makes trouble, and says when the next one comes.
     pub fn make_trouble(&mut self) {
         let pause = self.dice.within(self.plan.peace);
@@ -67,7 +67,7 @@ impl World<'_> {
     /// The broker is gone with everything, and another one begins.
     fn restart(&mut self) {
         let epoch = self.broker.epoch + 1;
-        self.broker = Broker::new(self.now, epoch, &self.plan, self.post.clone(), self.bug);
+        self.broker = Broker::new(self.now, epoch, &self.plan, self.post.clone(), &self.log, self.bug);
         for line in self.lines.values_mut() {
             line.cut(self.now, &mut self.dice, &self.plan);
             line.close_broker_end(self.now);

@@ -117,11 +117,8 @@ impl Wire {
                     assert_eq!(next, Some(lease), "{key:?}: acknowledgements out of step");
                 }
             }
-            Command::Taken { lease, .. } => {
-                let taken = life.taken.contains(lease);
-                assert!(taken, "{key:?}: {lease} is said to be taken, and was not");
-            }
-            Command::Return { .. } => {}
+            // What these come to is compared when the router has taken them.
+            Command::Taken { .. } | Command::Return { .. } => {}
             Command::Granted { ticket, message } => {
                 let number = life.offered.remove(ticket);
                 assert_eq!(number, Some(post.number(message)), "{key:?}: granted {ticket}");

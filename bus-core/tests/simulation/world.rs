@@ -21,13 +21,13 @@ use crate::wire::Wire;
 const STEPS_MAX: u64 = 400_000;
 
 /// Everything there is.
-pub struct World<'a> {
+pub struct World {
     pub now: Time,
     pub dice: Dice,
     pub plan: Plan,
     pub post: Post,
     pub wire: Wire,
-    pub log: &'a mut Log,
+    pub log: Log,
     pub bug: Option<Bug>,
     pub broker: Broker,
     pub clients: Vec<Client>,
@@ -52,20 +52,20 @@ enum Due {
     Trouble,
 }
 
-impl<'a> World<'a> {
-    pub fn new(seed: u64, bug: Option<Bug>, log: &'a mut Log) -> World<'a> {
+impl World {
+    pub fn new(seed: u64, bug: Option<Bug>, log: &Log) -> World {
         let mut dice = Dice::new(seed);
         let plan = Plan::new(&mut dice.split());
         log.say(|| format!("{plan:#?}"));
         let post = Post::default();
-        let broker = Broker::new(Time::ZERO, 1, &plan, post.clone(), bug);
+        let broker = Broker::new(Time::ZERO, 1, &plan, post.clone(), log, bug);
         let trouble = Some(Time::ZERO.after(dice.within(plan.peace)));
         let mut world = World {
             now: Time::ZERO,
             wire: Wire::new(post.clone()),
             dice,
             post,
-            log,
+            log: log.clone(),
             bug,
             broker,
             clients: Vec::new(),
@@ -116,12 +116,11 @@ impl<'a> World<'a> {
         act: impl FnOnce(&mut Client, &mut Scene<'_>) -> T,
     ) -> T {
         let mut scene = Scene {
-            now: self.now,
             dice: &mut self.dice,
             wire: &mut self.wire,
             post: &self.post,
             plan: &self.plan,
-            log: self.log,
+            log: &self.log,
         };
         act(&mut self.clients[client], &mut scene)
     }
@@ -160,9 +159,7 @@ impl<'a> World<'a> {
         assert!(self.steps < STEPS_MAX, "it does not come to rest");
         let Some((at, due)) = self.next() else { return };
         self.now = at;
-        if self.log.is_listening() {
-            self.log.prefix = format!("{:>12} {due:?}:", at.as_nanos());
-        }
+        self.log.at(at);
         match due {
             Due::Router => self.broker.advance(self.now, &mut self.wire),
             Due::Up(line) => self.up(line),

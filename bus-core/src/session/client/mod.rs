@@ -206,16 +206,7 @@ impl ClientSession {
     pub fn seal(&mut self) {
         self.flush_taken();
         self.flush_acks();
-        if !self.returns.is_empty() {
-            for leases in self.returns.chunks(control::RETURN_LEASES_MAX) {
-                if let Some(body) =
-                    control::encode_request(&Command::Return { leases: leases.to_vec() })
-                {
-                    self.outbound.push(&word_frame(Kind::Request, 0), &body);
-                }
-            }
-            self.returns.clear();
-        }
+        self.flush_returns();
         if (self.outbound.has_unsent() || self.inbound.must_confirm())
             && let Some(received) = self.inbound.confirm()
         {
@@ -245,7 +236,9 @@ impl ClientSession {
     }
 
     fn push_command(&mut self, command: &Command) {
-        // Order matters: what was acknowledged before a command must reach the broker first.
+        // Order matters: what was taken or acknowledged before a command must reach the broker
+        // first.
+        self.flush_taken();
         self.flush_acks();
         if let Some(body) = control::encode_request(command) {
             self.outbound.push(&word_frame(Kind::Request, 0), &body);
@@ -257,6 +250,17 @@ impl ClientSession {
             self.outbound.push(&Header::new(Kind::Ack, self.ack_count - 1, self.ack_first), &[]);
             self.ack_count = 0;
         }
+    }
+
+    fn flush_returns(&mut self) {
+        for leases in self.returns.chunks(control::RETURN_LEASES_MAX) {
+            if let Some(body) =
+                control::encode_request(&Command::Return { leases: leases.to_vec() })
+            {
+                self.outbound.push(&word_frame(Kind::Request, 0), &body);
+            }
+        }
+        self.returns.clear();
     }
 
     fn unexpected(kind: Kind) -> FrameError {

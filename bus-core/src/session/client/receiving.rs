@@ -219,6 +219,7 @@ impl ClientSession {
         if entry.closing {
             return None;
         }
+        self.flush_taken();
         self.channels.release(channel);
         Some(Event::Ended { channel, failure })
     }

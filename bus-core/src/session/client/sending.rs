@@ -183,6 +183,10 @@ impl ClientSession {
     /// Says which deliveries were taken, for consumers that hold some of them unsettled: an
     /// acknowledgement says it as well.
     pub(super) fn flush_taken(&mut self) {
+        if !self.taken.is_empty() {
+            // A Taken speaks for all deliveries before it: those that went back go first.
+            self.flush_returns();
+        }
         for channel in std::mem::take(&mut self.taken) {
             let Some(entry) = self.channels.get_mut(channel) else { continue };
             entry.noted = false;
@@ -204,6 +208,7 @@ impl ClientSession {
 
     /// Says that a recalled delivery is taken already: the next frame tells it.
     pub fn keep(&mut self, lease: Lease) {
+        self.flush_returns();
         self.outbound.push(&Header::new(Kind::Taken, CHANNELS_MAX - 1, lease), &[]);
     }
 

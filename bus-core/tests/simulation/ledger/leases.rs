@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bus_core::router::{Channel, Lease, QueueOptions, SessionId};
-use bus_core::{Name, Time};
+use bus_core::{CHANNELS_MAX, Name, Time};
 
 use super::queues::{Entry, Place};
 use super::{At, Chan, Ledger, whole};
@@ -70,7 +70,7 @@ impl Ledger {
         if std::mem::replace(&mut entry.delivered, true) {
             return;
         }
-        let (arrival, key) = (entry.arrival, (entry.sender, entry.kind));
+        let (arrival, key) = (entry.arrival, (entry.handle, entry.kind));
         let book = &mut self.queues[entry.queue];
         let last = book.first_deliveries.insert(key, arrival).unwrap_or(0);
         assert!(arrival > last, "{}: {key:?} is overtaken by itself", book.name);
@@ -88,9 +88,10 @@ impl Ledger {
             (None, Some(Chan::Waiter(waiter))) => *waiter,
             _ => return,
         };
-        let alive = self.waiters[waiter].alive;
+        // The last channel stands for a single receive, which is over.
+        let all = self.waiters[waiter].alive || channel != CHANNELS_MAX - 1;
         let mine = self.leases.range((session, 0)..=(session, lease));
-        let starts = mine.filter(|((_, number), leased)| match alive {
+        let starts = mine.filter(|((_, number), leased)| match all {
             true => leased.waiter == waiter && !leased.is_taken(),
             false => *number == lease,
         });
@@ -194,6 +195,7 @@ impl Ledger {
         let due = |leased: &Leased| leased.deadline.is_some_and(|until| until <= self.now);
         let over: Vec<_> =
             self.leases.iter().filter(|(_, leased)| due(leased)).map(|(key, _)| *key).collect();
+        self.expired = over.clone();
         let mut back = Vec::new();
         for (session, lease) in over {
             let entry = self.end(session, lease, Why::Expired);

@@ -31,12 +31,13 @@ use waiters::Waiter;
 /// Where the place of something on a channel is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Chan {
-    Queue(usize),
+    /// A queue, and which of all handles that were ever opened it is.
+    Queue(usize, u64),
     Waiter(usize),
     Publisher(usize),
     Sub(usize),
     Caller(Name),
-    Server(Name),
+    Server,
 }
 
 /// What an open ticket is.
@@ -76,6 +77,10 @@ pub struct Ledger {
     answers: Vec<(Lease, bool)>,
     /// Leases whose clock this command has started.
     started: Vec<Lease>,
+    /// Leases that this moment has ended.
+    expired: Vec<(SessionId, Lease)>,
+    /// Entries that this command has brought in.
+    accepted: Vec<usize>,
     /// What the command at hand has published: taken back if the publisher is refused.
     published: Option<(usize, u64, At)>,
 }
@@ -102,6 +107,8 @@ impl Ledger {
             servers: BTreeMap::new(),
             answers: Vec::new(),
             started: Vec::new(),
+            expired: Vec::new(),
+            accepted: Vec::new(),
             published: None,
         }
     }
@@ -112,6 +119,8 @@ impl Ledger {
         self.turn += 1;
         self.answers.clear();
         self.started.clear();
+        self.accepted.clear();
+        self.expired.clear();
         self.published = None;
     }
 
@@ -201,7 +210,10 @@ impl Ledger {
             }
             Output::Recall { lease } => {
                 let known = self.leases.get(&(session, *lease));
-                assert!(known.is_some_and(|leased| !leased.is_taken()), "{lease} is recalled");
+                // One of several that are acknowledged just now may be asked for still.
+                let settled = self.answers.iter().any(|(answered, _)| answered == lease);
+                let untaken = known.is_some_and(|leased| !leased.is_taken());
+                assert!(untaken || settled, "{session:?}: {lease} is recalled");
             }
             Output::Expired { .. } => {}
         }
@@ -210,6 +222,11 @@ impl Ledger {
     /// Leases whose clock the last command has started.
     pub fn started(&self) -> &[Lease] {
         &self.started
+    }
+
+    /// Leases that this moment has ended.
+    pub fn expired(&self) -> &[(SessionId, Lease)] {
+        &self.expired
     }
 
     pub fn now(&self) -> Time {
@@ -228,14 +245,14 @@ impl Ledger {
     fn close_channel(&mut self, at: At) {
         let Some(chan) = self.session(at.0).channels.remove(&at.1) else { return };
         match chan {
-            Chan::Queue(queue) => self.queues[queue].handles -= 1,
+            Chan::Queue(queue, _) => self.queues[queue].handles -= 1,
             Chan::Waiter(waiter) => self.drop_waiter(waiter),
             Chan::Publisher(topic) => {
                 self.topics[topic].publishers.remove(&at);
             }
             Chan::Sub(sub) => self.leave(sub, at),
             Chan::Caller(_) => {}
-            Chan::Server(name) => self.drop_server(at, &name),
+            Chan::Server => self.drop_server(at),
         }
     }
 

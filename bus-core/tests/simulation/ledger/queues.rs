@@ -34,6 +34,8 @@ pub(super) struct Entry {
     /// None while only its offer has come.
     pub number: Option<u64>,
     pub sender: SessionId,
+    /// The handle that it was sent on.
+    pub handle: u64,
     pub no_wait: bool,
     pub place: Place,
     pub attempt: u32,
@@ -68,8 +70,8 @@ pub(super) struct QueueBook {
     pub acked: u64,
     pub dead: u64,
     pub dropped: u64,
-    /// Arrival of the last first delivery, for each sender and type.
-    pub first_deliveries: BTreeMap<(SessionId, MessageType), u64>,
+    /// Arrival of the last first delivery, for each handle that sends, and each type.
+    pub first_deliveries: BTreeMap<(u64, MessageType), u64>,
 }
 
 impl Ledger {
@@ -155,7 +157,9 @@ impl Ledger {
         (kind, length): (MessageType, u64),
         no_wait: bool,
     ) -> Option<usize> {
-        let Some(Chan::Queue(queue)) = self.chan((session, channel)).cloned() else { return None };
+        let Some(Chan::Queue(queue, handle)) = self.chan((session, channel)).cloned() else {
+            return None;
+        };
         if !self.queues[queue].alive {
             return None;
         }
@@ -166,6 +170,7 @@ impl Ledger {
             length,
             number: None,
             sender: session,
+            handle,
             no_wait,
             place: Place::Offered,
             attempt: 0,
@@ -211,19 +216,29 @@ impl Ledger {
         if was == Place::Arrived {
             entry.place = Place::Queued;
         }
-        let (queue, granted) = (entry.queue, entry.granted);
+        let queue = entry.queue;
         // It may be out on a lease already, and even come back.
         let ready = matches!(was, Place::Arrived | Place::Leased | Place::Queued);
         assert!(ready, "what is {was:?} was accepted");
         self.queues[queue].accepted += 1;
-        let (count, bytes) = self.load(queue);
-        let options = &self.queues[queue].options;
-        let fits = count <= options.count_max && bytes <= options.bytes_max;
-        let name = &self.queues[queue].name;
-        assert!(
-            was != Place::Arrived || granted || fits,
-            "{name} takes {count} messages with {bytes} bytes"
-        );
+        self.accepted.push(index);
+    }
+
+    /// What was accepted just now and goes to nobody has found room.
+    pub(super) fn check_accepted(&self) {
+        for index in &self.accepted {
+            let entry = &self.entries[*index];
+            let (count, bytes) = self.load(entry.queue);
+            let options = &self.queues[entry.queue].options;
+            let fits = count <= options.count_max && bytes <= options.bytes_max;
+            // What was granted has a place, and what came back has one again.
+            let stays = entry.place == Place::Queued && entry.returned != self.turn;
+            let name = &self.queues[entry.queue].name;
+            assert!(
+                !stays || entry.granted || fits,
+                "{name} takes {count} messages with {bytes} bytes"
+            );
+        }
     }
 
     /// A message is refused, or taken back.

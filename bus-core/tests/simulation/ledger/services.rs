@@ -30,11 +30,12 @@ pub(super) struct ServerBook {
 }
 
 impl Ledger {
-    pub(super) fn opened_server(&mut self, at: At, service: Name, credit: u32) {
+    pub(super) fn open_server(&mut self, at: At, service: Name, credit: u32) {
+        self.open_channel(at, Chan::Server);
         self.servers.insert(at, ServerBook { service, credit, running: BTreeSet::new() });
     }
 
-    pub(super) fn drop_server(&mut self, at: At, _name: &Name) {
+    pub(super) fn drop_server(&mut self, at: At) {
         self.servers.remove(&at);
     }
 

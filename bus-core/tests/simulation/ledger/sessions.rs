@@ -97,8 +97,12 @@ impl Ledger {
             | Command::OpenService { request, .. }
             | Command::Serve { request, .. } => {
                 // What comes before the answer finds the channel open already.
-                if let Command::Subscribe { .. } = command {
-                    self.open_sub(session, command);
+                match command {
+                    Command::Subscribe { .. } => self.open_sub(session, command),
+                    Command::Serve { channel, name, credit, .. } => {
+                        self.open_server((session, *channel), name.clone(), *credit);
+                    }
+                    _ => {}
                 }
                 (*request, Asked::Open(Box::new(command.clone())))
             }
@@ -133,19 +137,15 @@ impl Ledger {
             (Command::OpenQueue { channel, name, options, .. }, Some((id, created))) => {
                 assert_eq!(options.lifetime, Lifetime::Volatile);
                 let queue = self.opened_queue(name, id, created, options);
-                self.open_channel((session, channel), Chan::Queue(queue));
+                self.open_channel((session, channel), Chan::Queue(queue, self.turn));
             }
             (Command::OpenPublisher { channel, topic, .. }, Some((id, _))) => {
                 let topic = self.opened_topic(&topic, id, (session, channel));
                 self.open_channel((session, channel), Chan::Publisher(topic));
             }
-            (Command::Subscribe { channel, .. }, None) => self.close_channel((session, channel)),
+            (Command::Subscribe { channel, .. } | Command::Serve { channel, .. }, None) => self.close_channel((session, channel)),
             (Command::OpenService { channel, name, .. }, Some(_)) => {
                 self.open_channel((session, channel), Chan::Caller(name));
-            }
-            (Command::Serve { channel, name, credit, .. }, Some(_)) => {
-                self.opened_server((session, channel), name.clone(), credit);
-                self.open_channel((session, channel), Chan::Server(name));
             }
             _ => {}
         }

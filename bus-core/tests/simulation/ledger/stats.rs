@@ -29,6 +29,7 @@ impl Ledger {
             self.check_queue(queue, stat);
             self.check_room(queue);
         }
+        self.check_accepted();
         self.check_nobody_starves();
         self.check_calls();
         self.check_sessions(&listed.clients);

@@ -32,7 +32,7 @@ impl Ledger {
             self.waiters[waiter].options.credit = options.credit;
             return;
         }
-        let Some(Chan::Queue(queue)) = self.chan((session, queue)).cloned() else { return };
+        let Some(Chan::Queue(queue, _)) = self.chan((session, queue)).cloned() else { return };
         if !self.queues[queue].alive {
             return;
         }

@@ -1,0 +1,122 @@
+//! Hostile peers on every listener, while a well-behaved pair goes on and loses nothing.
+//!
+//! All in one test: it looks at the memory and the descriptors of the whole process, and so
+//! must be alone in it. The seed is printed and can be given (`BUS_HOSTILE_SEED`).
+
+#[path = "common/raw.rs"]
+mod raw;
+
+#[path = "hostile/attacks.rs"]
+mod attacks;
+#[path = "hostile/figures.rs"]
+mod figures;
+
+use std::time::Duration;
+
+use bus_broker::{Broker, BrokerConfig};
+use bus_client::{Client, Publisher, Queue, QueueOptions, Selector, Subscriber};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use attacks::Target;
+use figures::Figures;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Two clients that exchange messages, until they are told to stop.
+struct Pair {
+    queue: Queue,
+    topic: Publisher,
+    subscriber: Subscriber,
+    consumer: bus_client::Consumer,
+}
+
+impl Pair {
+    async fn new(url: &str, tag: &str) -> Pair {
+        let sender = Client::connect(url).await.expect("connects");
+        let receiver = Client::connect(url).await.expect("connects");
+        let name = format!("honest.{tag}");
+        let queue = sender.queue(&name).await.expect("opens");
+        let subscriber = receiver.subscribe(&name).await.expect("subscribes");
+        let topic = sender.publisher(&name).await.expect("opens");
+        let same = receiver.queue_with(&name, QueueOptions::default()).await.expect("opens");
+        let consumer = same.consumer(Selector::Any, 8).await.expect("consumes");
+        Pair { queue, topic, subscriber, consumer }
+    }
+
+    /// Gives how many messages went each way, in order and without a gap.
+    async fn run(mut self, stop: watch::Receiver<bool>) -> u64 {
+        let mut number = 0;
+        while !*stop.borrow() {
+            let body = format!("{number}");
+            self.queue.send(body.clone()).await.expect("sends");
+            self.topic.publish(body.clone()).await.expect("publishes");
+            let delivery = timeout(SOON, self.consumer.next()).await.expect("comes soon");
+            let delivery = delivery.expect("goes on").expect("a delivery");
+            assert_eq!(delivery.payload(), body.as_bytes());
+            delivery.ack().await.expect("in time");
+            let found = timeout(SOON, self.subscriber.next()).await.expect("comes soon");
+            let found = found.expect("goes on").expect("a message");
+            assert_eq!(found.payload(), body.as_bytes());
+            number += 1;
+        }
+        number
+    }
+}
+
+/// Runs one attack on both listeners at once.
+macro_rules! on_both {
+    ($targets:expr, $attack:path) => {{
+        let began = std::time::Instant::now();
+        let [local, tcp] = &$targets;
+        tokio::join!($attack(local), $attack(tcp));
+        eprintln!("{}: {:?}", stringify!($attack), began.elapsed());
+    }};
+}
+
+#[tokio::test]
+async fn hostile_peers_cost_themselves_their_connection_and_others_nothing() {
+    let seed = attacks::seed();
+    eprintln!("seed {seed}");
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = format!("local:{}", home.path().join("bus.sock").display());
+    let config = BrokerConfig::default()
+        .listen(path.parse().expect("a URL"))
+        .listen("tcp://127.0.0.1:0".parse().expect("a URL"));
+    let broker = Broker::start(config).await.expect("starts");
+    let targets = [
+        Target::new("local", &broker.urls()[0], seed),
+        Target::new("tcp", &broker.urls()[1], seed + 1),
+    ];
+    let (stop, stopped) = watch::channel(false);
+    let mut pairs = Vec::new();
+    for target in &targets {
+        let pair = Pair::new(&target.url, target.tag).await;
+        pairs.push(tokio::spawn(pair.run(stopped.clone())));
+    }
+    // What is made once, on first use, belongs to the baseline.
+    on_both!(targets, attacks::warm_up);
+    let before = Figures::settled(&broker).await;
+    on_both!(targets, attacks::random_bytes);
+    on_both!(targets, attacks::giant_frames);
+    on_both!(targets, attacks::broken_handshakes);
+    on_both!(targets, attacks::wrong_versions);
+    on_both!(targets, attacks::stolen_sessions);
+    on_both!(targets, attacks::frames_that_a_client_may_not_send);
+    on_both!(targets, attacks::largest_numbers);
+    on_both!(targets, attacks::foreign_leases);
+    on_both!(targets, attacks::cut_in_the_middle_of_a_frame);
+    on_both!(targets, attacks::half_open_handshakes);
+    let after = Figures::settled(&broker).await;
+    stop.send(true).expect("somebody listens");
+    for pair in pairs {
+        let count = pair.await.expect("the honest pair loses nothing");
+        assert!(count > 50, "only {count} messages went meanwhile");
+    }
+    after.are_back_at(&before);
+    let client = Client::connect(broker.url()).await.expect("it still takes clients");
+    let info = client.admin().broker().await.expect("and answers");
+    eprintln!("{info:?}");
+    drop(targets);
+    broker.drain(Duration::from_secs(5)).await;
+}

@@ -1,0 +1,51 @@
+//! What a process uses: descriptors and resident memory, and the sessions of its broker.
+
+use std::time::{Duration, Instant};
+
+use bus_broker::Broker;
+use bus_client::Client;
+
+/// How much resident memory may stay behind: allocators keep some for later.
+const SLACK_KIB: u64 = 24 * 1024;
+
+#[derive(Debug)]
+pub struct Figures {
+    descriptors: usize,
+    resident_kib: u64,
+    sessions: u64,
+}
+
+impl Figures {
+    /// Waits until connections are gone and descriptors closed, as far as that goes.
+    pub async fn settled(broker: &Broker) -> Figures {
+        let client = Client::connect(broker.url()).await.expect("connects");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut last = Figures::now(&client).await;
+        let mut same = 0;
+        while same < 5 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let next = Figures::now(&client).await;
+            let steady = (next.descriptors, next.sessions) == (last.descriptors, last.sessions);
+            same = if steady { same + 1 } else { 0 };
+            last = next;
+        }
+        last
+    }
+
+    async fn now(client: &Client) -> Figures {
+        let descriptors = std::fs::read_dir("/proc/self/fd").expect("this is Linux").count();
+        let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it is told");
+        let number = line.split_whitespace().nth(1).expect("a number");
+        let sessions = client.admin().broker().await.expect("answers").sessions;
+        Figures { descriptors, resident_kib: number.parse().expect("a number"), sessions }
+    }
+
+    pub fn are_back_at(&self, before: &Figures) {
+        eprintln!("before {before:?}\nafter  {self:?}");
+        assert_eq!(self.descriptors, before.descriptors, "descriptors have leaked");
+        assert_eq!(self.sessions, before.sessions, "sessions have leaked");
+        let limit = before.resident_kib + SLACK_KIB;
+        assert!(self.resident_kib <= limit, "memory has grown beyond {limit} KiB");
+    }
+}
