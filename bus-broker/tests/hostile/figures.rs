@@ -6,7 +6,7 @@ use bus_broker::Broker;
 use bus_client::Client;
 
 /// How much resident memory may stay behind: allocators keep some for later.
-const SLACK_KIB: u64 = 24 * 1024;
+const SLACK_KIB: u64 = 8 * 1024;
 
 #[derive(Debug)]
 pub struct Figures {

@@ -4,6 +4,8 @@
 
 mod limits;
 mod peer;
+mod watch;
 
 pub use limits::raise_file_limit;
 pub use peer::{Credentials, effective_uid, peer_groups, process_ended};
+pub use watch::{read_into, watch};

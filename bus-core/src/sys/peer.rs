@@ -7,6 +7,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::watch::watch;
+
 /// A local peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
@@ -70,18 +72,6 @@ pub async fn process_ended(pid: u32) -> io::Result<()> {
         Err(rustix::io::Errno::SRCH) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let watched = watch(descriptor)?;
+    let watched = watch(descriptor, tokio::io::Interest::READABLE)?;
     watched.readable().await.map(|_| ())
-}
-
-/// Has the runtime watch a descriptor.
-fn watch(
-    descriptor: std::os::fd::OwnedFd,
-) -> io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
-    // SAFETY: the descriptor is owned by the `AsyncFd` that is made here, so it stays open and
-    // stays the same file until it is taken off the runtime's list.
-    let watched = unsafe {
-        tokio::io::unix::AsyncFd::register_with_interest(descriptor, tokio::io::Interest::READABLE)
-    };
-    watched.map_err(io::Error::from)
 }

@@ -5,14 +5,11 @@
 //! overwritten, and no abstract socket is used.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Read, Seek, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{
@@ -21,10 +18,9 @@ use interprocess::local_socket::{
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixStream;
-use tokio_util::io::poll_read_buf;
 
 use super::path::{explain, prepare_directory};
-use super::stream::{Socket, StreamLink};
+use super::stream::StreamLink;
 use super::{Link, Peer, Transport};
 use crate::limits::SOCKET_PATH_BYTES_MAX;
 use crate::sys::{Credentials, effective_uid, peer_groups};
@@ -119,7 +115,7 @@ fn link(stream: Stream, path: &Path) -> io::Result<Box<dyn Link>> {
     let credentials = credentials(socket.inner())?;
     let address = format!("local:{}", path.display());
     let peer = Peer { credentials: Some(credentials), address };
-    Ok(Box::new(StreamLink::new(LocalSocket(socket), Transport::Local, peer)))
+    Ok(Box::new(StreamLink::new(OwnedFd::try_from(socket)?, Transport::Local, peer)?))
 }
 
 fn credentials(socket: &UnixStream) -> io::Result<Credentials> {
@@ -207,30 +203,5 @@ fn clear_stale(path: &Path) -> io::Result<()> {
         Ok(_) => in_use("is in use by a program that is not a broker"),
         Err(_) => fs::remove_file(path)
             .map_err(|error| explain(error, "cannot remove the stale socket", path)),
-    }
-}
-
-/// The runtime's socket inside interprocess's stream.
-struct LocalSocket(interprocess::os::unix::uds_local_socket::tokio::Stream);
-
-impl Socket for LocalSocket {
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.inner().poll_read_ready(cx)
-    }
-
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.inner().poll_write_ready(cx)
-    }
-
-    fn poll_read_buf(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
-        poll_read_buf(Pin::new(&mut self.0), cx, buffer)
-    }
-
-    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.inner().try_write_vectored(slices)
     }
 }

@@ -3,17 +3,13 @@
 //! Small frames are not delayed (`TCP_NODELAY`): batching is done above, where it is known
 //! what is still to come.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use rustix::net::sockopt::set_socket_keepalive;
 use tokio::net::TcpStream;
-use tokio_util::io::poll_read_buf;
 
-use super::stream::{Socket, StreamLink};
+use super::stream::StreamLink;
 use super::{Link, Peer, Transport};
 
 /// Accepts TCP connections.
@@ -61,27 +57,5 @@ fn link(stream: TcpStream, address: SocketAddr) -> io::Result<Box<dyn Link>> {
     // A peer whose host is gone is found out by the kernel, without timers of our own.
     set_socket_keepalive(&stream, true)?;
     let peer = Peer { credentials: None, address: format!("tcp://{address}") };
-    Ok(Box::new(StreamLink::new(stream, Transport::Tcp, peer)))
-}
-
-impl Socket for TcpStream {
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        TcpStream::poll_read_ready(self, cx)
-    }
-
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        TcpStream::poll_write_ready(self, cx)
-    }
-
-    fn poll_read_buf(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
-        poll_read_buf(Pin::new(self), cx, buffer)
-    }
-
-    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        TcpStream::try_write_vectored(self, slices)
-    }
+    Ok(Box::new(StreamLink::new(stream.into_std()?.into(), Transport::Tcp, peer)?))
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bus_core::Time;
 
 /// Lines that are kept, and letters of each.
-const KEPT: usize = 60000;
+const KEPT: usize = 6000000;
 const LETTERS: usize = 240;
 
 /// The last things that happened; clones share them.

@@ -79,7 +79,10 @@ fn survey() {
     let from = asked("FROM").unwrap_or(0);
     for seed in from..from + asked("BUS_SIM_SEEDS").unwrap_or(100) {
         if let Err(text) = run(seed, None, &Log::default()) {
-            println!("seed {seed}: {}", text.replace('\n', " ").chars().take(220).collect::<String>());
+            println!(
+                "seed {seed}: {}",
+                text.replace('\n', " ").chars().take(220).collect::<String>()
+            );
         }
     }
 }

@@ -67,7 +67,8 @@ impl World {
     /// The broker is gone with everything, and another one begins.
     fn restart(&mut self) {
         let epoch = self.broker.epoch + 1;
-        self.broker = Broker::new(self.now, epoch, &self.plan, self.post.clone(), &self.log, self.bug);
+        self.broker =
+            Broker::new(self.now, epoch, &self.plan, self.post.clone(), &self.log, self.bug);
         for line in self.lines.values_mut() {
             line.cut(self.now, &mut self.dice, &self.plan);
             line.close_broker_end(self.now);

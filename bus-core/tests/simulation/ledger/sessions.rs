@@ -143,7 +143,9 @@ impl Ledger {
                 let topic = self.opened_topic(&topic, id, (session, channel));
                 self.open_channel((session, channel), Chan::Publisher(topic));
             }
-            (Command::Subscribe { channel, .. } | Command::Serve { channel, .. }, None) => self.close_channel((session, channel)),
+            (Command::Subscribe { channel, .. } | Command::Serve { channel, .. }, None) => {
+                self.close_channel((session, channel))
+            }
             (Command::OpenService { channel, name, .. }, Some(_)) => {
                 self.open_channel((session, channel), Chan::Caller(name));
             }
