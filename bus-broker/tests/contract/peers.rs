@@ -8,13 +8,14 @@ use bus_client::{
     SubscribeOptions,
 };
 use bus_core::router::RouterConfig;
+use bus_core::session::Resume;
 use bus_core::transport::frame_bytes;
 use bus_core::{FLAG_HEADERS, Header, Kind};
 use bytes::Bytes;
 
 use crate::bus::{Bus, everywhere, failed, soon, start_with, text, until};
 use crate::proxy::Proxy;
-use crate::raw::Raw;
+use crate::raw::{Raw, honest, resuming};
 
 /// What no client would send after its handshake.
 fn malformed() -> Vec<(&'static str, Bytes)> {
@@ -99,6 +100,22 @@ async fn point_20_what_is_well_formed_and_senseless_is_answered_or_passed_over()
             }
         }
         held.ack().await.expect("nobody else settled it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_20_nobody_goes_on_with_the_session_of_somebody_else() {
+    everywhere(async |bus: Bus| {
+        let mut victim = Raw::connect(&bus.url).await;
+        let welcome = victim.hello(&honest()).await.expect("the broker takes it");
+        let mut hello = resuming(&welcome);
+        let token = Bytes::from_static(&[7; 16]);
+        hello.resume = hello.resume.map(|resume| Resume { token, ..resume });
+        let refused = Raw::connect(&bus.url).await.hello(&hello).await;
+        assert_eq!(refused.expect_err("it is not its own").kind(), ErrorKind::SessionDenied);
+        victim.frame(Header::new(Kind::Ping, 0, 1), &[]).await;
+        assert_eq!(soon(victim.next()).await.expect("goes on").header.kind, Kind::Pong);
     })
     .await;
 }

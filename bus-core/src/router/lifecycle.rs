@@ -1,7 +1,7 @@
 //! Sessions come, go away, come back, and end; channels close; rights and counts are checked.
 //!
-//! Ending a session lets go of everything that it held, in this order: receivers, leases,
-//! senders, the rest. So nothing is handed to a session that is about to go.
+//! Ending a session lets go of everything that it held, in this order: shared subscriptions,
+//! receivers, leases, senders, the rest. So nothing is handed to a session that is about to go.
 
 use std::time::Duration;
 
@@ -137,6 +137,7 @@ impl Router {
         let (waiters, others): (Vec<_>, Vec<_>) = channels.into_iter().partition(|channel| {
             matches!(self.ground.handle(session, *channel), Ok(Handle::Waiter { .. }))
         });
+        self.leave_groups(session, &others);
         for channel in waiters {
             self.close_channel(session, channel);
         }

@@ -296,7 +296,7 @@ impl Router {
         let mine: Vec<u64> = entry
             .serving
             .iter()
-            .filter(|(_, (_, by))| *by == server)
+            .filter(|(_, by)| **by == (id, server))
             .map(|(call, _)| *call)
             .collect();
         for number in &mine {

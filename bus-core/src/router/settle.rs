@@ -35,7 +35,7 @@ impl Router {
                 Some(waiter) => take_while(waiter, lease),
                 // A receive ends with its delivery.
                 None if channel == CHANNELS_MAX - 1 => vec![lease],
-                None => self.untaken_of(session, waiter, lease),
+                None => self.untaken_of(session, queue, waiter, lease),
             };
         for lease in untaken {
             self.start_lease(session, lease);
@@ -44,10 +44,18 @@ impl Router {
 
     /// The deliveries up to this one that a consumer that is gone has borne, and that nobody
     /// has said to be taken.
-    fn untaken_of(&self, session: Id<Session>, waiter: Id<Waiter>, last: Lease) -> Vec<Lease> {
+    fn untaken_of(
+        &self,
+        session: Id<Session>,
+        queue: Id<Queue>,
+        waiter: Id<Waiter>,
+        last: Lease,
+    ) -> Vec<Lease> {
         let Some(entry) = self.ground.sessions.get(session) else { return Vec::new() };
         let leases = entry.leases.iter().filter(|(lease, leased)| {
-            *lease <= last && leased.waiter == waiter && leased.deadline.is_none()
+            // The numbers of receivers are those of their queue.
+            let same = (leased.queue, leased.waiter) == (queue, waiter);
+            *lease <= last && same && leased.deadline.is_none()
         });
         leases.map(|(lease, _)| lease).collect()
     }

@@ -219,6 +219,21 @@ impl Router {
         }
     }
 
+    /// The session is about to end: what this lets in goes to the other members.
+    pub(super) fn leave_groups(&mut self, session: Id<Session>, channels: &[Channel]) {
+        for channel in channels {
+            let Ok(Handle::Subscription(id)) = self.ground.handle(session, *channel) else {
+                continue;
+            };
+            if let Some(subscription) = self.subscriptions.get_mut(*id)
+                && subscription.options.group.is_some()
+            {
+                subscription.members.retain(|member| member.session != session);
+                subscription.turn = 0;
+            }
+        }
+    }
+
     /// A member leaves; the last one takes the subscription along.
     pub(super) fn leave(&mut self, id: Id<Subscription>, session: Id<Session>, channel: Channel) {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };

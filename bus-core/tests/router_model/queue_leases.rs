@@ -115,11 +115,8 @@ impl Model {
     /// The application has this delivery, and those before it on its channel.
     pub fn taken(&mut self, slot: usize, lease: u64) {
         let Some((q, last)) = self.leases(slot, |other| other.lease == lease).pop() else { return };
-        let is_open = self.queues[q].waiter(last.waiter).is_some();
-        let with_it = |other: &Lease| {
-            let before = is_open && other.waiter == last.waiter && other.lease <= lease;
-            !other.taken && (before || other.lease == lease)
-        };
+        let with_it =
+            |other: &Lease| !other.taken && other.waiter == last.waiter && other.lease <= lease;
         let all = self.leases(slot, with_it);
         self.for_leases(q, &all, |lease| lease.taken = true);
         for (_, lease) in &all {

@@ -172,7 +172,7 @@ impl World {
             Step::Withdraw { slot, pick } if !self.away[slot] => {
                 let mine: Vec<u64> = self.calls_of(slot);
                 let Some(at) = pick.checked_rem(mine.len() as u64) else { return Ok(()) };
-                self.open.remove(&mine[at as usize]);
+                self.allowed.push((mine[at as usize], Some(ErrorKind::Withdrawn)));
                 self.tell(slot, Command::Withdraw { ticket: mine[at as usize] })
             }
             Step::Suspend { slot } if !self.away[slot] => {

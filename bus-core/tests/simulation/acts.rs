@@ -12,6 +12,9 @@ use crate::client::{Client, Handle, Item, Reader, Scene, Sent, What};
 use crate::plan::Act;
 use crate::wire::Asked;
 
+/// Tickets without verdict beyond which a client asks for no more: it would only be slow.
+pub const TICKETS_MAX: usize = 60;
+
 /// A name that is well formed.
 pub fn name(text: &str) -> Name {
     Name::new(text).expect("a well formed name")
@@ -64,6 +67,11 @@ impl Client {
         all.get(scene.dice.below(all.len())).copied()
     }
 
+    /// Whether it has so many handles like this that another one would only be slow.
+    pub fn has_many(&self, many: usize, like: impl Fn(&What) -> bool) -> bool {
+        self.handles.values().filter(|handle| like(&handle.what)).count() >= many
+    }
+
     fn close_one(&mut self, scene: &mut Scene<'_>, like: impl Fn(&What) -> bool) {
         if let Some(serial) = self.one(scene, |handle| like(&handle.what)) {
             self.close(scene, serial);
@@ -87,6 +95,9 @@ impl Client {
     }
 
     fn open_publisher(&mut self, scene: &mut Scene<'_>) {
+        if self.has_many(3, |what| matches!(what, What::Publisher)) {
+            return;
+        }
         let topic = name(scene.dice.pick(&scene.plan.topics));
         let hold = scene.dice.millis(1, 60);
         let options = TopicOptions { hold, ..TopicOptions::default() };
@@ -120,6 +131,9 @@ impl Client {
     }
 
     fn subscribe(&mut self, scene: &mut Scene<'_>) {
+        if self.has_many(3, |what| matches!(what, What::Sub(_))) {
+            return;
+        }
         let text = match scene.dice.below(3) {
             0 => "t.>",
             _ => scene.dice.pick(&scene.plan.topics),
@@ -181,6 +195,9 @@ impl Client {
     }
 
     fn open_service(&mut self, scene: &mut Scene<'_>) {
+        if self.has_many(2, |what| matches!(what, What::Caller)) {
+            return;
+        }
         let service = name(scene.dice.pick(&scene.plan.services));
         self.open(scene, ChannelKind::Caller, What::Caller, |request, channel| {
             Command::OpenService { request, channel, name: service }
@@ -192,6 +209,9 @@ impl Client {
             matches!(handle.what, What::Caller) && handle.ready && !handle.released
         };
         let Some(serial) = self.one(scene, caller) else { return };
+        if self.tickets.len() > TICKETS_MAX {
+            return;
+        }
         let channel = self.handles[&serial].channel;
         let length = self.length(scene);
         let (number, message) = scene.post.make(1, length);
@@ -203,6 +223,9 @@ impl Client {
     }
 
     fn serve(&mut self, scene: &mut Scene<'_>) {
+        if self.has_many(2, |what| matches!(what, What::Server)) {
+            return;
+        }
         let service = name(scene.dice.pick(&scene.plan.services));
         let credit = scene.dice.between(1, 3) as u32;
         self.open(scene, ChannelKind::Server, What::Server, |request, channel| Command::Serve {

@@ -7,7 +7,7 @@ use bus_core::router::{
 };
 use bus_core::session::ChannelKind;
 
-use crate::acts::name;
+use crate::acts::{TICKETS_MAX, name};
 use crate::client::{Client, Handle, Item, Scene, Sent, What};
 use crate::wire::Asked;
 
@@ -17,7 +17,7 @@ fn is_queue(handle: &Handle) -> bool {
 
 impl Client {
     pub fn open_queue(&mut self, scene: &mut Scene<'_>) {
-        if self.like(|handle| matches!(handle.what, What::Queue)).len() > 4 {
+        if self.has_many(4, |what| matches!(what, What::Queue)) {
             return;
         }
         let (queue, options) = scene.plan.queues[scene.dice.below(scene.plan.queues.len())].clone();
@@ -47,6 +47,9 @@ impl Client {
 
     pub fn send(&mut self, scene: &mut Scene<'_>) {
         let Some(serial) = self.one(scene, is_queue) else { return };
+        if self.tickets.len() > TICKETS_MAX {
+            return;
+        }
         let channel = self.handles[&serial].channel;
         for _ in 0..scene.dice.between(1, 4) {
             let length = self.length(scene);
@@ -74,7 +77,7 @@ impl Client {
     }
 
     pub fn receive(&mut self, scene: &mut Scene<'_>) {
-        if self.like(|handle| matches!(handle.what, What::Receive { .. })).len() > 3 {
+        if self.has_many(4, |what| matches!(what, What::Receive { .. })) {
             return;
         }
         let bytes_max = match scene.dice.chance(10) {
@@ -93,7 +96,7 @@ impl Client {
     }
 
     pub fn consume(&mut self, scene: &mut Scene<'_>) {
-        if self.like(|handle| matches!(handle.what, What::Consumer { .. })).len() > 2 {
+        if self.has_many(3, |what| matches!(what, What::Consumer { .. })) {
             return;
         }
         let bytes_max = if scene.dice.chance(5) { scene.plan.small as u64 } else { u64::MAX };

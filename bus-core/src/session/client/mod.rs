@@ -111,6 +111,8 @@ pub struct ClientSession {
     requests: BTreeMap<RequestId, Option<Channel>>,
     tickets: Sequence<Ticketed>,
     offers: u32,
+    /// Bytes of what is offered and not sent: the client's own memory.
+    offered_bytes: u64,
     last_lease: Lease,
     ack_first: Lease,
     ack_count: u32,

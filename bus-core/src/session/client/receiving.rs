@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::frame::{
     FLAG_AUTO, Frame, FrameError, Header, Incoming, Kind, Notice, Run, control, message_of,
 };
+use crate::message::Message;
 use crate::router::Ticket;
 
 use super::super::outbound::word_frame;
@@ -155,12 +156,14 @@ impl ClientSession {
             entry.sent -= ended.charge;
         }
         if let Some(message) = &ended.offered {
-            self.end_offer(ended.channel, ended.serial, message.kind());
+            self.end_offer(ended.channel, ended.serial, message);
         }
     }
 
-    fn end_offer(&mut self, channel: u32, serial: u64, kind: crate::message::MessageType) {
+    fn end_offer(&mut self, channel: u32, serial: u64, message: &Message) {
+        let kind = message.kind();
         self.offers -= 1;
+        self.offered_bytes -= message.cost();
         let Some(entry) = self.channels.get_mut(channel).filter(|entry| entry.serial == serial)
         else {
             return;
@@ -182,7 +185,7 @@ impl ClientSession {
         let mut header = Header::new(Kind::Granted, channel, message.kind().get());
         header.extra = ticket;
         self.outbound.push_message(&header, &message);
-        self.end_offer(channel, serial, message.kind());
+        self.end_offer(channel, serial, &message);
     }
 
     fn reply(&mut self, body: &[u8]) -> Result<Option<Event>, FrameError> {
@@ -190,9 +193,9 @@ impl ClientSession {
         let Some(channel) = self.requests.remove(&request) else { return Ok(None) };
         let Some(channel) = channel else { return Ok(Some(Event::Reply { request, result })) };
         let closing = self.channels.get(channel).is_some_and(|entry| entry.closing);
-        if result.is_err()
-            || (closing && !self.requests.values().any(|other| *other == Some(channel)))
-        {
+        // What was closed before it was open has two answers to wait for.
+        let is_last = || !self.requests.values().any(|other| *other == Some(channel));
+        if (result.is_err() || closing) && is_last() {
             self.channels.release(channel);
         }
         Ok(Some(match result {

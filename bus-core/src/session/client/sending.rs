@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::frame::{FLAG_RECEIPT, FLAG_TRY, Header, Kind, control};
-use crate::limits::{CHANNELS_MAX, window_charge};
+use crate::limits::{CHANNELS_MAX, OFFERED_BYTES_MAX, window_charge};
 use crate::message::Message;
 use crate::router::{Channel, Lease, Ticket};
 
@@ -62,7 +62,7 @@ impl ClientSession {
 
     /// Whether a message can be handed over for this queue now.
     pub fn can_send(&self, channel: Channel, message: &Message) -> bool {
-        self.fits_inline(channel, message) || self.offers < self.limits.offers / 2
+        self.fits_inline(channel, message) || self.may_offer(message)
     }
 
     /// Sends to a queue: small messages at once, others are offered.
@@ -87,6 +87,7 @@ impl ClientSession {
             });
         }
         self.offers += 1;
+        self.offered_bytes += message.cost();
         if let Some(entry) = self.channels.get_mut(channel) {
             *entry.offers.entry(kind).or_default() += 1;
         }
@@ -99,6 +100,12 @@ impl ClientSession {
             offered: Some(message),
             sent: false,
         })
+    }
+
+    /// Whether one more message may be kept until it is granted; one of any length always may.
+    fn may_offer(&self, message: &Message) -> bool {
+        let bytes = self.offered_bytes + message.cost();
+        self.offers == 0 || (self.offers < self.limits.offers / 2 && bytes <= OFFERED_BYTES_MAX)
     }
 
     fn fits_inline(&self, channel: Channel, message: &Message) -> bool {

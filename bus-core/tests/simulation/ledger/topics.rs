@@ -181,6 +181,11 @@ impl Ledger {
     }
 
     pub(super) fn on_deliver(&mut self, at: At, source: &Arc<Source>, number: u64) {
+        if !self.sessions.contains_key(&at.0) {
+            // What a subscription held back comes in when its session ends; a group must still
+            // get it by another member.
+            return;
+        }
         let Some(Chan::Sub(sub)) = self.chan(at).cloned() else {
             panic!("{at:?} hears {number}, and is not subscribed");
         };

@@ -1,0 +1,134 @@
+//! Calls: one that is given up leaves nothing waiting, and the next one is answered.
+
+use std::time::Duration;
+
+use bus_client::{Call, Error, Message, Server, Service, ServiceStat};
+
+use crate::world::{World, nothing};
+
+const LONG: Duration = Duration::from_secs(60);
+
+async fn stat(world: &World) -> ServiceStat {
+    world.settle().await;
+    world.other.admin().stat("s").await.expect("it is there").services.remove(0)
+}
+
+async fn reply(server: &mut Server) {
+    let call = server.next().await.expect("goes on").expect("a call");
+    let body = call.message().clone();
+    call.reply(body).expect("is connected");
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_leaves_nothing() {
+    let world = World::new().await;
+    let server = world.other.serve_with("s", 2, Some(0o777)).await.expect("serves");
+    let server = tokio::sync::Mutex::new(server);
+    let service = world.client.service("s").await.expect("opens");
+    for once in [false, true] {
+        let call = async || match once {
+            true => world.client.request("s", "one", LONG).await,
+            false => service.call("one", LONG).await,
+        };
+        let answer = async || {
+            // The call of a request goes out only after its service is open.
+            if !once {
+                reply(&mut *server.try_lock().expect("one at a time")).await;
+            }
+        };
+        let check = async |result: Option<Result<Message, Error>>| {
+            if let Some(result) = result {
+                assert_eq!(result.expect("a reply").payload(), "one");
+            }
+            world.settle().await;
+            let mut server = server.try_lock().expect("one at a time");
+            let (next, ()) = tokio::join!(service.call("next", LONG), async {
+                loop {
+                    // Those that were given up may come first.
+                    let call = server.next().await.expect("goes on").expect("a call");
+                    let body = call.message().clone();
+                    let last = body.payload() == "next";
+                    call.reply(body).expect("is connected");
+                    if last {
+                        break;
+                    }
+                }
+            });
+            assert_eq!(next.expect("a reply").payload(), "next");
+            let stat = stat(&world).await;
+            assert_eq!((stat.pending, stat.running), (0, 0));
+        };
+        if once {
+            let serving = async || {
+                world.settle().await;
+                let mut server = server.try_lock().expect("one at a time");
+                tokio::select! { () = reply(&mut server) => {}, () = world.settle() => {} }
+            };
+            let call = async || {
+                let mut calling = std::pin::pin!(call());
+                loop {
+                    tokio::select! { biased; reply = &mut calling => break reply, () = serving() => {} }
+                }
+            };
+            assert!(world.at_each_point(call, nothing, check).await >= 3);
+        } else {
+            assert!(world.at_each_point(call, answer, check).await >= 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_servers_next_loses_nothing() {
+    let world = World::new().await;
+    let server = world.client.serve_with("s", 2, Some(0o777)).await.expect("serves");
+    let server = tokio::sync::Mutex::new(server);
+    let service = world.other.service("s").await.expect("opens");
+    let service = std::sync::Arc::new(service);
+    let calls = std::cell::RefCell::new(Vec::new());
+    let next = async || {
+        let mut server = server.try_lock().expect("one at a time");
+        server.next().await.expect("goes on")
+    };
+    let come = async || {
+        let service = service.clone();
+        calls.borrow_mut().push(tokio::spawn(async move { service.call("one", LONG).await }));
+        while stat(&world).await.running == 0 {}
+    };
+    let check = async |result: Option<Result<Call, Error>>| {
+        let call = match result {
+            Some(call) => call,
+            None => next().await,
+        };
+        call.expect("a call").reply("two").expect("is connected");
+        let calling = calls.borrow_mut().pop().expect("it was made");
+        assert_eq!(calling.await.expect("runs").expect("a reply").payload(), "two");
+    };
+    assert!(world.at_each_point(next, come, check).await >= 2);
+}
+
+#[tokio::test]
+async fn opening_a_server_or_service_is_done_or_undone() {
+    let world = World::new().await;
+    let _server = world.client.serve_with("s", 1, Some(0o777)).await.expect("serves");
+    let channels = async || {
+        let clients = world.other.admin().clients().await.expect("answers");
+        clients.iter().map(|client| client.channels).sum::<u64>()
+    };
+    let before = channels().await;
+    let serve = async || world.client.serve("s", 1).await;
+    let check = async |result: Option<Result<Server, Error>>| {
+        let opened = result.is_some();
+        let held = result.map(|result| result.expect("serves"));
+        assert_eq!(stat(&world).await.servers, 1 + u64::from(opened));
+        drop(held);
+        assert_eq!(stat(&world).await.servers, 1);
+    };
+    assert!(world.at_each_point(serve, nothing, check).await >= 2);
+    let open = async || world.client.service("s").await;
+    let check = async |result: Option<Result<Service, Error>>| {
+        drop(result.map(|result| result.expect("opens")));
+        world.settle().await;
+        assert_eq!(channels().await, before, "no handle is left behind");
+    };
+    assert!(world.at_each_point(open, nothing, check).await >= 2);
+}

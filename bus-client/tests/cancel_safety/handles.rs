@@ -1,0 +1,107 @@
+//! Connecting, opening, asking and draining.
+
+use std::time::Duration;
+
+use bus_client::{
+    Client, ClientEvent, DrainReport, Error, Queue, QueueChange, QueueOptions, Selector,
+};
+
+use crate::world::{World, nothing};
+
+#[tokio::test]
+async fn opening_a_queue_is_done_or_undone() {
+    let world = World::new().await;
+    let (_mine, _theirs) = world.queues("q", QueueOptions::default()).await;
+    let open = async || world.client.queue("q").await;
+    let check = async |result: Option<Result<Queue, Error>>| {
+        let opened = result.is_some();
+        let held = result.map(|result| result.expect("opens"));
+        world.settle().await;
+        assert_eq!(world.stat("q").await.handles, 2 + u64::from(opened));
+        drop(held);
+        world.settle().await;
+        assert_eq!(world.stat("q").await.handles, 2, "no handle is left behind");
+    };
+    assert!(world.at_each_point(open, nothing, check).await >= 2);
+}
+
+#[tokio::test]
+async fn an_attempt_to_connect_that_is_given_up_leaves_no_session() {
+    let world = World::new().await;
+    let sessions = async || world.other.admin().broker().await.expect("answers").sessions;
+    let before = sessions().await;
+    for url in [world.broker.url(), world.broker.urls()[0].as_str()] {
+        let connect = async || Client::connect(url).await;
+        let check = async |result: Option<Result<Client, Error>>| {
+            drop(result.map(|result| result.expect("connects")));
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(15);
+            while sessions().await > before {
+                assert!(tokio::time::Instant::now() < deadline, "a session is left behind");
+            }
+        };
+        world.at_each_point(connect, nothing, check).await;
+    }
+}
+
+#[tokio::test]
+async fn questions_that_are_given_up_do_no_harm() {
+    let world = World::new().await;
+    let (queue, _theirs) = world.queues("q", QueueOptions::default()).await;
+    for kind in 0..5 {
+        let ask = async || match kind {
+            0 => world.client.ping().await.map(drop),
+            1 => world.client.admin().stat("q").await.map(drop),
+            2 => world.client.admin().broker().await.map(drop),
+            3 => world.client.admin().clients().await.map(drop),
+            _ => {
+                let change = QueueChange { count_max: Some(7), ..QueueChange::default() };
+                world.client.admin().set_queue("q", change).await
+            }
+        };
+        let check = async |result: Option<Result<(), Error>>| {
+            if let Some(result) = result {
+                result.expect("it may");
+            }
+            queue.send("one").await.expect("goes on");
+            let delivery = queue.receive(Selector::Any).await.expect("goes on");
+            delivery.ack().await.expect("goes on");
+        };
+        assert!(world.at_each_point(ask, nothing, check).await >= 2);
+    }
+}
+
+#[tokio::test]
+async fn events_are_not_lost_and_a_drain_that_is_given_up_leaves_the_client_as_it_is() {
+    let world = World::new().await;
+    let (queue, theirs) = world.queues("q", QueueOptions::default().count_max(1)).await;
+    theirs.send("first").await.expect("there is room");
+    let blocked = queue.post("blocked").await.expect("posts");
+    let drain = async || world.client.clone().drain(Duration::from_secs(60)).await;
+    let make_room = async || {};
+    let polls = std::cell::Cell::new(0);
+    let check = async |result: Option<DrainReport>| {
+        assert!(result.is_none(), "a send is still undecided");
+        polls.set(polls.get() + 1);
+        world.client.ping().await.expect("it goes on");
+        if polls.get() == 5 {
+            theirs.try_receive(Selector::Any).await.expect("there").ack().await.expect("acks");
+        }
+    };
+    let until_room = async || {
+        match polls.get() < 5 {
+            true => Some(drain().await),
+            false => None,
+        }
+    };
+    let check = async |result: Option<Option<DrainReport>>| match result {
+        Some(None) => {}
+        other => check(other.flatten()).await,
+    };
+    world.at_each_point(until_room, make_room, check).await;
+    blocked.await.expect("there is room now");
+    let mut events = world.client.events();
+    let report = drain().await;
+    assert_eq!((report.undecided, report.unsent_bytes), (0, 0));
+    assert!(matches!(events.next().await, Some(ClientEvent::Closed { .. })));
+    assert!(events.next().await.is_none());
+}
