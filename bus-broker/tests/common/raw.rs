@@ -99,7 +99,7 @@ impl Raw {
     }
 
     /// Reads to the end of the connection; gives the kinds of what came.
-    pub async fn to_the_end(&mut self) -> Vec<Kind> {
+    pub async fn read_to_end(&mut self) -> Vec<Kind> {
         let mut kinds = Vec::new();
         while let Ok(frame) = self.next().await {
             kinds.push(frame.header.kind);

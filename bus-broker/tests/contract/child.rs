@@ -5,6 +5,7 @@
 
 use std::process::Stdio;
 
+use bus_broker::{Broker, BrokerConfig};
 use bus_client::{Client, Error, Object, Queue, QueueChange, QueueOptions, Selector};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -113,10 +114,16 @@ fn say_result<T>(result: Result<T, Error>) {
     });
 }
 
-/// `URL QUEUE ACTION...`: each action says how it went.
+/// `serve URL`, or `URL QUEUE ACTION...`, where each action says how it went.
 async fn carry_out(task: &str) {
     let mut words = task.split(' ');
     let (url, name) = (words.next().expect("a URL"), words.next().expect("a name"));
+    if url == "serve" {
+        let config = BrokerConfig::default().listen(name.parse().expect("a URL"));
+        let _broker = Broker::start(config).await.expect("it is its own folder");
+        say("serving");
+        return std::future::pending().await;
+    }
     let client = match Client::connect(url).await {
         Ok(client) => client,
         Err(error) => return say(error.kind().word()),

@@ -27,7 +27,10 @@ fn malformed() -> Vec<(&'static str, Bytes)> {
     };
     let headers = Header::new(Kind::Send, 0, 1).with_flags(FLAG_HEADERS);
     vec![
-        ("an unknown kind", Bytes::from_static(&[0, 0, 0, 0, 200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+        (
+            "an unknown kind",
+            Bytes::from_static(&[0, 0, 0, 0, 200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ),
         ("4 GiB of payload", giant(Kind::Publish)),
         ("4 GiB of control", giant(Kind::Request)),
         ("a second hello", frame(Header::new(Kind::Hello, 0, 0), &[])),
@@ -58,7 +61,7 @@ async fn point_20_a_peer_that_breaks_the_protocol_costs_itself_its_connection_on
         for (what, bytes) in malformed() {
             let mut raw = Raw::established(&bus.url).await;
             raw.bytes(bytes).await;
-            let kinds = soon(raw.to_the_end()).await;
+            let kinds = soon(raw.read_to_end()).await;
             let polite = |kind: &Kind| matches!(kind, Kind::Refuse | Kind::Confirm);
             assert!(kinds.iter().all(polite), "{what} was answered with {kinds:?}");
             to.send(what).await.expect("sends");

@@ -278,8 +278,11 @@ async fn point_19_a_lost_session_is_told_with_its_gaps_and_unknown_publishes() {
         };
         assert!(reason.contains("grace"), "{reason}");
         let wanted = bus.name("other");
-        event(&mut events, |event| matches!(event, ClientEvent::Gap { pattern } if *pattern == wanted))
-            .await;
+        event(
+            &mut events,
+            |event| matches!(event, ClientEvent::Gap { pattern } if *pattern == wanted),
+        )
+        .await;
     })
     .await;
 }

@@ -8,7 +8,7 @@ use bus_client::{
     TopicChange,
 };
 
-use crate::bus::{Bus, everywhere, failed, message, soon, start, stat, until_stat};
+use crate::bus::{Bus, everywhere, failed, home, message, soon, start, stat, until_stat};
 use crate::child::{Process, User, may_become_others};
 use crate::order::receiving;
 
@@ -195,4 +195,22 @@ async fn point_10_a_waiting_process_of_another_user_ends_when_its_right_is_taken
     let closed = QueueChange { mode: Some(0o700), ..QueueChange::default() };
     admin.admin().set_queue("q", closed).await.expect("changes");
     assert_eq!(child.line().await.as_deref(), Some("permission-denied"));
+}
+
+#[tokio::test]
+async fn point_10_a_client_trusts_no_broker_but_its_own_users_and_roots() {
+    if !may_become_others() {
+        return;
+    }
+    let home = home();
+    std::os::unix::fs::chown(home.path(), Some(OWNER.uid), None).expect("root may");
+    let url = format!("local:{}", home.path().join("bus.sock").display());
+    let Some(mut broker) = Process::start(Some(OWNER), &format!("serve {url}")) else { return };
+    assert_eq!(broker.line().await.as_deref(), Some("serving"));
+    for (user, expected) in [(OWNER, "ok"), (STRANGER, "permission-denied")] {
+        let child = Process::start(Some(user), &format!("{url} q create=666"));
+        let found = child.expect("one was started before").answers().await;
+        assert_eq!(found, [expected], "uid {}", user.uid);
+    }
+    Client::connect(&url).await.expect("root may look at anybody's");
 }

@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use bus_core::session::{Hello, Resume, VERSION};
 use bus_core::transport::frame_bytes;
-use bus_core::{
-    ErrorKind, HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, Header, Kind, control,
-};
+use bus_core::{ErrorKind, HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, Header, Kind, control};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -30,9 +28,8 @@ pub struct Target {
 
 /// The seed of all random bytes: the one that is given, or the usual one.
 pub fn seed() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "a run can be repeated with another seed")]
-    let given = std::env::var("BUS_HOSTILE_SEED");
-    given.ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed)
+    let given = std::env::var("BUS_HOSTILE_SEED").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(0x5eed)
 }
 
 /// A generator of no quality, which is the same everywhere (SplitMix64).
@@ -59,7 +56,7 @@ impl Target {
 
     /// The connection must end by the broker's doing.
     async fn ends(&self, mut raw: Raw, what: &str) -> Vec<Kind> {
-        let ended = timeout(SOON, raw.to_the_end()).await;
+        let ended = timeout(SOON, raw.read_to_end()).await;
         ended.unwrap_or_else(|_| panic!("{}: {what} did not end the connection", self.tag))
     }
 }
@@ -81,7 +78,7 @@ async fn one_random(target: &Target, number: u64) {
     raw.bytes(bytes).await;
     if number.is_multiple_of(8) {
         // Some wait for what is said to them; the others are gone already.
-        let _ = timeout(Duration::from_millis(50), raw.to_the_end()).await;
+        let _ = timeout(Duration::from_millis(50), raw.read_to_end()).await;
     }
 }
 

@@ -13,10 +13,18 @@ async fn stat(world: &World) -> ServiceStat {
     world.other.admin().stat("s").await.expect("it is there").services.remove(0)
 }
 
-async fn reply(server: &mut Server) {
-    let call = server.next().await.expect("goes on").expect("a call");
-    let body = call.message().clone();
-    call.reply(body).expect("is connected");
+/// Answers calls until one says `next`: those that were given up may come first.
+async fn serve_until_next(server: &tokio::sync::Mutex<Server>) {
+    let mut server = server.try_lock().expect("one at a time");
+    loop {
+        let call = server.next().await.expect("goes on").expect("a call");
+        let body = call.message().clone();
+        let last = body.payload() == "next";
+        call.reply(body).expect("is connected");
+        if last {
+            return;
+        }
+    }
 }
 
 #[tokio::test]
@@ -25,55 +33,29 @@ async fn a_call_that_is_given_up_leaves_nothing() {
     let server = world.other.serve_with("s", 2, Some(0o777)).await.expect("serves");
     let server = tokio::sync::Mutex::new(server);
     let service = world.client.service("s").await.expect("opens");
-    for once in [false, true] {
-        let call = async || match once {
-            true => world.client.request("s", "one", LONG).await,
-            false => service.call("one", LONG).await,
-        };
-        let answer = async || {
-            // The call of a request goes out only after its service is open.
-            if !once {
-                reply(&mut *server.try_lock().expect("one at a time")).await;
-            }
-        };
-        let check = async |result: Option<Result<Message, Error>>| {
-            if let Some(result) = result {
-                assert_eq!(result.expect("a reply").payload(), "one");
-            }
-            world.settle().await;
-            let mut server = server.try_lock().expect("one at a time");
-            let (next, ()) = tokio::join!(service.call("next", LONG), async {
-                loop {
-                    // Those that were given up may come first.
-                    let call = server.next().await.expect("goes on").expect("a call");
-                    let body = call.message().clone();
-                    let last = body.payload() == "next";
-                    call.reply(body).expect("is connected");
-                    if last {
-                        break;
-                    }
-                }
-            });
-            assert_eq!(next.expect("a reply").payload(), "next");
-            let stat = stat(&world).await;
-            assert_eq!((stat.pending, stat.running), (0, 0));
-        };
-        if once {
-            let serving = async || {
-                world.settle().await;
-                let mut server = server.try_lock().expect("one at a time");
-                tokio::select! { () = reply(&mut server) => {}, () = world.settle() => {} }
-            };
-            let call = async || {
-                let mut calling = std::pin::pin!(call());
-                loop {
-                    tokio::select! { biased; reply = &mut calling => break reply, () = serving() => {} }
-                }
-            };
-            assert!(world.at_each_point(call, nothing, check).await >= 3);
-        } else {
-            assert!(world.at_each_point(call, answer, check).await >= 2);
+    let check = async |result: Option<Result<Message, Error>>| {
+        if let Some(result) = result {
+            assert_eq!(result.expect("a reply").payload(), "one");
         }
+        let next = service.call("next", LONG);
+        let (next, ()) = tokio::join!(next, serve_until_next(&server));
+        assert_eq!(next.expect("a reply").payload(), "next");
+        let stat = stat(&world).await;
+        assert_eq!((stat.pending, stat.running), (0, 0));
+    };
+    let call = async || service.call("one", LONG).await;
+    let answer = async || {
+        let mut server = server.try_lock().expect("one at a time");
+        let call = server.next().await.expect("goes on").expect("a call");
+        call.reply("one").expect("is connected");
+    };
+    assert!(world.at_each_point(call, answer, check).await >= 2);
+    // This one opens its service first, so that its call comes later.
+    let request = async || world.client.request("s", "one", LONG).await;
+    for (polls, answered) in [(1, false), (1, true), (2, false), (2, true), (3, true)] {
+        let result = world.cut_short(polls, answered, &request, &nothing).await;
+        assert!(result.is_none(), "nobody has answered");
+        check(None).await;
     }
 }
 

@@ -72,33 +72,43 @@ impl World {
         check: impl AsyncFn(Option<T>),
     ) -> usize {
         for polls in 1..POLLS_MAX {
-            let mut ended = None;
-            {
-                let mut future = pin!(make());
-                for poll in 1..=polls {
-                    let mut cx = Context::from_waker(Waker::noop());
-                    if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
-                        ended = Some(value);
-                        break;
-                    }
-                    if poll == 1 {
-                        self.settle().await;
-                        nudge().await;
-                    }
-                    // The last one is dropped while its answer is on its way, and now and then
-                    // when that is here.
-                    if poll < polls || polls % 2 == 0 {
-                        self.settle().await;
-                    }
+            // Dropped while the answer is on its way, and when that is here already.
+            for answered in [false, true] {
+                let ended = self.cut_short(polls, answered, &make, &nudge).await;
+                let done = ended.is_some();
+                check(ended).await;
+                if done {
+                    return polls;
                 }
-            }
-            let done = ended.is_some();
-            check(ended).await;
-            if done {
-                return polls;
             }
         }
         panic!("it has not ended after {POLLS_MAX} polls");
+    }
+
+    /// Polls a future so many times, lets everything settle in between (and afterwards, if the
+    /// last answer shall be here), and drops it.
+    pub async fn cut_short<T>(
+        &self,
+        polls: usize,
+        answered: bool,
+        make: &impl AsyncFn() -> T,
+        nudge: &impl AsyncFn(),
+    ) -> Option<T> {
+        let mut future = pin!(make());
+        for poll in 1..=polls {
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
+                return Some(value);
+            }
+            if poll == 1 {
+                self.settle().await;
+                nudge().await;
+            }
+            if poll < polls || answered {
+                self.settle().await;
+            }
+        }
+        None
     }
 }
 

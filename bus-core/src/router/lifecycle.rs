@@ -82,19 +82,11 @@ impl Router {
             self.ground.timers.clear(until, Timer::Grace(session));
         }
         let channels = entry.channels();
+        self.serve_session(session);
         for channel in channels {
-            match self.ground.handle(session, channel) {
-                Ok(Handle::Waiter { queue, waiter }) => {
-                    let (queue, waiter) = (*queue, *waiter);
-                    if let Some(queue) = self.queues.get_mut(queue) {
-                        queue.serve(&mut self.ground, waiter);
-                    }
-                }
-                Ok(Handle::Server { service, .. }) => {
-                    let service = *service;
-                    self.dispatch(service);
-                }
-                _ => {}
+            if let Ok(Handle::Server { service, .. }) = self.ground.handle(session, channel) {
+                let service = *service;
+                self.dispatch(service);
             }
         }
         self.recall_from(session);

@@ -180,27 +180,32 @@ impl Queue {
 
     /// Gives a receiver what it can have now; else it stands ready, or ends as empty.
     pub fn serve(&mut self, ground: &mut Ground, id: Id<Waiter>) {
-        while let Some(waiter) = self.waiters.get(id) {
-            if !waiter.has_credit() || !ground.may_lease(waiter.session) {
-                return;
-            }
-            let options = waiter.options;
-            let may_grant = waiter.promises + waiter.outstanding < options.credit;
-            if let Some(place) = self.shelf.select(options.selector) {
-                if self.refuse_too_big(ground, id, place, options.bytes_max) {
-                    return;
-                }
-                let Some(stored) = self.take(ground, place) else { return };
-                self.lease_to(ground, id, stored);
-                self.admit(ground);
-            } else if let Some(place) = self.next_blocked(options.selector, may_grant) {
-                self.serve_blocked(ground, id, place);
-                // It may have stood in front of one that fits.
-                self.admit(ground);
-            } else {
-                return self.wait_or_end(ground, id);
-            }
+        while self.serve_next(ground, id) {}
+    }
+
+    /// Gives a receiver the next message that it can have. Whether it may have another one.
+    pub fn serve_next(&mut self, ground: &mut Ground, id: Id<Waiter>) -> bool {
+        let Some(waiter) = self.waiters.get(id) else { return false };
+        if !waiter.has_credit() || !ground.may_lease(waiter.session) {
+            return false;
         }
+        let options = waiter.options;
+        let may_grant = waiter.promises + waiter.outstanding < options.credit;
+        if let Some(place) = self.shelf.select(options.selector) {
+            if self.refuse_too_big(ground, id, place, options.bytes_max) {
+                return false;
+            }
+            let Some(stored) = self.take(ground, place) else { return false };
+            self.lease_to(ground, id, stored);
+        } else if let Some(place) = self.next_blocked(options.selector, may_grant) {
+            // It may stand in front of one that fits.
+            self.serve_blocked(ground, id, place);
+        } else {
+            self.wait_or_end(ground, id);
+            return false;
+        }
+        self.admit(ground);
+        true
     }
 
     /// What a receiver takes of those who wait for room. One that has been promised as much as

@@ -9,6 +9,7 @@ use crate::selector::Selector;
 use super::Router;
 use super::command::{Channel, ConsumeOptions, RequestId};
 use super::effect::{Answer, Output, Peeked};
+use super::queue::Queue;
 use super::rights::Right;
 use super::session::{Handle, Session};
 use super::waiter::Waiter;
@@ -83,6 +84,24 @@ impl Router {
             let (queue, waiter) = (*queue, *waiter);
             if let Some(queue) = self.queues.get_mut(queue) {
                 queue.serve(&mut self.ground, waiter);
+            }
+        }
+    }
+
+    /// Serves all receivers of a session that could not be served for a while.
+    pub(super) fn serve_session(&mut self, session: Id<Session>) {
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        let mut lines: Vec<(Id<Queue>, Vec<Id<Waiter>>)> = Vec::new();
+        for channel in entry.channels() {
+            let Some(Handle::Waiter { queue, waiter }) = entry.handle(channel) else { continue };
+            match lines.iter_mut().find(|(other, _)| other == queue) {
+                Some((_, line)) => line.push(*waiter),
+                None => lines.push((*queue, vec![*waiter])),
+            }
+        }
+        for (queue, line) in lines {
+            if let Some(queue) = self.queues.get_mut(queue) {
+                queue.serve_in_turn(&mut self.ground, line);
             }
         }
     }

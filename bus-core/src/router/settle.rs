@@ -277,17 +277,7 @@ impl Router {
     /// Serves the receivers of sessions that were passed over for their unsettled deliveries.
     pub(super) fn feed_hungry(&mut self) {
         while let Some(session) = self.ground.hungry.pop() {
-            let channels = self.ground.sessions.get(session).map(Session::channels);
-            for channel in channels.unwrap_or_default() {
-                let Ok(Handle::Waiter { queue, waiter }) = self.ground.handle(session, channel)
-                else {
-                    continue;
-                };
-                let (queue, waiter) = (*queue, *waiter);
-                if let Some(queue) = self.queues.get_mut(queue) {
-                    queue.serve(&mut self.ground, waiter);
-                }
-            }
+            self.serve_session(session);
         }
     }
 

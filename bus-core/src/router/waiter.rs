@@ -60,6 +60,19 @@ impl Queue {
         }
     }
 
+    /// Serves receivers that could not be served for a while: one message each time, and those
+    /// first that have waited longest.
+    pub fn serve_in_turn(&mut self, ground: &mut Ground, mut line: Vec<Id<Waiter>>) {
+        let place = |id: &Id<Waiter>| self.ready.iter().position(|other| other == id);
+        line.sort_by_key(|id| place(id).unwrap_or(usize::MAX));
+        let mut line = VecDeque::from(line);
+        while let Some(id) = line.pop_front() {
+            if self.serve_next(ground, id) {
+                line.push_back(id);
+            }
+        }
+    }
+
     /// Takes a receiver out of the line: what it gives back goes to those who wait for it.
     pub fn step_back(&mut self, id: Id<Waiter>) {
         if let Some(waiter) = self.waiters.get_mut(id)

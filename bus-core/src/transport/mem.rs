@@ -108,7 +108,7 @@ impl Link for MemLink {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let mut count = 0;
-        for slice in slices {
+        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
             let part = slice.len().min(PIPE_BYTES.saturating_sub(pipe.length));
             if part == 0 {
                 break;

@@ -1,51 +1,103 @@
-//! The end of a link, and who is at the other one.
+//! How a link ends, and who is at its other end.
 
+use std::future::poll_fn;
 use std::io;
 
+use bus_core::sys::effective_uid;
+use bus_core::transport::Transport;
 use bytes::Bytes;
 
-use super::{in_time, pairs, read, write};
+use crate::pairs::{Listening, Pair, fill, pattern, read_exactly, read_some, write_all};
 
-#[tokio::test]
-async fn what_was_written_before_the_end_is_read_before_the_end() {
-    for (name, mut pair) in pairs("end").await {
-        write(&mut *pair.near, vec![Bytes::from_static(b"last words")]).await.expect("writes");
-        drop(pair.near);
-        let got =
-            in_time(name, read(&mut *pair.far, usize::MAX)).await.expect("ends without error");
-        assert_eq!(got, &b"last words"[..], "{name}");
+pub async fn what_was_written_before_the_end_can_be_read(pair: Pair) {
+    let Pair { mut near, mut far } = pair;
+    let all = pattern(100_000);
+    write_all(&mut *near, vec![all.clone()]).await.expect("goes on");
+    drop(near);
+    assert!(read_exactly(&mut *far, all.len()).await == all);
+    for _ in 0..3 {
+        assert!(read_some(&mut *far, 10).await.expect("an end is no error").is_empty());
     }
 }
 
-#[tokio::test]
-async fn writing_to_a_peer_that_is_gone_fails() {
-    for (name, mut pair) in pairs("gone").await {
-        drop(pair.far);
-        let piece = Bytes::from(vec![0; 64 * 1024]);
-        let wrote = async {
-            loop {
-                if let Err(error) = write(&mut *pair.near, vec![piece.clone()]).await {
-                    return error;
-                }
-            }
-        };
-        let error = in_time(name, wrote).await;
-        let kinds = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
-        assert!(kinds.contains(&error.kind()), "{name}: {error}");
+pub async fn writing_to_an_ended_peer_fails(pair: Pair) {
+    let Pair { near, mut far } = pair;
+    drop(near);
+    let piece = pattern(1000);
+    // A socket notices with the first answer from the other side.
+    for _ in 0..10_000 {
+        if let Err(error) = write_all(&mut *far, vec![piece.clone()]).await {
+            let ended = [
+                io::ErrorKind::BrokenPipe,
+                io::ErrorKind::ConnectionReset,
+                io::ErrorKind::ConnectionAborted,
+            ];
+            assert!(ended.contains(&error.kind()), "{error:?}");
+            return;
+        }
+        tokio::task::yield_now().await;
     }
+    panic!("it goes on writing to nobody");
 }
 
-#[tokio::test]
-async fn the_kernel_vouches_for_local_peers_and_for_nobody_else() {
-    for (name, pair) in pairs("peer").await {
-        let credentials = &pair.far.peer().credentials;
-        match name {
-            "tcp" => assert_eq!(*credentials, None),
-            _ => {
-                let found = credentials.as_ref().expect("known");
-                assert_eq!(found.pid, Some(std::process::id()), "{name}");
-                assert_eq!(found.uid, bus_core::sys::effective_uid(), "{name}");
+pub async fn an_end_wakes_who_waits_to_read(pair: Pair) {
+    let Pair { near, mut far } = pair;
+    let waiting = tokio::spawn(async move { read_some(&mut *far, 10).await });
+    tokio::task::yield_now().await;
+    drop(near);
+    let found = waiting.await.expect("runs").expect("an end is no error");
+    assert!(found.is_empty());
+}
+
+pub async fn an_end_wakes_who_waits_to_write(pair: Pair) {
+    let Pair { mut near, far } = pair;
+    let piece = pattern(100_000);
+    fill(&mut *near, &piece);
+    let waiting = tokio::spawn(async move {
+        loop {
+            write_all(&mut *near, vec![piece.clone()]).await?;
+        }
+    });
+    tokio::task::yield_now().await;
+    drop(far);
+    let ended: io::Result<()> = waiting.await.expect("runs");
+    ended.expect_err("nobody reads it");
+}
+
+/// The kernel's word about the peer, or none.
+pub async fn both_ends_know_what_they_are(listening: &Listening) {
+    let pair = listening.pair().await;
+    for link in [&pair.near, &pair.far] {
+        assert_eq!(link.transport(), listening.transport);
+        let peer = link.peer();
+        assert!(!peer.address.is_empty(), "people are told where it is");
+        match (listening.transport, &peer.credentials) {
+            (Transport::Tcp, found) => assert_eq!(*found, None, "nobody vouches for it"),
+            (_, None) => panic!("a peer on this machine is known"),
+            (_, Some(found)) => {
+                assert_eq!(found.uid, effective_uid());
+                assert_eq!(found.pid, Some(std::process::id()));
             }
         }
+    }
+}
+
+pub async fn a_cancelled_accept_loses_no_connection(listening: &Listening) {
+    for _ in 0..20 {
+        let mut near = listening.connect().await;
+        // Given up before it is polled, and after one poll.
+        drop(listening.accept());
+        let accepted = tokio::select! {
+            biased;
+            far = listening.accept() => Some(far),
+            () = std::future::ready(()) => None,
+        };
+        let mut far = match accepted {
+            Some(far) => far,
+            None => listening.accept().await,
+        };
+        write_all(&mut *near, vec![Bytes::from_static(b"hello")]).await.expect("goes on");
+        assert_eq!(read_exactly(&mut *far, 5).await, &b"hello"[..]);
+        poll_fn(|cx| far.poll_writable(cx)).await.expect("there is room");
     }
 }

@@ -1,116 +1,76 @@
-//! One suite that every transport must pass.
+//! What every transport must do, as one list of properties over the trait.
 //!
-//! A property is a function over a pair of connected links; each is run for every transport
-//! there is. What only one transport can promise stands in `local`.
+//! A new transport gets a factory in `pairs` and a line here, and passes the same list. Where
+//! brokers listen on a machine has rules of its own, in `paths`.
 
 mod ends;
-mod local;
-mod suite;
+mod flow;
+mod pairs;
+mod paths;
+mod waking;
 
-use std::future::poll_fn;
-use std::io;
-use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
-use bus_core::transport::{Link, LocalListener, TcpListener, connect_local, connect_tcp, mem_pair};
-use bytes::{Bytes, BytesMut};
+use bus_core::transport::Transport;
+use tokio::time::timeout;
 
-/// Two ends of a connection, and what must live as long.
-pub struct Pair {
-    pub near: Box<dyn Link>,
-    pub far: Box<dyn Link>,
-    _room: Option<Room>,
+use pairs::{Listening, Pair};
+
+/// How long a property may take.
+const PROPERTY_MAX: Duration = Duration::from_secs(20);
+
+type Checking = Pin<Box<dyn Future<Output = ()>>>;
+/// A property: its name, and what checks it on a fresh pair.
+type Property = (&'static str, fn(Pair) -> Checking);
+
+macro_rules! properties {
+    ($($module:ident::$name:ident,)*) => {
+        &[$((stringify!($name), |pair| Box::pin($module::$name(pair))),)*]
+    };
 }
 
-/// A directory that goes with the test.
-pub struct Room(pub PathBuf);
+const PROPERTIES: &[Property] = properties![
+    flow::bytes_arrive_in_order_in_any_chunking,
+    flow::many_slices_go_out_in_order,
+    flow::empty_slices_stand_in_nobodys_way,
+    flow::a_read_appends_within_the_room_there_is,
+    flow::a_full_link_would_block_and_goes_on_when_it_is_read,
+    flow::both_directions_are_independent,
+    flow::sixty_four_mebibytes_go_through,
+    ends::what_was_written_before_the_end_can_be_read,
+    ends::writing_to_an_ended_peer_fails,
+    ends::an_end_wakes_who_waits_to_read,
+    ends::an_end_wakes_who_waits_to_write,
+    waking::an_idle_link_is_not_readable_and_is_writable,
+    waking::data_wakes_who_waits_to_read,
+    waking::room_wakes_who_waits_to_write,
+    waking::the_last_waker_counts,
+];
 
-impl Room {
-    pub fn new(name: &str) -> Room {
-        let unique = format!("bus-conformance-{}-{name}", std::process::id());
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique);
-        std::fs::create_dir_all(&path).expect("a directory");
-        // Paths of sockets are short: reach it by a link from a short place.
-        let short = PathBuf::from(format!("/tmp/bc-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_file(&short);
-        std::os::unix::fs::symlink(&path, &short).expect("a link");
-        Room(short)
+async fn check(transport: Transport) {
+    let listening = Listening::start(transport).await;
+    for (name, property) in PROPERTIES {
+        eprintln!("{transport}: {name}");
+        let checking = property(listening.pair().await);
+        let done = timeout(PROPERTY_MAX, checking).await;
+        assert!(done.is_ok(), "{transport}: {name} is not done within {PROPERTY_MAX:?}");
     }
+    ends::both_ends_know_what_they_are(&listening).await;
+    ends::a_cancelled_accept_loses_no_connection(&listening).await;
 }
 
-impl Drop for Room {
-    fn drop(&mut self) {
-        if let Ok(path) = std::fs::read_link(&self.0) {
-            let _ = std::fs::remove_dir_all(path);
-        }
-        let _ = std::fs::remove_file(&self.0);
-    }
+#[tokio::test]
+async fn links_inside_a_process_conform() {
+    check(Transport::Mem).await;
 }
 
-/// A pair over each transport, for a property of this name.
-pub async fn pairs(property: &str) -> Vec<(&'static str, Pair)> {
-    let (near, far) = mem_pair();
-    let mem = Pair { near, far, _room: None };
-
-    let room = Room::new(property);
-    let path = room.0.join("bus.sock");
-    let listener = LocalListener::bind(&path).expect("listens");
-    let (near, far) = tokio::join!(connect_local(&path), listener.accept());
-    let (near, far) = (near.expect("connects"), far.expect("accepts"));
-    let local = Pair { near, far, _room: Some(room) };
-
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
-    let address = listener.local_addr().expect("an address").to_string();
-    let (near, far) = tokio::join!(connect_tcp(&address), listener.accept());
-    let tcp = Pair { near: near.expect("connects"), far: far.expect("accepts"), _room: None };
-    vec![("mem", mem), ("local", local), ("tcp", tcp)]
+#[tokio::test]
+async fn local_sockets_conform() {
+    check(Transport::Local).await;
 }
 
-/// Reads until there are so many bytes, or the link ends.
-pub async fn read(link: &mut dyn Link, count: usize) -> io::Result<BytesMut> {
-    let mut buffer = BytesMut::new();
-    while buffer.len() < count {
-        poll_fn(|cx| link.poll_readable(cx)).await?;
-        buffer.reserve(64 * 1024);
-        match link.try_read(&mut buffer) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(buffer)
-}
-
-/// Writes all of these slices.
-pub async fn write(link: &mut dyn Link, mut slices: Vec<Bytes>) -> io::Result<()> {
-    while !slices.is_empty() {
-        poll_fn(|cx| link.poll_writable(cx)).await?;
-        let mut count = match link.try_write(&slices) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        };
-        while let Some(first) = slices.first_mut() {
-            let part = count.min(first.len());
-            drop(first.split_to(part));
-            count -= part;
-            if !first.is_empty() {
-                break;
-            }
-            slices.remove(0);
-        }
-    }
-    Ok(())
-}
-
-/// Bytes that tell their place.
-pub fn pattern(length: usize) -> Bytes {
-    (0..length).map(|index| (index % 251) as u8).collect::<Vec<_>>().into()
-}
-
-/// A deadline that only a hang reaches.
-pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let limit = Duration::from_secs(60);
-    tokio::time::timeout(limit, future).await.unwrap_or_else(|_| panic!("{what}: hangs"))
+#[tokio::test]
+async fn tcp_conforms() {
+    check(Transport::Tcp).await;
 }

@@ -223,8 +223,19 @@ impl Model {
             mine.extend(waiters.map(|waiter| (waiter.channel, q, waiter.number)));
         }
         mine.sort();
-        for (_, q, number) in mine {
-            self.serve(q, number);
+        // Queue by queue; in each, those first that have waited longest, one message a turn.
+        while let Some((_, q, _)) = mine.first().copied() {
+            let here = mine.extract_if(.., |(_, queue, _)| *queue == q);
+            let mut line: Vec<u64> = here.map(|(_, _, number)| number).collect();
+            let queue = &self.queues[q];
+            let place = |number: &u64| queue.line.iter().position(|other| other == number);
+            line.sort_by_key(|number| place(number).unwrap_or(usize::MAX));
+            while !line.is_empty() {
+                let number = line.remove(0);
+                if self.serve_next(q, number) {
+                    line.push(number);
+                }
+            }
         }
         let mut held: Vec<usize> =
             self.leases(slot, |lease| !lease.taken).iter().map(|(q, _)| *q).collect();

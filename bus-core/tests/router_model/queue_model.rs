@@ -300,25 +300,32 @@ impl Model {
 
     /// Gives a waiter what it can have: what is queued, then what is blocked. Else it waits.
     pub fn serve(&mut self, q: usize, number: u64) {
-        while let Some(waiter) = self.queues[q].waiter(number).cloned() {
-            let queue = &mut self.queues[q];
-            if !queue.has_credit(&waiter) || !self.sessions[waiter.slot].connected {
-                return;
-            }
-            let found = queue.select(waiter.selector, true);
-            let Some(index) = found.or_else(|| queue.select(waiter.selector, false)) else {
-                return self.wait_or_end(q, &waiter);
-            };
-            if queue.messages[index].length > waiter.bytes_max {
-                return self.end_waiter(q, number, ErrorKind::TooBig);
-            }
-            let message = queue.messages.remove(index);
-            if let State::Blocked { slot, ticket } = message.state {
-                self.accept(q, slot, ticket);
-            }
-            self.deliver(q, number, message);
-            self.admit(q);
+        while self.serve_next(q, number) {}
+    }
+
+    /// Gives a waiter one message. Whether it may have another one.
+    pub fn serve_next(&mut self, q: usize, number: u64) -> bool {
+        let Some(waiter) = self.queues[q].waiter(number).cloned() else { return false };
+        let queue = &mut self.queues[q];
+        if !queue.has_credit(&waiter) || !self.sessions[waiter.slot].connected {
+            return false;
         }
+        let found = queue.select(waiter.selector, true);
+        let Some(index) = found.or_else(|| queue.select(waiter.selector, false)) else {
+            self.wait_or_end(q, &waiter);
+            return false;
+        };
+        if queue.messages[index].length > waiter.bytes_max {
+            self.end_waiter(q, number, ErrorKind::TooBig);
+            return false;
+        }
+        let message = queue.messages.remove(index);
+        if let State::Blocked { slot, ticket } = message.state {
+            self.accept(q, slot, ticket);
+        }
+        self.deliver(q, number, message);
+        self.admit(q);
+        true
     }
 
     fn wait_or_end(&mut self, q: usize, waiter: &Waiter) {

@@ -52,7 +52,7 @@ impl Client {
             Act::Answer => self.answer_one(scene),
             Act::StopServing => self.close_one(scene, |what| matches!(what, What::Server)),
             Act::Administer => self.administer(scene),
-            Act::Ping => self.session.ping(1),
+            Act::Ping => self.ping(scene),
         }
     }
 
@@ -100,7 +100,7 @@ impl Client {
         }
         let topic = name(scene.dice.pick(&scene.plan.topics));
         let hold = scene.dice.millis(1, 60);
-        let options = TopicOptions { hold, ..TopicOptions::default() };
+        let options = TopicOptions { hold, keep_last: scene.dice.chance(30), mode: None };
         self.open(scene, ChannelKind::Publisher, What::Publisher, |request, channel| {
             Command::OpenPublisher { request, channel, topic, options, exclusive: false }
         });
@@ -127,6 +127,18 @@ impl Client {
             if let Some(ticket) = ticket {
                 self.tickets.insert(ticket, Sent { is_call: false });
             }
+        }
+    }
+
+    /// Asks for an answer of the broker, or of a publisher.
+    fn ping(&mut self, scene: &mut Scene<'_>) {
+        self.session.ping(1);
+        let publisher = |handle: &Handle| {
+            matches!(handle.what, What::Publisher) && handle.ready && !handle.released
+        };
+        if let Some(serial) = self.one(scene, publisher) {
+            let channel = self.handles[&serial].channel;
+            self.request(scene, |request| Command::Flush { request, channel });
         }
     }
 

@@ -165,6 +165,11 @@ impl Broker {
             pid: 1,
             not_resumed,
         };
+        match (&resumed, &hello.resume) {
+            (Ok(_), _) => self.log.count("resumed"),
+            (_, Some(_)) => self.log.count("session lost"),
+            _ => {}
+        }
         if resumed.is_ok() {
             self.ledger.resume(now, session);
             self.router.resume(now, session);
@@ -263,6 +268,7 @@ impl Broker {
         if gone {
             return self.close(now, session, wire);
         }
+        self.log.count("suspended");
         self.ledger.suspend(now, session);
         self.router.suspend(now, session);
         self.absorb(wire);
@@ -294,6 +300,7 @@ impl Broker {
         for effect in effects.drain(..) {
             self.log.say(|| format!("    {:?} is told {:?}", effect.session, effect.output));
             self.ledger.effect(&effect);
+            count(&self.log, &effect.output);
             let key = self.key(effect.session);
             let Some(slot) = self.slots.get_mut(&effect.session) else { continue };
             if !matches!(effect.output, Output::Expired { .. }) {
@@ -324,5 +331,23 @@ impl Broker {
             Some(Output::Reply { result: Ok(Answer::Listing(listing)), .. }) => *listing,
             other => panic!("no listing: {other:?}"),
         }
+    }
+}
+
+/// Counts what there must be enough of.
+fn count(log: &Log, output: &Output) {
+    match output {
+        Output::Failed { failure, .. } => log.count(&format!("failed: {}", failure.kind().word())),
+        Output::Ended { failure, .. } => log.count(&format!("ended: {}", failure.kind().word())),
+        Output::Lease { attempt: 1.., .. } => log.count("redelivered"),
+        Output::Lease { auto_ack: true, .. } => log.count("leased with auto-ack"),
+        Output::Lost { .. } => log.count("lost"),
+        Output::Recall { .. } => log.count("recalled"),
+        Output::Grant { .. } => log.count("granted"),
+        Output::Credit { .. } => log.count("credited"),
+        Output::Unsettled { .. } => log.count("unsettled"),
+        Output::Result { .. } => log.count("result"),
+        Output::Expired { .. } => log.count("grace has passed"),
+        _ => {}
     }
 }

@@ -1,52 +1,69 @@
-//! What happened, for whoever repeats one seed. Costs nothing while nobody listens.
+//! What happened: counted always, told in full for whoever repeats one seed.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bus_core::Time;
 
 /// Lines that are kept, and letters of each.
-const KEPT: usize = 6000000;
+const KEPT: usize = 100_000;
 const LETTERS: usize = 240;
 
-/// The last things that happened; clones share them.
+/// The things that happened; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Log(Option<Rc<RefCell<Lines>>>);
+pub struct Log(Rc<RefCell<Told>>);
 
 #[derive(Debug, Default)]
-struct Lines {
+struct Told {
+    listening: bool,
     now: Time,
     lines: VecDeque<String>,
+    counts: BTreeMap<String, u64>,
 }
 
 impl Log {
     /// One that listens.
     pub fn listening() -> Log {
-        Log(Some(Rc::default()))
+        let log = Log::default();
+        log.0.borrow_mut().listening = true;
+        log
     }
 
     /// What follows happens at this moment.
     pub fn at(&self, now: Time) {
-        if let Some(lines) = &self.0 {
-            lines.borrow_mut().now = now;
-        }
+        self.0.borrow_mut().now = now;
     }
 
     pub fn say(&self, line: impl FnOnce() -> String) {
-        let Some(lines) = &self.0 else { return };
-        let mut lines = lines.borrow_mut();
-        if lines.lines.len() == KEPT {
-            lines.lines.pop_front();
+        let mut told = self.0.borrow_mut();
+        if !told.listening {
+            return;
+        }
+        if told.lines.len() == KEPT {
+            told.lines.pop_front();
         }
         let text: String = line().chars().take(LETTERS).collect();
-        let line = format!("{:>13} {text}", lines.now.as_nanos());
-        lines.lines.push_back(line);
+        let line = format!("{:>13} {text}", told.now.as_nanos());
+        told.lines.push_back(line);
+    }
+
+    /// Counts something that must happen now and then, or the run is not worth much.
+    pub fn count(&self, what: &str) {
+        let mut told = self.0.borrow_mut();
+        match told.counts.get_mut(what) {
+            Some(count) => *count += 1,
+            None => drop(told.counts.insert(what.to_owned(), 1)),
+        }
+    }
+
+    /// How often each thing has happened.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.borrow().counts.clone()
     }
 
     /// All lines as one text.
     pub fn text(&self) -> String {
-        let lines = self.0.as_ref().map(|lines| Vec::from(lines.borrow().lines.clone()));
-        lines.unwrap_or_default().join("\n")
+        Vec::from(self.0.borrow().lines.clone()).join("\n")
     }
 }

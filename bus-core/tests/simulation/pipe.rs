@@ -3,6 +3,7 @@
 //! Bytes keep their order. A cut leaves a random part of what was under way and then the end.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bus_core::Time;
 use bytes::Bytes;
@@ -78,19 +79,19 @@ impl Pipe {
         self.end = self.end.or(Some(now.max(self.last)));
     }
 
-    /// Cuts it at an arbitrary byte. The reader sees the end within so long.
-    pub fn cut(&mut self, now: Time, dice: &mut Dice, notice: std::time::Duration) {
-        let mut left = dice.below(self.under_way + 1);
-        if dice.chance(50) {
-            left = 0;
-        }
+    /// Cuts it at an arbitrary byte. The reader sees the end within so long, and what was under
+    /// way before the cut may come as late.
+    pub fn cut(&mut self, now: Time, dice: &mut Dice, notice: Duration) {
+        let mut left = if dice.chance(50) { 0 } else { dice.below(self.under_way + 1) };
+        let late = if dice.chance(50) { dice.within(notice) } else { Duration::ZERO };
         self.under_way = left;
         let mut kept = VecDeque::new();
         for (at, mut bytes) in std::mem::take(&mut self.chunks) {
             bytes.truncate(left);
             left -= bytes.len();
             if !bytes.is_empty() {
-                kept.push_back((at, bytes));
+                self.last = at.after(late);
+                kept.push_back((self.last, bytes));
             }
         }
         self.chunks = kept;

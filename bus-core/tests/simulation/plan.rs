@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bus_core::Time;
-use bus_core::router::QueueOptions;
+use bus_core::router::{Lifetime, QueueOptions};
 use bus_core::session::SessionLimits;
 
 use crate::dice::Dice;
@@ -164,7 +164,7 @@ impl Plan {
             parked_bytes_max: dice.pick(&[500, 20_000, 256 << 20]),
             types: dice.between(1, 4),
             small: dice.pick(&[10, 100, 1000]),
-            large: dice.pick(&[400, 5000, 40_000, 150_000]),
+            large: dice.pick(&[400, 5000, 60_000, 150_000]),
             watched: dice.pick(&[0, 50, 100]),
         }
         .tamed()
@@ -192,6 +192,13 @@ fn queues(dice: &mut Dice) -> Vec<(&'static str, QueueOptions)> {
             bytes_max: dice.pick(&[700, 3000, 50_000, 1 << 24]),
             lease: dice.millis(5, 400),
             deliveries_max: dice.pick(&[2, 3, 16]),
+            lifetime: dice.pick(&[
+                Lifetime::Volatile,
+                Lifetime::Volatile,
+                Lifetime::Volatile,
+                Lifetime::LastHolder,
+                Lifetime::Session,
+            ]),
             ..QueueOptions::default()
         };
         (*name, options)

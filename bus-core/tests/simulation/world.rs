@@ -247,6 +247,9 @@ impl World {
             Arrival::Nothing => return,
             Arrival::End => {
                 let (end, crashed) = (line.end, line.crashed);
+                if line.decoder.pending() > 0 {
+                    self.log.count("cut within a frame to the broker");
+                }
                 line.close_broker_end(self.now);
                 if let End::Session(session) = end {
                     self.broker.detach(self.now, session, number, crashed, &mut self.wire);
@@ -288,6 +291,7 @@ impl World {
         if let Some(old) = attached.replaced.and_then(|old| self.lines.get_mut(&old))
             && self.bug != Some(Bug::Shell(crate::broker::Slip::HearOldLine))
         {
+            self.log.count("replaced a line");
             old.close_broker_end(self.now);
         }
         if let Some(line) = self.lines.get_mut(&number) {
@@ -306,6 +310,9 @@ impl World {
         match line.down.take(*now) {
             Arrival::Nothing => return,
             Arrival::End => {
+                if client.decoder.pending() > 0 {
+                    self.log.count("cut within a frame to a client");
+                }
                 // Nothing is heard of what it still writes.
                 line.up.close(*now);
                 client.line = None;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bus_core::router::{AdminAction, Channel, QueueOptions, SessionId, Ticket};
-use bus_core::{ErrorKind, MESSAGE_OVERHEAD_BYTES, MessageType, Name, Time};
+use bus_core::router::{AdminAction, Channel, Lifetime, QueueOptions, SessionId, Ticket};
+use bus_core::{
+    ErrorKind, MESSAGE_OVERHEAD_BYTES, MessageType, Name, Time, WINDOW_BYTES_DEFAULT,
+};
 
 use super::{Chan, Ledger, Open};
 
@@ -64,6 +66,10 @@ pub(super) struct QueueBook {
     pub next_arrival: u64,
     pub alive: bool,
     pub retired: bool,
+    /// The session that it lives with, if it does.
+    pub lives_with: Option<SessionId>,
+    /// That session has ended just now.
+    pub dying: bool,
     /// Open handles, without waiters.
     pub handles: u64,
     pub accepted: u64,
@@ -74,17 +80,27 @@ pub(super) struct QueueBook {
     pub first_deliveries: BTreeMap<(u64, MessageType), u64>,
 }
 
+impl QueueBook {
+    /// Whether it goes with its last holder.
+    pub fn ends_alone(&self) -> bool {
+        self.retired || self.options.lifetime == Lifetime::LastHolder
+    }
+}
+
 impl Ledger {
     pub(super) fn opened_queue(
         &mut self,
         name: Name,
         id: u64,
         created: bool,
+        creator: SessionId,
         options: QueueOptions,
     ) -> usize {
         if created {
             assert!(!self.names.contains_key(&name), "{name} is created, and was there");
+            let bound = options.lifetime == Lifetime::Session;
             let queue = self.new_queue(name, Some(id), options);
+            self.queues[queue].lives_with = bound.then_some(creator);
             self.queues[queue].handles += 1;
             return queue;
         }
@@ -110,6 +126,8 @@ impl Ledger {
             next_arrival: 0,
             alive: true,
             retired: false,
+            lives_with: None,
+            dying: false,
             handles: 0,
             accepted: 0,
             acked: 0,
@@ -134,6 +152,7 @@ impl Ledger {
         if let Some(entry) = entry {
             self.entries[entry].number = Some(number);
             self.entries[entry].place = Place::Arrived;
+            self.check_send_window(entry);
         }
         self.open_ticket(session, ticket, Open::Send(entry));
     }
@@ -148,6 +167,16 @@ impl Ledger {
     ) {
         let entry = self.arrive(session, channel, what, no_wait);
         self.open_ticket(session, ticket, Open::Send(entry));
+    }
+
+    /// A client has no more under way on a handle than its window allows.
+    fn check_send_window(&self, entry: usize) {
+        let entry = &self.entries[entry];
+        let live = self.live(entry.queue).map(|(_, other)| other);
+        let waits = live.filter(|other| other.handle == entry.handle && !other.granted);
+        let parked: u64 =
+            waits.filter(|other| other.place == Place::Arrived).map(Entry::cost).sum();
+        assert!(parked <= WINDOW_BYTES_DEFAULT, "{:?} sends beyond its window", entry.sender);
     }
 
     fn arrive(
@@ -274,7 +303,7 @@ impl Ledger {
         }
         if kind == ErrorKind::Removed {
             let book = &self.queues[entry.queue];
-            assert!(!book.alive || book.retired, "{} is there", book.name);
+            assert!(!book.alive || book.ends_alone() || book.dying, "{} is there", book.name);
         }
         self.leave_queue(index);
     }
@@ -339,7 +368,7 @@ impl Ledger {
         if self.names.get(&name) == Some(&queue) {
             self.names.remove(&name);
         }
-        self.queues[queue].alive = false;
+        (self.queues[queue].alive, self.queues[queue].dying) = (false, false);
         let live: Vec<_> = self.queues[queue].live.values().copied().collect();
         for entry in live {
             // Who waits for a grant has the message still.

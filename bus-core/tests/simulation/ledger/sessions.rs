@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bus_core::router::{Answer, Channel, Command, Lifetime, RequestId, SessionId, Ticket};
+use bus_core::router::{Answer, Channel, Command, RequestId, SessionId, Ticket};
 use bus_core::{ErrorKind, Failure, Time};
 
 use super::{At, Chan, Ledger, Open};
@@ -86,6 +86,9 @@ impl Ledger {
         self.calls.retain(|(caller, _), _| *caller != session);
         self.tickets.retain(|(owner, _), open| *owner != session || *open != Open::Call);
         self.sessions.remove(&session);
+        for book in &mut self.queues {
+            book.dying |= book.alive && book.lives_with == Some(session);
+        }
     }
 
     /// A control request.
@@ -135,8 +138,7 @@ impl Ledger {
         };
         match (*command, opened) {
             (Command::OpenQueue { channel, name, options, .. }, Some((id, created))) => {
-                assert_eq!(options.lifetime, Lifetime::Volatile);
-                let queue = self.opened_queue(name, id, created, options);
+                let queue = self.opened_queue(name, id, created, session, options);
                 self.open_channel((session, channel), Chan::Queue(queue, self.turn));
             }
             (Command::OpenPublisher { channel, topic, .. }, Some((id, _))) => {

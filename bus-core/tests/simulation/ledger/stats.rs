@@ -1,5 +1,6 @@
 //! What the router says that it holds, against what the books say that it must hold.
 
+use bus_core::Name;
 use bus_core::router::{BrokerInfo, ClientStat, QueueStat, TopicStat};
 
 use super::leases::Why;
@@ -20,7 +21,7 @@ impl Ledger {
     pub fn compare(&mut self, listed: &Listed) {
         assert!(self.answers.is_empty(), "no answer to acknowledgements {:?}", self.answers);
         self.settle_topics(&listed.topics);
-        self.end_retired();
+        self.end_queues();
         let alive = self.queues.iter().filter(|book| book.alive).count() as u64;
         assert_eq!(listed.info.queues, alive, "queues");
         assert_eq!(listed.queues.len(), self.names.len(), "queues with names");
@@ -35,13 +36,16 @@ impl Ledger {
         self.check_sessions(&listed.clients);
     }
 
-    /// A retired queue goes with its last holder, and when nothing of it is out.
-    fn end_retired(&mut self) {
+    /// A queue goes with the session that it lives with; a retired one with its last holder,
+    /// when nothing of it is out.
+    fn end_queues(&mut self) {
         for queue in 0..self.queues.len() {
             let book = &self.queues[queue];
             let out = |entry: &Entry| entry.place == Place::Leased;
-            if book.alive
-                && book.retired
+            if book.dying {
+                self.remove_queue(queue);
+            } else if book.alive
+                && book.ends_alone()
                 && self.holders(queue) == 0
                 && !self.live(queue).any(|(_, entry)| out(entry))
             {
@@ -128,15 +132,6 @@ impl Ledger {
         }
     }
 
-    /// Everything was taken that has a name.
-    pub fn check_swept(&self) {
-        for queue in self.names.values() {
-            let left: Vec<_> =
-                self.live(*queue).map(|(_, entry)| (entry.number, entry.place)).collect();
-            assert!(left.is_empty(), "{}: left are {left:?}", self.queues[*queue].name);
-        }
-    }
-
     /// Everybody has said goodbye: nothing is left of them.
     pub fn check_deserted(&self) {
         assert!(self.sessions.is_empty(), "sessions are left: {:?}", self.sessions.keys());
@@ -155,8 +150,9 @@ impl Ledger {
         }
     }
 
-    /// Names of the queues that are there.
-    pub fn queue_names(&self) -> Vec<bus_core::Name> {
-        self.names.keys().cloned().collect()
+    /// The name of a queue with something in it.
+    pub fn some_queue_with_messages(&self) -> Option<Name> {
+        let left = |queue: &usize| !self.queues[*queue].live.is_empty();
+        self.names.iter().find(|(_, queue)| left(queue)).map(|(name, _)| name.clone())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bus_core::router::{Command, SlowPolicy, Source, SubscribeOptions, Ticket, TopicStat};
-use bus_core::{ErrorKind, Name, Pattern, WINDOW_BYTES_DEFAULT, window_charge};
+use bus_core::{ErrorKind, MessageType, Name, Pattern, WINDOW_BYTES_DEFAULT, window_charge};
 
 use super::{At, Chan, Ledger, Open};
 
@@ -20,6 +20,8 @@ pub(super) struct TopicBook {
     pending: VecDeque<Published>,
     /// How many were let in.
     published: u64,
+    /// The last of each type, if the topic keeps those.
+    kept: BTreeMap<MessageType, (u64, Published)>,
 }
 
 /// A published message.
@@ -50,6 +52,16 @@ struct Member {
     consumed: u64,
 }
 
+impl TopicBook {
+    /// What a new subscription gets: what is kept, in order, and what is held back.
+    fn for_late_joiners(&self) -> Vec<Published> {
+        let mut kept: Vec<_> = self.kept.values().copied().collect();
+        kept.sort_by_key(|(serial, _)| *serial);
+        let kept = kept.into_iter().map(|(_, published)| published);
+        kept.chain(self.pending.iter().copied()).collect()
+    }
+}
+
 impl Ledger {
     pub(super) fn opened_topic(&mut self, name: &Name, id: u64, at: At) -> usize {
         let known = self.topics.iter().position(|book| book.alive && book.name == *name);
@@ -66,6 +78,7 @@ impl Ledger {
                     publishers: BTreeMap::new(),
                     pending: VecDeque::new(),
                     published: 0,
+                    kept: BTreeMap::new(),
                 });
                 self.topics.len() - 1
             }
@@ -97,8 +110,8 @@ impl Ledger {
             }
             None => {
                 let topics = self.topics.iter().filter(|book| pattern.matches(&book.name));
-                let held = topics.flat_map(|book| book.pending.iter().copied());
-                let expected = held.filter(|held| self.selects(options, held.number)).collect();
+                let there = topics.flat_map(TopicBook::for_late_joiners);
+                let expected = there.filter(|one| self.selects(options, one.number)).collect();
                 let (pattern, options) = (pattern.clone(), options.clone());
                 let members = vec![member];
                 self.subs.push(SubBook { pattern, options, members, expected, lost: 0 });
@@ -244,11 +257,19 @@ impl Ledger {
                 continue;
             };
             let book = &mut self.topics[topic];
-            for _ in book.published..stat.published {
-                assert!(book.pending.pop_front().is_some(), "{} counts too many", book.name);
+            for serial in book.published..stat.published {
+                let Some(published) = book.pending.pop_front() else {
+                    panic!("{} counts too many", book.name);
+                };
+                let kind = self.post.original(published.number).kind();
+                if stat.options.keep_last {
+                    book.kept.insert(kind, (serial, published));
+                }
             }
             book.published = stat.published;
-            assert_eq!(book.pending.len() as u64, stat.held, "{}: held", book.name);
+            // Flushes wait there too.
+            assert!(book.pending.len() as u64 <= stat.held, "{}: held", book.name);
+            assert_eq!(book.kept.len() as u64, stat.kept, "{}: kept", book.name);
             assert_eq!(book.publishers.len() as u64, stat.publishers, "{}: publishers", book.name);
         }
     }

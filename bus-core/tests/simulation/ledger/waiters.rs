@@ -124,11 +124,17 @@ impl Ledger {
         let book = &self.waiters[waiter];
         let options = &book.options;
         let matches = |entry: &Entry| options.selector.matches(entry.kind);
+        // How long its labels make a dead letter is not known here.
+        let is_grave = self.queues[book.queue].name.as_str().ends_with(".dead");
+        let labelled = |entry: &Entry| if is_grave { u64::MAX } else { entry.length };
         let good = match kind {
-            ErrorKind::Removed => !self.queues[book.queue].alive,
+            ErrorKind::Removed => {
+                let queue = &self.queues[book.queue];
+                !queue.alive || queue.dying
+            }
             ErrorKind::TooBig => self
                 .live(book.queue)
-                .any(|(_, entry)| matches(entry) && entry.length > options.bytes_max),
+                .any(|(_, entry)| matches(entry) && labelled(entry) > options.bytes_max),
             ErrorKind::Empty => {
                 let here = |entry: &Entry| matches!(entry.place, Place::Queued | Place::Arrived);
                 !options.wait && !self.live(book.queue).any(|(_, e)| matches(e) && here(e))

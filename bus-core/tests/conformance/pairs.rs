@@ -1,0 +1,159 @@
+//! Connected pairs of links, made as broker and client make them; and reading and writing.
+
+use std::future::poll_fn;
+use std::io;
+
+use bus_core::transport::{
+    Link, LocalListener, MemConnector, MemListener, TcpListener, Transport, connect_local,
+    connect_tcp, mem_listener,
+};
+use bytes::{Bytes, BytesMut};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+/// Two ends of one connection.
+pub struct Pair {
+    pub near: Box<dyn Link>,
+    pub far: Box<dyn Link>,
+}
+
+/// A listener, and the way to it.
+pub struct Listening {
+    pub transport: Transport,
+    listener: Listener,
+    _home: TempDir,
+}
+
+enum Listener {
+    Mem(MemConnector, Mutex<MemListener>),
+    Local(LocalListener),
+    Tcp(TcpListener),
+}
+
+impl Listening {
+    pub async fn start(transport: Transport) -> Listening {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let listener = match transport {
+            Transport::Mem => {
+                let (connector, listener) = mem_listener();
+                Listener::Mem(connector, Mutex::new(listener))
+            }
+            Transport::Local => {
+                let path = home.path().join("bus.sock");
+                Listener::Local(LocalListener::bind(&path).expect("a socket"))
+            }
+            Transport::Tcp => {
+                Listener::Tcp(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
+            }
+        };
+        Listening { transport, listener, _home: home }
+    }
+
+    pub async fn connect(&self) -> Box<dyn Link> {
+        let connected = match &self.listener {
+            Listener::Mem(connector, _) => connector.connect().await,
+            Listener::Local(listener) => connect_local(listener.path()).await,
+            Listener::Tcp(listener) => {
+                let address = listener.local_addr().expect("an address");
+                connect_tcp(&address.to_string()).await
+            }
+        };
+        connected.expect("connects")
+    }
+
+    pub async fn accept(&self) -> Box<dyn Link> {
+        match &self.listener {
+            Listener::Mem(_, listener) => listener.lock().await.accept().await.expect("goes on"),
+            Listener::Local(listener) => listener.accept().await.expect("accepts"),
+            Listener::Tcp(listener) => listener.accept().await.expect("accepts"),
+        }
+    }
+
+    pub async fn pair(&self) -> Pair {
+        let (near, far) = tokio::join!(self.connect(), self.accept());
+        Pair { near, far }
+    }
+}
+
+pub fn would_block<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Writes all of these slices, waiting as often as it must.
+pub async fn write_all(link: &mut dyn Link, mut slices: Vec<Bytes>) -> io::Result<()> {
+    loop {
+        slices.retain(|slice| !slice.is_empty());
+        if slices.is_empty() {
+            return Ok(());
+        }
+        poll_fn(|cx| link.poll_writable(cx)).await?;
+        let written = link.try_write(&slices);
+        if would_block(&written) {
+            continue;
+        }
+        let mut count = written?;
+        assert!(count > 0, "a write of nothing is no success");
+        for slice in &mut slices {
+            let part = count.min(slice.len());
+            drop(slice.split_to(part));
+            count -= part;
+        }
+    }
+}
+
+/// Reads once, at most about so much; nothing at the end.
+pub async fn read_some(link: &mut dyn Link, room: usize) -> io::Result<BytesMut> {
+    loop {
+        poll_fn(|cx| link.poll_readable(cx)).await?;
+        let mut buffer = BytesMut::with_capacity(room);
+        let read = link.try_read(&mut buffer);
+        if would_block(&read) {
+            continue;
+        }
+        assert_eq!(read?, buffer.len());
+        return Ok(buffer);
+    }
+}
+
+/// Reads exactly so much.
+pub async fn read_exactly(link: &mut dyn Link, length: usize) -> BytesMut {
+    let mut all = BytesMut::new();
+    while all.len() < length {
+        let part = read_some(link, length - all.len()).await.expect("goes on");
+        assert!(!part.is_empty(), "ended after {} of {length} bytes", all.len());
+        all.unsplit(part);
+    }
+    assert_eq!(all.len(), length);
+    all
+}
+
+/// Writes until nothing goes any more; gives how much went.
+pub fn fill(link: &mut dyn Link, piece: &Bytes) -> usize {
+    let mut total = 0;
+    loop {
+        match link.try_write(std::slice::from_ref(piece)) {
+            Ok(count) => total += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return total,
+            Err(error) => panic!("the link has ended: {error}"),
+        }
+    }
+}
+
+/// Bytes that differ from place to place, the same each time.
+pub fn pattern(length: usize) -> Bytes {
+    let bytes = (0..length as u64).map(|place| (place.wrapping_mul(0x9e37_79b9) >> 13) as u8);
+    bytes.collect::<Vec<u8>>().into()
+}
+
+/// A generator of no quality, which is the same everywhere (SplitMix64).
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % limit as u64) as usize
+    }
+}
