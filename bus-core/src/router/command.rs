@@ -49,7 +49,8 @@ pub enum Command {
     /// Offers to serve calls, so many at a time.
     Serve { request: RequestId, channel: Channel, name: Name, credit: u32, mode: Option<u16> },
     /// Takes messages from a queue: a consumer, or with `once` a single receive. On the
-    /// channel of a consumer it changes its credit; 0 pauses it.
+    /// channel of a consumer it changes its credit; 0 pauses it. One that only means that
+    /// names the consumer's own channel as the queue.
     Consume { request: RequestId, channel: Channel, queue: Channel, options: ConsumeOptions },
     /// Closes a channel of any sort; cancels a receive.
     Close { request: RequestId, channel: Channel },

@@ -114,6 +114,17 @@ fn a_session_that_comes_back_is_asked_for_what_it_has_not_looked_at() {
     assert_eq!(bus.resume('B'), ["B recalled 1"]);
 }
 
+#[test]
+fn a_message_does_not_wander_between_consumers_that_are_idle() {
+    let mut bus = jobs(room_for(9));
+    bus.consume('B', 5, credit(2));
+    bus.send('A', 0, 1, 1);
+    assert_eq!(bus.consume('C', 5, credit(2)), ["B recalled 1"]);
+    assert_eq!(bus.give_back('B', &[1]), ["C got 1 on 5 as 1"]);
+    // Somebody who receives wants it more than a consumer does.
+    assert_eq!(bus.receive('B', 6, ANY), ["C recalled 1"]);
+}
+
 // Point 3.
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bus_core::Time;
+use bus_core::session::Outbound;
 use bytes::Bytes;
 
 use crate::dice::Dice;
@@ -97,4 +98,22 @@ impl Pipe {
         self.chunks = kept;
         self.end = Some(now.after(dice.within(notice)).max(self.last));
     }
+}
+
+/// Puts bytes into a pipe, as many as it takes.
+pub fn push(pipe: &mut Pipe, now: Time, dice: &mut Dice, bytes: &mut Bytes) {
+    let length = bytes.len().min(pipe.room());
+    pipe.push(now, dice, bytes.split_to(length));
+}
+
+/// Writes what is unsent, as much as the pipe takes, sometimes less.
+pub fn write(pipe: &mut Pipe, now: Time, dice: &mut Dice, outbound: &mut Outbound) {
+    let mut slices = Vec::new();
+    let limit = pipe.room().min(1 + dice.below(200_000));
+    outbound.unsent(limit, 1 + dice.below(8), &mut slices);
+    let count = slices.iter().map(Bytes::len).sum();
+    for slice in slices {
+        pipe.push(now, dice, slice);
+    }
+    outbound.advance(count);
 }

@@ -20,7 +20,7 @@ impl Post {
         payload[..8].copy_from_slice(&number.to_le_bytes());
         let kind = MessageType::new(kind).expect("types begin with 1");
         let mut message = Message::new(kind, payload);
-        if number % 5 == 0 {
+        if number.is_multiple_of(5) {
             message = message.with_header("number", number.to_string()).expect("a short header");
         }
         all.push(message.clone());

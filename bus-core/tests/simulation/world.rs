@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use bus_core::session::{Event, Hello};
 use bus_core::transport::frame_bytes;
 use bus_core::{Decoder, Header, Incoming, Kind, Time, control};
-use bytes::Bytes;
 
 use crate::broker::{Broker, Bug};
 use crate::client::{Client, Scene};
 use crate::dice::Dice;
 use crate::line::{End, Line};
 use crate::log::Log;
-use crate::pipe::{Arrival, Pipe};
+use crate::pipe::{Arrival, push, write};
 use crate::plan::Plan;
 use crate::post::Post;
 use crate::wire::Wire;
@@ -392,22 +391,4 @@ impl World {
         self.log.say(|| format!("client {index} connects: {hello:?}"));
         self.lines.insert(self.next_line, line);
     }
-}
-
-/// Puts bytes into a pipe, as many as it takes.
-fn push(pipe: &mut Pipe, now: Time, dice: &mut Dice, bytes: &mut Bytes) {
-    let length = bytes.len().min(pipe.room());
-    pipe.push(now, dice, bytes.split_to(length));
-}
-
-/// Writes what is unsent, as much as the pipe takes, sometimes less.
-fn write(pipe: &mut Pipe, now: Time, dice: &mut Dice, outbound: &mut bus_core::session::Outbound) {
-    let mut slices = Vec::new();
-    let limit = pipe.room().min(1 + dice.below(200_000));
-    outbound.unsent(limit, 1 + dice.below(8), &mut slices);
-    let count = slices.iter().map(Bytes::len).sum();
-    for slice in slices {
-        pipe.push(now, dice, slice);
-    }
-    outbound.advance(count);
 }

@@ -133,10 +133,12 @@ impl Channels {
         request: RequestId,
     ) -> Option<Command> {
         let entry = self.get_mut(channel)?;
-        let Command::Consume { queue, options, .. } = &mut entry.opening else { return None };
+        let Command::Consume { options, .. } = &mut entry.opening else { return None };
         options.credit = credit;
         let options: ConsumeOptions = *options;
-        Some(Command::Consume { request, channel, queue: *queue, options })
+        // It names itself, which is no queue: if the broker has ended the consumer meanwhile,
+        // this must not open another one.
+        Some(Command::Consume { request, channel, queue: channel, options })
     }
 
     /// After the loss of the session: forgets what was closing, and gives the commands that

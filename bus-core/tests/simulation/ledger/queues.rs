@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use bus_core::router::{AdminAction, Channel, Lifetime, QueueOptions, SessionId, Ticket};
-use bus_core::{
-    ErrorKind, MESSAGE_OVERHEAD_BYTES, MessageType, Name, Time, WINDOW_BYTES_DEFAULT,
-};
+use bus_core::{ErrorKind, MESSAGE_OVERHEAD_BYTES, MessageType, Name, Time, WINDOW_BYTES_DEFAULT};
 
 use super::{Chan, Ledger, Open};
 

@@ -42,13 +42,11 @@ impl Ledger {
         for queue in 0..self.queues.len() {
             let book = &self.queues[queue];
             let out = |entry: &Entry| entry.place == Place::Leased;
-            if book.dying {
-                self.remove_queue(queue);
-            } else if book.alive
+            let left = book.alive
                 && book.ends_alone()
                 && self.holders(queue) == 0
-                && !self.live(queue).any(|(_, entry)| out(entry))
-            {
+                && !self.live(queue).any(|(_, entry)| out(entry));
+            if book.dying || left {
                 self.remove_queue(queue);
             }
         }
