@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bus_core::session::{Hello, Resume, VERSION};
 use bus_core::transport::frame_bytes;
-use bus_core::{ErrorKind, HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, Header, Kind, control};
+use bus_core::{ErrorKind, Header, Kind, control};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -121,7 +121,7 @@ pub async fn giant_frames(target: &Target) {
 /// Handshakes that are too long, of another kind, or no protobuf.
 pub async fn broken_handshakes(target: &Target) {
     let hello = |body: &[u8]| frame_bytes(Header::new(Kind::Hello, 0, 0), body);
-    let long = HANDSHAKE_FRAME_BYTES_MAX + 1;
+    let long = 4 * 1024 + 1;
     let named = |name: String| control::encode_hello(&Hello { name, ..honest() });
     let cases = [
         ("a hello of more than 4 KiB", hello(&vec![0; long])),
@@ -283,7 +283,7 @@ async fn half_open_handshakes_of(target: &Target, count: usize, wait: bool) {
     for raw in open {
         target.ends(raw, "half a handshake").await;
     }
-    let took = began.elapsed();
-    assert!(took >= HANDSHAKE_TIMEOUT, "after {took:?} already");
-    assert!(took < 3 * HANDSHAKE_TIMEOUT, "after {took:?} only");
+    // Two seconds, and what a busy machine adds.
+    let took = began.elapsed().as_secs();
+    assert!((2..8).contains(&took), "they were ended after {took} s");
 }

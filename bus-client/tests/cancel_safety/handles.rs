@@ -6,6 +6,8 @@ use bus_client::{
     Client, ClientEvent, ClientOptions, Error, Queue, QueueChange, QueueOptions, Selector,
 };
 
+use futures::FutureExt;
+
 use crate::world::{World, nothing};
 
 #[tokio::test]
@@ -102,4 +104,32 @@ async fn waiting_for_an_event_loses_none() {
     world.client.clone().drain(Duration::from_secs(5)).await;
     assert!(matches!(next().await, Some(ClientEvent::Closed { .. })));
     assert!(next().await.is_none());
+}
+
+#[tokio::test]
+async fn answers_that_nobody_waits_for_take_no_memory() {
+    const LENGTH: usize = 8 * 1024;
+    let world = World::new().await;
+    let (queue, _theirs) = world.queues("q", QueueOptions::default()).await;
+    queue.send(vec![7; LENGTH]).await.expect("there is room");
+    let before = resident_bytes();
+    let count = 10_000;
+    for number in 0..count {
+        // Each is asked, and given up before its answer.
+        assert!(queue.peek(Selector::Any, 0).now_or_never().is_none());
+        if number % 50 == 49 {
+            world.client.ping().await.expect("goes on");
+        }
+    }
+    world.settle().await;
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < count * LENGTH / 3, "{grown} bytes have stayed");
+}
+
+/// What this process has in memory.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it is told");
+    let kib = line.split_whitespace().nth(1).expect("a number");
+    kib.parse::<usize>().expect("a number") * 1024
 }

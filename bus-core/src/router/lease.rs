@@ -20,6 +20,8 @@ pub(crate) struct Stored {
     pub arrival: Arrival,
     /// How often it was delivered and came back marked.
     pub attempt: u32,
+    /// It was given back once so that another receiver could have it.
+    pub recalled: bool,
 }
 
 /// A delivery that is not settled.

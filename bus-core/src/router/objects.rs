@@ -242,7 +242,13 @@ impl Router {
         let length = message.len() as u64;
         if let Some(grave) = grave.and_then(|id| self.queues.get_mut(id)) {
             let arrival = grave.new_place(message.kind()).arrival;
-            let dead = Stored { message, sender: stored.sender.clone(), arrival, attempt: 0 };
+            let dead = Stored {
+                message,
+                sender: stored.sender.clone(),
+                arrival,
+                attempt: 0,
+                recalled: false,
+            };
             if let Some(dead) = grave.match_arrival(&mut self.ground, dead) {
                 if grave.has_room(length) {
                     grave.accepted(&self.ground, &stored.sender);

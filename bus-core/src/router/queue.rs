@@ -246,8 +246,13 @@ impl Queue {
             Content::Parked(message) => {
                 self.accepted(ground, &blocked.sender);
                 ground.verdict(blocked.session, blocked.ticket, Ok(()));
-                let stored =
-                    Stored { message, sender: blocked.sender, arrival: place.arrival, attempt: 0 };
+                let stored = Stored {
+                    message,
+                    sender: blocked.sender,
+                    arrival: place.arrival,
+                    attempt: 0,
+                    recalled: false,
+                };
                 self.lease_to(ground, id, stored);
             }
             Content::Offered(length) => {
@@ -277,6 +282,7 @@ impl Queue {
                         sender: blocked.sender,
                         arrival: place.arrival,
                         attempt: 0,
+                        recalled: false,
                     };
                     self.put(ground, stored);
                 }

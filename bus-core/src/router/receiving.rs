@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::selector::Selector;
 
 use super::Router;
-use super::command::{Channel, ConsumeOptions, RequestId};
+use super::command::{Channel, ConsumeOptions, Lease, RequestId};
 use super::effect::{Answer, Output, Peeked};
 use super::queue::Queue;
 use super::rights::Right;
@@ -104,6 +104,24 @@ impl Router {
                 queue.serve_in_turn(&mut self.ground, line);
             }
         }
+    }
+
+    /// The deliveries up to this one that a consumer that is gone has borne, and that nobody
+    /// has said to be taken.
+    pub(super) fn untaken_of(
+        &self,
+        session: Id<Session>,
+        queue: Id<Queue>,
+        waiter: Id<Waiter>,
+        last: Lease,
+    ) -> Vec<Lease> {
+        let Some(entry) = self.ground.sessions.get(session) else { return Vec::new() };
+        let leases = entry.leases.iter().filter(|(lease, leased)| {
+            // The numbers of receivers are those of their queue.
+            let same = (leased.queue, leased.waiter) == (queue, waiter);
+            *lease <= last && same && leased.deadline.is_none()
+        });
+        leases.map(|(lease, _)| lease).collect()
     }
 
     pub(super) fn peek(

@@ -64,7 +64,13 @@ impl Router {
         let sender = entry.sender.clone();
         let length = message.len() as u64;
         let place = queue.new_place(message.kind());
-        let stored = Stored { message, sender: sender.clone(), arrival: place.arrival, attempt: 0 };
+        let stored = Stored {
+            message,
+            sender: sender.clone(),
+            arrival: place.arrival,
+            attempt: 0,
+            recalled: false,
+        };
         let stored =
             if stalled { Some(stored) } else { queue.match_arrival(&mut self.ground, stored) };
         let Some(stored) = stored else {
@@ -153,8 +159,13 @@ impl Router {
             self.ground.verdict(session, ticket, Err(failure));
             return self.after_grant(&offer);
         }
-        let stored =
-            Stored { message, sender: sender.clone(), arrival: offer.place.arrival, attempt: 0 };
+        let stored = Stored {
+            message,
+            sender: sender.clone(),
+            arrival: offer.place.arrival,
+            attempt: 0,
+            recalled: false,
+        };
         let rest = queue.match_arrival(&mut self.ground, stored);
         queue.accepted(&self.ground, &sender);
         if let Some(stored) = rest {

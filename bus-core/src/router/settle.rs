@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::limits::CHANNELS_MAX;
 
 use super::Router;
-use super::command::{Channel, Lease, RequestId};
+use super::command::{Channel, ConsumeOptions, Lease, RequestId};
 use super::effect::{Answer, Output};
 use super::fault::Fault;
 use super::ground::{DeadLetter, Ground};
@@ -40,24 +40,6 @@ impl Router {
         for lease in untaken {
             self.start_lease(session, lease);
         }
-    }
-
-    /// The deliveries up to this one that a consumer that is gone has borne, and that nobody
-    /// has said to be taken.
-    fn untaken_of(
-        &self,
-        session: Id<Session>,
-        queue: Id<Queue>,
-        waiter: Id<Waiter>,
-        last: Lease,
-    ) -> Vec<Lease> {
-        let Some(entry) = self.ground.sessions.get(session) else { return Vec::new() };
-        let leases = entry.leases.iter().filter(|(lease, leased)| {
-            // The numbers of receivers are those of their queue.
-            let same = (leased.queue, leased.waiter) == (queue, waiter);
-            *lease <= last && same && leased.deadline.is_none()
-        });
-        leases.map(|(lease, _)| lease).collect()
     }
 
     fn start_lease(&mut self, session: Id<Session>, lease: Lease) {
@@ -173,11 +155,12 @@ impl Router {
     pub(super) fn put_back_all(&mut self, session: Id<Session>, ended: &[(Lease, bool)]) {
         let mut back = Vec::with_capacity(ended.len());
         for (lease, marked) in ended {
-            let Some((leased, queue)) = self.end_lease(session, *lease) else { continue };
+            let Some((mut leased, queue)) = self.end_lease(session, *lease) else { continue };
             if let Some(queue) = self.queues.get_mut(queue)
                 && !*marked
             {
                 queue.step_back(leased.waiter);
+                leased.stored.recalled |= leased.recalled_for.is_some();
             }
             back.push((leased, *marked));
         }
@@ -217,6 +200,7 @@ impl Router {
         let Some(queue) = self.queues.get_mut(from) else { return };
         if marked {
             stored.attempt += 1;
+            stored.recalled = false;
             if stored.attempt >= queue.options.deliveries_max {
                 let reason =
                     format!("delivered {} times without being acknowledged", stored.attempt);
@@ -345,9 +329,13 @@ impl Queue {
         }
     }
 
-    /// Asks for the oldest matching delivery that another consumer has not looked at.
+    /// Asks for the oldest matching delivery that another consumer has not looked at. What has
+    /// gone from one consumer to another stays there, unless a receive wants it: else it would
+    /// go to and fro between those that are idle.
     fn recall_for(&mut self, ground: &mut Ground, id: Id<Waiter>) {
-        let Some(selector) = self.waiters.get(id).map(|waiter| waiter.options.selector) else {
+        let Some(ConsumeOptions { selector, once, .. }) =
+            self.waiters.get(id).map(|waiter| waiter.options)
+        else {
             return;
         };
         let mut oldest: Option<(u64, Id<Session>, Lease)> = None;
@@ -361,8 +349,8 @@ impl Queue {
             let Some(session) = ground.sessions.get(holder.session) else { continue };
             for lease in &holder.untaken {
                 let Some(leased) = session.leases.get(*lease) else { continue };
-                if leased.recalled_for.is_some() || !selector.matches(leased.stored.message.kind())
-                {
+                let stays = leased.recalled_for.is_some() || (leased.stored.recalled && !once);
+                if stays || !selector.matches(leased.stored.message.kind()) {
                     continue;
                 }
                 if oldest.is_none_or(|(arrival, ..)| leased.stored.arrival < arrival) {

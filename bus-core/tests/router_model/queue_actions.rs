@@ -27,6 +27,7 @@ impl Pair {
             from: 0,
             arrival: 0,
             attempt: 0,
+            recalled: false,
             state: State::Queued,
         };
         self.model.send(step.q, message, ticket, slot, no_wait);

@@ -64,10 +64,13 @@ impl Model {
                 self.queues[*q].line.retain(|waiter| *waiter != lease.waiter);
             }
         }
-        for (q, message, _, end) in all.clone() {
+        for (q, mut message, lease, end) in all.clone() {
             match end {
                 End::Acknowledged => self.queues[q].counts.acked += 1,
-                End::Returned => self.put_back(q, message),
+                End::Returned => {
+                    message.recalled |= lease.recalled_for.is_some();
+                    self.put_back(q, message);
+                }
                 End::Marked { delay } => self.put_back_marked(q, message, delay),
                 End::Rejected => self.bury(q, &message),
             }
@@ -88,6 +91,7 @@ impl Model {
 
     fn put_back_marked(&mut self, q: usize, mut message: Message, delay: u64) {
         message.attempt += 1;
+        message.recalled = false;
         if message.attempt >= self.queues[q].deliveries_max {
             self.bury(q, &message);
         } else if delay > 0 {

@@ -56,6 +56,8 @@ pub struct Message {
     pub from: u64,
     pub arrival: u64,
     pub attempt: u32,
+    /// It was given back once for another receiver.
+    pub recalled: bool,
     pub state: State,
 }
 
@@ -361,6 +363,7 @@ impl Model {
                         lease.waiter == holder.number
                             && !lease.taken
                             && lease.recalled_for.is_none()
+                            && (waiter.once || !message.recalled)
                     })
             };
             let first = queue.messages.iter().filter(matching);

@@ -7,6 +7,7 @@ use bus_core::router::{ConsumeOptions, OpenMode, QueueOptions};
 use bus_core::{Name, Time};
 
 use crate::client::{Client, Handle, Item, Scene, What};
+use crate::mood::Mood;
 use crate::world::World;
 
 impl Client {
@@ -60,7 +61,11 @@ impl World {
         let busy_until = self.plan.busy_until;
         self.run_until(busy_until);
         self.end_trouble();
-        self.finishing = true;
+        // While no application does anything, the bus comes to rest as well.
+        self.mood = Mood::Idle;
+        self.run_to_rest();
+        self.broker.ledger.check_nobody_hoards();
+        self.mood = Mood::Finishing;
         self.run_to_rest();
         self.check_quiet();
         self.sweep();

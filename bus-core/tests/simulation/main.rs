@@ -14,6 +14,7 @@ mod hearing;
 mod ledger;
 mod line;
 mod log;
+mod mood;
 mod pipe;
 mod plan;
 mod planted_bugs;

@@ -11,6 +11,7 @@ use crate::client::{Client, Scene};
 use crate::dice::Dice;
 use crate::line::{End, Line};
 use crate::log::Log;
+use crate::mood::Mood;
 use crate::pipe::{Arrival, push, write};
 use crate::plan::Plan;
 use crate::post::Post;
@@ -34,8 +35,7 @@ pub struct World {
     next_line: u64,
     /// When the next trouble comes.
     pub trouble: Option<Time>,
-    /// Clients only finish what they have begun.
-    pub finishing: bool,
+    pub mood: Mood,
     steps: u64,
 }
 
@@ -71,7 +71,7 @@ impl World {
             lines: BTreeMap::new(),
             next_line: 0,
             trouble,
-            finishing: false,
+            mood: Mood::Busy,
             steps: 0,
             plan,
         };
@@ -137,7 +137,12 @@ impl World {
             all.extend(of_line.into_iter().filter_map(|(at, due)| Some((at?, due))));
         }
         for client in self.clients.iter().filter(|client| !client.gone) {
-            if !self.finishing || client.line.is_none() || client.has_work() {
+            let acts = match self.mood {
+                Mood::Busy => true,
+                Mood::Idle => false,
+                Mood::Finishing => client.has_work(),
+            };
+            if acts || client.line.is_none() {
                 all.push((client.wake, Due::Client(client.index)));
             }
         }
@@ -369,10 +374,10 @@ impl World {
             self.connect(index);
         } else if self.clients[index].key.is_none() {
             // It waits for its first Welcome.
-        } else if self.finishing {
+        } else if self.mood == Mood::Finishing {
             self.with(index, |client, scene| client.finish_something(scene));
         }
-        if !self.finishing && self.clients[index].key.is_some() {
+        if self.mood == Mood::Busy && self.clients[index].key.is_some() {
             let act = self.dice.weighted(&self.plan.acts);
             self.with(index, |client, scene| client.act(scene, act));
         }

@@ -112,7 +112,6 @@ impl Ledger {
 
     /// When all is quiet: everything that can finish has finished.
     pub fn check_quiet(&self) {
-        self.check_nobody_hoards();
         self.check_all_heard();
         for ((session, ticket), open) in &self.tickets {
             match open {

@@ -158,10 +158,10 @@ impl Ledger {
         }
     }
 
-    /// Nobody waits for what another one has not looked at. Holds when all is quiet.
-    pub(super) fn check_nobody_hoards(&self) {
-        for book in self.waiters.iter().filter(|book| book.alive && book.outstanding == 0) {
-            let waits = book.options.credit > 0 && self.is_connected(book.at.0);
+    /// No receive waits for what a consumer has not looked at. Holds when all is quiet.
+    pub fn check_nobody_hoards(&self) {
+        for book in self.waiters.iter().filter(|book| book.alive && book.options.once) {
+            let waits = self.is_connected(book.at.0);
             for ((session, lease), leased) in &self.leases {
                 let holder = &self.waiters[leased.waiter];
                 let entry = &self.entries[leased.entry];
