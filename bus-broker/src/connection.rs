@@ -12,7 +12,7 @@ use bus_core::sys::{effective_uid, process_ended};
 use bus_core::transport::{Link, LinkError, Peer, next_frame, write_frame};
 use bus_core::{Decoder, ErrorKind, Failure, HANDSHAKE_TIMEOUT, Header, Kind, Sender, control};
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -65,25 +65,35 @@ pub(crate) async fn serve(
     if !system {
         info!(client = %sender, session = session.serial(), %transport, "connected");
     }
-    let reason = poll_fn(|cx| hub.borrow_mut().drive(session, line, cx)).await;
+    // Frames may have come together with the Hello; nothing else would look at them.
+    let early = hub.borrow_mut().take_early(session);
+    let reason = match early {
+        Ok(()) => poll_fn(|cx| hub.borrow_mut().drive(session, line, cx)).await,
+        Err(reason) => reason,
+    };
     if let (false, Some(reason)) = (system, &reason) {
         info!(client = %sender, session = session.serial(), reason, "disconnected");
     }
-    hub.borrow_mut().detach(session, line, false);
-    if let (Some(pid), Some(_)) = (pid, reason) {
-        watch(hub, session, pid).await;
+    let away = hub.borrow_mut().detach(session, line, false);
+    if let (Some(pid), Some(away)) = (pid, away) {
+        watch(hub, session, pid, away).await;
     }
 }
 
-/// While the session is away: ends it as soon as its process is known to be gone.
-async fn watch(hub: SharedHub, session: SessionId, pid: u32) {
+/// While the session is away: ends it as soon as its process is known to be gone. The process
+/// costs a descriptor, so that nobody is watched for longer.
+async fn watch(hub: SharedHub, session: SessionId, pid: u32, away: oneshot::Receiver<()>) {
     if pid == std::process::id() {
         return;
     }
-    let grace: Duration = hub.borrow().grace_max();
-    if let Ok(Ok(())) = timeout(grace, process_ended(pid)).await {
-        debug!(session = session.serial(), pid, "the client's process has ended");
-        hub.borrow_mut().close_if_away(session);
+    tokio::select! {
+        biased;
+        // Its other end is never used, only dropped.
+        _ = away => {}
+        ended = process_ended(pid) => if ended.is_ok() {
+            debug!(session = session.serial(), pid, "the client's process has ended");
+            hub.borrow_mut().close_if_away(session);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bus_core::Time;
 use bus_core::router::{Answer, BrokerInfo, Command, Effect, Output, RequestId, Router, SessionId};
@@ -152,6 +152,13 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// Takes the frames that were read with the handshake. Fails as [`Hub::drive`] ends.
+    pub fn take_early(&mut self, session: SessionId) -> Result<(), Option<String>> {
+        let taken = self.take_frames(session);
+        self.dispatch();
+        taken
     }
 
     /// Takes the frames that a connection has read.
@@ -316,11 +323,6 @@ impl Hub {
     /// Messages in queues.
     pub fn messages(&self) -> u64 {
         self.router.broker_info().messages
-    }
-
-    /// How long a session without a connection may still be resumed.
-    pub fn grace_max(&self) -> Duration {
-        self.config.grace_max
     }
 }
 

@@ -11,6 +11,7 @@ use bus_core::session::{Hello, ServerSession, SessionLimits, Welcome, same_token
 use bus_core::transport::{Link, frame_bytes};
 use bus_core::{Decoder, ErrorKind, Failure, Header, Kind, control};
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::hub::{Hub, slot_of};
 use crate::registry::{ClientInfo, Counters};
@@ -47,6 +48,7 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
+        slot.away = None;
         if let Some(old) = slot.line.take().and_then(|mut old| old.waker.take()) {
             old.wake();
         }
@@ -104,8 +106,15 @@ impl Hub {
             self.slots.resize_with(index + 1, || None);
         }
         let state = ServerSession::default();
-        self.slots[index] =
-            Some(Slot { id: session, state, token, line: None, dirty: false, ending: false });
+        self.slots[index] = Some(Slot {
+            id: session,
+            state,
+            token,
+            line: None,
+            dirty: false,
+            ending: false,
+            away: None,
+        });
         Ok(session)
     }
 
@@ -172,13 +181,21 @@ impl Hub {
         }
     }
 
-    /// A connection has ended. Its session is away, or over if `gone`.
-    pub fn detach(&mut self, session: SessionId, line: u64, gone: bool) {
+    /// A connection has ended. Its session is away, or over if `gone`. While it is away, what
+    /// is given lives: until it is resumed or over.
+    pub fn detach(
+        &mut self,
+        session: SessionId,
+        line: u64,
+        gone: bool,
+    ) -> Option<oneshot::Receiver<()>> {
         let now = self.now();
-        let Some(slot) = slot_of(&mut self.slots, session) else { return };
+        let slot = slot_of(&mut self.slots, session)?;
         if slot.line.as_ref().is_none_or(|own| own.number != line) {
-            return;
+            return None;
         }
+        let (stays, away) = oneshot::channel();
+        slot.away = Some(stays);
         slot.line = None;
         let ending = slot.ending;
         self.unregister(session);
@@ -191,6 +208,7 @@ impl Hub {
             self.forget(session);
         }
         self.dispatch();
+        Some(away)
     }
 
     /// The process of a session that is away is gone: nobody will resume it.

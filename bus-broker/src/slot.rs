@@ -14,6 +14,7 @@ use bus_core::router::SessionId;
 use bus_core::session::ServerSession;
 use bus_core::transport::{Link, read_room};
 use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
 
 use crate::registry::Counters;
 
@@ -31,6 +32,8 @@ pub(crate) struct Slot {
     pub dirty: bool,
     /// It ends when its output is written.
     pub ending: bool,
+    /// While it is away: who watches its process stops when this is dropped.
+    pub away: Option<oneshot::Sender<()>>,
 }
 
 /// A connected session's link.

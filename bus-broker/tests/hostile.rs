@@ -10,6 +10,8 @@ mod raw;
 mod attacks;
 #[path = "hostile/figures.rs"]
 mod figures;
+#[path = "hostile/process.rs"]
+mod process;
 
 use std::time::Duration;
 
@@ -107,6 +109,7 @@ async fn hostile_peers_cost_themselves_their_connection_and_others_nothing() {
     on_both!(targets, attacks::foreign_leases);
     on_both!(targets, attacks::cut_in_the_middle_of_a_frame);
     on_both!(targets, attacks::half_open_handshakes);
+    process::comes_and_goes_and_is_killed(&broker, &targets[0].url, &before).await;
     let after = Figures::settled(&broker).await;
     stop.send(true).expect("somebody listens");
     for pair in pairs {

@@ -10,7 +10,7 @@ use bus_client::{
 use bus_core::router::RouterConfig;
 use bus_core::session::Resume;
 use bus_core::transport::frame_bytes;
-use bus_core::{FLAG_HEADERS, Header, Kind};
+use bus_core::{FLAG_HEADERS, Header, Kind, control};
 use bytes::Bytes;
 
 use crate::bus::{Bus, everywhere, failed, soon, start_with, text, until};
@@ -103,6 +103,19 @@ async fn point_20_what_is_well_formed_and_senseless_is_answered_or_passed_over()
             }
         }
         held.ack().await.expect("nobody else settled it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn point_20_frames_right_behind_the_hello_are_taken_too() {
+    everywhere(async |bus: Bus| {
+        let mut raw = Raw::connect(&bus.url).await;
+        let hello = frame_bytes(Header::new(Kind::Hello, 0, 0), &control::encode_hello(&honest()));
+        let ping = frame_bytes(Header::new(Kind::Ping, 0, 3), &[]);
+        raw.bytes([hello, ping].concat()).await;
+        assert_eq!(soon(raw.next()).await.expect("an answer").header.kind, Kind::Welcome);
+        assert_eq!(soon(raw.next()).await.expect("an answer").header.kind, Kind::Pong);
     })
     .await;
 }

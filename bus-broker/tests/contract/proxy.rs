@@ -34,6 +34,17 @@ struct Orders {
     /// Whether bytes go to the broker, and to the client.
     up: bool,
     down: bool,
+    /// Counts the limits that were set, and the last one: bytes up, bytes down.
+    limits: u64,
+    limit: (usize, usize),
+}
+
+/// One way through the proxy, on one connection.
+struct Way {
+    held: Bytes,
+    flows: bool,
+    /// Bytes that still go; then the connection is cut.
+    left: usize,
 }
 
 enum Acceptor {
@@ -62,8 +73,15 @@ impl Proxy {
                 (Acceptor::Tcp(listener), format!("tcp://{address}"))
             }
         };
-        let orders =
-            Orders { target: target.to_owned(), open: true, cuts: 0, up: true, down: true };
+        let orders = Orders {
+            target: target.to_owned(),
+            open: true,
+            cuts: 0,
+            up: true,
+            down: true,
+            limits: 0,
+            limit: (usize::MAX, usize::MAX),
+        };
         let (orders, heard) = watch::channel(orders);
         let (count, refused) = watch::channel(0);
         tokio::spawn(accept(acceptor, heard, count));
@@ -73,6 +91,14 @@ impl Proxy {
     /// Ends all connections; new ones are forwarded again.
     pub fn cut(&self) {
         self.orders.send_modify(|orders| orders.cuts += 1);
+    }
+
+    /// Ends the connections that there are after so many more bytes to the broker or to the
+    /// client: most likely in the middle of a frame.
+    pub fn cut_after(&self, to_broker: usize, to_client: usize) {
+        self.orders.send_modify(|orders| {
+            (orders.limits, orders.limit) = (orders.limits + 1, (to_broker, to_client));
+        });
     }
 
     /// Ends all connections, and every new one, until [`Proxy::open`].
@@ -131,16 +157,21 @@ async fn forward(
     mut far: Box<dyn Link>,
     mut orders: watch::Receiver<Orders>,
 ) {
-    let (mut up, mut down) = (Bytes::new(), Bytes::new());
-    let cuts = orders.borrow().cuts;
+    let way = || Way { held: Bytes::new(), flows: true, left: usize::MAX };
+    let (mut up, mut down) = (way(), way());
+    let (cuts, mut limits) = (orders.borrow().cuts, orders.borrow().limits);
     loop {
         let now = orders.borrow_and_update().clone();
         if now.cuts != cuts {
             return;
         }
+        if std::mem::replace(&mut limits, now.limits) != now.limits {
+            (up.left, down.left) = now.limit;
+        }
+        (up.flows, down.flows) = (now.up, now.down);
         let moved = poll_fn(|cx| {
-            let to_broker = poll_way(&mut *near, &mut *far, &mut up, now.up, cx);
-            let to_client = poll_way(&mut *far, &mut *near, &mut down, now.down, cx);
+            let to_broker = poll_way(&mut *near, &mut *far, &mut up, cx);
+            let to_client = poll_way(&mut *far, &mut *near, &mut down, cx);
             if to_broker.is_ready() || to_client.is_ready() {
                 Poll::Ready(())
             } else {
@@ -158,28 +189,33 @@ async fn forward(
 fn poll_way(
     from: &mut dyn Link,
     to: &mut dyn Link,
-    held: &mut Bytes,
-    flows: bool,
+    way: &mut Way,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     let is_late = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
     loop {
-        if held.is_empty() {
+        if way.left == 0 {
+            return Poll::Ready(());
+        }
+        if way.held.is_empty() {
             std::task::ready!(from.poll_readable(cx)).ok();
             let mut buffer = BytesMut::with_capacity(64 * 1024);
             match from.try_read(&mut buffer) {
                 Ok(0) => return Poll::Ready(()),
-                Ok(_) => *held = buffer.freeze(),
+                Ok(_) => way.held = buffer.freeze(),
                 Err(error) if is_late(&error) => continue,
                 Err(_) => return Poll::Ready(()),
             }
         }
-        if !flows {
+        if !way.flows {
             return Poll::Pending;
         }
         std::task::ready!(to.poll_writable(cx)).ok();
-        match to.try_write(std::slice::from_ref(held)) {
-            Ok(count) => drop(held.split_to(count)),
+        match to.try_write(&[way.held.slice(..way.held.len().min(way.left))]) {
+            Ok(count) => {
+                way.left -= count;
+                drop(way.held.split_to(count));
+            }
             Err(error) if is_late(&error) => {}
             Err(_) => return Poll::Ready(()),
         }

@@ -136,7 +136,7 @@ async fn point_19_under_many_cuts_nothing_is_lost_or_repeated_within_the_session
                 receipts.push(to.post(format!("{number}")).await.expect("posts"));
                 topic.publish(format!("{number}")).await.expect("publishes");
                 if number % 100 == 50 {
-                    out.cut();
+                    out.cut_after(number as usize * 7 % 4001, number as usize * 11 % 1009);
                 }
             }
             for receipt in receipts {
@@ -149,7 +149,7 @@ async fn point_19_under_many_cuts_nothing_is_lost_or_repeated_within_the_session
                 assert_eq!(text(delivery.payload()).parse(), Ok(number));
                 assert_eq!(delivery.attempt(), 0);
                 if number % 130 == 60 {
-                    back.cut();
+                    back.cut_after(number as usize * 5 % 503, number as usize * 13 % 2003);
                 }
                 soon(delivery.ack()).await.expect("its lease has lived on");
             }

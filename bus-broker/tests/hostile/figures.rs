@@ -41,6 +41,16 @@ impl Figures {
         Figures { descriptors, resident_kib: number.parse().expect("a number"), sessions }
     }
 
+    pub fn sessions(&self) -> u64 {
+        self.sessions
+    }
+
+    /// At most so many descriptors more than before.
+    pub fn hold_no_more_than(&self, before: &Figures, more: usize) {
+        let limit = before.descriptors + more;
+        assert!(self.descriptors <= limit, "{self:?}, and there were {before:?}");
+    }
+
     pub fn are_back_at(&self, before: &Figures) {
         eprintln!("before {before:?}\nafter  {self:?}");
         assert_eq!(self.descriptors, before.descriptors, "descriptors have leaked");

@@ -128,6 +128,11 @@ async fn a_folder_that_others_write_or_own_is_refused() {
     // Nobody can take away what is in a sticky one.
     let sticky = folder("sticky", 0o1777).join("bus.sock");
     is_reached(&sticky, &LocalListener::bind(&sticky).expect("it is safe")).await;
+    // Through a link counts what it leads to.
+    let (safe, linked) = (folder("safe", 0o755), home.path().join("linked"));
+    symlink(&safe, &linked).expect("a link");
+    let through = linked.join("bus.sock");
+    is_reached(&through, &LocalListener::bind(&through).expect("it is safe")).await;
     if effective_uid() != 0 {
         return eprintln!("skipped in part: only root can give a folder away");
     }

@@ -31,7 +31,7 @@ use log::Log;
 use world::World;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 /// Runs one seed. The failure is what the broken check says.
 fn run(seed: u64, bug: Option<Bug>, log: &Log) -> Result<(), String> {

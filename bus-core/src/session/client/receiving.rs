@@ -140,7 +140,7 @@ impl ClientSession {
     }
 
     fn accepted(&mut self, header: &Header) -> Event {
-        let count = header.channel + 1;
+        let count = header.channel.saturating_add(1);
         for ticket in header.word..header.word.saturating_add(u64::from(count)) {
             self.end_ticket(ticket);
         }

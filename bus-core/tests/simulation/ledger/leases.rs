@@ -13,6 +13,8 @@ use super::{At, Chan, Ledger, whole};
 pub(super) struct Leased {
     pub entry: usize,
     pub waiter: usize,
+    /// In which turn it was delivered.
+    pub since: u64,
     auto_ack: bool,
     /// When it ends; none until the application has it.
     deadline: Option<Time>,
@@ -60,7 +62,10 @@ impl Ledger {
         assert_eq!(auto_ack, self.waiters[waiter].options.auto_ack, "{number}: auto-ack");
         self.note_first_delivery(entry);
         self.entries[entry].place = Place::Leased;
-        self.leases.insert((at.0, lease), Leased { entry, waiter, auto_ack, deadline: None });
+        self.leases.insert(
+            (at.0, lease),
+            Leased { entry, waiter, since: self.turn, auto_ack, deadline: None },
+        );
         self.delivered_to(at, waiter);
     }
 

@@ -18,21 +18,30 @@ pub struct Listed {
 
 impl Ledger {
     /// After each command, all its effects and all that was due.
-    pub fn compare(&mut self, listed: &Listed) {
+    pub fn compare(&mut self, listed: &Listed, looks: bool) {
         assert!(self.answers.is_empty(), "no answer to acknowledgements {:?}", self.answers);
         self.settle_topics(&listed.topics);
         self.end_queues();
+        self.check_accepted();
+        self.check_nobody_starves();
+        self.check_calls();
+        for queue in self.names.values() {
+            self.check_room(*queue);
+        }
+        if looks {
+            self.check_listed(listed);
+        }
+    }
+
+    /// What the router lists is what it must hold.
+    fn check_listed(&mut self, listed: &Listed) {
         let alive = self.queues.iter().filter(|book| book.alive).count() as u64;
         assert_eq!(listed.info.queues, alive, "queues");
         assert_eq!(listed.queues.len(), self.names.len(), "queues with names");
         for stat in &listed.queues {
             let queue = *self.names.get(&stat.name).unwrap_or_else(|| panic!("{}", stat.name));
             self.check_queue(queue, stat);
-            self.check_room(queue);
         }
-        self.check_accepted();
-        self.check_nobody_starves();
-        self.check_calls();
         self.check_sessions(&listed.clients);
     }
 

@@ -158,7 +158,8 @@ impl Ledger {
         }
     }
 
-    /// No receive waits for what a consumer has not looked at. Holds when all is quiet.
+    /// No receive waits for what a consumer had and has not looked at when it began to wait.
+    /// Holds when all is quiet.
     pub fn check_nobody_hoards(&self) {
         for book in self.waiters.iter().filter(|book| book.alive && book.options.once) {
             let waits = self.is_connected(book.at.0);
@@ -169,6 +170,7 @@ impl Ledger {
                     && holder.queue == book.queue
                     && holder.at != book.at
                     && !leased.is_taken()
+                    && leased.since < book.since
                     && book.options.selector.matches(entry.kind)
                     && self.is_connected(*session);
                 assert!(!(waits && hoards), "{:?} waits, {session:?} has {lease}", book.at);

@@ -1,0 +1,81 @@
+//! A process that comes and goes, and is killed in the middle of a frame.
+//!
+//! It is this test's own program, started again; in an ordinary run its test does nothing.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use bus_broker::Broker;
+use bus_core::session::{Hello, Resume};
+use bus_core::transport::frame_bytes;
+use bus_core::{Header, Kind};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::SOON;
+use crate::figures::Figures;
+use crate::raw::{Raw, honest, resuming};
+
+const URL: &str = "BUS_HOSTILE_URL";
+const MARK: &str = "child is done";
+/// How often it comes and goes.
+const TIMES: usize = 300;
+
+#[test]
+fn child_process() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(come_and_go(&url));
+}
+
+async fn come_and_go(url: &str) {
+    for _ in 0..TIMES {
+        drop(Raw::established(url).await);
+    }
+    // One session that is resumed again and again.
+    let lasting = Hello { grace: Duration::from_secs(300), ..honest() };
+    let mut raw = Raw::connect(url).await;
+    let welcome = raw.hello(&lasting).await.expect("the broker takes it");
+    for _ in 0..TIMES {
+        drop(raw);
+        raw = Raw::connect(url).await;
+        let resume: Option<Resume> = resuming(&welcome).resume;
+        let hello = Hello { resume, ..lasting.clone() };
+        assert!(raw.hello(&hello).await.expect("it is its own").resumed);
+    }
+    let frame = frame_bytes(Header::new(Kind::Publish, 0, 1), &[1; 100_000]);
+    raw.bytes(frame.slice(..50_000)).await;
+    println!("{MARK}");
+    std::future::pending().await
+}
+
+/// While the process lives the broker holds next to nothing for it, and after it nothing.
+pub async fn comes_and_goes_and_is_killed(broker: &Broker, url: &str, before: &Figures) {
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut child = Command::new(program)
+        .args(["--exact", "process::child_process", "--nocapture"])
+        .env(URL, url)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let done = async {
+        while let Some(line) = lines.next_line().await.expect("it can be read") {
+            if line.contains(MARK) {
+                return;
+            }
+        }
+        panic!("the process has ended too early");
+    };
+    timeout(SOON, done).await.expect("it is done soon");
+    let during = Figures::settled(broker).await;
+    // Its one connection, and the pipe to it.
+    during.hold_no_more_than(before, 6);
+    child.kill().await.expect("it runs");
+    let began = Instant::now();
+    while Figures::settled(broker).await.sessions() > before.sessions() {
+        assert!(began.elapsed() < SOON, "the session of a killed process stays");
+    }
+}
