@@ -10,7 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bus_core::Time;
-use bus_core::router::{Answer, BrokerInfo, Command, Effect, Output, RequestId, Router, SessionId};
+use bus_core::router::{
+    Answer, BrokerInfo, Command, Effect, Output, RequestId, Router, SessionEnd, SessionId,
+};
 use bus_core::session::Action;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, mpsc};
@@ -204,7 +206,7 @@ impl Hub {
             self.answer_info(session, request);
         }
         if result == Err(None) {
-            self.router.close_session(now, session);
+            self.router.close_session(now, session, SessionEnd::Goodbye);
             self.forget(session);
         }
         result
@@ -264,7 +266,7 @@ impl Hub {
             }
         }
         for session in overruns {
-            self.router.close_session(self.now(), session);
+            self.router.close_session(self.now(), session, SessionEnd::Lost);
             self.forget(session);
             self.dispatch();
         }

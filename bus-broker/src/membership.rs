@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use bus_core::router::{Identity, Output, SessionId};
+use bus_core::router::{Identity, Output, SessionEnd, SessionId};
 use bus_core::session::{Hello, ServerSession, SessionLimits, Welcome, same_token};
 use bus_core::transport::{Link, frame_bytes};
 use bus_core::{Decoder, ErrorKind, Failure, Header, Kind, control};
@@ -200,7 +200,7 @@ impl Hub {
         let ending = slot.ending;
         self.unregister(session);
         if gone || ending {
-            self.router.close_session(now, session);
+            self.router.close_session(now, session, SessionEnd::Lost);
         } else {
             self.router.suspend(now, session);
         }
@@ -215,7 +215,7 @@ impl Hub {
     pub fn close_if_away(&mut self, session: SessionId) {
         let away = slot_of(&mut self.slots, session).is_some_and(|slot| slot.line.is_none());
         if away {
-            self.router.close_session(self.now(), session);
+            self.router.close_session(self.now(), session, SessionEnd::Lost);
             self.forget(session);
             self.dispatch();
         }

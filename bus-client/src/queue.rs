@@ -140,7 +140,8 @@ impl Queue {
     }
 
     /// Takes the first message that the selector matches; waits if there is none. Cancelling
-    /// at any moment puts the message back at its place, unmarked.
+    /// at any moment puts the message back at its place, unmarked. Poll it: a message that has
+    /// come and is not looked at for the time of a lease goes to another receiver.
     ///
     /// # Errors
     /// `Removed`, `PermissionDenied`, or why the client has ended.

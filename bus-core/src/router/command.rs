@@ -138,7 +138,8 @@ pub struct QueueOptions {
     pub bytes_max: u64,
     /// Messages that it may hold.
     pub count_max: u64,
-    /// How long a delivery is leased, from when it is handed to the application.
+    /// How long a delivery is leased, from when it is handed to the application. A single
+    /// receive that does not take its delivery has it for so long, too.
     pub lease: Duration,
     /// Deliveries of one message before it goes to the dead letters.
     pub deliveries_max: u32,

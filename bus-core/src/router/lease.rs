@@ -30,7 +30,10 @@ pub(crate) struct Leased {
     pub queue: Id<Queue>,
     pub waiter: Id<Waiter>,
     pub stored: Stored,
-    /// When the lease ends; `None` until the application has the message.
+    /// Whether the application has said that it has the message.
+    pub taken: bool,
+    /// When the lease ends. Until the message is taken only that of a single receive has an
+    /// end, and what was asked back; with auto-ack nothing has.
     pub deadline: Option<Time>,
     /// Acknowledged when the application has it.
     pub auto_ack: bool,

@@ -3,16 +3,18 @@
 //! Ending a session lets go of everything that it held, in this order: shared subscriptions,
 //! receivers, leases, senders, the rest. So nothing is handed to a session that is about to go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::name::Name;
 
-use super::command::{Channel, Lease, Lifetime, RequestId, Ticket};
+use super::command::{Channel, Lifetime, RequestId, Ticket};
 use super::effect::{Answer, Output};
+use super::lease::Leased;
 use super::rights::{Access, Identity, Right};
-use super::session::{Handle, Session};
+use super::session::{Handle, Session, SessionEnd};
 use super::timer::Timer;
 use super::{Router, SessionId, denied};
 use crate::time::Time;
@@ -63,7 +65,7 @@ impl Router {
             return;
         }
         if entry.grace.is_zero() {
-            return self.close_session(now, session);
+            return self.close_session(now, session, SessionEnd::Lost);
         }
         entry.connected = false;
         let until = now.after(entry.grace);
@@ -96,7 +98,7 @@ impl Router {
     /// Asks a session that is back for what it has not looked at, if others wait for it.
     fn recall_from(&mut self, session: Id<Session>) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
-        let untaken = entry.leases.iter().filter(|(_, leased)| leased.deadline.is_none());
+        let untaken = entry.leases.iter().filter(|(_, leased)| !leased.taken);
         let mut queues: Vec<_> = untaken.map(|(_, leased)| leased.queue).collect();
         queues.sort();
         queues.dedup();
@@ -118,7 +120,7 @@ impl Router {
     }
 
     /// Ends a session: everything that it held is let go.
-    pub fn close_session(&mut self, now: Time, session: SessionId) {
+    pub fn close_session(&mut self, now: Time, session: SessionId, end: SessionEnd) {
         self.ground.now = now;
         let Some(entry) = self.ground.sessions.get_mut(session) else { return };
         entry.connected = false;
@@ -133,7 +135,7 @@ impl Router {
         for channel in waiters {
             self.close_channel(session, channel);
         }
-        self.end_all_leases(session);
+        self.end_all_leases(session, end);
         self.end_all_sends(session);
         for channel in others {
             self.close_channel(session, channel);
@@ -154,11 +156,24 @@ impl Router {
         self.bury_dead();
     }
 
-    fn end_all_leases(&mut self, session: Id<Session>) {
+    /// What the application has is marked. If the session was lost, the application may have
+    /// been handed more than it could still say: of each receiver that has said nothing, the
+    /// oldest delivery is marked as well. So a message that kills whoever takes it ends among
+    /// the dead letters.
+    fn end_all_leases(&mut self, session: Id<Session>, end: SessionEnd) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
-        let ended: Vec<(Lease, bool)> =
-            entry.leases.iter().map(|(lease, leased)| (lease, leased.deadline.is_some())).collect();
-        self.put_back_all(session, &ended);
+        let receiver = |leased: &Leased| (leased.queue, leased.waiter);
+        let taken = entry.leases.iter().filter(|(_, leased)| leased.taken);
+        let mut known: BTreeSet<_> = taken.map(|(_, leased)| receiver(leased)).collect();
+        let ended: Vec<_> = entry
+            .leases
+            .iter()
+            .map(|(lease, leased)| {
+                let suspect = end == SessionEnd::Lost && known.insert(receiver(leased));
+                (session, lease, leased.taken || suspect)
+            })
+            .collect();
+        self.put_back_all(&ended);
     }
 
     fn end_all_sends(&mut self, session: Id<Session>) {
@@ -197,7 +212,7 @@ impl Router {
             .and_then(|entry| entry.away_until)
             .is_some_and(|at| at <= now);
         if over {
-            self.close_session(now, session);
+            self.close_session(now, session, SessionEnd::Lost);
             let failure = Failure::new(ErrorKind::Disconnected, "the session's grace has passed");
             self.ground.tell(session, Output::Expired { failure });
         }

@@ -15,6 +15,7 @@ mod listing;
 mod objects;
 mod publishing;
 mod queue;
+mod recall;
 mod receiving;
 mod rights;
 mod sending;
@@ -41,7 +42,7 @@ pub use command::*;
 pub use effect::{Answer, Effect, Output, Peeked, Source};
 pub use fault::Fault;
 pub use rights::{Access, Identity, Right};
-pub use session::Session;
+pub use session::{Session, SessionEnd};
 pub use stat::*;
 
 use ground::Ground;

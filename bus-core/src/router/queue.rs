@@ -148,11 +148,13 @@ impl Queue {
             (stored.message.clone(), stored.sender.clone(), stored.attempt);
         let options = waiter.options;
         let auto_ack = options.auto_ack;
+        let deadline = (options.once && !auto_ack).then(|| ground.now.after(self.options.lease));
         let lease = session.leases.push(Leased {
             queue: self.id,
             waiter: id,
             stored,
-            deadline: None,
+            taken: false,
+            deadline,
             auto_ack,
             recalled_for: None,
         });
@@ -168,6 +170,9 @@ impl Queue {
         self.counters.last_receive = Some((session.sender.clone(), ground.now));
         let (to, channel) = (waiter.session, waiter.channel);
         ground.tell(to, Output::Lease { channel, lease, attempt, auto_ack, sender, message });
+        if let Some(deadline) = deadline {
+            ground.check_leases_at(to, deadline);
+        }
         if options.once {
             if let Some(session) = ground.sessions.get_mut(to) {
                 session.close(channel);

@@ -119,7 +119,7 @@ impl Router {
         let leases = entry.leases.iter().filter(|(lease, leased)| {
             // The numbers of receivers are those of their queue.
             let same = (leased.queue, leased.waiter) == (queue, waiter);
-            *lease <= last && same && leased.deadline.is_none()
+            *lease <= last && same && !leased.taken
         });
         leases.map(|(lease, _)| lease).collect()
     }

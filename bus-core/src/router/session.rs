@@ -22,6 +22,15 @@ use super::shelf::Place;
 use super::topic::{Subscription, Topic};
 use super::waiter::Waiter;
 
+/// How a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// Its client has said goodbye: it has told all that it wanted to tell.
+    Goodbye,
+    /// Its client is gone, or stayed away for too long.
+    Lost,
+}
+
 /// A session.
 pub struct Session {
     pub(crate) identity: Identity,

@@ -9,10 +9,10 @@ use crate::error::{ErrorKind, Failure};
 use crate::limits::CHANNELS_MAX;
 
 use super::Router;
-use super::command::{Channel, ConsumeOptions, Lease, RequestId};
+use super::command::{Channel, Lease, RequestId};
 use super::effect::{Answer, Output};
 use super::fault::Fault;
-use super::ground::{DeadLetter, Ground};
+use super::ground::DeadLetter;
 use super::lease::{Leased, Stored};
 use super::queue::Queue;
 use super::session::{Handle, Session};
@@ -50,6 +50,8 @@ impl Router {
         }
         let Some(queue) = self.queues.get_mut(leased.queue) else { return };
         let deadline = self.ground.now.after(queue.options.lease);
+        leased.taken = true;
+        leased.stored.recalled = false;
         leased.deadline = Some(deadline);
         let recaller = leased.recalled_for.take();
         self.ground.check_leases_at(session, deadline);
@@ -87,7 +89,8 @@ impl Router {
     ) {
         let result = match self.end_lease(session, lease) {
             Some((leased, queue)) => {
-                self.put_back(queue, leased.stored.clone(), true, delay);
+                let stored = Stored { recalled: false, ..leased.stored.clone() };
+                self.put_back(queue, stored, true, delay);
                 self.serve_again(&leased);
                 Ok(Answer::Done { count: 1 })
             }
@@ -146,18 +149,19 @@ impl Router {
             }
             return;
         }
-        let ended: Vec<(Lease, bool)> = leases.iter().map(|lease| (*lease, false)).collect();
-        self.put_back_all(session, &ended);
+        let ended: Vec<_> = leases.iter().map(|lease| (session, *lease, false)).collect();
+        self.put_back_all(&ended);
     }
 
     /// Ends leases at once, each marked or not: all messages go back, oldest first, before
     /// anybody is served, so that a receiver gets the oldest whatever the order of the leases.
-    pub(super) fn put_back_all(&mut self, session: Id<Session>, ended: &[(Lease, bool)]) {
+    pub(super) fn put_back_all(&mut self, ended: &[(Id<Session>, Lease, bool)]) {
         let mut back = Vec::with_capacity(ended.len());
-        for (lease, marked) in ended {
-            let Some((mut leased, queue)) = self.end_lease(session, *lease) else { continue };
+        for (session, lease, marked) in ended {
+            let Some((mut leased, queue)) = self.end_lease(*session, *lease) else { continue };
+            // Whoever has not looked at it stands behind those who ask for it.
             if let Some(queue) = self.queues.get_mut(queue)
-                && !*marked
+                && !leased.taken
             {
                 queue.step_back(leased.waiter);
                 leased.stored.recalled |= leased.recalled_for.is_some();
@@ -173,18 +177,27 @@ impl Router {
         }
     }
 
-    /// Ends the leases whose time is over, and sets the clock for the rest.
+    /// Ends the leases whose time is over, of this session and of all others, and sets the
+    /// clock for the rest.
     pub(super) fn expire_leases(&mut self, session: Id<Session>) {
         let now = self.ground.now;
-        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
-        entry.lease_check = None;
-        let due = |leased: &Leased| leased.deadline.is_some_and(|deadline| deadline <= now);
-        let expired = entry.leases.iter().filter(|(_, leased)| due(leased));
-        let expired: Vec<(Lease, bool)> = expired.map(|(lease, _)| (lease, true)).collect();
-        self.put_back_all(session, &expired);
-        let Some(entry) = self.ground.sessions.get(session) else { return };
-        if let Some(next) = entry.leases.iter().filter_map(|(_, leased)| leased.deadline).min() {
-            self.ground.check_leases_at(session, next);
+        let mut sessions = self.ground.timers.pop_leases(now);
+        sessions.insert(0, session);
+        let mut expired = Vec::new();
+        for session in &sessions {
+            let Some(entry) = self.ground.sessions.get_mut(*session) else { continue };
+            entry.lease_check = None;
+            let due = |leased: &Leased| leased.deadline.is_some_and(|deadline| deadline <= now);
+            let over = entry.leases.iter().filter(|(_, leased)| due(leased));
+            expired.extend(over.map(|(lease, _)| (*session, lease, true)));
+        }
+        self.put_back_all(&expired);
+        for session in sessions {
+            let Some(entry) = self.ground.sessions.get(session) else { continue };
+            let deadlines = entry.leases.iter().filter_map(|(_, leased)| leased.deadline);
+            if let Some(next) = deadlines.min() {
+                self.ground.check_leases_at(session, next);
+            }
         }
     }
 
@@ -200,7 +213,6 @@ impl Router {
         let Some(queue) = self.queues.get_mut(from) else { return };
         if marked {
             stored.attempt += 1;
-            stored.recalled = false;
             if stored.attempt >= queue.options.deliveries_max {
                 let reason =
                     format!("delivered {} times without being acknowledged", stored.attempt);
@@ -299,88 +311,4 @@ impl Router {
 fn take_while(waiter: &mut Waiter, lease: Lease) -> Vec<Lease> {
     let count = waiter.untaken.iter().take_while(|other| **other <= lease).count();
     waiter.untaken.drain(..count).collect()
-}
-
-impl Queue {
-    /// A receiver that nothing here matches: it may have what others have not looked at;
-    /// else it waits, or ends as empty.
-    pub(super) fn wait_or_end(&mut self, ground: &mut Ground, id: Id<Waiter>) {
-        let Some(waiter) = self.waiters.get(id) else { return };
-        if waiter.outstanding == 0 && waiter.recalls == 0 {
-            self.recall_for(ground, id);
-        }
-        let Some(waiter) = self.waiters.get(id) else { return };
-        if waiter.options.wait || waiter.recalls > 0 || waiter.promises > 0 {
-            return self.make_ready(id);
-        }
-        let (session, channel, selector) =
-            (waiter.session, waiter.channel, waiter.options.selector);
-        self.drop_waiter(id);
-        self.note_if_left(ground);
-        let text = format!("queue `{}` has no message that `{selector}` matches", self.name);
-        ground.end_channel(session, channel, Failure::new(ErrorKind::Empty, text));
-    }
-
-    /// A session with deliveries that it has not looked at is back: those who wait and hold
-    /// nothing may have them.
-    pub(super) fn recall_for_idle(&mut self, ground: &mut Ground) {
-        for id in self.ready.clone() {
-            self.serve(ground, id);
-        }
-    }
-
-    /// Asks for the oldest matching delivery that another consumer has not looked at. What has
-    /// gone from one consumer to another stays there, unless a receive wants it: else it would
-    /// go to and fro between those that are idle.
-    fn recall_for(&mut self, ground: &mut Ground, id: Id<Waiter>) {
-        let Some(ConsumeOptions { selector, once, .. }) =
-            self.waiters.get(id).map(|waiter| waiter.options)
-        else {
-            return;
-        };
-        let mut oldest: Option<(u64, Id<Session>, Lease)> = None;
-        for (other, holder) in self.waiters.iter() {
-            if other == id
-                || !holder.options.selector.overlaps(selector)
-                || !ground.is_connected(holder.session)
-            {
-                continue;
-            }
-            let Some(session) = ground.sessions.get(holder.session) else { continue };
-            for lease in &holder.untaken {
-                let Some(leased) = session.leases.get(*lease) else { continue };
-                let stays = leased.recalled_for.is_some() || (leased.stored.recalled && !once);
-                if stays || !selector.matches(leased.stored.message.kind()) {
-                    continue;
-                }
-                if oldest.is_none_or(|(arrival, ..)| leased.stored.arrival < arrival) {
-                    oldest = Some((leased.stored.arrival, holder.session, *lease));
-                }
-                break;
-            }
-        }
-        let Some((_, session, lease)) = oldest else { return };
-        let leased = ground.sessions.get_mut(session).and_then(|entry| entry.leases.get_mut(lease));
-        if let (Some(leased), Some(waiter)) = (leased, self.waiters.get_mut(id)) {
-            leased.recalled_for = Some(id);
-            waiter.recalls += 1;
-            ground.tell(session, Output::Recall { lease });
-        }
-    }
-
-    /// A delivery that was recalled for this receiver has come back, or will not.
-    pub(super) fn recall_answered(&mut self, ground: &mut Ground, id: Id<Waiter>) {
-        if let Some(waiter) = self.waiters.get_mut(id) {
-            waiter.recalls -= 1;
-            self.serve(ground, id);
-        }
-    }
-
-    /// An offer granted for this receiver has arrived, or will not.
-    pub(super) fn promise_answered(&mut self, ground: &mut Ground, id: Id<Waiter>) {
-        if let Some(waiter) = self.waiters.get_mut(id) {
-            waiter.promises -= 1;
-            self.serve(ground, id);
-        }
-    }
 }

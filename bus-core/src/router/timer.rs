@@ -27,6 +27,16 @@ pub(crate) enum Timer {
     Hold(Id<Subscription>),
 }
 
+impl Timer {
+    /// The session whose leases are looked at then.
+    fn leases_of(self, at: Time) -> Option<(Time, Id<Session>)> {
+        match self {
+            Timer::Leases(session) => Some((at, session)),
+            _ => None,
+        }
+    }
+}
+
 /// All timers.
 #[derive(Debug, Default)]
 pub(crate) struct Timers(BTreeSet<(Time, Timer)>);
@@ -45,6 +55,16 @@ impl Timers {
     /// The earliest one.
     pub fn next(&self) -> Option<Time> {
         self.0.first().map(|(at, _)| *at)
+    }
+
+    /// The sessions whose leases are due.
+    pub fn pop_leases(&mut self, now: Time) -> Vec<Id<Session>> {
+        let due = self.0.iter().take_while(|(at, _)| *at <= now);
+        let due: Vec<_> = due.filter_map(|(at, timer)| timer.leases_of(*at)).collect();
+        for (at, session) in &due {
+            self.clear(*at, Timer::Leases(*session));
+        }
+        due.into_iter().map(|(_, session)| session).collect()
     }
 
     /// The earliest one that is due.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bus_core::router::{
     AdminAction, Answer, Command, ConsumeOptions, Effect, Identity, ObjectKind, OpenMode, Output,
-    QueueOptions, QueueStat, Router, RouterConfig, SessionId, SubscribeOptions, TopicOptions,
-    TopicStat,
+    QueueOptions, QueueStat, Router, RouterConfig, SessionEnd, SessionId, SubscribeOptions,
+    TopicOptions, TopicStat,
 };
 use bus_core::{Message, MessageType, Name, Pattern, Selector, Sender, Time};
 
@@ -97,8 +97,15 @@ impl Bus {
         self.seen()
     }
 
+    /// The session ends with a goodbye.
     pub fn end(&mut self, letter: char) -> Vec<String> {
-        self.router.close_session(self.now, self.session(letter));
+        self.router.close_session(self.now, self.session(letter), SessionEnd::Goodbye);
+        self.seen()
+    }
+
+    /// The session's process is gone.
+    pub fn kill(&mut self, letter: char) -> Vec<String> {
+        self.router.close_session(self.now, self.session(letter), SessionEnd::Lost);
         self.seen()
     }
 

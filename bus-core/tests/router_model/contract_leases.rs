@@ -7,7 +7,7 @@ use bus_core::router::{
     AdminAction, Answer, Command, ConsumeOptions, Lifetime, OpenMode, Output, QueueOptions,
 };
 
-use crate::bus::{Bus, credit, kind, name, once, room_for};
+use crate::bus::{Bus, credit, kind, name, once, room_for, user};
 use crate::events::number_of;
 
 const ANY: Selector = Selector::Any;
@@ -37,16 +37,45 @@ fn the_clock_of_a_lease_starts_when_the_application_has_the_message() {
     let mut bus = Bus::new("AB");
     bus.queue('A', 0, "jobs", QueueOptions::default());
     bus.queue('B', 0, "jobs", QueueOptions::default());
-    bus.receive('B', 5, ANY);
+    bus.consume('B', 5, credit(1));
     bus.send('A', 0, 1, 1);
     assert!(bus.tick(100 * SECOND).is_empty());
     bus.taken('B', 5, 1);
-    bus.tick(29 * SECOND);
+    assert!(bus.tick(29 * SECOND).is_empty());
     assert_eq!(bus.stat("jobs").map(|stat| stat.leased), Some(1));
-    bus.tick(SECOND);
-    assert_eq!(bus.stat("jobs").map(|stat| stat.leased), Some(0));
+    assert_eq!(bus.tick(SECOND), ["B got 1 on 5 as 2 again 1"]);
     assert_eq!(bus.ack('B', 1), ["B unsettled 1 StaleLease"]);
-    assert_eq!(bus.receive('B', 5, ANY), ["B got 1 on 5 as 2 again 1"]);
+}
+
+#[test]
+fn a_receive_that_never_looks_has_its_message_for_one_lease() {
+    let mut bus = Bus::new("AB");
+    bus.queue('A', 0, "jobs", QueueOptions::default());
+    bus.queue('B', 0, "jobs", QueueOptions::default());
+    bus.receive('B', 5, ANY);
+    bus.send('A', 0, 1, 1);
+    bus.receive('A', 5, ANY);
+    assert!(bus.tick(29 * SECOND).is_empty());
+    assert_eq!(bus.tick(SECOND), ["A got 1 on 5 as 1 again 1"]);
+    // The hand-over starts the clock anew.
+    bus.tick(29 * SECOND);
+    bus.taken('A', 5, 1);
+    assert!(bus.tick(29 * SECOND).is_empty());
+    assert_eq!(bus.ack('A', 1), ["A settled 1"]);
+}
+
+#[test]
+fn a_consumer_that_does_not_answer_a_recall_loses_the_message_after_one_lease() {
+    let mut bus = Bus::new("AB");
+    bus.queue('A', 0, "jobs", QueueOptions::default());
+    bus.queue('B', 0, "jobs", QueueOptions::default());
+    bus.consume('B', 5, credit(9));
+    bus.send('A', 0, 1, 1);
+    bus.tick(100 * SECOND);
+    assert_eq!(bus.receive('A', 5, ANY), ["B recalled 1"]);
+    assert!(bus.tick(29 * SECOND).is_empty());
+    // The consumer has credit, and has waited longer; it does not get it back.
+    assert_eq!(bus.tick(SECOND), ["A got 1 on 5 as 1 again 1"]);
 }
 
 #[test]
@@ -119,6 +148,40 @@ fn a_session_that_ends_gives_all_back_marked_only_where_it_has_looked() {
 }
 
 #[test]
+fn a_session_that_is_lost_has_looked_at_the_first_delivery_of_each_receiver() {
+    let mut bus = one_taken(room_for(9));
+    for number in 3..=6 {
+        bus.send('A', 0, 1, number);
+    }
+    bus.consume('B', 5, credit(2));
+    bus.consume('B', 6, credit(2));
+    bus.taken('B', 6, 4);
+    bus.kill('B');
+    let got = bus.consume('A', 5, credit(9));
+    // 1 and 4 were taken; 2 may have been; 3 and 5 were not.
+    let marked: Vec<bool> = got.iter().map(|text| text.ends_with("again 1")).collect();
+    assert_eq!(marked, [true, true, false, true, false, false], "{got:?}");
+}
+
+#[test]
+fn a_message_that_kills_whoever_takes_it_ends_among_the_dead_letters() {
+    let mut bus = Bus::new("A");
+    bus.queue('A', 0, "jobs", QueueOptions { deliveries_max: 3, ..QueueOptions::default() });
+    bus.send('A', 0, 1, 1);
+    bus.send('A', 0, 1, 2);
+    for round in 0..3 {
+        assert_eq!(bus.stat("jobs").map(|stat| stat.dead), Some(0), "round {round}");
+        bus.join('B', user(1, 1));
+        bus.queue('B', 0, "jobs", QueueOptions::default());
+        bus.consume('B', 5, credit(2));
+        bus.kill('B');
+    }
+    let stat = bus.stat("jobs").expect("the queue");
+    assert_eq!((stat.messages, stat.dead), (1, 1));
+    assert_eq!(bus.receive('A', 5, ANY), ["A got 2 on 5 as 1"]);
+}
+
+#[test]
 fn a_lease_outlives_the_connection_for_the_grace() {
     let mut bus = one_taken(room_for(9));
     bus.suspend('B');
@@ -128,7 +191,7 @@ fn a_lease_outlives_the_connection_for_the_grace() {
     bus.receive('B', 5, ANY);
     bus.suspend('B');
     assert_eq!(bus.tick(10 * SECOND), ["B expired Disconnected"]);
-    assert_eq!(bus.receive('A', 5, ANY), ["A got 2 on 5 as 1"]);
+    assert_eq!(bus.receive('A', 5, ANY), ["A got 2 on 5 as 1 again 1"]);
 }
 
 // Point 8.
@@ -201,7 +264,7 @@ fn a_queue_lives_with_its_creator_or_its_last_holder() {
     bus.queue('B', 1, "ours", living(Lifetime::LastHolder));
     bus.receive('B', 5, ANY);
     assert_eq!(bus.end('A'), ["B ended 5 Removed"]);
-    bus.join('A', crate::bus::user(1, 1));
+    bus.join('A', user(1, 1));
     assert!(bus.stat("mine").is_none());
     assert!(bus.stat("ours").is_some());
     bus.close('B', 1);

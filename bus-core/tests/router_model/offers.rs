@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bus_core::router::{
-    Command, ConsumeOptions, OpenMode, Output, QueueOptions, Router, RouterConfig, SessionId,
+    Command, ConsumeOptions, OpenMode, Output, QueueOptions, Router, RouterConfig, SessionEnd,
+    SessionId,
 };
 use bus_core::{ErrorKind, Message, Time};
 
@@ -223,7 +224,7 @@ impl World {
 
     fn end(&mut self, slot: usize) -> Result<(), String> {
         let session = self.slots[slot];
-        self.router.close_session(Time::ZERO, session);
+        self.router.close_session(Time::ZERO, session, SessionEnd::Lost);
         self.slots[slot] = self.open();
         self.grants.retain(|(by, _)| *by != slot);
         self.held.retain(|(by, ..)| *by != slot);

@@ -118,9 +118,9 @@ impl Pair {
         if step.b.is_multiple_of(2) {
             leases.reverse();
         }
-        let ended: Vec<(u64, End)> = leases.iter().map(|lease| (*lease, End::Returned)).collect();
+        let ended: Vec<_> = leases.iter().map(|lease| (step.slot, *lease, End::Returned)).collect();
         self.tell(step.slot, Command::Return { leases });
-        self.model.end_leases(step.slot, &ended);
+        self.model.end_leases(&ended);
     }
 
     pub fn settle(&mut self, step: &Step) {
@@ -152,7 +152,7 @@ impl Pair {
             }
         };
         self.tell(slot, command);
-        let found = self.model.end_leases(slot, &[(lease, end)]) > 0;
+        let found = self.model.end_leases(&[(slot, lease, end)]) > 0;
         let kind = ErrorKind::StaleLease;
         match (end, found) {
             (End::Acknowledged, true) => self.model.events.push(Event::Settled { slot, lease }),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus_core::router::{
     AdminAction, Answer, Command, Fault, Identity, ObjectKind, OpenMode, Output, QueueChange,
-    QueueOptions, QueueStat, Router, RouterConfig, SessionId,
+    QueueOptions, QueueStat, Router, RouterConfig, SessionEnd, SessionId,
 };
 use bus_core::{Name, Pattern, Selector, Sender, Time};
 
@@ -194,9 +194,11 @@ impl Pair {
                 self.model.resume(step.slot);
             }
             Verb::End => {
-                self.router.close_session(self.now(), session);
+                let lost = step.a.is_multiple_of(2);
+                let end = if lost { SessionEnd::Lost } else { SessionEnd::Goodbye };
+                self.router.close_session(self.now(), session, end);
                 self.slots[step.slot] = None;
-                self.model.end_session(step.slot);
+                self.model.end_session(step.slot, lost);
             }
             _ => {}
         }

@@ -12,10 +12,19 @@ pub enum End {
     Acknowledged,
     /// Back to its place as if nothing had been.
     Returned,
+    /// Back to its place, marked: its time is over, or its session is.
+    Expired,
     /// Back to its place, marked, after so long.
     Marked { delay: u64 },
     /// To the dead letters.
     Rejected,
+}
+
+impl End {
+    /// Whether it goes back without a word of the application.
+    fn is_back(self) -> bool {
+        matches!(self, End::Returned | End::Expired)
+    }
 }
 
 impl Model {
@@ -47,10 +56,10 @@ impl Model {
 
     /// Ends leases of a session at once: messages go back in their order, then those who
     /// had them, or asked for them, are served. Says how many there were.
-    pub fn end_leases(&mut self, slot: usize, ended: &[(u64, End)]) -> usize {
+    pub fn end_leases(&mut self, ended: &[(usize, u64, End)]) -> usize {
         let mut all: Vec<(usize, Message, Lease, End)> = Vec::new();
-        for (number, end) in ended {
-            let found = self.leases(slot, |lease| lease.lease == *number);
+        for (slot, number, end) in ended {
+            let found = self.leases(*slot, |lease| lease.lease == *number);
             for (q, lease) in found {
                 let messages = &mut self.queues[q].messages;
                 let at = messages.iter().position(|message| message.lease() == Some(&lease));
@@ -58,19 +67,22 @@ impl Model {
             }
         }
         all.sort_by_key(|(q, message, ..)| (self.queues[*q].serial, message.arrival));
-        for (q, _, lease, end) in &all {
-            // Who gives something back stands behind those who want it.
-            if *end == End::Returned {
-                self.queues[*q].line.retain(|waiter| *waiter != lease.waiter);
+        for (q, message, lease, end) in &mut all {
+            if end.is_back() {
+                // Who has not looked at it stands behind those who want it.
+                if !lease.taken {
+                    self.queues[*q].line.retain(|waiter| *waiter != lease.waiter);
+                }
+                message.recalled |= lease.recalled_for.is_some();
+            } else {
+                message.recalled = false;
             }
         }
-        for (q, mut message, lease, end) in all.clone() {
+        for (q, message, _, end) in all.clone() {
             match end {
                 End::Acknowledged => self.queues[q].counts.acked += 1,
-                End::Returned => {
-                    message.recalled |= lease.recalled_for.is_some();
-                    self.put_back(q, message);
-                }
+                End::Returned => self.put_back(q, message),
+                End::Expired => self.put_back_marked(q, message, 0),
                 End::Marked { delay } => self.put_back_marked(q, message, delay),
                 End::Rejected => self.bury(q, &message),
             }
@@ -91,7 +103,6 @@ impl Model {
 
     fn put_back_marked(&mut self, q: usize, mut message: Message, delay: u64) {
         message.attempt += 1;
-        message.recalled = false;
         if message.attempt >= self.queues[q].deliveries_max {
             self.bury(q, &message);
         } else if delay > 0 {
@@ -123,9 +134,12 @@ impl Model {
             |other: &Lease| !other.taken && other.waiter == last.waiter && other.lease <= lease;
         let all = self.leases(slot, with_it);
         self.for_leases(q, &all, |lease| lease.taken = true);
+        for message in self.queues[q].messages.iter_mut() {
+            message.recalled &= !message.lease().is_some_and(|lease| lease.taken);
+        }
         for (_, lease) in &all {
             if lease.auto_ack {
-                self.end_leases(slot, &[(lease.lease, End::Acknowledged)]);
+                self.end_leases(&[(slot, lease.lease, End::Acknowledged)]);
                 continue;
             }
             let deadline = self.now + self.queues[q].lease;
@@ -252,9 +266,10 @@ impl Model {
         }
     }
 
-    /// The session ends: what it has looked at goes back marked, the rest unmarked, and what
-    /// it waits for is forgotten.
-    pub fn end_session(&mut self, slot: usize) {
+    /// The session ends: what it has looked at goes back marked, and what it waits for is
+    /// forgotten. If it was lost, the oldest of each receiver that had looked at nothing is
+    /// marked as well. The rest goes back unmarked.
+    pub fn end_session(&mut self, slot: usize, lost: bool) {
         self.sessions[slot].connected = false;
         self.sessions[slot].away_until = None;
         for queue in &mut self.queues {
@@ -263,16 +278,17 @@ impl Model {
                 queue.drop_waiter(number);
             }
         }
-        let back = |lease: &Lease| match lease.deadline {
-            Some(_) => End::Marked { delay: 0 },
-            None => End::Returned,
+        let all: Vec<Lease> =
+            self.leases(slot, |_| true).into_iter().map(|(_, lease)| lease).collect();
+        let back = |lease: &Lease| {
+            let mut same = all.iter().filter(|other| other.waiter == lease.waiter);
+            let suspect = lost
+                && same.clone().all(|other| !other.taken)
+                && same.all(|other| other.lease >= lease.lease);
+            if lease.taken || suspect { End::Expired } else { End::Returned }
         };
-        let ended: Vec<(u64, End)> = self
-            .leases(slot, |_| true)
-            .iter()
-            .map(|(_, lease)| (lease.lease, back(lease)))
-            .collect();
-        self.end_leases(slot, &ended);
+        let ended = all.iter().map(|lease| (slot, lease.lease, back(lease)));
+        self.end_leases(&ended.collect::<Vec<_>>());
         let mine = |state: &State| matches!(state, State::Blocked { slot: by, .. } if *by == slot);
         for q in 0..self.queues.len() {
             self.queues[q].messages.retain(|message| !mine(&message.state));
@@ -295,17 +311,19 @@ impl Model {
     /// What is due: leases expire, delays end, sessions do. Gives the slots that ended.
     pub fn advance(&mut self) -> Vec<usize> {
         let now = self.now;
-        for slot in 0..self.sessions.len() {
+        let mut ended = Vec::new();
+        let mut slots: Vec<usize> = (0..self.sessions.len()).collect();
+        slots.sort_by_key(|slot| self.sessions[*slot].serial);
+        for slot in slots {
             let due = self.leases(slot, |lease| lease.deadline.is_some_and(|at| at <= now));
-            let ended: Vec<(u64, End)> =
-                due.iter().map(|(_, lease)| (lease.lease, End::Marked { delay: 0 })).collect();
-            self.end_leases(slot, &ended);
+            ended.extend(due.iter().map(|(_, lease)| (slot, lease.lease, End::Expired)));
         }
+        self.end_leases(&ended);
         let over = |session: &Session| session.away_until.is_some_and(|at| at <= now);
         let over: Vec<usize> =
             (0..self.sessions.len()).filter(|slot| over(&self.sessions[*slot])).collect();
         for slot in &over {
-            self.end_session(*slot);
+            self.end_session(*slot, true);
         }
         for q in 0..self.queues.len() {
             self.end_delays(q);

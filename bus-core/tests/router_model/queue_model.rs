@@ -285,7 +285,7 @@ impl Model {
             channel,
             auto_ack,
             taken: false,
-            deadline: None,
+            deadline: (waiter.once && !auto_ack).then(|| self.now + self.queues[q].lease),
             recalled_for: None,
         });
         let queue = &mut self.queues[q];
@@ -332,10 +332,8 @@ impl Model {
 
     fn wait_or_end(&mut self, q: usize, waiter: &Waiter) {
         let number = waiter.number;
-        let holds_none = !self.queues[q]
-            .messages
-            .iter()
-            .any(|message| message.lease().is_some_and(|lease| lease.waiter == number));
+        let held = self.queues[q].messages.iter().filter_map(Message::lease);
+        let holds_none = held.filter(|lease| lease.waiter == number).count() == 0;
         if holds_none && waiter.recalls == 0 {
             self.recall_for(q, waiter);
         }
@@ -375,6 +373,9 @@ impl Model {
         let message = queue.messages.iter_mut().find(|message| message.arrival == arrival);
         if let Some(lease) = message.and_then(Message::lease_mut) {
             lease.recalled_for = Some(waiter.number);
+            if !lease.auto_ack && lease.deadline.is_none() {
+                lease.deadline = Some(self.now + queue.lease);
+            }
             let (slot, lease) = (lease.slot, lease.lease);
             self.events.push(Event::Recall { slot, lease });
         }

@@ -62,7 +62,7 @@ const WEIGHTS: &[(u64, Verb)] = &[
     (6, Verb::Tick),
     (2, Verb::Suspend),
     (4, Verb::Resume),
-    (1, Verb::End),
+    (2, Verb::End),
     (1, Verb::Purge),
     (1, Verb::Remove),
     (2, Verb::Limits),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bus_core::router::{
-    Answer, Command, ObjectKind, Output, Router, RouterConfig, ServiceStat, SessionId,
+    Answer, Command, ObjectKind, Output, Router, RouterConfig, ServiceStat, SessionEnd, SessionId,
 };
 use bus_core::{ErrorKind, Message, Pattern, Time};
 
@@ -155,7 +155,7 @@ impl World {
                 self.take_effects()
             }
             Step::End { slot } => {
-                self.router.close_session(self.now(), self.slots[slot]);
+                self.router.close_session(self.now(), self.slots[slot], SessionEnd::Lost);
                 self.ended(slot)
             }
             Step::Tick { nanos } => self.tick(nanos),

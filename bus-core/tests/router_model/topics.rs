@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use bus_core::router::{
-    Command, Output, Router, RouterConfig, SessionId, SlowPolicy, SubscribeOptions, TopicOptions,
+    Command, Output, Router, RouterConfig, SessionEnd, SessionId, SlowPolicy, SubscribeOptions,
+    TopicOptions,
 };
 use bus_core::{ErrorKind, Message, Pattern, Time};
 
@@ -278,7 +279,7 @@ impl World {
             members.filter(|member| member.slot == slot).map(|member| member.channel).collect();
         mine.into_iter().for_each(|channel| self.model.left(slot, channel));
         self.model.credits.retain(|(by, _), _| *by != slot);
-        self.router.close_session(self.now(), self.slots[slot]);
+        self.router.close_session(self.now(), self.slots[slot], SessionEnd::Lost);
         self.slots[slot] = self.open(slot);
         self.take_effects()?;
         self.open_publishers(slot)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bus_core::router::{
     Answer, Command, Effect, Fault, Identity, Listing, ObjectKind, Output, Router, RouterConfig,
-    SessionId,
+    SessionEnd, SessionId,
 };
 use bus_core::session::{
     Action, Hello, ServerSession, SessionLimits, VERSION, Welcome, same_token,
@@ -247,7 +247,7 @@ impl Broker {
             Action::Refused => panic!("a request of a simulated client is refused unread"),
             Action::Nothing => Ok(false),
             Action::Goodbye => {
-                self.close(now, session, wire);
+                self.close(now, session, SessionEnd::Goodbye, wire);
                 Ok(true)
             }
         }
@@ -268,7 +268,7 @@ impl Broker {
         }
         slot.line = None;
         if gone {
-            return self.close(now, session, wire);
+            return self.close(now, session, SessionEnd::Lost, wire);
         }
         self.log.count("suspended");
         self.ledger.suspend(now, session);
@@ -279,9 +279,9 @@ impl Broker {
         }
     }
 
-    fn close(&mut self, now: Time, session: SessionId, wire: &mut Wire) {
-        self.ledger.close_session(now, session);
-        self.router.close_session(now, session);
+    fn close(&mut self, now: Time, session: SessionId, end: SessionEnd, wire: &mut Wire) {
+        self.ledger.close_session(now, session, end);
+        self.router.close_session(now, session, end);
         self.absorb(wire);
         self.slots.remove(&session);
     }

@@ -152,7 +152,7 @@ impl Plan {
             pace: Pace {
                 delay: Duration::from_micros(dice.pick(&[10, 300, 3000, 20_000])),
                 piece: dice.pick(&[1, 7, 60, 2000, 100_000]),
-                capacity: dice.pick(&[50, 1000, 20_000, 300_000]),
+                capacity: dice.pick(&[200, 1000, 20_000, 300_000]),
             },
             broker_notice: dice.millis(1, 300),
             limits: SessionLimits {

@@ -19,7 +19,7 @@ use crate::wire::Wire;
 
 /// Steps after which everybody has done enough, and those after which there must be rest.
 const BUSY_STEPS_MAX: u64 = 25_000;
-const STEPS_MAX: u64 = 150_000;
+const STEPS_MAX: u64 = 300_000;
 
 /// Everything there is.
 pub struct World {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus_core::router::{Channel, Lease, QueueOptions, SessionId};
+use bus_core::router::{Channel, Lease, QueueOptions, SessionEnd, SessionId};
 use bus_core::{CHANNELS_MAX, Name, Time};
 
 use super::queues::{Entry, Place};
@@ -16,13 +16,14 @@ pub(super) struct Leased {
     /// In which turn it was delivered.
     pub since: u64,
     auto_ack: bool,
-    /// When it ends; none until the application has it.
+    taken: bool,
+    /// When it ends, if it does.
     deadline: Option<Time>,
 }
 
 impl Leased {
     pub fn is_taken(&self) -> bool {
-        self.deadline.is_some()
+        self.taken
     }
 }
 
@@ -62,10 +63,12 @@ impl Ledger {
         assert_eq!(auto_ack, self.waiters[waiter].options.auto_ack, "{number}: auto-ack");
         self.note_first_delivery(entry);
         self.entries[entry].place = Place::Leased;
-        self.leases.insert(
-            (at.0, lease),
-            Leased { entry, waiter, since: self.turn, auto_ack, deadline: None },
-        );
+        let leased =
+            Leased { entry, waiter, since: self.turn, auto_ack, taken: false, deadline: None };
+        self.leases.insert((at.0, lease), leased);
+        if self.waiters[waiter].options.once {
+            self.limit(at.0, lease);
+        }
         self.delivered_to(at, waiter);
     }
 
@@ -109,11 +112,32 @@ impl Ledger {
     fn start(&mut self, session: SessionId, lease: Lease) {
         self.started.push(lease);
         let Some(leased) = self.leases.get_mut(&(session, lease)) else { return };
-        let queue = self.entries[leased.entry].queue;
-        leased.deadline = Some(self.now.after(self.queues[queue].options.lease));
         if leased.auto_ack {
             self.settle(session, lease);
+            return;
         }
+        (leased.taken, leased.deadline) = (true, None);
+        self.limit(session, lease);
+    }
+
+    /// A lease without an end gets one.
+    fn limit(&mut self, session: SessionId, lease: Lease) {
+        let Some(leased) = self.leases.get_mut(&(session, lease)) else { return };
+        let queue = self.entries[leased.entry].queue;
+        let until = self.now.after(self.queues[queue].options.lease);
+        if !leased.auto_ack {
+            leased.deadline.get_or_insert(until);
+        }
+    }
+
+    /// It is asked back, since another receiver waits for it.
+    pub(super) fn on_recall(&mut self, session: SessionId, lease: Lease) {
+        let known = self.leases.get(&(session, lease));
+        // One of several that are acknowledged just now may be asked for still.
+        let settled = self.answers.iter().any(|(answered, _)| *answered == lease);
+        let untaken = known.is_some_and(|leased| !leased.is_taken());
+        assert!(untaken || settled, "{session:?}: {lease} is recalled");
+        self.limit(session, lease);
     }
 
     pub(super) fn on_ack(&mut self, session: SessionId, first: Lease, count: u32) {
@@ -169,8 +193,8 @@ impl Ledger {
                 Some(entry) => back.push((entry, Back::Unmarked)),
                 None => {
                     let why = self.ended.get(&(session, *lease));
-                    let gone = why == Some(&Why::QueueRemoved);
-                    assert!(gone, "{session:?}: {lease} is returned, and was {why:?}");
+                    let over = matches!(why, Some(Why::QueueRemoved | Why::Expired));
+                    assert!(over, "{session:?}: {lease} is returned, and was {why:?}");
                 }
             }
         }
@@ -184,13 +208,21 @@ impl Ledger {
         assert!(late, "{session:?}: {lease} is settled, and was {why:?}");
     }
 
-    /// The session is over: what its application had is marked, the rest is not.
-    pub(super) fn return_all(&mut self, session: SessionId) {
+    /// The session is over: what its application had is marked, and what it may have been
+    /// handed last before it was lost; the rest is not.
+    pub(super) fn return_all(&mut self, session: SessionId, end: SessionEnd) {
         let mine = self.leases.range((session, 0)..=(session, Lease::MAX));
-        let all: Vec<_> = mine.map(|((_, lease), leased)| (*lease, leased.is_taken())).collect();
+        let all: Vec<_> = mine.map(|((_, lease), leased)| (*lease, leased.clone())).collect();
         let mut back = Vec::new();
-        for (lease, taken) in all {
-            let how = if taken { Back::Marked(Duration::ZERO) } else { Back::Unmarked };
+        for (lease, leased) in &all {
+            let mut same = all.iter().filter(|(_, other)| other.waiter == leased.waiter);
+            let said_nothing = same.clone().all(|(_, other)| !other.taken);
+            let suspect = said_nothing && same.next().is_some_and(|(first, _)| first == lease);
+            let marked = leased.taken || (suspect && end == SessionEnd::Lost);
+            let (lease, how) = match marked {
+                true => (*lease, Back::Marked(Duration::ZERO)),
+                false => (*lease, Back::Unmarked),
+            };
             back.extend(self.end(session, lease, Why::Expired).map(|entry| (entry, how)));
         }
         self.put_all_back(back);

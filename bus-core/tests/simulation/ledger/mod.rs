@@ -208,13 +208,7 @@ impl Ledger {
                 let number = self.post.number(message);
                 self.on_result(session, *ticket, number);
             }
-            Output::Recall { lease } => {
-                let known = self.leases.get(&(session, *lease));
-                // One of several that are acknowledged just now may be asked for still.
-                let settled = self.answers.iter().any(|(answered, _)| answered == lease);
-                let untaken = known.is_some_and(|leased| !leased.is_taken());
-                assert!(untaken || settled, "{session:?}: {lease} is recalled");
-            }
+            Output::Recall { lease } => self.on_recall(session, *lease),
             Output::Expired { .. } => {}
         }
     }

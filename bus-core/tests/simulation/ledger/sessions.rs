@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bus_core::router::{Answer, Channel, Command, RequestId, SessionId, Ticket};
+use bus_core::router::{Answer, Channel, Command, RequestId, SessionEnd, SessionId, Ticket};
 use bus_core::{ErrorKind, Failure, Time};
 
 use super::{At, Chan, Ledger, Open};
@@ -49,7 +49,7 @@ impl Ledger {
         let Some(book) = self.sessions.get_mut(&session) else { return };
         book.connected = false;
         if book.grace.is_zero() {
-            return self.end_session(session);
+            return self.end_session(session, SessionEnd::Lost);
         }
         book.away_until = Some(now.after(book.grace));
     }
@@ -61,9 +61,9 @@ impl Ledger {
         book.away_until = None;
     }
 
-    pub fn close_session(&mut self, now: Time, session: SessionId) {
+    pub fn close_session(&mut self, now: Time, session: SessionId, end: SessionEnd) {
         self.begin(now);
-        self.end_session(session);
+        self.end_session(session, end);
     }
 
     pub(super) fn expire_sessions(&mut self) {
@@ -71,13 +71,13 @@ impl Ledger {
         let over: Vec<_> =
             self.sessions.iter().filter(|(_, book)| due(book)).map(|(id, _)| *id).collect();
         for session in over {
-            self.end_session(session);
+            self.end_session(session, SessionEnd::Lost);
         }
     }
 
     /// Everything that a session held is let go. Its tickets are answered by the router.
-    fn end_session(&mut self, session: SessionId) {
-        self.return_all(session);
+    fn end_session(&mut self, session: SessionId, end: SessionEnd) {
+        self.return_all(session, end);
         let channels: Vec<_> = self.session(session).channels.keys().copied().collect();
         for channel in channels {
             self.close_channel((session, channel));
