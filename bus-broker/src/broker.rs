@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use crate::config::BrokerConfig;
+use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::registry::Registry;
@@ -153,9 +154,10 @@ async fn run(
     }
     let urls: Vec<String> = listeners.iter().skip(1).map(Listener::url).collect();
     hub.borrow_mut().listeners = urls.clone();
+    let handshakes = Handshakes::default();
     let mut tasks = tokio::task::JoinSet::new();
     for listener in listeners {
-        tasks.spawn_local(listener.run(hub.clone()));
+        tasks.spawn_local(listener.run(hub.clone(), handshakes.clone()));
     }
     tasks.spawn_local(keep_time(hub.clone()));
     tasks.spawn_local(system::run(hub.clone(), system_events));

@@ -12,37 +12,73 @@ use bus_core::sys::{effective_uid, process_ended};
 use bus_core::transport::{Link, LinkError, Peer, next_frame, write_frame};
 use bus_core::{Decoder, ErrorKind, Failure, HANDSHAKE_TIMEOUT, Header, Kind, Sender, control};
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::handshakes::Handshake;
 use crate::hub::SharedHub;
 use crate::membership::Attached;
 
-/// Serves a connection until it ends. `system` is the broker's own.
-pub(crate) async fn serve(
+/// Serves a connection until it ends.
+pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Handshake) {
+    let mut decoder = Decoder::for_handshake();
+    let hello = match shake_hands(&mut *link, &mut decoder, handshake).await {
+        Ok(hello) => hello,
+        Err(failure) => {
+            info!(peer = %link.peer().address, %failure, "handshake failed");
+            return refuse(&mut *link, &failure).await;
+        }
+    };
+    let identity = identify(link.peer(), &hello);
+    run(hub, link, decoder, hello, identity).await;
+}
+
+/// Serves the connection of the broker's own client.
+pub(crate) async fn serve_own(hub: SharedHub, mut link: Box<dyn Link>) {
+    let mut decoder = Decoder::for_handshake();
+    match read_hello(&mut *link, &mut decoder).await {
+        Ok(hello) => {
+            let identity = Identity { system: true, ..identify(link.peer(), &hello) };
+            run(hub, link, decoder, hello, identity).await;
+        }
+        Err(error) => warn!(%error, "the broker's own client does not say hello"),
+    }
+}
+
+/// Reads the Hello, for as long as the handshake may take.
+async fn shake_hands(
+    link: &mut dyn Link,
+    decoder: &mut Decoder,
+    mut handshake: Handshake,
+) -> Result<Hello, Failure> {
+    tokio::select! {
+        biased;
+        result = read_hello(link, decoder) => result.map_err(|error| match error {
+            LinkError::Frame(error) => Failure::from(error),
+            other => Failure::new(ErrorKind::Disconnected, other.to_string()),
+        }),
+        () = handshake.evicted() => Err(Failure::new(
+            ErrorKind::QuotaExceeded,
+            "too many others were connecting: connect again",
+        )),
+        () = sleep(HANDSHAKE_TIMEOUT) => Err(Failure::new(
+            ErrorKind::TimedOut,
+            format!("no whole Hello within {HANDSHAKE_TIMEOUT:?}"),
+        )),
+    }
+}
+
+/// Serves a peer that has said who it is.
+async fn run(
     hub: SharedHub,
     mut link: Box<dyn Link>,
-    system: bool,
-    handshake: Option<OwnedSemaphorePermit>,
+    mut decoder: Decoder,
+    hello: Hello,
+    identity: Identity,
 ) {
     let peer = link.peer().clone();
-    let mut decoder = Decoder::for_handshake();
-    let hello = match timeout(HANDSHAKE_TIMEOUT, read_hello(&mut *link, &mut decoder)).await {
-        Ok(Ok(hello)) => hello,
-        Ok(Err(error)) => {
-            debug!(peer = %peer.address, %error, "handshake failed");
-            if let LinkError::Frame(error) = error {
-                refuse(&mut *link, &Failure::from(error)).await;
-            }
-            return;
-        }
-        Err(_) => return debug!(peer = %peer.address, "handshake not finished in time"),
-    };
-    let (pid, transport) =
-        (peer.credentials.as_ref().and_then(|credentials| credentials.pid), link.transport());
-    let identity = identify(&peer, &hello, system);
-    let sender = identity.sender.clone();
+    let (transport, system, sender) = (link.transport(), identity.system, identity.sender.clone());
     decoder.establish();
     let refusal = hub.borrow().check_hello(&hello, &identity).err();
     if let Some(failure) = refusal {
@@ -55,9 +91,8 @@ pub(crate) async fn serve(
             Failure::new(ErrorKind::Other, format!("the broker has no randomness: {error}"));
         return refuse(&mut *link, &failure).await;
     }
-    let attached =
-        hub.borrow_mut().attach(&hello, identity, link, decoder, Bytes::copy_from_slice(&token));
-    drop(handshake);
+    let token = Bytes::copy_from_slice(&token);
+    let attached = hub.borrow_mut().attach(&hello, identity, link, decoder, token);
     let Attached { session, line } = match attached {
         Ok(attached) => attached,
         Err(failure) => return warn!(peer = %peer.address, client = %sender, %failure, "refused"),
@@ -75,7 +110,7 @@ pub(crate) async fn serve(
         info!(client = %sender, session = session.serial(), reason, "disconnected");
     }
     let away = hub.borrow_mut().detach(session, line, false);
-    if let (Some(pid), Some(away)) = (pid, away) {
+    if let (Some(pid), Some(away)) = (sender.pid, away) {
         watch(hub, session, pid, away).await;
     }
 }
@@ -114,7 +149,7 @@ async fn refuse(link: &mut dyn Link, failure: &Failure) {
 }
 
 /// Who the peer is, by the kernel's word; the name alone is its own.
-fn identify(peer: &Peer, hello: &Hello, system: bool) -> Identity {
+fn identify(peer: &Peer, hello: &Hello) -> Identity {
     let name = hello.name.clone();
     match &peer.credentials {
         None => Identity { sender: Sender { name, ..Sender::default() }, ..Identity::default() },
@@ -128,7 +163,7 @@ fn identify(peer: &Peer, hello: &Hello, system: bool) -> Identity {
             },
             groups: found.groups.clone(),
             admin: found.uid == 0 || found.uid == effective_uid(),
-            system,
+            system: false,
         },
     }
 }

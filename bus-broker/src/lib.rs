@@ -16,6 +16,7 @@ mod broker;
 mod config;
 mod config_file;
 mod connection;
+mod handshakes;
 mod hub;
 mod listen;
 mod membership;

@@ -5,20 +5,17 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bus_core::BusUrl;
 use bus_core::transport::{Link, LocalListener, MemListener, TcpListener, default_path};
-use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::broker::StartError;
 use crate::connection;
+use crate::handshakes::Handshakes;
 use crate::hub::SharedHub;
 
-/// Connections that may be in their handshake at a time.
-const HANDSHAKES_MAX: usize = 512;
 /// Pause after accepting has failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -68,14 +65,12 @@ impl Listener {
     }
 
     /// Accepts for ever, or until nobody can connect any more.
-    pub async fn run(mut self, hub: SharedHub) {
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes) {
         loop {
-            let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
             match self.accept().await {
                 Ok(Some(link)) => {
-                    let hub = hub.clone();
-                    tokio::task::spawn_local(connection::serve(hub, link, false, Some(permit)));
+                    let handshake = handshakes.begin(link.peer());
+                    tokio::task::spawn_local(connection::serve(hub.clone(), link, handshake));
                 }
                 Ok(None) => return,
                 Err(error) => {

@@ -38,7 +38,7 @@ pub(crate) fn events() -> (mpsc::Sender<SystemEvent>, mpsc::Receiver<SystemEvent
 /// Serves `$bus.stat` and publishes `$bus.events` for as long as the broker runs.
 pub(crate) async fn run(hub: SharedHub, events: mpsc::Receiver<SystemEvent>) {
     let (near, far) = mem_pair();
-    tokio::task::spawn_local(connection::serve(hub.clone(), far, true, None));
+    tokio::task::spawn_local(connection::serve_own(hub.clone(), far));
     let options = ClientOptions::default().name("broker").grace(Duration::ZERO);
     let result = async {
         let client = Client::over_link(near, options).await?;

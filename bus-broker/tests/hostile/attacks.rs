@@ -17,7 +17,7 @@ use crate::raw::{Raw, honest, resuming};
 const RANDOM_CONNECTIONS: u64 = 10_000;
 /// How many of them there are at a time.
 const AT_A_TIME: usize = 32;
-const HALF_OPEN: usize = 300;
+const HALF_OPEN: usize = 600;
 
 /// A listener to attack.
 pub struct Target {

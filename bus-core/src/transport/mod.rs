@@ -12,6 +12,7 @@ mod tcp;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -81,6 +82,8 @@ pub struct Peer {
     pub credentials: Option<Credentials>,
     /// Address, for people.
     pub address: String,
+    /// Its host, if it came over the network.
+    pub ip: Option<IpAddr>,
 }
 
 /// What has been read at once, at the least, if it has arrived.

@@ -56,6 +56,7 @@ fn link(stream: TcpStream, address: SocketAddr) -> io::Result<Box<dyn Link>> {
     stream.set_nodelay(true)?;
     // A peer whose host is gone is found out by the kernel, without timers of our own.
     set_socket_keepalive(&stream, true)?;
-    let peer = Peer { credentials: None, address: format!("tcp://{address}") };
+    let peer =
+        Peer { credentials: None, address: format!("tcp://{address}"), ip: Some(address.ip()) };
     Ok(Box::new(StreamLink::new(stream.into_std()?.into(), Transport::Tcp, peer)?))
 }

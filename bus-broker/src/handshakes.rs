@@ -1,0 +1,189 @@
+//! Connections that have not said who they are, by where they come from.
+//!
+//! There is always room for one more: when there are too many, the oldest one of whoever has
+//! the most must go. An honest handshake is over in a millisecond, so that it is never among
+//! the oldest, and nobody can keep others out by connecting and saying nothing.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
+
+use bus_core::transport::Peer;
+use tokio::sync::oneshot;
+
+/// Handshakes at a time, over all listeners.
+const HANDSHAKES_MAX: usize = 512;
+/// Handshakes at a time of one user, address, or IPv6 network.
+const HANDSHAKES_PER_SOURCE_MAX: usize = 256;
+
+/// Where a connection comes from, before it has said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    /// A user of this machine, by the kernel's word.
+    User(u32),
+    /// An IPv4 address, or the first 64 bits of an IPv6 one: who has one has all of them.
+    Address(IpAddr),
+    /// This process, or one that cannot be told.
+    Unknown,
+}
+
+impl Source {
+    fn of(peer: &Peer) -> Source {
+        match (&peer.credentials, peer.ip) {
+            (Some(credentials), _) => Source::User(credentials.uid),
+            (None, Some(IpAddr::V6(ip))) => match ip.to_ipv4_mapped() {
+                Some(ip) => Source::Address(ip.into()),
+                None => {
+                    let network = u128::from(ip) >> 64 << 64;
+                    Source::Address(Ipv6Addr::from(network).into())
+                }
+            },
+            (None, Some(ip)) => Source::Address(ip),
+            (None, None) => Source::Unknown,
+        }
+    }
+}
+
+/// All of them, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handshakes(Rc<RefCell<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    all: VecDeque<Entry>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    source: Source,
+    /// Told when it must go.
+    evict: oneshot::Sender<()>,
+}
+
+/// One handshake, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    all: Handshakes,
+    number: u64,
+    evicted: oneshot::Receiver<()>,
+}
+
+impl Handshakes {
+    /// One more; another one may have to go for it.
+    pub fn begin(&self, peer: &Peer) -> Handshake {
+        let source = Source::of(peer);
+        let (evict, evicted) = oneshot::channel();
+        let mut inner = self.0.borrow_mut();
+        if let Some(entry) = inner.surplus(source).and_then(|index| inner.all.remove(index)) {
+            // It may be over already.
+            let _ = entry.evict.send(());
+        }
+        inner.last += 1;
+        let number = inner.last;
+        inner.all.push_back(Entry { number, source, evict });
+        Handshake { all: self.clone(), number, evicted }
+    }
+}
+
+impl Inner {
+    /// Which one must go for another of this source.
+    fn surplus(&self, source: Source) -> Option<usize> {
+        let mine = self.all.iter().filter(|entry| entry.source == source).count();
+        let greedy = if mine >= HANDSHAKES_PER_SOURCE_MAX {
+            source
+        } else if self.all.len() >= HANDSHAKES_MAX {
+            let mut counts: HashMap<Source, usize> = HashMap::new();
+            for entry in &self.all {
+                *counts.entry(entry.source).or_default() += 1;
+            }
+            counts.into_iter().max_by_key(|(_, count)| *count)?.0
+        } else {
+            return None;
+        };
+        self.all.iter().position(|entry| entry.source == greedy)
+    }
+}
+
+impl Handshake {
+    /// Waits until it must go for another one.
+    pub async fn evicted(&mut self) {
+        // The other end lives as long as this one, so that there is no error.
+        let _ = (&mut self.evicted).await;
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.all.0.borrow_mut().all.retain(|entry| entry.number != self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bus_core::sys::Credentials;
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn from(address: &str) -> Peer {
+        let ip = address.parse().expect("an address");
+        Peer { credentials: None, address: address.into(), ip: Some(ip) }
+    }
+
+    fn user(uid: u32) -> Peer {
+        let credentials = Credentials { uid, gid: uid, groups: Vec::new(), pid: None };
+        Peer { credentials: Some(credentials), address: "local:".into(), ip: None }
+    }
+
+    fn evicted(handshake: &mut Handshake) -> bool {
+        handshake.evicted().now_or_never().is_some()
+    }
+
+    #[test]
+    fn the_oldest_of_a_greedy_source_goes_and_nobody_elses() {
+        let all = Handshakes::default();
+        let mut other = all.begin(&user(7));
+        let mut greedy: Vec<Handshake> =
+            (0..HANDSHAKES_PER_SOURCE_MAX + 3).map(|_| all.begin(&user(8))).collect();
+        let gone: Vec<bool> = greedy.iter_mut().map(evicted).collect();
+        assert_eq!(gone.iter().filter(|gone| **gone).count(), 3);
+        assert!(gone[..3].iter().all(|gone| *gone));
+        assert!(!evicted(&mut other));
+    }
+
+    #[test]
+    fn when_all_places_are_taken_the_largest_source_gives_one() {
+        let all = Handshakes::default();
+        let mut first = all.begin(&from("192.0.2.1"));
+        let mut large: Vec<Handshake> = (0..256).map(|_| all.begin(&user(8))).collect();
+        let mut small: Vec<Handshake> = (0..255).map(|_| all.begin(&user(9))).collect();
+        assert!(!evicted(&mut large[0]));
+        small.push(all.begin(&user(9)));
+        assert!(evicted(&mut large[0]));
+        assert!(!evicted(&mut first));
+        assert!(!small.iter_mut().any(evicted));
+        assert!(all.0.borrow().all.len() <= HANDSHAKES_MAX);
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_source() {
+        let one = Source::of(&from("2001:db8::1"));
+        assert_eq!(one, Source::of(&from("2001:db8::ffff:1")));
+        assert_ne!(one, Source::of(&from("2001:db8:0:1::1")));
+        assert_eq!(Source::of(&from("::ffff:192.0.2.1")), Source::of(&from("192.0.2.1")));
+    }
+
+    #[test]
+    fn one_that_is_over_makes_room() {
+        let all = Handshakes::default();
+        let mut first = all.begin(&user(8));
+        for _ in 0..10 * HANDSHAKES_MAX {
+            drop(all.begin(&user(8)));
+        }
+        assert!(!evicted(&mut first));
+        assert_eq!(all.0.borrow().all.len(), 1);
+    }
+}
