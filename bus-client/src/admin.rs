@@ -26,6 +26,16 @@ pub enum Object {
     Topic,
 }
 
+/// What was retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// Messages that it has: unsettled deliveries of a queue among them, kept ones of a topic.
+    pub messages: u64,
+    /// Handles and unsettled deliveries that hold it. With none it is gone, and so are its
+    /// messages.
+    pub holders: u64,
+}
+
 /// Everything that bears a name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatPage {
@@ -111,12 +121,15 @@ impl Admin {
         self.act(object, name, AdminAction::Remove).await
     }
 
-    /// Takes the name away now; the contents go with the last holder. Returns how many there are.
+    /// Takes the name away now; the contents go with the last holder.
     ///
     /// # Errors
     /// As [`Admin::remove`].
-    pub async fn retire(&self, object: Object, name: &str) -> Result<u64, Error> {
-        self.act(object, name, AdminAction::Retire).await
+    pub async fn retire(&self, object: Object, name: &str) -> Result<Retired, Error> {
+        match self.ask(object, name, AdminAction::Retire).await? {
+            Answer::Retired { messages, holders } => Ok(Retired { messages, holders }),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Drops what waits in a queue, or what a topic keeps. Returns how many messages went.
@@ -154,15 +167,19 @@ impl Admin {
     }
 
     async fn act(&self, object: Object, name: &str, action: AdminAction) -> Result<u64, Error> {
+        match self.ask(object, name, action).await? {
+            Answer::Done { count } => Ok(count),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn ask(&self, object: Object, name: &str, action: AdminAction) -> Result<Answer, Error> {
         let name = Name::new(name)?;
         let object = match object {
             Object::Queue => ObjectKind::Queue,
             Object::Topic => ObjectKind::Topic,
         };
-        match self.client.call(|request| Command::Admin { request, name, object, action }).await? {
-            Answer::Done { count } => Ok(count),
-            _ => Err(unexpected()),
-        }
+        self.client.call(|request| Command::Admin { request, name, object, action }).await
     }
 
     async fn list<T>(

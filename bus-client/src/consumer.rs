@@ -52,7 +52,7 @@ impl ConsumerOptions {
 pub struct Consumer {
     channel: OpenChannel,
     /// The broker's consumer hangs on the queue's handle.
-    _queue: Arc<OpenChannel>,
+    queue: Arc<OpenChannel>,
     options: ConsumeOptions,
     finished: bool,
 }
@@ -63,7 +63,7 @@ impl Consumer {
         queue: Arc<OpenChannel>,
         options: ConsumeOptions,
     ) -> Consumer {
-        Consumer { channel, _queue: queue, options, finished: false }
+        Consumer { channel, queue, options, finished: false }
     }
 
     /// The next delivery; `None` after the consumer has ended. Cancelling loses nothing.
@@ -111,7 +111,7 @@ impl Consumer {
         if self.finished {
             return Poll::Ready(None);
         }
-        match poll_leased(&self.channel, cx) {
+        match poll_leased(&self.channel, cx).map_err(|error| cause(&self.queue, error)) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(delivery)) => Poll::Ready(Some(Ok(delivery))),
             Poll::Ready(Err(error)) => {
@@ -150,7 +150,15 @@ pub(crate) async fn receive(
         let serial = state.add_inbox(channel, None);
         Ok::<_, Error>(OpenChannel { handle: handle.clone(), channel, serial })
     })??;
-    poll_fn(|cx| poll_leased(&channel, cx)).await
+    poll_fn(|cx| poll_leased(&channel, cx)).await.map_err(|error| cause(queue, error))
+}
+
+/// Why a receiver has ended: if its queue could not be opened again, for that reason.
+fn cause(queue: &OpenChannel, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Closed => queue.with(|_| ()).err().unwrap_or(error),
+        _ => error,
+    }
 }
 
 fn poll_leased(channel: &OpenChannel, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {

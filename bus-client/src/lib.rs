@@ -39,7 +39,7 @@ mod state;
 mod subscriber;
 mod typed;
 
-pub use admin::{Admin, Object, StatPage};
+pub use admin::{Admin, Object, Retired, StatPage};
 pub use bus_core::router::{
     Access, AdminAction, BrokerInfo, ClientStat, Lifetime, ObjectKind, OpenMode, Peeked,
     QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat, Touch, TypeCount,

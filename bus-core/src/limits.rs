@@ -72,6 +72,8 @@ pub const QUEUE_BYTES_DEFAULT: u64 = (64 * MIB + 64 * KIB) as u64;
 pub const QUEUE_COUNT_DEFAULT: u64 = 65_536;
 /// The most bytes that a queue may be created with.
 pub const QUEUE_BYTES_MAX: u64 = 64 * 1024 * MIB as u64;
+/// Bytes that a queue may hold at the least: one empty message.
+pub const QUEUE_BYTES_MIN: u64 = MESSAGE_OVERHEAD_BYTES as u64;
 /// The most messages that a queue may be created with.
 pub const QUEUE_COUNT_MAX: u64 = 1 << 32;
 /// Lease of a delivery, by default.

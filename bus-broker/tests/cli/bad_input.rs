@@ -4,7 +4,7 @@ use std::fs::File;
 
 use crate::stage::{
     CONFLICT, DENIED, DONE, FILE, FULL, NOTHING, Outcome, Stage, TIMED_OUT, UNREACHABLE, USAGE,
-    bus, run,
+    bus, command, run,
 };
 
 #[tokio::test]
@@ -170,4 +170,35 @@ async fn check_as_nobody(stage: &Stage) -> Result<(), &'static str> {
     }
     run_as_nobody(&["ping"]).await.check(DONE, &[]);
     Ok(())
+}
+
+#[tokio::test]
+async fn shapes_that_no_queue_can_have_are_told_by_their_flag() {
+    let stage = Stage::new().await;
+    for (flag, value, word) in [
+        ("--bytes", "63", "64 B to"),
+        ("--count", "0", "1.."),
+        ("--deliveries", "0", "1.."),
+        ("--lease", "0", "1ms"),
+        ("--lease", "25h", "1ms and 1day"),
+        ("--dead-letter", "jobs", "its own queue for dead letters"),
+    ] {
+        let outcome = stage.bus(&["create", "jobs", flag, value]).await;
+        outcome.check(USAGE, &[flag.trim_start_matches("--dead-letter"), word]);
+    }
+    stage.good(&["create", "jobs"]).await;
+    let outcome = stage.bus(&["set", "jobs", "--dead-letter", "jobs"]).await;
+    outcome.check(USAGE, &["`jobs` cannot be its own"]);
+    stage.bus(&["bench", "--seconds", "0"]).await.check(USAGE, &["--seconds", "100ms"]);
+}
+
+#[tokio::test]
+async fn url_from_the_environment_is_blamed_on_it() {
+    let mut wrong = command();
+    wrong.args(["ls"]).env("BUS_URL", "bogus:x");
+    run(wrong, b"").await.check(USAGE, &["BUS_URL", "bogus"]);
+    let mut other = command();
+    other.args(["--url", "bogus:x", "ls"]).env("BUS_URL", "local:/nowhere");
+    let outcome = run(other, b"").await;
+    assert!(!outcome.check(USAGE, &["bogus"]).err.contains("BUS_URL"), "{outcome:?}");
 }

@@ -1,5 +1,6 @@
 //! What an operator does: look, create, change, remove.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::stage::{DONE, NOTHING, Stage, USAGE};
@@ -108,6 +109,36 @@ async fn same_name_as_queue_and_topic_is_told_apart() {
     stage.bus(&["rm", "both", "--topic"]).await.check(DONE, &["removed topic both"]);
     stage.bus(&["retire", "both"]).await.check(DONE, &["retired queue both"]);
     stage.bus(&["ls", "both"]).await.check(NOTHING, &[]);
+}
+
+#[tokio::test]
+async fn retirement_tells_what_becomes_of_the_messages() {
+    let stage = Stage::new().await;
+    stage.good(&["create", "old"]).await;
+    stage.good(&["send", "old", "x", "--count", "3"]).await;
+    let outcome = stage.bus(&["retire", "old"]).await;
+    outcome.check(DONE, &["retired queue old, which nobody held; messages gone: 3"]);
+    stage.good(&["create", "old"]).await;
+    stage.good(&["send", "old", "x", "--type", "2"]).await;
+    let mut holder = stage.start(&["recv", "old", "1"]);
+    stage.until(&["stat", "old", "--json"], |stat| stat["queues"][0]["waiting"] == 1).await;
+    let retired = stage.bus(&["retire", "old", "--json"]).await.json();
+    assert_eq!((&retired["messages"], &retired["holders"]), (&json!(1), &json!(2)));
+    holder.signal(Signal::INT);
+    holder.end().await;
+}
+
+#[tokio::test]
+async fn selectors_stand_behind_the_name_or_in_a_flag() {
+    let stage = Stage::new().await;
+    stage.good(&["create", "jobs"]).await;
+    for kind in ["7", "3", "5"] {
+        stage.good(&["send", "jobs", kind, "--type", kind]).await;
+    }
+    assert_eq!(stage.good(&["peek", "jobs", "-s", "5", "--raw"]).await, "5\n");
+    assert_eq!(stage.good(&["recv", "jobs", "<=5", "--raw"]).await, "3\n");
+    assert_eq!(stage.good(&["recv", "jobs", "--selector", "!7", "--raw"]).await, "5\n");
+    stage.bus(&["recv", "jobs", "7", "-s", "7"]).await.check(USAGE, &["--selector"]);
 }
 
 #[tokio::test]

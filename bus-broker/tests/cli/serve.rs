@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use crate::stage::{
-    CONFLICT, DENIED, DONE, FILE, Outcome, Process, Stage, USAGE, bus, command, run,
+    CONFLICT, DENIED, DONE, FILE, NOTHING, Outcome, Process, Stage, USAGE, bus, command, run,
 };
 
 async fn check_config(directory: &Path, text: &str, more: &[&str]) -> (String, Outcome) {
@@ -117,6 +117,21 @@ async fn stale_socket_is_taken_over_and_subscribers_come_back() {
     stage.until_client("bus sub", 1).await;
     stage.good(&["pub", "a", "after"]).await;
     assert_eq!(sub.line().await, "after");
+}
+
+#[tokio::test]
+async fn receiver_whose_queue_died_with_the_broker_says_which() {
+    let mut stage = Stage::new().await;
+    stage.good(&["create", "jobs"]).await;
+    let mut receiver = stage.start(&["recv", "jobs", "--follow"]);
+    stage.until_client("bus recv", 2).await;
+    stage.broker.signal(Signal::KILL);
+    stage.broker.end().await;
+    let mut broker = Process::start(&["serve", "-l", &stage.url]);
+    assert_eq!(broker.line().await, format!("listening on {}", stage.url));
+    assert_eq!(receiver.end().await.code(), Some(NOTHING));
+    let words = receiver.words().await;
+    assert!(words.contains("receiving from `jobs`: there is no queue `jobs`"), "{words}");
 }
 
 #[tokio::test]

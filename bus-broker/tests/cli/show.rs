@@ -1,6 +1,11 @@
 //! `bus demo` and `bus bench`, in short.
 
-use crate::stage::{DONE, Stage, UNREACHABLE, bus};
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::{Instant, timeout};
+
+use crate::stage::{DONE, PATIENCE, Stage, UNREACHABLE, bus, command};
 
 #[tokio::test]
 async fn demo_shows_the_main_job_and_leaves_nothing() {
@@ -44,4 +49,22 @@ async fn bench_measures_over_any_url() {
     assert_eq!(topics["topics"].as_array().map(Vec::len), Some(0), "its topics are gone");
     let nobody = bus(&["bench", "tcp://127.0.0.1:1"]).await;
     nobody.check(UNREACHABLE, &["tcp://127.0.0.1:1"]);
+}
+
+#[tokio::test]
+async fn demo_that_is_killed_leaves_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = command();
+    command.arg("demo").env("TMPDIR", directory.path());
+    let mut demo = command.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
+    let first = timeout(PATIENCE, lines.next_line()).await.expect("it says something");
+    assert!(first.expect("text").expect("a line").starts_with("broker, process"));
+    demo.kill().await.expect("it runs");
+    let left = || std::fs::read_dir(directory.path()).expect("a directory").count();
+    let deadline = Instant::now() + PATIENCE;
+    while left() > 0 {
+        assert!(Instant::now() < deadline, "its folder stays");
+        tokio::task::yield_now().await;
+    }
 }

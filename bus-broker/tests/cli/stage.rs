@@ -131,6 +131,14 @@ impl Process {
         line.expect("its words can be read").expect("it has not ended")
     }
 
+    /// All that it still says on standard error before it ends.
+    pub async fn words(&mut self) -> String {
+        let mut rest = String::new();
+        let read = timeout(PATIENCE, self.err.get_mut().read_to_string(&mut rest)).await;
+        read.expect("it ends").expect("its words can be read");
+        rest
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, signal).expect("it runs");

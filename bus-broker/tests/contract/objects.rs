@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bus_client::{
-    Client, Error, ErrorKind, Lifetime, Object, Queue, QueueOptions, Selector, Touch,
+    Client, Error, ErrorKind, Lifetime, Object, Queue, QueueOptions, Retired, Selector, Touch,
 };
 
 use crate::bus::{Bus, everywhere, failed, message, soon, stat, text, until, until_stat};
@@ -99,7 +99,8 @@ async fn point_09_retire_takes_the_name_now_and_the_contents_with_the_last_holde
         let (client, admin) = (bus.client().await, bus.admin().await);
         let old = open(&bus, &client, QueueOptions::default()).await.expect("opens");
         old.send("a").await.expect("sends");
-        assert_eq!(admin.admin().retire(Object::Queue, &bus.name("q")).await.expect("retires"), 1);
+        let retired = admin.admin().retire(Object::Queue, &bus.name("q")).await;
+        assert_eq!(retired.expect("retires"), Retired { messages: 1, holders: 1 });
         let new = open(&bus, &client, QueueOptions::default()).await.expect("opens");
         assert!(new.was_created(), "the name was free at once");
         old.send("b").await.expect("its holders go on");

@@ -16,20 +16,23 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Waits until connections are gone and descriptors closed, as far as that goes.
-    pub async fn settled(broker: &Broker) -> Figures {
+    /// The figures when so many sessions are left, and the descriptors of the others are closed
+    /// as well; those of now if that does not come soon.
+    pub async fn with_sessions(broker: &Broker, sessions: u64) -> Figures {
         let client = Client::connect(broker.url()).await.expect("connects");
         let deadline = Instant::now() + Duration::from_secs(10);
-        let mut last = Figures::now(&client).await;
-        let mut same = 0;
-        while same < 5 && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let next = Figures::now(&client).await;
-            let steady = (next.descriptors, next.sessions) == (last.descriptors, last.sessions);
-            same = if steady { same + 1 } else { 0 };
-            last = next;
+        loop {
+            let first = Figures::now(&client).await;
+            let mut steady = first.sessions == sessions;
+            // A round trip each: the broker has done what it had to do meanwhile.
+            for _ in 0..50 {
+                let next = Figures::now(&client).await;
+                steady &= (next.descriptors, next.sessions) == (first.descriptors, sessions);
+            }
+            if steady || Instant::now() > deadline {
+                return first;
+            }
         }
-        last
     }
 
     async fn now(client: &Client) -> Figures {

@@ -3,7 +3,7 @@
 //! It is this test's own program, started again; in an ordinary run its test does nothing.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bus_broker::Broker;
 use bus_core::session::{Hello, Resume};
@@ -70,12 +70,10 @@ pub async fn comes_and_goes_and_is_killed(broker: &Broker, url: &str, before: &F
         panic!("the process has ended too early");
     };
     timeout(SOON, done).await.expect("it is done soon");
-    let during = Figures::settled(broker).await;
+    let during = Figures::with_sessions(broker, before.sessions() + 1).await;
     // Its one connection, and the pipe to it.
     during.hold_no_more_than(before, 6);
     child.kill().await.expect("it runs");
-    let began = Instant::now();
-    while Figures::settled(broker).await.sessions() > before.sessions() {
-        assert!(began.elapsed() < SOON, "the session of a killed process stays");
-    }
+    let after = Figures::with_sessions(broker, before.sessions()).await;
+    assert_eq!(after.sessions(), before.sessions(), "the session of a killed process stays");
 }

@@ -85,6 +85,9 @@ pub enum Answer {
     Opened { id: u64, created: bool },
     /// It was done, to so many things.
     Done { count: u64 },
+    /// It has no name any more: so many messages are in it, and so many handles hold it. Without
+    /// any it is gone.
+    Retired { messages: u64, holders: u64 },
     /// What there is.
     Listing(Box<Listing>),
     /// The message that was asked for.

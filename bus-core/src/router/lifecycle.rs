@@ -302,7 +302,7 @@ impl Router {
         };
         match access.allows(&entry.identity, right) {
             true => Ok(()),
-            false => Err(denied(&entry.identity, right, what, name, access)),
+            false => Err(denied(&entry.identity, right.verb(), what, name, access)),
         }
     }
 

@@ -296,15 +296,13 @@ impl Router {
 }
 
 /// Says that a right is lacking, and how it stands.
-fn denied(identity: &Identity, right: Right, what: &str, name: &Name, access: &Access) -> Failure {
+fn denied(identity: &Identity, verb: &str, what: &str, name: &Name, access: &Access) -> Failure {
     let owner = access.owner.map_or("anonymous".into(), |uid| format!("uid {uid}"));
     Failure::new(
         ErrorKind::PermissionDenied,
         format!(
-            "{} may not {} {what} `{name}`: it belongs to {owner} and has mode {:04o}",
-            identity.sender,
-            right.verb(),
-            access.mode
+            "{} may not {verb} {what} `{name}`: it belongs to {owner} and has mode {:04o}",
+            identity.sender, access.mode
         ),
     )
 }

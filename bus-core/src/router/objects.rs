@@ -47,7 +47,7 @@ impl Router {
             (None, OpenMode::Open) => {
                 return Err(self.no_such("queue", &name, self.queue_names.keys()));
             }
-            (None, _) => (self.create_queue(session, name, options)?, true),
+            (None, _) => (self.create_queue(session, name.clone(), options)?, true),
         };
         if let Some(queue) = self.queues.get_mut(id) {
             let Some(entry) = self.ground.sessions.get_mut(session) else {
@@ -55,13 +55,8 @@ impl Router {
             };
             let allowed = |right| queue.access.allows(&entry.identity, right);
             if !(allowed(Right::Read) || allowed(Right::Write) || allowed(Right::Administer)) {
-                return Err(super::denied(
-                    &entry.identity,
-                    Right::Read,
-                    "queue",
-                    &queue.name,
-                    &queue.access,
-                ));
+                let verb = "read or write";
+                return Err(super::denied(&entry.identity, verb, "queue", &name, &queue.access));
             }
             entry.open(channel, Handle::Queue(id))?;
             queue.holders += 1;
@@ -83,6 +78,7 @@ impl Router {
                 ),
             ));
         }
+        check_dead_letter(&name, options.dead_letter.as_ref())?;
         let access =
             self.new_access(session, &name, "queue", options.mode, self.config.queue_mode)?;
         self.check_count("queues", self.queues.len(), self.config.queues_max)?;
@@ -138,22 +134,20 @@ impl Router {
         let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
         let access = queue.access;
         self.check_right(session, &access, Right::Administer, "queue", name)?;
-        let count = match action {
-            AdminAction::Remove => self.remove_queue(id),
+        let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        Ok(match action {
+            AdminAction::Remove => Answer::Done { count: self.remove_queue(id) },
             AdminAction::Retire => {
+                queue.retired = true;
+                // A lease holds it as a handle does.
+                let holders = queue.holders + queue.leased;
+                let messages = queue.waiting_count() + queue.leased;
                 self.queue_names.remove(name);
-                let holders = self.queues.get_mut(id).map_or(0, |queue| {
-                    queue.retired = true;
-                    queue.holders
-                });
                 self.let_go(id);
-                holders
+                Answer::Retired { messages, holders }
             }
-            AdminAction::Purge => {
-                self.queues.get_mut(id).map_or(0, |queue| queue.purge(&mut self.ground))
-            }
-        };
-        Ok(Answer::Done { count })
+            AdminAction::Purge => Answer::Done { count: queue.purge(&mut self.ground) },
+        })
     }
 
     /// Removes a queue at once: everyone who waits is told. Returns how many messages went.
@@ -163,7 +157,7 @@ impl Router {
             self.queue_names.remove(&queue.name);
         }
         let failure = queue.removed();
-        let count = (queue.shelf.len() + queue.delayed.len()) as u64;
+        let count = queue.waiting_count();
         let waiters: Vec<_> =
             queue.waiters.iter().map(|(_, waiter)| (waiter.session, waiter.channel)).collect();
         for (session, channel) in waiters {
@@ -199,6 +193,7 @@ impl Router {
         let access = queue.access;
         self.check_right(session, &access, Right::Administer, "queue", name)?;
         self.check_chown(session, change.owner.is_some() || change.group.is_some(), name)?;
+        check_dead_letter(name, change.dead_letter.as_ref())?;
         let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
         let options = &mut queue.options;
         options.bytes_max = change.bytes_max.unwrap_or(options.bytes_max);
@@ -290,7 +285,7 @@ impl Queue {
     }
 
     fn purge(&mut self, ground: &mut Ground) -> u64 {
-        let count = (self.shelf.len() + self.delayed.len()) as u64;
+        let count = self.waiting_count();
         self.shelf.drain();
         self.delayed.clear();
         self.bytes = 0;
@@ -303,9 +298,9 @@ impl Queue {
     fn check_rights_again(&mut self, ground: &mut Ground) {
         let lacks = |ground: &Ground, session: Id<Session>, right: Right| {
             let identity = ground.sessions.get(session).map(|entry| &entry.identity);
-            identity
-                .filter(|identity| !self.access.allows(identity, right))
-                .map(|identity| super::denied(identity, right, "queue", &self.name, &self.access))
+            identity.filter(|identity| !self.access.allows(identity, right)).map(|identity| {
+                super::denied(identity, right.verb(), "queue", &self.name, &self.access)
+            })
         };
         let waiters: Vec<_> =
             self.waiters.iter().map(|(id, waiter)| (id, waiter.session, waiter.channel)).collect();
@@ -324,7 +319,7 @@ impl Queue {
             let identity = &ground.sessions.get(session)?.identity;
             let allowed = queue.access.allows(identity, Right::Write);
             (!allowed)
-                .then(|| super::denied(identity, Right::Write, "queue", &queue.name, &queue.access))
+                .then(|| super::denied(identity, "write", "queue", &queue.name, &queue.access))
         });
     }
 
@@ -357,6 +352,16 @@ impl Queue {
                 }
             }
         }
+    }
+}
+
+fn check_dead_letter(name: &Name, target: Option<&Name>) -> Result<(), Failure> {
+    match target == Some(name) {
+        true => Err(Failure::new(
+            ErrorKind::InvalidArgument,
+            format!("queue `{name}` cannot be its own queue for dead letters: name another one"),
+        )),
+        false => Ok(()),
     }
 }
 

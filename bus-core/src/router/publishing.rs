@@ -261,10 +261,10 @@ impl Router {
             }
             AdminAction::Retire => {
                 topic.pinned = false;
-                let publishers = topic.publishers;
+                let (messages, holders) = (topic.kept.len() as u64, topic.publishers);
                 self.topic_names.remove(name);
                 self.drop_idle_topic(id);
-                publishers
+                return Ok(Answer::Retired { messages, holders });
             }
             AdminAction::Remove => self.remove_topic(id),
         };

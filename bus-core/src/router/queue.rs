@@ -320,10 +320,15 @@ impl Queue {
         }
     }
 
+    /// Messages that are in it, those that are set aside for a time among them.
+    pub fn waiting_count(&self) -> u64 {
+        (self.shelf.len() + self.delayed.len()) as u64
+    }
+
     /// Whether a message of this length fits beside what is there.
     pub fn has_room(&self, length: u64) -> bool {
         let cost = length + MESSAGE_OVERHEAD_BYTES as u64;
-        let count = (self.shelf.len() + self.delayed.len()) as u64 + self.reserved_count;
+        let count = self.waiting_count() + self.reserved_count;
         self.bytes + self.reserved_bytes + cost <= self.options.bytes_max
             && count < self.options.count_max
     }

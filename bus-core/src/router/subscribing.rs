@@ -140,8 +140,7 @@ impl Router {
         let Some(identity) = first.map(|entry| &entry.identity) else { return };
         if !topic.access.allows(identity, Right::Read) {
             if subscription.pattern.as_name().is_some() {
-                let failure =
-                    super::denied(identity, Right::Read, "topic", &topic.name, &topic.access);
+                let failure = super::denied(identity, "read", "topic", &topic.name, &topic.access);
                 self.end_subscription(id, failure);
             }
             return;
@@ -251,8 +250,11 @@ impl Router {
     pub(super) fn end_too_slow(&mut self, id: Id<Subscription>, why: &str) {
         let Some(subscription) = self.subscriptions.get(id) else { return };
         let text = format!(
-            "the subscription to `{}` is too slow: {why} ({} bytes wait, at most {} may); read faster, or subscribe with a larger backlog or with drop-oldest",
-            subscription.pattern, subscription.backlog_bytes, subscription.options.backlog_bytes
+            "the subscription to `{}` is too slow: {why}; {} messages that waited for it ({} bytes, at most {} may wait) are lost to it: read faster, or subscribe with a larger backlog or with drop-oldest",
+            subscription.pattern,
+            subscription.backlog.len(),
+            subscription.backlog_bytes,
+            subscription.options.backlog_bytes
         );
         let topics: Vec<_> = subscription.topics.iter().map(|(topic, _)| *topic).collect();
         for topic in topics {

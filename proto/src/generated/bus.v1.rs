@@ -369,7 +369,7 @@ pub struct List {
 pub struct Reply {
     #[prost(uint32, tag = "1")]
     pub request: u32,
-    #[prost(oneof = "reply::Result", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "reply::Result", tags = "2, 3, 4, 5, 6, 7, 8")]
     pub result: ::core::option::Option<reply::Result>,
 }
 /// Nested message and enum types in `Reply`.
@@ -388,6 +388,8 @@ pub mod reply {
         Peeked(super::Peeked),
         #[prost(message, tag = "7")]
         Broker(super::BrokerInfo),
+        #[prost(message, tag = "8")]
+        Retired(super::Retired),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -401,6 +403,13 @@ pub struct Opened {
 pub struct Done {
     #[prost(uint64, tag = "1")]
     pub count: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Retired {
+    #[prost(uint64, tag = "1")]
+    pub messages: u64,
+    #[prost(uint64, tag = "2")]
+    pub holders: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Peeked {

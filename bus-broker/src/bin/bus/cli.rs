@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use bus_client::BusUrl;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -110,7 +111,21 @@ impl Cli {
 pub fn parse() -> Result<Cli, Problem> {
     let matches = Cli::command().try_get_matches().map_err(explain)?;
     refuse_url_for_brokers(&matches)?;
-    Cli::from_arg_matches(&matches).map_err(explain)
+    let cli = Cli::from_arg_matches(&matches).map_err(explain)?;
+    check_environment(&matches, &cli)?;
+    Ok(cli)
+}
+
+/// Who has set BUS_URL long ago is told that it is to blame.
+fn check_environment(matches: &ArgMatches, cli: &Cli) -> Result<(), Problem> {
+    let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("url"));
+    let connects = !matches!(cli.verb, Verb::Serve(_) | Verb::Demo(_));
+    if source == Some(ValueSource::EnvVariable) && connects && !cli.url.is_empty() {
+        cli.url.parse::<BusUrl>().map_err(|error| {
+            Problem::usage(format!("the environment variable BUS_URL: {error}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// `--url` says where to connect; who starts a broker means something else.

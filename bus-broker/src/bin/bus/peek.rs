@@ -1,10 +1,11 @@
 //! `bus peek`: show messages of a queue where they stand, and take none.
 
-use bus_client::{ErrorKind, Selector};
+use bus_client::ErrorKind;
 
 use crate::exit::Problem;
 use crate::output::Out;
 use crate::show::{ShowArgs, Shown};
+use crate::value::SelectArgs;
 use crate::{send, session};
 
 /// Flags of `peek`.
@@ -12,9 +13,8 @@ use crate::{send, session};
 pub struct Args {
     /// The queue
     queue: String,
-    /// Only these types: any, 5, <=5 (lowest first), !5
-    #[arg(default_value = "any", allow_hyphen_values = true)]
-    selector: Selector,
+    #[command(flatten)]
+    select: SelectArgs,
     /// The first to show, counted from 0
     #[arg(long, value_name = "I", default_value_t = 0)]
     index: u64,
@@ -36,7 +36,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         let count = if args.all { u64::MAX } else { args.count };
         let end = args.index.saturating_add(count);
         for index in args.index..end {
-            let peeked = match queue.peek(args.selector, index).await {
+            let peeked = match queue.peek(args.select.selector(), index).await {
                 Ok(peeked) => peeked,
                 Err(error) if error.kind() == ErrorKind::Empty && index > args.index => break,
                 Err(error) => return Err(error.into()),

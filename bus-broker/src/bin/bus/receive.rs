@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use bus_client::{Delivery, Queue, Selector};
+use bus_client::{Delivery, Queue};
 
 use crate::exit::Problem;
 use crate::output::Out;
 use crate::show::{ShowArgs, Shown};
+use crate::value::SelectArgs;
 use crate::{send, session, value};
 
 /// Flags of `recv`.
@@ -15,16 +16,15 @@ use crate::{send, session, value};
 pub struct Args {
     /// The queue
     queue: String,
-    /// Only these types: any, 5, <=5 (lowest first), !5
-    #[arg(default_value = "any", allow_hyphen_values = true)]
-    selector: Selector,
+    #[command(flatten)]
+    select: SelectArgs,
     /// So many messages
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1, conflicts_with = "follow")]
     count: u64,
     /// Go on until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// Wait at most so long for each message [default: for ever]
+    /// Wait at most so long for each message: 5 (seconds), 250ms [default: for ever]
     #[arg(long, short, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     wait: Option<Duration>,
     /// Do not wait: an empty queue is an answer
@@ -75,9 +75,9 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
 
 async fn receive(queue: &Queue, args: &Args) -> Result<Delivery, Problem> {
     Ok(match args.wait {
-        _ if args.no_wait => queue.try_receive(args.selector).await?,
-        Some(Duration::ZERO) => queue.try_receive(args.selector).await?,
-        Some(limit) => queue.receive_timeout(args.selector, limit).await?,
-        None => queue.receive(args.selector).await?,
+        _ if args.no_wait => queue.try_receive(args.select.selector()).await?,
+        Some(Duration::ZERO) => queue.try_receive(args.select.selector()).await?,
+        Some(limit) => queue.receive_timeout(args.select.selector(), limit).await?,
+        None => queue.receive(args.select.selector()).await?,
     })
 }

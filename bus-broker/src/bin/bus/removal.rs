@@ -1,6 +1,6 @@
 //! `bus rm`, `bus retire` and `bus purge`: three ways to be rid of something.
 
-use bus_client::{Admin, ErrorKind, Object};
+use bus_client::{Admin, ErrorKind, Object, Retired};
 use serde_json::json;
 
 use crate::exit::Problem;
@@ -44,20 +44,26 @@ pub async fn run(url: &str, action: Action, args: Args) -> Result<(), Problem> {
         let mut out = Out::new();
         for name in &args.names {
             let object = which(&admin, name, &args).await?;
-            let count = match action {
-                Action::Remove => admin.remove(object, name).await?,
-                Action::Retire => admin.retire(object, name).await?,
-                Action::Purge => admin.purge(object, name).await?,
-            };
-            let object = match object {
+            let word = match object {
                 Object::Queue => "queue",
                 Object::Topic => "topic",
             };
-            match args.json {
-                true => {
-                    out.json(&json!({ "done": verb, object: name, "count": count }))?;
+            let (count, holders) = match action {
+                Action::Remove => (admin.remove(object, name).await?, 0),
+                Action::Purge => (admin.purge(object, name).await?, 0),
+                Action::Retire => {
+                    let Retired { messages, holders } = admin.retire(object, name).await?;
+                    (messages, holders)
                 }
-                false => out.line(sentence(action, object, name, count))?,
+            };
+            match args.json {
+                true => out.json(&match action {
+                    Action::Retire => json!({
+                        "done": verb, word: name, "messages": count, "holders": holders
+                    }),
+                    _ => json!({ "done": verb, word: name, "count": count }),
+                })?,
+                false => out.line(sentence(action, word, name, count, holders))?,
             }
             out.flush()?;
         }
@@ -84,14 +90,18 @@ async fn which(admin: &Admin, name: &str, args: &Args) -> Result<Object, Problem
     }
 }
 
-fn sentence(action: Action, object: &str, name: &str, count: u64) -> String {
+fn sentence(action: Action, object: &str, name: &str, count: u64, holders: u64) -> String {
     match (action, object) {
         (Action::Remove, "queue") => format!("removed queue {name}; messages gone: {count}"),
         (Action::Remove, _) => format!("removed topic {name}"),
-        (Action::Retire, "queue") => {
-            format!("retired queue {name}; messages left to those who hold it: {count}")
+        (Action::Retire, _) if holders == 0 => {
+            format!("retired {object} {name}, which nobody held; messages gone: {count}")
         }
-        (Action::Retire, _) => format!("retired topic {name}; publishers that hold it: {count}"),
+        (Action::Retire, "queue") => format!(
+            "retired queue {name}; messages left to those who hold it: {count} (handles and \
+             unsettled deliveries: {holders})"
+        ),
+        (Action::Retire, _) => format!("retired topic {name}; publishers that hold it: {holders}"),
         (Action::Purge, _) => format!("purged {object} {name}; messages gone: {count}"),
     }
 }

@@ -25,6 +25,16 @@ impl Scratch {
     }
 }
 
+/// A directory that somebody else has made, gone when it is dropped, if it is empty by then.
+pub struct Adopted(pub PathBuf);
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        // Its maker may have removed it, or have something in it.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed is left to whoever cleans that directory.

@@ -20,7 +20,7 @@ pub struct Args {
     /// Do not wait for room: a full queue is an answer
     #[arg(long = "try", conflicts_with = "timeout")]
     no_wait: bool,
-    /// Wait at most so long for room
+    /// Wait at most so long for room: 5 (seconds), 250ms [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Create the queue if it is not there

@@ -3,6 +3,7 @@
 //! Flags and environment go before the configuration file. The first signal drains, the second
 //! one ends at once.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, Problem};
 use crate::output::Out;
+use crate::scratch::Adopted;
 use crate::{helper, value};
 
 /// Flags of `serve`.
@@ -44,6 +46,9 @@ pub struct Args {
     /// End with the process that started it.
     #[arg(long, hide = true)]
     end_with_parent: bool,
+    /// Remove this folder at the end, if it is empty: its maker may be killed.
+    #[arg(long, hide = true)]
+    scratch: Option<PathBuf>,
 }
 
 /// Runs it.
@@ -51,6 +56,7 @@ pub async fn run(args: Args) -> Result<(), Problem> {
     if args.end_with_parent {
         helper::end_with_parent()?;
     }
+    let _scratch = args.scratch.clone().map(Adopted);
     let mut out = Out::new();
     let config = configure(&args)?;
     if args.check {
@@ -62,20 +68,23 @@ pub async fn run(args: Args) -> Result<(), Problem> {
     let mut signals = Signals::new()?;
     let broker = Broker::start(config).await.map_err(explain)?;
     for url in broker.urls() {
-        out.line(format_args!("listening on {url}"))?;
+        tell(&mut out, format_args!("listening on {url}"));
     }
-    out.flush()?;
     signals.next().await;
     let clients = broker.registry().len();
-    out.line(format_args!("ending: {clients} connected, at most {:?} to drain", args.drain))?;
-    out.flush()?;
+    tell(&mut out, format_args!("ending: {clients} connected, at most {:?} to drain", args.drain));
     tokio::select! {
         report = broker.drain(args.drain) => {
-            out.line(left_behind(&report))?;
-            out.flush()
+            tell(&mut out, left_behind(&report));
+            Ok(())
         }
         () = signals.next() => Err(Problem::new(Exit::Other, "ended at once, without draining")),
     }
+}
+
+/// A broker goes on, and drains, also if nobody reads any more what it prints.
+fn tell(out: &mut Out, line: impl Display) {
+    let _ = out.line(line).and_then(|()| out.flush());
 }
 
 fn configure(args: &Args) -> Result<BrokerConfig, Problem> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bus_client::{Name, PublisherOptions, QueueChange, QueueOptions, TopicChange};
+use bus_core::QUEUE_COUNT_MAX;
 
 use crate::{users, value};
 
@@ -13,18 +14,18 @@ pub struct Shape {
     #[arg(long)]
     pub topic: bool,
     /// Bytes that the queue may hold, such as 16MiB; each message counts 64 more than its length
-    #[arg(long, value_parser = value::bytes, conflicts_with = "topic")]
+    #[arg(long, value_parser = value::queue_bytes, conflicts_with = "topic")]
     bytes: Option<u64>,
     /// Messages that the queue may hold
-    #[arg(long, value_name = "N", conflicts_with = "topic")]
+    #[arg(long, value_name = "N", conflicts_with = "topic", value_parser = clap::value_parser!(u64).range(1..=QUEUE_COUNT_MAX))]
     count: Option<u64>,
     /// How long a delivery is leased, such as 30s
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, conflicts_with = "topic")]
+    #[arg(long, value_name = "DURATION", value_parser = value::lease, conflicts_with = "topic")]
     lease: Option<Duration>,
     /// Deliveries of one message before it goes to the dead letters
-    #[arg(long, value_name = "N", conflicts_with = "topic")]
+    #[arg(long, value_name = "N", conflicts_with = "topic", value_parser = clap::value_parser!(u32).range(1..))]
     deliveries: Option<u32>,
-    /// The queue for dead letters
+    /// The queue for dead letters [default: the name with .dead behind it]
     #[arg(long, value_name = "QUEUE", conflicts_with = "topic")]
     dead_letter: Option<Name>,
     /// Keep the last message of each type for late subscribers

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use bus_client::{Selector, SlowPolicy, SubscribeOptions, Subscriber};
+use bus_client::{SlowPolicy, SubscribeOptions, Subscriber};
 use tokio::time::timeout;
 
 use crate::exit::{Exit, Problem};
 use crate::output::Out;
 use crate::show::{ShowArgs, Shown};
+use crate::value::SelectArgs;
 use crate::{session, value};
 
 /// Flags of `sub`.
@@ -16,13 +17,12 @@ pub struct Args {
     /// The topics: a name, or a pattern (`*` is one token, `>` the rest)
     #[arg(value_name = "PATTERN")]
     pattern: String,
-    /// Only these types: any, 5, <=5, !5
-    #[arg(long, short, default_value = "any", allow_hyphen_values = true)]
-    selector: Selector,
+    #[command(flatten)]
+    select: SelectArgs,
     /// End after so many messages; 0 is never
     #[arg(long, short = 'n', value_name = "N", default_value_t = 0)]
     count: u64,
-    /// End when no message has come for so long
+    /// End when no message has come for so long: 5 (seconds), 250ms
     #[arg(long, short, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     wait: Option<Duration>,
     /// Share the messages with the others of this group
@@ -31,6 +31,9 @@ pub struct Args {
     /// What happens when this does not keep up: hold publishers back, drop the oldest, or end
     #[arg(long, value_enum, default_value = "auto")]
     policy: Policy,
+    /// Bytes that may wait for this at the broker before that, such as 4MiB [default: 1MiB]
+    #[arg(long, value_parser = value::bytes)]
+    backlog: Option<u64>,
     #[command(flatten)]
     show: ShowArgs,
 }
@@ -40,6 +43,7 @@ enum Policy {
     /// Hold beside publishers of the same user, else end
     Auto,
     Hold,
+    #[value(alias = "drop-oldest")]
     Drop,
     End,
 }
@@ -54,9 +58,13 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
             Policy::Drop => SlowPolicy::DropOldest,
             Policy::End => SlowPolicy::End,
         };
-        let mut options = SubscribeOptions::default().selector(args.selector).policy(policy);
+        let mut options =
+            SubscribeOptions::default().selector(args.select.selector()).policy(policy);
         if let Some(group) = &args.group {
             options = options.group(group);
+        }
+        if let Some(bytes) = args.backlog {
+            options = options.backlog_bytes(bytes);
         }
         let mut subscriber = client.subscribe_with(&args.pattern, options).await?;
         print_all(&mut subscriber, &args).await

@@ -2,7 +2,32 @@
 
 use std::time::Duration;
 
+use bus_core::{LEASE_MAX, QUEUE_BYTES_MAX, QUEUE_BYTES_MIN, Selector};
 use bytesize::ByteSize;
+
+/// Which types, behind the name or as a flag.
+#[derive(Clone, Copy, clap::Args)]
+pub struct SelectArgs {
+    /// Only these types: any, 5, <=5 (of a queue: lowest first), !5
+    #[arg(allow_hyphen_values = true)]
+    selector: Option<Selector>,
+    /// The same as a flag
+    #[arg(
+        long = "selector",
+        short = 's',
+        value_name = "SELECTOR",
+        conflicts_with = "selector",
+        allow_hyphen_values = true
+    )]
+    flag: Option<Selector>,
+}
+
+impl SelectArgs {
+    /// All types, unless it was said.
+    pub fn selector(&self) -> Selector {
+        self.selector.or(self.flag).unwrap_or(Selector::Any)
+    }
+}
 
 /// A duration: `5` and `1.5` are seconds, else `250ms`, `1m30s`.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -20,6 +45,28 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn bytes(text: &str) -> Result<u64, String> {
     let wrong = |_| format!("`{text}` is not a size: write 4096, 64KiB or 16MiB");
     text.parse::<ByteSize>().map(|size| size.as_u64()).map_err(wrong)
+}
+
+/// What a queue may hold in bytes.
+pub fn queue_bytes(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        given @ QUEUE_BYTES_MIN..=QUEUE_BYTES_MAX => Ok(given),
+        given => Err(format!(
+            "{given} bytes are not {} to {}: each message counts 64 more than its length",
+            show_bytes(QUEUE_BYTES_MIN),
+            show_bytes(QUEUE_BYTES_MAX)
+        )),
+    }
+}
+
+/// How long a delivery is leased.
+pub fn lease(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        given if given < Duration::from_millis(1) || given > LEASE_MAX => {
+            Err(format!("`{text}` is not between 1ms and {}", show_duration(LEASE_MAX)))
+        }
+        given => Ok(given),
+    }
 }
 
 /// Permission bits in octal: `0700`, `755`.

@@ -14,7 +14,8 @@ use super::convert::refuse;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{
     BACKLOG_BYTES_MAX, CHANNELS_MAX, CREDIT_MAX, HOLD_MAX, LEASE_MAX, NAME_BYTES_MAX,
-    QUEUE_BYTES_MAX, QUEUE_COUNT_MAX, REASON_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
+    QUEUE_BYTES_MAX, QUEUE_BYTES_MIN, QUEUE_COUNT_MAX, REASON_BYTES_MAX, WINDOW_BYTES_MAX,
+    WINDOW_BYTES_MIN,
 };
 
 // Both are whole seconds, far below 2^64 milliseconds.
@@ -90,7 +91,7 @@ fn queue_channel(given: u32) -> Checked {
 }
 
 fn queue_bytes(given: u64) -> Checked {
-    within("bytes_max", given, 1..=QUEUE_BYTES_MAX)
+    within("bytes_max", given, QUEUE_BYTES_MIN..=QUEUE_BYTES_MAX)
 }
 
 fn queue_count(given: u64) -> Checked {

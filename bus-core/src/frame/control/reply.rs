@@ -18,6 +18,9 @@ pub fn encode_reply(request: RequestId, result: &Result<Answer, Failure>) -> Byt
             Wire::Opened(v1::Opened { id: *id, created: *created })
         }
         Ok(Answer::Done { count }) => Wire::Done(v1::Done { count: *count }),
+        Ok(Answer::Retired { messages, holders }) => {
+            Wire::Retired(v1::Retired { messages: *messages, holders: *holders })
+        }
         Ok(Answer::Listing(listing)) => Wire::Listing(listing.to_wire()),
         Ok(Answer::Peeked(peeked)) => Wire::Peeked(peeked.to_wire()),
         Ok(Answer::Broker(info)) => Wire::Broker(info.to_wire()),
@@ -36,6 +39,7 @@ pub fn decode_reply(body: &[u8]) -> Result<(RequestId, Result<Answer, Failure>),
         Wire::Failure(given) => return Ok((request, Err(accept(kind, given, "failure")?))),
         Wire::Opened(v1::Opened { id, created }) => Answer::Opened { id, created },
         Wire::Done(v1::Done { count }) => Answer::Done { count },
+        Wire::Retired(v1::Retired { messages, holders }) => Answer::Retired { messages, holders },
         Wire::Listing(given) => Answer::Listing(Box::new(accept(kind, given, "listing")?)),
         Wire::Peeked(given) => Answer::Peeked(Box::new(accept(kind, given, "peeked")?)),
         Wire::Broker(given) => Answer::Broker(Box::new(accept(kind, given, "broker")?)),

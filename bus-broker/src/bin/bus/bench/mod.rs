@@ -20,19 +20,21 @@ use report::{OneWay, Report, RoundTrip};
 
 /// How long a child may take beyond its own time.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The shortest measurement.
+const SECONDS_MIN: Duration = Duration::from_millis(100);
 /// The warm-up, as a part of the measured time.
 const WARM_UP: f64 = 0.25;
 
 /// Flags of `bench`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The broker [default: as --url, else a broker of its own]
+    /// The broker [default: as --url, else the one that runs here, else one for the time being]
     #[arg(value_name = "BROKER")]
     broker: Option<String>,
     /// Bytes of a payload, at least 8
     #[arg(long, short, value_parser = value::bytes, default_value = "64")]
     size: u64,
-    /// Seconds for each of the two measurements
+    /// Time for each of the two measurements, at least 100ms
     #[arg(long, value_parser = value::duration, value_name = "DURATION", default_value = "2", allow_hyphen_values = true)]
     seconds: Duration,
     /// Print one JSON object
@@ -52,6 +54,10 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
             return Err(Problem::usage(text));
         }
     };
+    if args.seconds < SECONDS_MIN {
+        let text = format!("--seconds must be at least {SECONDS_MIN:?}: less measures nothing");
+        return Err(Problem::usage(text));
+    }
     let url = args.broker.as_deref().unwrap_or(url);
     let mut signals = Signals::new()?;
     let report = tokio::select! {
@@ -81,7 +87,9 @@ impl OwnBroker {
     pub async fn start(others: &[&str]) -> Result<OwnBroker, Problem> {
         let scratch = Scratch::new()?;
         let local = format!("local:{}", scratch.path().join("broker.sock").display());
-        let mut arguments = vec!["serve", "--end-with-parent", "--drain", "1s", "--listen", &local];
+        let folder = scratch.path().display().to_string();
+        let mut arguments = vec!["serve", "--end-with-parent", "--scratch", &folder];
+        arguments.extend(["--drain", "1s", "--listen", &local]);
         for other in others {
             arguments.extend(["--listen", other]);
         }

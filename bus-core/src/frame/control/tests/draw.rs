@@ -112,6 +112,7 @@ impl Draw {
         vec![
             Answer::Opened { id: self.id64(), created: self.flag() },
             Answer::Done { count: self.id64() },
+            Answer::Retired { messages: self.id64(), holders: self.id64() },
             Answer::Listing(Box::new(self.listing())),
             Answer::Listing(Box::default()),
             peeked(message, self),
@@ -174,7 +175,7 @@ impl Draw {
     pub(super) fn queue_options(&mut self) -> QueueOptions {
         use Lifetime::{Durable, LastHolder, Session, Volatile};
         QueueOptions {
-            bytes_max: self.number(1..=QUEUE_BYTES_MAX),
+            bytes_max: self.number(QUEUE_BYTES_MIN..=QUEUE_BYTES_MAX),
             count_max: self.number(1..=QUEUE_COUNT_MAX),
             lease: self.duration(1, LEASE_MAX),
             deliveries_max: self.number(1..=u64::from(u32::MAX)) as u32,

@@ -50,7 +50,7 @@ fn queue_options_out_of_range_are_refused() {
         let open = v1::OpenQueue { name: name(), options: Some(options), ..Default::default() };
         check(Wire::OpenQueue(open), kind, words);
     };
-    check(|it| it.bytes_max = 0, InvalidArgument, "bytes_max is 0, allowed are 1 to");
+    check(|it| it.bytes_max = 0, InvalidArgument, "bytes_max is 0, allowed are 64 to");
     check(|it| it.bytes_max += 1, InvalidArgument, "bytes_max is");
     check(|it| it.count_max = 0, InvalidArgument, "count_max is 0, allowed are 1 to");
     check(|it| it.count_max += 1, InvalidArgument, "count_max is");
