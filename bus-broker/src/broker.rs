@@ -166,7 +166,8 @@ async fn run(
         return;
     }
     let stop = stops.recv().await;
-    drop(tasks);
+    // Their sockets are gone before anybody is told that the broker has ended.
+    tasks.shutdown().await;
     if let Some((deadline, answer)) = stop {
         let report = end(&hub, deadline).await;
         // Whoever asked may have given up waiting.
