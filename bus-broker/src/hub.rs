@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bus_core::Time;
 use bus_core::router::{
     Answer, BrokerInfo, Command, Effect, Output, RequestId, Router, SessionEnd, SessionId,
 };
 use bus_core::session::Action;
+use bus_core::{KEPT_BYTES_MAX, Time};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, mpsc};
 
@@ -24,9 +24,8 @@ use crate::system::SystemEvent;
 
 /// Batches that a connection may read before others have their turn.
 const BATCHES_MAX: usize = 4;
-/// Bytes that may be kept for a session, unsent or unconfirmed: two messages of any length, and
-/// what its windows allow beside them.
-const KEPT_BYTES_MAX: usize = 192 << 20;
+/// Effects after which they are turned into frames, although the batch goes on.
+const EFFECTS_MAX: usize = 4096;
 
 /// The hub, shared by the tasks of the broker's thread.
 pub(crate) type SharedHub = Rc<RefCell<Hub>>;
@@ -135,7 +134,13 @@ impl Hub {
             }
             if slot.state.outbound.kept_bytes() > KEPT_BYTES_MAX {
                 slot.ending = true;
-                return Poll::Ready(Some(format!("it has left {KEPT_BYTES_MAX} bytes unread")));
+                return Poll::Ready(Some(unread()));
+            }
+            let unsent = slot.state.outbound.unsent_bytes();
+            if self.router.note_unwritten(session, unsent) {
+                self.router.relieve(self.now(), session);
+                self.dispatch();
+                continue;
             }
             let done = !slot.state.outbound.has_unsent()
                 && slot.line.as_ref().is_none_or(|line| line.prefix.is_empty());
@@ -165,38 +170,49 @@ impl Hub {
 
     /// Takes the frames that a connection has read.
     fn take_frames(&mut self, session: SessionId) -> Result<(), Option<String>> {
+        loop {
+            let more = self.take_some_frames(session)?;
+            if !more {
+                return Ok(());
+            }
+            self.dispatch();
+            let slot = slot_of(&mut self.slots, session);
+            if slot.is_none_or(|slot| slot.state.outbound.kept_bytes() > KEPT_BYTES_MAX) {
+                return Err(Some(unread()));
+            }
+        }
+    }
+
+    /// Takes frames until there is enough to be written. Whether some are left.
+    fn take_some_frames(&mut self, session: SessionId) -> Result<bool, Option<String>> {
         let now = self.now();
         let Some(slot) = slot_of(&mut self.slots, session) else { return Err(None) };
         let Slot { state, line: Some(line), .. } = slot else { return Err(None) };
         let broken = |error: &dyn std::fmt::Display| {
             Err(Some(format!("the client broke the protocol: {error}")))
         };
-        let (mut result, mut asked) = (Ok(()), Vec::new());
-        loop {
+        let mut asked = Vec::new();
+        let result = loop {
             let frame = match line.decoder.next_frame() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => break,
-                Err(error) => {
-                    result = broken(&error);
-                    break;
-                }
+                Ok(None) => break Ok(false),
+                Err(error) => break broken(&error),
             };
             match state.frame(frame) {
-                Ok(Action::Command(Command::Broker { request })) => {
-                    asked.push(request);
+                Ok(Action::Command(Command::Broker { request })) => asked.push(request),
+                Ok(Action::Command(command)) => {
+                    // An answer may be a million times as long as its question.
+                    let long = matches!(command, Command::Peek { .. } | Command::List { .. });
+                    self.router.handle(now, session, command);
+                    if long || self.router.effect_count() > EFFECTS_MAX {
+                        break Ok(true);
+                    }
                 }
-                Ok(Action::Command(command)) => self.router.handle(now, session, command),
                 Ok(Action::Refused | Action::Nothing) => {}
-                Ok(Action::Goodbye) => {
-                    result = Err(None);
-                    break;
-                }
-                Err(error) => {
-                    result = broken(&error);
-                    break;
-                }
+                Ok(Action::Goodbye) => break Err(None),
+                Err(error) => break broken(&error),
             }
-        }
+        };
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
         line.give_back(&mut self.scratch);
         if !asked.is_empty() {
@@ -238,22 +254,36 @@ impl Hub {
         }
     }
 
-    /// Turns effects into frames, and writes them.
+    /// Turns effects into frames, and writes them; what that makes possible as well.
     pub fn dispatch(&mut self) {
-        if self.router.has_effects() {
+        loop {
             let mut effects = std::mem::take(&mut self.effects);
             effects = self.router.take_effects(effects);
             for effect in effects.drain(..) {
                 self.output(effect);
             }
             self.effects = effects;
+            self.flush_dirty();
+            if self.router.effect_count() == 0 {
+                break;
+            }
         }
-        let mut overruns = Vec::new();
+        let next = self.router.next_deadline();
+        if next.is_some() && self.armed.is_none_or(|armed| next < Some(armed)) {
+            self.armed = next;
+            self.timer.notify_one();
+        }
+    }
+
+    /// Writes to all sessions that have new output.
+    fn flush_dirty(&mut self) {
         while let Some(index) = self.dirty.pop() {
             let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
             slot.dirty = false;
             let flushed = slot.flush(&mut self.slices);
-            let overrun = slot.state.outbound.kept_bytes() > KEPT_BYTES_MAX;
+            let (session, outbound) = (slot.id, &slot.state.outbound);
+            let overrun = outbound.kept_bytes() > KEPT_BYTES_MAX;
+            let relieved = self.router.note_unwritten(session, outbound.unsent_bytes());
             match &mut slot.line {
                 // The connection's own task deals with what is wrong, and what would block.
                 Some(line) if flushed.is_err() || line.blocked || slot.ending || overrun => {
@@ -261,19 +291,13 @@ impl Hub {
                         waker.wake_by_ref();
                     }
                 }
-                None if overrun => overruns.push(slot.id),
+                None if overrun => {
+                    self.router.close_session(self.now(), session, SessionEnd::Lost);
+                    self.forget(session);
+                }
+                _ if relieved => self.router.relieve(self.now(), session),
                 _ => {}
             }
-        }
-        for session in overruns {
-            self.router.close_session(self.now(), session, SessionEnd::Lost);
-            self.forget(session);
-            self.dispatch();
-        }
-        let next = self.router.next_deadline();
-        if next.is_some() && self.armed.is_none_or(|armed| next < Some(armed)) {
-            self.armed = next;
-            self.timer.notify_one();
         }
     }
 
@@ -329,6 +353,10 @@ impl Hub {
 }
 
 /// The slot of a session, unless it is gone.
+fn unread() -> String {
+    format!("it has left {KEPT_BYTES_MAX} bytes unread")
+}
+
 pub(crate) fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Slot> {
     slots.get_mut(session.index())?.as_mut().filter(|slot| slot.id == session)
 }

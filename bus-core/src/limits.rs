@@ -82,6 +82,11 @@ pub const LEASE_DEFAULT: Duration = Duration::from_secs(30);
 pub const LEASES_MAX: usize = 65_536;
 /// Bytes of them, the last one aside.
 pub const LEASED_BYTES_MAX: u64 = 256 * MIB as u64;
+/// Bytes of messages handed to a connection that are not written to it; beyond that its session
+/// is given none until half of them are.
+pub const UNWRITTEN_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Bytes kept for a session until its client confirms them; beyond that it ends.
+pub const KEPT_BYTES_MAX: usize = 256 * MIB;
 /// Flushes of one publisher that wait for a slow subscriber.
 pub const FLUSHES_MAX: u32 = 64;
 /// The longest lease, delay or extension.
@@ -141,6 +146,8 @@ const _: () = {
         (MESSAGE_BYTES_MAX + HEADERS_BYTES_MAX + MESSAGE_OVERHEAD_BYTES) as u64
             <= QUEUE_BYTES_DEFAULT
     );
+    // What may be handed over passes the limit by a message, and answers come beside it.
+    assert!(UNWRITTEN_BYTES_MAX as usize + 2 * MESSAGE_BYTES_MAX < KEPT_BYTES_MAX);
     assert!(QUEUE_COUNT_DEFAULT <= QUEUE_COUNT_MAX);
     assert!(REQUEST_BYTES_MAX <= CONTROL_BYTES_MAX);
     assert!(NAME_BYTES_MAX + 256 <= HANDSHAKE_FRAME_BYTES_MAX);

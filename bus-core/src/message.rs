@@ -11,7 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{ErrorKind, Failure};
-use crate::limits::{COPY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, MESSAGE_OVERHEAD_BYTES};
+use crate::limits::{
+    HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, INLINE_BYTES_MAX, MESSAGE_OVERHEAD_BYTES,
+};
 
 /// The type of a message: 1 to 2^63-1. Users' own numbers are below 2^62.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,22 +105,25 @@ impl FromStr for MessageType {
 }
 
 /// A message: type, payload and headers. Cloning shares the bytes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Message {
     kind: MessageType,
     headers: Headers,
     payload: Bytes,
+    /// Its bytes are in no larger buffer than they need.
+    is_compact: bool,
 }
 
 impl Message {
     /// A message without headers.
     pub fn new(kind: MessageType, payload: impl Into<Bytes>) -> Message {
-        Message { kind, headers: Headers::default(), payload: payload.into() }
+        Message { kind, headers: Headers::default(), payload: payload.into(), is_compact: false }
     }
 
     /// The same message with these headers instead.
     pub fn with_headers(mut self, headers: Headers) -> Message {
         self.headers = headers;
+        self.is_compact = false;
         self
     }
 
@@ -132,6 +137,7 @@ impl Message {
         value: impl AsRef<[u8]>,
     ) -> Result<Message, InvalidHeader> {
         self.headers = self.headers.with(key, value.as_ref())?;
+        self.is_compact = false;
         Ok(self)
     }
 
@@ -170,9 +176,13 @@ impl Message {
         (self.len() + MESSAGE_OVERHEAD_BYTES) as u64
     }
 
-    /// Frees a small message from the larger buffer it was read in, for longer keeping.
+    /// Frees the message from the larger buffer it was read in, for longer keeping. A payload
+    /// above the inline limit has been read into a buffer of its own.
     pub fn compact(&mut self) {
-        if self.payload.len() < COPY_BYTES_MAX && !self.payload.is_empty() {
+        if std::mem::replace(&mut self.is_compact, true) {
+            return;
+        }
+        if self.payload.len() <= INLINE_BYTES_MAX && !self.payload.is_empty() {
             self.payload = Bytes::copy_from_slice(&self.payload);
         }
         if !self.headers.encoded.is_empty() {
@@ -180,6 +190,14 @@ impl Message {
         }
     }
 }
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Message) -> bool {
+        (self.kind, &self.headers, &self.payload) == (other.kind, &other.headers, &other.payload)
+    }
+}
+
+impl Eq for Message {}
 
 macro_rules! from_payload {
     ($($payload:ty),*) => {$(

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use bus_client::{Client, Object};
+use bus_core::router::{Command, OpenMode, QueueOptions};
 use bus_core::session::{Hello, Resume, VERSION};
 use bus_core::transport::frame_bytes;
-use bus_core::{ErrorKind, Header, Kind, control};
-use bytes::Bytes;
+use bus_core::{ErrorKind, Header, Kind, Selector, control};
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
@@ -249,6 +251,38 @@ pub async fn foreign_leases(target: &Target) {
             }
         }
     }
+}
+
+/// Asks again and again for a long answer, and reads none.
+pub async fn greedy_peeks(target: &Target) {
+    let name = format!("large.{}", target.tag);
+    let owner = Client::connect(&target.url).await.expect("connects");
+    let queue = owner.queue(&name).await.expect("opens");
+    queue.send(vec![7; 32 << 20]).await.expect("there is room");
+    let mut raw = Raw::established(&target.url).await;
+    let open = Command::OpenQueue {
+        request: 1,
+        channel: 0,
+        name: name.parse().expect("a name"),
+        open: OpenMode::Open,
+        options: QueueOptions::default(),
+    };
+    let peek = |request| {
+        let (selector, index) = (Selector::Any, 0);
+        let command = Command::Peek { request, queue: 0, selector, index };
+        control::encode_request(&command).expect("it has a body")
+    };
+    let open = control::encode_request(&open).expect("it has a body");
+    let mut all = BytesMut::from(&frame_bytes(Header::new(Kind::Request, 0, 0), &open)[..]);
+    for request in 2..2000 {
+        let frame = frame_bytes(Header::new(Kind::Request, 0, 0), &peek(request));
+        all.extend_from_slice(&frame);
+    }
+    raw.bytes(all).await;
+    // Two thousand answers would be 64 GB.
+    let kinds = target.ends(raw, "peeks without end").await;
+    assert!(kinds.len() < 20, "{} answers", kinds.len());
+    owner.admin().remove(Object::Queue, &name).await.expect("its own");
 }
 
 /// Ends connections within each part of a frame, and within a payload of a megabyte.

@@ -77,6 +77,20 @@ pub struct Source {
     pub topic: Name,
 }
 
+impl Output {
+    /// What the message in it costs, if it bears one.
+    #[inline]
+    pub(crate) fn message_cost(&self) -> u64 {
+        match self {
+            Output::Deliver { message, .. }
+            | Output::Lease { message, .. }
+            | Output::Invoke { message, .. }
+            | Output::Result { message, .. } => message.cost(),
+            _ => 0,
+        }
+    }
+}
+
 /// A good answer to a control request.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Clone, Debug, PartialEq)]

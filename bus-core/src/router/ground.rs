@@ -27,6 +27,8 @@ pub(crate) struct Ground {
     pub left: Vec<Id<Queue>>,
     /// Sessions that may be handed deliveries again.
     pub hungry: Vec<Id<Session>>,
+    /// Bytes of messages that a connection may have to write.
+    pub unwritten_bytes_max: u64,
     /// A bug that a test has planted.
     pub fault: Option<Fault>,
 }
@@ -41,6 +43,13 @@ pub(crate) struct DeadLetter {
 impl Ground {
     /// Tells a session something.
     pub fn tell(&mut self, session: Id<Session>, output: Output) {
+        let cost = output.message_cost();
+        if cost > 0
+            && let Some(entry) = self.sessions.get_mut(session)
+        {
+            entry.unwritten_bytes += cost;
+            entry.congested |= entry.unwritten_bytes > self.unwritten_bytes_max;
+        }
         self.effects.push(Effect { session, output });
     }
 
@@ -85,13 +94,19 @@ impl Ground {
         self.sessions.get(session).is_some_and(|entry| entry.connected)
     }
 
+    /// Whether a session's connection has no more to write than it may.
+    #[inline]
+    pub fn is_flowing(&self, session: Id<Session>) -> bool {
+        self.sessions.get(session).is_some_and(|entry| !entry.congested)
+    }
+
     /// Whether a session can be handed a delivery: it is connected, and has not too many that
     /// it has not settled. If it has, it is served again when it settles one.
     pub fn may_lease(&mut self, session: Id<Session>) -> bool {
         let Some(entry) = self.sessions.get_mut(session) else { return false };
         let sated = entry.check_leases().is_err();
         entry.starved |= sated;
-        entry.connected && !sated
+        entry.connected && !entry.congested && !sated
     }
 
     /// Makes sure that the leases of a session are looked at no later than at `at`.

@@ -1,4 +1,4 @@
-//! Sessions come, go away, come back, and end; channels close; rights and counts are checked.
+//! Sessions come, go away, come back, and end; channels close.
 //!
 //! Ending a session lets go of everything that it held, in this order: shared subscriptions,
 //! receivers, leases, senders, the rest. So nothing is handed to a session that is about to go.
@@ -8,19 +8,15 @@ use std::time::Duration;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
-use crate::name::Name;
 
 use super::command::{Channel, Lifetime, RequestId, Ticket};
 use super::effect::{Answer, Output};
 use super::lease::Leased;
-use super::rights::{Access, Identity, Right};
+use super::rights::Identity;
 use super::session::{Handle, Session, SessionEnd};
 use super::timer::Timer;
-use super::{Router, SessionId, denied};
+use super::{Router, SessionId};
 use crate::time::Time;
-
-/// Names that are looked at for one that comes near.
-const NEAR_NAMES_MAX: usize = 4096;
 
 impl Router {
     /// Begins a session. Its sender bears the number of the session.
@@ -252,147 +248,6 @@ impl Router {
             Handle::Subscription(id) => self.leave(id, session, channel),
             Handle::Caller(_) => {}
             Handle::Server { service, server } => self.drop_server(session, service, server),
-        }
-    }
-
-    /// The access of a new object of this session.
-    pub(super) fn new_access(
-        &self,
-        session: Id<Session>,
-        name: &Name,
-        what: &str,
-        mode: Option<u16>,
-        default: u16,
-    ) -> Result<Access, Failure> {
-        let Some(entry) = self.ground.sessions.get(session) else {
-            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
-        };
-        if name.is_reserved() && !entry.identity.system {
-            return Err(Failure::new(
-                ErrorKind::PermissionDenied,
-                format!("{what} `{name}`: names under `$bus.` belong to the broker"),
-            ));
-        }
-        let sender = &entry.identity.sender;
-        if !entry.identity.admin {
-            let owned = |access: &Access| access.owner == sender.uid;
-            let queues = self.queues.iter().filter(|(_, queue)| owned(&queue.access)).count();
-            let topics = self.topics.iter().filter(|(_, topic)| owned(&topic.access)).count();
-            self.check_count(
-                "queues and topics of this user",
-                queues + topics,
-                self.config.objects_per_user_max,
-            )?;
-        }
-        // An anonymous creator has the bits of others only, so its objects are open to others.
-        let default = if sender.uid.is_none() { default | default >> 6 } else { default };
-        Ok(Access { owner: sender.uid, group: sender.gid, mode: mode.unwrap_or(default) })
-    }
-
-    pub(super) fn check_right(
-        &self,
-        session: Id<Session>,
-        access: &Access,
-        right: Right,
-        what: &str,
-        name: &Name,
-    ) -> Result<(), Failure> {
-        let Some(entry) = self.ground.sessions.get(session) else {
-            return Err(Failure::new(ErrorKind::Closed, "the session is over"));
-        };
-        match access.allows(&entry.identity, right) {
-            true => Ok(()),
-            false => Err(denied(&entry.identity, right.verb(), what, name, access)),
-        }
-    }
-
-    /// Only an administrator of the bus may give objects away.
-    pub(super) fn check_chown(
-        &self,
-        session: Id<Session>,
-        changes: bool,
-        name: &Name,
-    ) -> Result<(), Failure> {
-        let admin = self.ground.sessions.get(session).is_some_and(|entry| entry.identity.admin);
-        match changes && !admin {
-            true => Err(Failure::new(
-                ErrorKind::PermissionDenied,
-                format!("`{name}`: only root and the broker's own user may change owner or group"),
-            )),
-            false => Ok(()),
-        }
-    }
-
-    pub(super) fn check_count(
-        &self,
-        what: &str,
-        count: usize,
-        limit: usize,
-    ) -> Result<(), Failure> {
-        match count < limit {
-            true => Ok(()),
-            false => Err(Failure::new(
-                ErrorKind::QuotaExceeded,
-                format!("this broker allows {limit} {what}, and there are {count}"),
-            )),
-        }
-    }
-
-    /// Says that there is no such object, and which name comes near.
-    pub(super) fn no_such<'a>(
-        &self,
-        what: &str,
-        name: &Name,
-        names: impl Iterator<Item = &'a Name>,
-    ) -> Failure {
-        // A courtesy, not to be paid for by everybody: only the first names are looked at.
-        let names = names.take(NEAR_NAMES_MAX);
-        let near = names.filter(|other| is_near(other.as_str(), name.as_str())).min();
-        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        Failure::new(ErrorKind::NotFound, format!("there is no {what} `{name}`{hint}"))
-    }
-}
-
-/// Whether two names differ by one character put in, left out, or changed, or by case.
-fn is_near(a: &str, b: &str) -> bool {
-    if a.eq_ignore_ascii_case(b) {
-        return true;
-    }
-    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    let front = short.bytes().zip(long.bytes()).take_while(|(x, y)| x == y).count();
-    let back = short.bytes().rev().zip(long.bytes().rev()).take_while(|(x, y)| x == y).count();
-    match long.len() - short.len() {
-        0 => {
-            front + back + 1 >= long.len()
-                || (front + back + 2 >= long.len() && swapped(short, long, front))
-        }
-        1 => front + back >= short.len(),
-        _ => false,
-    }
-}
-
-fn swapped(a: &str, b: &str, at: usize) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    at + 1 < a.len() && a[at] == b[at + 1] && a[at + 1] == b[at]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_near;
-
-    #[test]
-    fn near_names() {
-        for (a, b) in [
-            ("jobs", "job"),
-            ("jobs", "jobz"),
-            ("jobs", "josb"),
-            ("Jobs", "jobs"),
-            ("jobs", "jobss"),
-        ] {
-            assert!(is_near(a, b) && is_near(b, a), "{a} {b}");
-        }
-        for (a, b) in [("jobs", "tasks"), ("jobs", "jo"), ("ab", "cd")] {
-            assert!(!is_near(a, b), "{a} {b}");
         }
     }
 }

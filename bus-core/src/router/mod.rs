@@ -4,14 +4,18 @@
 //! knows names, ids and messages; it knows no address, socket, file or wire format. It has no
 //! lock: one thread owns it.
 
+mod burial;
 mod command;
 mod effect;
 mod fault;
+mod flow;
 mod ground;
+mod guard;
 mod holding;
 mod lease;
 mod lifecycle;
 mod listing;
+mod near;
 mod objects;
 mod publishing;
 mod queue;
@@ -33,7 +37,7 @@ use std::collections::BTreeMap;
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
-use crate::limits::TYPES_MAX;
+use crate::limits::{TYPES_MAX, UNWRITTEN_BYTES_MAX};
 use crate::message::MessageType;
 use crate::name::{Name, Pattern};
 use crate::time::Time;
@@ -78,6 +82,8 @@ pub struct RouterConfig {
     pub services_max: usize,
     /// Bytes of a session's messages that wait for room.
     pub parked_bytes_max: u64,
+    /// Bytes of messages that a connection has still to write, before its session is given no more.
+    pub unwritten_bytes_max: u64,
 }
 
 impl Default for RouterConfig {
@@ -94,12 +100,12 @@ impl Default for RouterConfig {
             subscriptions_max: 1_000_000,
             services_max: 100_000,
             parked_bytes_max: 256 << 20,
+            unwritten_bytes_max: UNWRITTEN_BYTES_MAX,
         }
     }
 }
 
 /// The router.
-#[derive(Default)]
 pub struct Router {
     config: RouterConfig,
     ground: Ground,
@@ -122,7 +128,24 @@ pub struct Router {
 impl Router {
     /// An empty router.
     pub fn new(config: RouterConfig) -> Router {
-        Router { config, ..Router::default() }
+        let unwritten_bytes_max = config.unwritten_bytes_max;
+        Router {
+            config,
+            ground: Ground { unwritten_bytes_max, ..Ground::default() },
+            queues: Arena::default(),
+            queue_names: BTreeMap::new(),
+            topics: Arena::default(),
+            topic_names: BTreeMap::new(),
+            subscriptions: Arena::default(),
+            groups: BTreeMap::new(),
+            services: Arena::default(),
+            service_names: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            types: BTreeMap::new(),
+            next_source: 0,
+            next_call: 0,
+            notes: Vec::new(),
+        }
     }
 
     /// Plants a bug, for a test that must catch it. Without the feature `faults` it does nothing.
@@ -260,9 +283,9 @@ impl Router {
         std::mem::replace(&mut self.ground.effects, buffer)
     }
 
-    /// Whether there are effects.
-    pub fn has_effects(&self) -> bool {
-        !self.ground.effects.is_empty()
+    /// How many effects there are.
+    pub fn effect_count(&self) -> usize {
+        self.ground.effects.len()
     }
 
     /// Buries the dead, first come first, and lets queues go that have lost their last holder.

@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
-use crate::limits::QUEUE_BYTES_DEFAULT;
 use crate::message::SharedSender;
 use crate::name::Name;
 
 use super::Router;
 use super::command::{AdminAction, Channel, Lifetime, OpenMode, QueueChange, QueueOptions};
 use super::effect::Answer;
-use super::ground::{DeadLetter, Ground};
+use super::ground::Ground;
 use super::lease::Stored;
-use super::queue::{Content, Counters, Queue};
+use super::queue::{Counters, Queue};
 use super::rights::{Access, Right};
 use super::session::{Handle, Session};
 use super::shelf::Shelf;
@@ -78,9 +77,11 @@ impl Router {
                 ),
             ));
         }
-        check_dead_letter(&name, options.dead_letter.as_ref())?;
-        let access =
-            self.new_access(session, &name, "queue", options.mode, self.config.queue_mode)?;
+        self.check_dead_letter(session, &name, options.dead_letter.as_ref())?;
+        self.check_not_a_trap(session, &name)?;
+        let any = [Right::Read, Right::Write, Right::Administer];
+        let mode = self.config.queue_mode;
+        let access = self.new_access(session, &name, "queue", options.mode, mode, &any)?;
         self.check_count("queues", self.queues.len(), self.config.queues_max)?;
         let Some(entry) = self.ground.sessions.get(session) else {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
@@ -89,7 +90,7 @@ impl Router {
         Ok(self.insert_queue(session, creator, name, access, options))
     }
 
-    fn insert_queue(
+    pub(super) fn insert_queue(
         &mut self,
         creator_session: Id<Session>,
         creator: SharedSender,
@@ -193,7 +194,7 @@ impl Router {
         let access = queue.access;
         self.check_right(session, &access, Right::Administer, "queue", name)?;
         self.check_chown(session, change.owner.is_some() || change.group.is_some(), name)?;
-        check_dead_letter(name, change.dead_letter.as_ref())?;
+        self.check_dead_letter(session, name, change.dead_letter.as_ref())?;
         let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
         let options = &mut queue.options;
         options.bytes_max = change.bytes_max.unwrap_or(options.bytes_max);
@@ -208,55 +209,6 @@ impl Router {
         queue.refuse_impossible(&mut self.ground);
         queue.admit(&mut self.ground);
         Ok(Answer::Done { count: 1 })
-    }
-
-    /// Puts a message into its queue's dead letters; without room there it is dropped and
-    /// counted.
-    pub(super) fn bury(&mut self, letter: DeadLetter) {
-        let DeadLetter { from, stored, reason } = letter;
-        let Some(queue) = self.queues.get_mut(from) else { return };
-        queue.counters.dead += 1;
-        let is_grave = queue.name.as_str().ends_with(".dead");
-        let target = queue
-            .options
-            .dead_letter
-            .clone()
-            .or_else(|| Name::new(&format!("{}.dead", queue.name)).ok());
-        let (creator_session, creator) = (queue.creator_session, queue.creator.clone());
-        let (access, source) = (queue.access, queue.name.clone());
-        let grave = match target {
-            Some(name) if !is_grave && name != source => match self.queue_names.get(&name) {
-                Some(id) => Some(*id),
-                None => {
-                    Some(self.insert_queue(creator_session, creator, name, access, grave_options()))
-                }
-            },
-            _ => None,
-        };
-        let Some(message) = labelled(&stored, &source, &reason) else { return };
-        let length = message.len() as u64;
-        if let Some(grave) = grave.and_then(|id| self.queues.get_mut(id)) {
-            let arrival = grave.new_place(message.kind()).arrival;
-            let dead = Stored {
-                message,
-                sender: stored.sender.clone(),
-                arrival,
-                attempt: 0,
-                recalled: false,
-            };
-            if let Some(dead) = grave.match_arrival(&mut self.ground, dead) {
-                if grave.has_room(length) {
-                    grave.accepted(&self.ground, &stored.sender);
-                    grave.put(&self.ground, dead);
-                } else {
-                    grave.counters.dropped += 1;
-                }
-            } else {
-                grave.accepted(&self.ground, &stored.sender);
-            }
-        } else if let Some(queue) = self.queues.get_mut(from) {
-            queue.counters.dropped += 1;
-        }
     }
 }
 
@@ -344,43 +296,13 @@ impl Queue {
                 Some(failure) => {
                     if let Some(entry) = ground.sessions.get_mut(blocked.session) {
                         entry.blocked.remove(&blocked.ticket);
-                        if let Content::Parked(message) = &blocked.content {
-                            entry.parked_bytes -= message.cost();
-                        }
+                        entry.count_blocked(&blocked.content, false);
                     }
                     ground.verdict(blocked.session, blocked.ticket, Err(failure));
                 }
             }
         }
     }
-}
-
-fn check_dead_letter(name: &Name, target: Option<&Name>) -> Result<(), Failure> {
-    match target == Some(name) {
-        true => Err(Failure::new(
-            ErrorKind::InvalidArgument,
-            format!("queue `{name}` cannot be its own queue for dead letters: name another one"),
-        )),
-        false => Ok(()),
-    }
-}
-
-fn grave_options() -> QueueOptions {
-    QueueOptions {
-        bytes_max: QUEUE_BYTES_DEFAULT,
-        deliveries_max: u32::MAX,
-        ..QueueOptions::default()
-    }
-}
-
-/// The message with headers that say why and whence. Without room for those, as it is.
-fn labelled(stored: &Stored, source: &Name, reason: &str) -> Option<crate::message::Message> {
-    let message = stored.message.clone();
-    let labels = [("bus-dead-queue", source.as_str()), ("bus-dead-reason", reason)];
-    let label = |message: crate::message::Message, (key, value): (&str, &str)| {
-        message.clone().with_header(key, value).unwrap_or(message)
-    };
-    Some(labels.into_iter().fold(message, label))
 }
 
 /// The access after a change.

@@ -66,8 +66,14 @@ impl Router {
         options: TopicOptions,
         exclusive: bool,
     ) -> Result<Id<Topic>, Failure> {
-        let access =
-            self.new_access(session, &name, "topic", options.mode, self.config.topic_mode)?;
+        let access = self.new_access(
+            session,
+            &name,
+            "topic",
+            options.mode,
+            self.config.topic_mode,
+            &[Right::Write],
+        )?;
         self.check_count("topics", self.topics.len(), self.config.topics_max)?;
         let Some(entry) = self.ground.sessions.get(session) else {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));

@@ -369,9 +369,7 @@ impl Queue {
         let blocked = self.blocked.take(place)?;
         if let Some(session) = ground.sessions.get_mut(blocked.session) {
             session.blocked.remove(&blocked.ticket);
-            if let Content::Parked(message) = &blocked.content {
-                session.parked_bytes -= message.cost();
-            }
+            session.count_blocked(&blocked.content, false);
         }
         Some(blocked)
     }

@@ -117,11 +117,11 @@ impl Router {
         if length > MESSAGE_BYTES_MAX as u64 {
             return Err(too_big("the bus", kind, length, MESSAGE_BYTES_MAX as u64));
         }
-        if entry.blocked.len() + entry.granted.len() >= OFFERS_MAX as usize {
+        if entry.blocked_offers as usize + entry.granted.len() >= OFFERS_MAX as usize {
             return Err(Failure::new(
                 ErrorKind::QuotaExceeded,
                 format!(
-                    "queue `{}`: a session has at most {OFFERS_MAX} offers and blocked sends",
+                    "queue `{}`: a session has at most {OFFERS_MAX} offers that have not arrived",
                     queue.name
                 ),
             ));
@@ -302,9 +302,7 @@ impl Queue {
     fn block(&mut self, ground: &mut Ground, arriving: &Arriving, place: Place, content: Content) {
         let Some(entry) = ground.sessions.get_mut(arriving.session) else { return };
         entry.blocked.insert(arriving.ticket, (self.id, place));
-        if let Content::Parked(message) = &content {
-            entry.parked_bytes += message.cost();
-        }
+        entry.count_blocked(&content, true);
         let sender = entry.sender.clone();
         let blocked =
             Blocked { session: arriving.session, ticket: arriving.ticket, sender, content };

@@ -92,8 +92,14 @@ impl Router {
                 (id, false)
             }
             None => {
-                let access =
-                    self.new_access(session, &name, "service", mode, self.config.service_mode)?;
+                let access = self.new_access(
+                    session,
+                    &name,
+                    "service",
+                    mode,
+                    self.config.service_mode,
+                    &[Right::Administer],
+                )?;
                 self.check_count("services", self.services.len(), self.config.services_max)?;
                 let id = self.services.insert_with(|_| Service::new(name.clone(), access));
                 self.service_names.insert(name, id);
@@ -349,7 +355,9 @@ impl Service {
     /// The server with credit that has waited longest and is connected.
     fn next_ready(&self, ground: &Ground) -> Option<Id<Server>> {
         let connected = |id: &&Id<Server>| {
-            self.servers.get(**id).is_some_and(|server| ground.is_connected(server.session))
+            self.servers.get(**id).is_some_and(|server| {
+                ground.is_connected(server.session) && ground.is_flowing(server.session)
+            })
         };
         self.ready.iter().find(connected).copied()
     }

@@ -15,7 +15,7 @@ use crate::time::Time;
 use super::command::{Channel, Ticket};
 use super::effect::Source;
 use super::lease::Leases;
-use super::queue::Queue;
+use super::queue::{Content, Queue};
 use super::rights::Identity;
 use super::service::{Server, Service};
 use super::shelf::Place;
@@ -58,6 +58,12 @@ pub struct Session {
     pub(crate) starved: bool,
     /// Bytes of its messages that the broker keeps until there is room for them.
     pub(crate) parked_bytes: u64,
+    /// Offers of it that wait for room.
+    pub(crate) blocked_offers: u32,
+    /// Bytes of messages handed to its connection that are not known to be written.
+    pub(crate) unwritten_bytes: u64,
+    /// It has too many of them, and is given none until they are fewer.
+    pub(crate) congested: bool,
 }
 
 /// An offer that was granted.
@@ -125,6 +131,9 @@ impl Session {
             leased_bytes: 0,
             starved: false,
             parked_bytes: 0,
+            blocked_offers: 0,
+            unwritten_bytes: 0,
+            congested: false,
         }
     }
 
@@ -169,6 +178,16 @@ impl Session {
                 self.leased_bytes
             ),
         ))
+    }
+
+    /// Counts what waits for room, or waits no longer.
+    pub(crate) fn count_blocked(&mut self, content: &Content, begins: bool) {
+        match (content, begins) {
+            (Content::Parked(message), true) => self.parked_bytes += message.cost(),
+            (Content::Parked(message), false) => self.parked_bytes -= message.cost(),
+            (Content::Offered(_), true) => self.blocked_offers += 1,
+            (Content::Offered(_), false) => self.blocked_offers -= 1,
+        }
     }
 
     /// Frees a channel.

@@ -157,9 +157,9 @@ impl Router {
         }
         let selector = subscription.options.selector;
         let mut filled = false;
-        for (source, message) in topic.kept_in_order() {
+        for (source, mut message) in topic.kept_in_order() {
             if selector.matches(message.kind()) {
-                filled |= subscription.offer(&mut self.ground, true, &source, &message)
+                filled |= subscription.offer(&mut self.ground, true, &source, &mut message)
                     == Offered::Filled;
             }
         }
@@ -211,7 +211,7 @@ impl Router {
         }
     }
 
-    fn pump(&mut self, id: Id<Subscription>) {
+    pub(super) fn pump(&mut self, id: Id<Subscription>) {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         if subscription.pump(&mut self.ground) {
             self.set_full(id, false);

@@ -121,11 +121,13 @@ impl Subscription {
         ground: &mut Ground,
         hold: bool,
         source: &Arc<Source>,
-        message: &Message,
+        message: &mut Message,
     ) -> Offered {
         if self.backlog.is_empty() && self.send(ground, source, message) {
             return Offered::Taken;
         }
+        // One copy for all of them.
+        message.compact();
         let cost = message.cost();
         let limit = self.options.backlog_bytes;
         let mut dropped = 0;
@@ -141,10 +143,8 @@ impl Subscription {
             }
             self.lost += dropped;
         }
-        let mut message = message.clone();
-        message.compact();
         self.backlog_bytes += cost;
-        self.backlog.push_back((source.clone(), message));
+        self.backlog.push_back((source.clone(), message.clone()));
         match (dropped, hold && !self.full && self.backlog_bytes >= limit) {
             (0, true) => Offered::Filled,
             (0, false) => Offered::Taken,
@@ -159,7 +159,7 @@ impl Subscription {
             let index = (self.turn + step) % count;
             let member = &mut self.members[index];
             let charge = window_charge(message.len(), member.window);
-            if !member.has_window(charge) {
+            if !member.has_window(charge) || !ground.is_flowing(member.session) {
                 continue;
             }
             member.sent += charge;
@@ -199,7 +199,7 @@ impl Topic {
         subscriptions: &mut Arena<Subscription>,
         ground: &mut Ground,
         source: &Arc<Source>,
-        message: Message,
+        mut message: Message,
         notes: &mut Vec<(Id<Subscription>, Offered)>,
     ) {
         self.published += 1;
@@ -208,7 +208,7 @@ impl Topic {
             if !subscription.options.selector.matches(message.kind()) {
                 continue;
             }
-            match subscription.offer(ground, link.hold, source, &message) {
+            match subscription.offer(ground, link.hold, source, &mut message) {
                 Offered::Taken => self.delivered += 1,
                 Offered::Dropped(count) => {
                     self.delivered += 1;

@@ -15,7 +15,7 @@ use crate::frame::{
     FLAG_AUTO, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Frame, FrameError, Header, Kind, Notice,
     control, message_of,
 };
-use crate::limits::{INLINE_BYTES_MAX, ORIGINS_MAX, REQUEST_TIMEOUT_MAX};
+use crate::limits::{CHANNELS_MAX, INLINE_BYTES_MAX, ORIGINS_MAX, REQUEST_TIMEOUT_MAX};
 use crate::message::{Message, MessageType, Sender};
 use crate::name::Name;
 use crate::router::{Channel, Command, Lease, Output, Source, Ticket};
@@ -47,6 +47,8 @@ pub struct ServerSession {
     accepted: Span,
     settled: Span,
     last_lease: Lease,
+    /// Acknowledgements so far.
+    acks: u64,
     /// The source last named on each channel; 0 for none.
     channel_sources: Vec<SourceKey>,
     origins: BTreeMap<SourceKey, u32>,
@@ -140,16 +142,21 @@ impl ServerSession {
         Ok(Command::Publish { channel: header.channel, message, ticket })
     }
 
-    /// Each lease is answered, so one frame for many that were never given would cost the broker
-    /// much.
-    fn ack(&self, header: &Header) -> Result<Command, FrameError> {
-        let (first, more) = (header.word, header.channel);
-        let last = first.saturating_add(u64::from(more));
-        if last > self.last_lease {
+    /// Each lease is answered, so that a small frame can ask for many answers. But a lease is
+    /// acknowledged at most once, and so never more often than leases were given.
+    fn ack(&mut self, header: &Header) -> Result<Command, FrameError> {
+        let (first, count) = (header.word, header.channel.saturating_add(1));
+        let last = first.saturating_add(u64::from(count - 1));
+        if last > self.last_lease || count > CHANNELS_MAX {
             let text = format!("lease {last} was acknowledged before it was given");
             return Err(FrameError::Violation(text));
         }
-        Ok(Command::Ack { first, count: more.saturating_add(1) })
+        self.acks += u64::from(count);
+        if self.acks > self.last_lease {
+            let text = format!("{} acknowledgements of {} leases", self.acks, self.last_lease);
+            return Err(FrameError::Violation(text));
+        }
+        Ok(Command::Ack { first, count })
     }
 
     fn offer(&mut self, header: &Header, body: &[u8]) -> Result<Command, FrameError> {
@@ -359,6 +366,8 @@ impl ServerSession {
         }
         if self.origins.len() >= ORIGINS_MAX {
             self.origins.clear();
+            // Their numbers will stand for others: no channel goes on with one unsaid.
+            self.channel_sources.fill(0);
         }
         // Numbers go round: a client replaces what a number stood for.
         self.next_origin = self.next_origin % (2 * ORIGINS_MAX as u32) + 1;
@@ -372,3 +381,6 @@ impl ServerSession {
         origin
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,6 +109,15 @@ impl Bus {
         self.seen()
     }
 
+    /// The session's connection has so many bytes still to write.
+    pub fn written(&mut self, letter: char, left: usize) -> Vec<String> {
+        let session = self.session(letter);
+        if self.router.note_unwritten(session, left) {
+            self.router.relieve(self.now, session);
+        }
+        self.seen()
+    }
+
     pub fn suspend(&mut self, letter: char) -> Vec<String> {
         self.router.suspend(self.now, self.session(letter));
         self.seen()

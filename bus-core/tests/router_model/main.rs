@@ -5,6 +5,7 @@
 //! cases of the contract and of rights.
 
 mod bus;
+mod contract_flow;
 mod contract_leases;
 mod contract_queues;
 mod contract_topics;

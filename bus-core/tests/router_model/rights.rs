@@ -66,9 +66,12 @@ fn is_denied(told: &[String]) -> bool {
 #[test]
 fn queues_obey_owner_group_and_mode() {
     let make = |bus: &mut Bus, mode| {
-        let options = QueueOptions { mode: Some(mode), ..room_for(9) };
-        let (name, open) = (name("jobs"), OpenMode::Create);
-        bus.tell('A', Command::OpenQueue { request: 0, channel: 9, name, open, options });
+        // Its maker could not make one that it may not use.
+        let options = QueueOptions { mode: Some(0o777), ..room_for(9) };
+        let (jobs, open) = (name("jobs"), OpenMode::Create);
+        bus.tell('A', Command::OpenQueue { request: 0, channel: 9, name: jobs, open, options });
+        let change = QueueChange { mode: Some(mode), ..QueueChange::default() };
+        bus.tell('A', Command::SetQueue { request: 0, name: name("jobs"), change });
     };
     check_table(make, |bus, letter, right| {
         let told = bus.queue(letter, 0, "jobs", QueueOptions::default());
@@ -91,9 +94,11 @@ fn queues_obey_owner_group_and_mode() {
 #[test]
 fn topics_obey_owner_group_and_mode() {
     let make = |bus: &mut Bus, mode| {
-        let options = TopicOptions { mode: Some(mode), ..TopicOptions::default() };
+        let options = TopicOptions { mode: Some(0o777), ..TopicOptions::default() };
         let (topic, exclusive) = (name("news"), true);
         bus.tell('A', Command::OpenPublisher { request: 1, channel: 9, topic, options, exclusive });
+        let change = TopicChange { mode: Some(mode), ..TopicChange::default() };
+        bus.tell('A', Command::SetTopic { request: 0, name: name("news"), change });
     };
     check_table(make, |bus, letter, right| {
         let name = name("news");
@@ -300,4 +305,72 @@ fn sessions_and_objects_of_a_user_are_limited_but_not_of_an_administrator() {
         let created = (0..2).filter(|channel| create(*channel) == [done.clone()]).count();
         assert_eq!(created, expected);
     }
+}
+
+#[test]
+fn nobody_makes_what_it_could_not_use() {
+    let mut bus = bus_of_people();
+    let options = QueueOptions { mode: Some(0), ..room_for(9) };
+    let (queue, open) = (name("jobs"), OpenMode::Create);
+    let told =
+        bus.tell('A', Command::OpenQueue { request: 1, channel: 9, name: queue, open, options });
+    assert!(is_denied(&told), "{told:?}");
+    assert!(bus.stat("jobs").is_none(), "and there is none");
+    let options = TopicOptions { mode: Some(0o444), ..TopicOptions::default() };
+    let topic = name("news");
+    let open = Command::OpenPublisher { request: 1, channel: 9, topic, options, exclusive: true };
+    assert!(is_denied(&bus.tell('A', open)));
+}
+
+/// Makes a message of A's queue "work" dead, whose dead letters go to this queue if it says so.
+fn bury(bus: &mut Bus, dead_letter: Option<&str>) -> Vec<String> {
+    let options = QueueOptions { dead_letter: dead_letter.map(name), ..room_for(9) };
+    let told = bus.queue('A', 0, "work", options);
+    bus.send('A', 0, 1, 1);
+    bus.receive('A', 5, ANY);
+    bus.taken('A', 5, 1);
+    bus.reject('A', 1, "bad");
+    told
+}
+
+fn counts(bus: &mut Bus, queue: &str) -> (u64, u64) {
+    bus.stat(queue).map_or((0, 0), |stat| (stat.messages, stat.dropped))
+}
+
+#[test]
+fn dead_letters_go_only_where_their_queues_owner_may_send() {
+    let mut bus = bus_of_people();
+    bus.queue('F', 0, "vault", QueueOptions { mode: Some(0o700), ..room_for(9) });
+    bury(&mut bus, Some("vault"));
+    assert_eq!((counts(&mut bus, "vault"), counts(&mut bus, "work")), ((0, 0), (0, 1)));
+    let mut bus = bus_of_people();
+    bus.queue('F', 0, "box", QueueOptions { mode: Some(0o722), ..room_for(9) });
+    bury(&mut bus, Some("box"));
+    assert_eq!((counts(&mut bus, "box"), counts(&mut bus, "work")), ((1, 0), (0, 0)));
+}
+
+#[test]
+fn nobody_becomes_the_queue_for_the_dead_letters_of_others() {
+    let mut bus = bus_of_people();
+    bury(&mut bus, None);
+    assert_eq!(counts(&mut bus, "work.dead"), (1, 0));
+    bus.queue('A', 1, "more", room_for(9));
+    let (trap, open) = (name("more.dead"), OpenMode::Create);
+    let options = QueueOptions::default();
+    let command = Command::OpenQueue { request: 1, channel: 1, name: trap, open, options };
+    assert!(is_denied(&bus.tell('D', command)));
+    // It was there before: its owner gets nothing either.
+    let mut bus = bus_of_people();
+    bus.queue('D', 1, "work.dead", room_for(9));
+    bury(&mut bus, None);
+    assert_eq!((counts(&mut bus, "work.dead"), counts(&mut bus, "work")), ((0, 0), (0, 1)));
+}
+
+#[test]
+fn dead_letters_do_not_reach_the_brokers_names() {
+    let mut bus = bus_of_people();
+    let options = QueueOptions { dead_letter: Some(name("$bus.x")), ..room_for(9) };
+    let (queue, open) = (name("jobs"), OpenMode::Create);
+    let command = Command::OpenQueue { request: 1, channel: 9, name: queue, open, options };
+    assert!(is_denied(&bus.tell('A', command)));
 }

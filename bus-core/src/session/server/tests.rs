@@ -1,0 +1,81 @@
+//! What a client must not be able to make of the broker's side of its session.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::frame::Decoder;
+
+fn from(session: u64) -> Arc<Sender> {
+    Arc::new(Sender { session, ..Sender::default() })
+}
+
+fn leased(session: &mut ServerSession, channel: Channel, by: u64) {
+    let (lease, message) = (session.last_lease + 1, Message::from("x"));
+    let (sender, attempt, auto_ack) = (from(by), 0, false);
+    session.output(Output::Lease { channel, lease, attempt, auto_ack, sender, message });
+}
+
+/// Who each delivery is from, as a client understands it.
+fn understood(session: &mut ServerSession) -> Vec<u64> {
+    let mut slices = Vec::new();
+    session.outbound.unsent(usize::MAX, usize::MAX, &mut slices);
+    let mut decoder = Decoder::for_handshake();
+    decoder.establish();
+    slices.iter().for_each(|slice| decoder.buffer().extend_from_slice(slice));
+    let (mut origins, mut channels) = (BTreeMap::new(), BTreeMap::new());
+    let mut senders = Vec::new();
+    while let Some(frame) = decoder.next_frame().expect("well formed") {
+        let header = frame.header;
+        if header.kind == Kind::Notice {
+            if let Notice::Origin { origin, sender, .. } =
+                Notice::decode(&frame.body).expect("well formed")
+            {
+                origins.insert(origin, sender.session);
+            }
+            continue;
+        }
+        if header.origin != 0 {
+            channels.insert(header.channel, header.origin);
+        }
+        senders.push(origins[&channels[&header.channel]]);
+    }
+    senders
+}
+
+#[test]
+fn a_delivery_names_its_sender_however_many_others_were_named() {
+    let mut session = ServerSession::default();
+    let mut expected = Vec::new();
+    let mut deliver = |session: &mut ServerSession, channel, by| {
+        leased(session, channel, by);
+        expected.push(by);
+    };
+    deliver(&mut session, 1, 7);
+    for other in 0..3 * ORIGINS_MAX as u64 {
+        deliver(&mut session, 2, 1000 + other);
+        if other % 1000 == 0 {
+            deliver(&mut session, 1, 7);
+        }
+    }
+    deliver(&mut session, 1, 7);
+    assert_eq!(understood(&mut session), expected);
+}
+
+fn ack(session: &mut ServerSession, first: Lease, more: u32) -> Result<(), FrameError> {
+    let frame = Frame { header: Header::new(Kind::Ack, more, first), body: Bytes::new() };
+    session.frame(frame).map(|_| ())
+}
+
+#[test]
+fn leases_are_acknowledged_no_more_often_than_given() {
+    let mut session = ServerSession::default();
+    for _ in 0..10 {
+        leased(&mut session, 1, 7);
+    }
+    ack(&mut session, 1, 4).expect("five of ten");
+    ack(&mut session, 6, 4).expect("and the others");
+    assert!(matches!(ack(&mut session, 1, 0), Err(FrameError::Violation(_))));
+    assert!(matches!(ack(&mut session, 1, u32::MAX), Err(FrameError::Violation(_))));
+}
