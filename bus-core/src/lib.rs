@@ -9,6 +9,7 @@ mod error;
 mod frame;
 mod limits;
 mod message;
+mod message_type;
 mod name;
 mod selector;
 mod sequence;
@@ -29,7 +30,8 @@ pub use frame::{
     FrameError, Header, Incoming, Kind, Notice, Run, View, control,
 };
 pub use limits::*;
-pub use message::{Headers, InvalidHeader, Message, MessageType, Sender};
+pub use message::{Headers, InvalidHeader, Message, Sender};
+pub use message_type::MessageType;
 pub use name::{InvalidName, Name, Pattern};
 pub use selector::Selector;
 pub use sequence::Sequence;

@@ -117,6 +117,8 @@ pub const CONFIRM_FRAMES: u64 = 2048;
 pub const ORIGINS_MAX: usize = 4096;
 /// Registered names of message types.
 pub const TYPES_MAX: usize = 65_536;
+/// Of one user.
+pub const TYPES_PER_USER_MAX: usize = 8192;
 /// Rows of one page of a listing.
 pub const LISTING_ROWS_MAX: usize = 1000;
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{ErrorKind, Failure};
-use crate::message::MessageType;
+use crate::message_type::MessageType;
 
 /// Which message types are taken, and in which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

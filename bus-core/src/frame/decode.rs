@@ -7,7 +7,9 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{FrameError, Header, Kind, message_of, split_body};
-use crate::limits::{CONTROL_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX};
+use crate::limits::{
+    CONTROL_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX, INLINE_BYTES_MAX,
+};
 use crate::message::Message;
 
 /// One whole frame.
@@ -83,7 +85,7 @@ impl Decoder {
     /// When the bytes are not a frame. The connection is of no use after that.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some((header, header_len, body_len)) = self.peek(0)? else { return Ok(None) };
-        let mut bytes = self.buffer.split_to(header_len + body_len);
+        let mut bytes = self.split(header_len + body_len);
         let body = if body_len == 0 { Bytes::new() } else { bytes.split_off(header_len).freeze() };
         Ok(Some(Frame { header, body }))
     }
@@ -115,6 +117,18 @@ impl Decoder {
             frames += 1;
         }
         Ok(Run { channel, frames, origins, bytes: self.buffer.split_to(length).freeze() })
+    }
+
+    /// Takes a frame off the front. A long one takes its buffer along: else whatever is read
+    /// behind it, and kept, would keep all of that.
+    fn split(&mut self, length: usize) -> BytesMut {
+        if length <= INLINE_BYTES_MAX {
+            return self.buffer.split_to(length);
+        }
+        let rest = BytesMut::from(&self.buffer[length..]);
+        let mut piece = std::mem::replace(&mut self.buffer, rest);
+        piece.truncate(length);
+        piece
     }
 
     /// The header at `at`, if its whole frame is there.

@@ -15,7 +15,8 @@ pub use header::{FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_T
 use bytes::{BufMut, Bytes};
 
 use crate::error::{ErrorKind, Failure};
-use crate::message::{Headers, Message, MessageType};
+use crate::message::{Headers, Message};
+use crate::message_type::MessageType;
 
 /// Why bytes are not a frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,8 @@ use crate::limits::{
     BACKLOG_BYTES_DEFAULT, DELIVERIES_DEFAULT, HOLD_DEFAULT, LEASE_DEFAULT, QUEUE_BYTES_DEFAULT,
     QUEUE_COUNT_DEFAULT, WINDOW_BYTES_DEFAULT,
 };
-use crate::message::{Message, MessageType};
+use crate::message::Message;
+use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::selector::Selector;
 

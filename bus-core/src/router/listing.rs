@@ -100,7 +100,7 @@ impl Router {
         let counters = &queue.counters;
         let types = queue.shelf.counts().take(TYPES_SHOWN_MAX).map(|(kind, count)| TypeCount {
             kind,
-            name: self.types.get(&kind).cloned().unwrap_or_default(),
+            name: self.types.get(kind).unwrap_or_default().to_owned(),
             messages: count as u64,
         });
         QueueStat {

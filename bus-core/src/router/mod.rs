@@ -31,14 +31,15 @@ mod stat;
 mod subscribing;
 mod timer;
 mod topic;
+mod type_names;
 mod waiter;
 
 use std::collections::BTreeMap;
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
-use crate::limits::{TYPES_MAX, UNWRITTEN_BYTES_MAX};
-use crate::message::MessageType;
+use crate::limits::UNWRITTEN_BYTES_MAX;
+
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 
@@ -53,6 +54,7 @@ use ground::Ground;
 use queue::Queue;
 use service::{Call, Service};
 use topic::{Offered, Subscription, Topic};
+use type_names::TypeNames;
 
 /// The number of a session at its router.
 pub type SessionId = Id<Session>;
@@ -118,7 +120,7 @@ pub struct Router {
     services: Arena<Service>,
     service_names: BTreeMap<Name, Id<Service>>,
     calls: BTreeMap<u64, Call>,
-    types: BTreeMap<MessageType, String>,
+    types: TypeNames,
     next_source: u64,
     next_call: u64,
     /// Empty; kept for its allocation.
@@ -141,7 +143,7 @@ impl Router {
             services: Arena::default(),
             service_names: BTreeMap::new(),
             calls: BTreeMap::new(),
-            types: BTreeMap::new(),
+            types: TypeNames::default(),
             next_source: 0,
             next_call: 0,
             notes: Vec::new(),
@@ -226,7 +228,9 @@ impl Router {
             Command::Serve { request, channel, name, credit, mode } => {
                 (request, self.serve_name(session, channel, name, credit, mode))
             }
-            Command::Declare { request, kind, name } => (request, self.declare(kind, name)),
+            Command::Declare { request, kind, name } => {
+                (request, self.declare(session, kind, name))
+            }
             Command::Admin { request, name, object, action } => (
                 request,
                 match object {
@@ -296,25 +300,6 @@ impl Router {
         while let Some(queue) = self.ground.left.pop() {
             self.let_go(queue);
         }
-    }
-
-    fn declare(&mut self, kind: MessageType, name: String) -> Result<Answer, Failure> {
-        let clash = |text: String| Err(Failure::new(ErrorKind::TypeClash, text));
-        match self.types.get(&kind) {
-            Some(known) if *known == name => return Ok(Answer::Done { count: 0 }),
-            Some(known) => {
-                return clash(format!(
-                    "type {kind} is registered as `{known}`, not `{name}`: choose another number"
-                ));
-            }
-            None => {}
-        }
-        if let Some((other, _)) = self.types.iter().find(|(_, known)| **known == name) {
-            return clash(format!("`{name}` is registered as type {other}, not {kind}"));
-        }
-        self.check_count("names of types", self.types.len(), TYPES_MAX)?;
-        self.types.insert(kind, name);
-        Ok(Answer::Done { count: 1 })
     }
 }
 

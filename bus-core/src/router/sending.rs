@@ -6,7 +6,8 @@
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{MESSAGE_BYTES_MAX, OFFERS_MAX};
-use crate::message::{Message, MessageType};
+use crate::message::Message;
+use crate::message_type::MessageType;
 
 use super::Router;
 use super::command::{Channel, Ticket};

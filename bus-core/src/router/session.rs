@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{CHANNELS_MAX, LEASED_BYTES_MAX, LEASES_MAX};
-use crate::message::{MessageType, SharedSender};
+use crate::message::SharedSender;
+use crate::message_type::MessageType;
 use crate::time::Time;
 
 use super::command::{Channel, Ticket};

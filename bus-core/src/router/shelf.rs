@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::message::MessageType;
+use crate::message_type::MessageType;
 use crate::selector::Selector;
 
 /// When an entry arrived, as a number that grows. It is the entry's place for good.

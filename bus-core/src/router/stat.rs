@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use crate::message::{MessageType, Sender};
+use crate::message::Sender;
+use crate::message_type::MessageType;
 use crate::name::Name;
 
 use super::command::{QueueOptions, TopicOptions};

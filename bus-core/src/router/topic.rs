@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use crate::arena::{Arena, Id};
 use crate::limits::{KEPT_TYPES_MAX, window_charge};
-use crate::message::{Message, MessageType, SharedSender};
+use crate::message::{Message, SharedSender};
+use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
-use crate::message::MessageType;
+use crate::message_type::MessageType;
 
 use super::command::{Channel, ConsumeOptions, Lease};
 use super::ground::Ground;

@@ -274,7 +274,7 @@ mod tests {
 
     use super::*;
     use crate::frame::Decoder;
-    use crate::message::MessageType;
+    use crate::message_type::MessageType;
 
     fn message(length: usize, number: u64) -> Message {
         let mut payload = vec![0; length.max(8)];

@@ -16,7 +16,8 @@ use crate::frame::{
     control, message_of,
 };
 use crate::limits::{CHANNELS_MAX, INLINE_BYTES_MAX, ORIGINS_MAX, REQUEST_TIMEOUT_MAX};
-use crate::message::{Message, MessageType, Sender};
+use crate::message::{Message, Sender};
+use crate::message_type::MessageType;
 use crate::name::Name;
 use crate::router::{Channel, Command, Lease, Output, Source, Ticket};
 

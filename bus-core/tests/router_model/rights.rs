@@ -374,3 +374,19 @@ fn dead_letters_do_not_reach_the_brokers_names() {
     let command = Command::OpenQueue { request: 1, channel: 9, name: queue, open, options };
     assert!(is_denied(&bus.tell('A', command)));
 }
+
+#[test]
+fn nobody_takes_all_names_of_types() {
+    let mut bus = bus_of_people();
+    let declare = |bus: &mut Bus, letter, number: u64| {
+        let (kind, name) = (kind(number), format!("name{number}"));
+        bus.tell(letter, Command::Declare { request: 1, kind, name })
+    };
+    let limit = bus_core::TYPES_PER_USER_MAX as u64;
+    for number in 1..=limit {
+        assert_eq!(declare(&mut bus, 'D', number), ["D done 1"]);
+    }
+    assert_eq!(declare(&mut bus, 'D', limit + 1), ["D refused 1 QuotaExceeded"]);
+    assert_eq!(declare(&mut bus, 'D', 1), ["D done 1"], "its own again");
+    assert_eq!(declare(&mut bus, 'A', limit + 1), ["A done 1"]);
+}

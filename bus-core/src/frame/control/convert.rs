@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::{ErrorKind, Failure};
-use crate::message::MessageType;
+use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::router::{AdminAction, Lifetime, ObjectKind, OpenMode, SlowPolicy};
 

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use super::convert::{Convert, missing, refuse};
 use super::{Answer, FrameError, Kind, accept, encode, malformed, parse};
 use crate::error::{ErrorKind, Failure};
-use crate::message::{Headers, Message, MessageType};
+use crate::message::{Headers, Message};
+use crate::message_type::MessageType;
 use crate::router::{Peeked, RequestId};
 
 /// The body of the Reply frame to a request.

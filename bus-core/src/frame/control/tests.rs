@@ -14,7 +14,8 @@ use prost::Message as _;
 use super::*;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::REQUEST_BYTES_MAX;
-use crate::message::{Message, MessageType};
+use crate::message::Message;
+use crate::message_type::MessageType;
 use crate::router::{
     AdminAction, Command, ConsumeOptions, Lifetime, ObjectKind, OpenMode, Peeked, QueueOptions,
     SlowPolicy, TopicOptions,

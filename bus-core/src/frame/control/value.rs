@@ -4,7 +4,8 @@ use bus_proto::v1;
 
 use super::convert::{Convert, defaulted, record, required};
 use crate::error::{ErrorKind, Failure};
-use crate::message::{MessageType, Sender};
+use crate::message::Sender;
+use crate::message_type::MessageType;
 use crate::router::{Access, QueueOptions, TopicOptions};
 use crate::selector::Selector;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::message::MessageType;
+use crate::message_type::MessageType;
 use crate::router::{Channel, Command, ConsumeOptions, Lease, OpenMode, RequestId};
 
 /// What a channel is.
