@@ -119,7 +119,7 @@ impl Router {
             dead: counters.dead,
             dropped: counters.dropped,
             blocked: queue.blocked.len() as u64,
-            waiting: queue.ready.len() as u64,
+            waiting: queue.line.len() as u64,
             handles: queue.holders,
             last_send: self.touch(&counters.last_send),
             last_receive: self.touch(&counters.last_receive),

@@ -11,6 +11,7 @@ mod ground;
 mod holding;
 mod lease;
 mod lifecycle;
+mod line;
 mod listing;
 mod objects;
 mod publishing;

@@ -108,7 +108,7 @@ impl Router {
             blocked: Shelf::default(),
             delayed: Default::default(),
             waiters: Arena::default(),
-            ready: Default::default(),
+            line: Default::default(),
             bytes: 0,
             reserved_bytes: 0,
             reserved_count: 0,

@@ -4,7 +4,7 @@
 //! would match; nothing is blocked that would fit. A message is in exactly one place: on the
 //! shelf, delayed, blocked, or leased.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
@@ -19,6 +19,7 @@ use super::effect::Output;
 use super::fault::Fault;
 use super::ground::Ground;
 use super::lease::{Leased, Stored};
+use super::line::Line;
 use super::rights::Access;
 use super::session::{GrantedOffer, Session};
 use super::shelf::{Arrival, Place, Shelf};
@@ -38,7 +39,7 @@ pub(crate) struct Queue {
     pub delayed: BTreeMap<(Time, Arrival), Stored>,
     pub waiters: Arena<Waiter>,
     /// Those who wait and have credit, longest waiting first.
-    pub ready: VecDeque<Id<Waiter>>,
+    pub line: Line<Id<Waiter>>,
     /// What the shelf and the delayed count.
     pub bytes: u64,
     /// Room kept for granted offers.
@@ -105,40 +106,6 @@ impl Queue {
         }
     }
 
-    /// The receiver that has waited longest and takes this type and length. One that would
-    /// take the type but not the length ends as too big.
-    fn next_waiter(
-        &mut self,
-        ground: &mut Ground,
-        kind: MessageType,
-        length: u64,
-    ) -> Option<Id<Waiter>> {
-        let mut index = 0;
-        let mut found = None;
-        while let Some(id) = self.ready.get(index).copied() {
-            let Some(waiter) = self.waiters.get(id) else {
-                self.ready.remove(index);
-                continue;
-            };
-            if !waiter.options.selector.matches(kind) || !ground.may_lease(waiter.session) {
-                index += 1;
-            } else if length > waiter.options.bytes_max {
-                self.end_too_big(ground, id, kind, length);
-            } else if ground.planted(Fault::WrongWaiter) {
-                found = Some(index);
-                index += 1;
-            } else {
-                found = Some(index);
-                break;
-            }
-        }
-        let id = self.ready.remove(found?)?;
-        if let Some(waiter) = self.waiters.get_mut(id) {
-            waiter.ready = false;
-        }
-        Some(id)
-    }
-
     /// Leases a message to a receiver that has credit.
     pub fn lease_to(&mut self, ground: &mut Ground, id: Id<Waiter>, mut stored: Stored) {
         let Some(waiter) = self.waiters.get_mut(id) else { return };
@@ -158,8 +125,8 @@ impl Queue {
             auto_ack,
             recalled_for: None,
         });
-        if std::mem::take(&mut waiter.ready) {
-            self.ready.retain(|other| *other != id);
+        if let Some(turn) = waiter.turn.take() {
+            self.line.leave(options.selector, turn);
         }
         session.leased_bytes += message.cost();
         waiter.outstanding += 1;

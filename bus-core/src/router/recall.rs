@@ -36,7 +36,7 @@ impl Queue {
     /// A session with deliveries that it has not looked at is back: those who wait and hold
     /// nothing may have them.
     pub(super) fn recall_for_idle(&mut self, ground: &mut Ground) {
-        for id in self.ready.clone() {
+        for id in self.line.in_order() {
             self.serve(ground, id);
         }
     }

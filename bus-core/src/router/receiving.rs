@@ -69,9 +69,8 @@ impl Router {
                 && let Some(waiter) = queue.waiters.get_mut(id)
             {
                 waiter.options.credit = credit;
-                if !waiter.has_credit() && waiter.ready {
-                    waiter.ready = false;
-                    queue.ready.retain(|other| *other != id);
+                if !waiter.has_credit() {
+                    queue.step_back(id);
                 }
             }
         }

@@ -7,7 +7,9 @@ use crate::error::{ErrorKind, Failure};
 use crate::message::MessageType;
 
 use super::command::{Channel, ConsumeOptions, Lease};
+use super::fault::Fault;
 use super::ground::Ground;
+use super::line::Turn;
 use super::queue::Queue;
 use super::session::Session;
 
@@ -21,8 +23,8 @@ pub(crate) struct Waiter {
     pub outstanding: u32,
     /// Deliveries that the application has not been handed yet, oldest first.
     pub untaken: VecDeque<Lease>,
-    /// Whether it stands in the queue's line of those who wait.
-    pub ready: bool,
+    /// Its turn, while it stands in the queue's line of those who wait.
+    pub turn: Option<Turn>,
     /// Recalls made for it that are not answered yet.
     pub recalls: u32,
     /// Offers granted for it that have not arrived yet.
@@ -37,7 +39,7 @@ impl Waiter {
             options,
             outstanding: 0,
             untaken: VecDeque::new(),
-            ready: false,
+            turn: None,
             recalls: 0,
             promises: 0,
         }
@@ -53,18 +55,54 @@ impl Queue {
     /// Puts a receiver at the back of the line.
     pub fn make_ready(&mut self, id: Id<Waiter>) {
         if let Some(waiter) = self.waiters.get_mut(id)
-            && !waiter.ready
+            && waiter.turn.is_none()
         {
-            waiter.ready = true;
-            self.ready.push_back(id);
+            waiter.turn = Some(self.line.enter(waiter.options.selector, id));
         }
+    }
+
+    /// The receiver that has waited longest and takes this type and length. One that would
+    /// take the type but not the length ends as too big.
+    pub fn next_waiter(
+        &mut self,
+        ground: &mut Ground,
+        kind: MessageType,
+        length: u64,
+    ) -> Option<Id<Waiter>> {
+        let (mut from, mut found) = (0, None);
+        while let Some((turn, id)) = self.next_taker(ground, kind, from) {
+            from = turn + 1;
+            if self.waiters.get(id).is_some_and(|waiter| length > waiter.options.bytes_max) {
+                self.end_too_big(ground, id, kind, length);
+                continue;
+            }
+            found = Some(id);
+            if !ground.planted(Fault::WrongWaiter) {
+                break;
+            }
+        }
+        self.step_back(found?);
+        found
+    }
+
+    /// The first in the line, from this turn on, that takes this type and whose session can be
+    /// handed a delivery. Whoever is passed over keeps its turn.
+    fn next_taker(
+        &self,
+        ground: &mut Ground,
+        kind: MessageType,
+        from: Turn,
+    ) -> Option<(Turn, Id<Waiter>)> {
+        self.line.takers(kind, from).find(|(_, id)| {
+            self.waiters.get(*id).is_some_and(|waiter| ground.may_lease(waiter.session))
+        })
     }
 
     /// Serves receivers that could not be served for a while: one message each time, and those
     /// first that have waited longest.
     pub fn serve_in_turn(&mut self, ground: &mut Ground, mut line: Vec<Id<Waiter>>) {
-        let place = |id: &Id<Waiter>| self.ready.iter().position(|other| other == id);
-        line.sort_by_key(|id| place(id).unwrap_or(usize::MAX));
+        let turn = |id: &Id<Waiter>| self.waiters.get(*id).and_then(|waiter| waiter.turn);
+        line.sort_by_key(|id| turn(id).unwrap_or(Turn::MAX));
         let mut line = VecDeque::from(line);
         while let Some(id) = line.pop_front() {
             if self.serve_next(ground, id) {
@@ -76,9 +114,9 @@ impl Queue {
     /// Takes a receiver out of the line: what it gives back goes to those who wait for it.
     pub fn step_back(&mut self, id: Id<Waiter>) {
         if let Some(waiter) = self.waiters.get_mut(id)
-            && std::mem::take(&mut waiter.ready)
+            && let Some(turn) = waiter.turn.take()
         {
-            self.ready.retain(|other| *other != id);
+            self.line.leave(waiter.options.selector, turn);
         }
     }
 
@@ -93,8 +131,8 @@ impl Queue {
     pub fn drop_waiter(&mut self, id: Id<Waiter>) -> Option<Waiter> {
         let waiter = self.waiters.remove(id)?;
         self.holders -= 1;
-        if waiter.ready {
-            self.ready.retain(|other| *other != id);
+        if let Some(turn) = waiter.turn {
+            self.line.leave(waiter.options.selector, turn);
         }
         Some(waiter)
     }
