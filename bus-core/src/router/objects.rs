@@ -109,6 +109,7 @@ impl Router {
             delayed: Default::default(),
             waiters: Arena::default(),
             line: Default::default(),
+            bearers: Default::default(),
             bytes: 0,
             reserved_bytes: 0,
             reserved_count: 0,

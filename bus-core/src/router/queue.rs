@@ -4,7 +4,7 @@
 //! would match; nothing is blocked that would fit. A message is in exactly one place: on the
 //! shelf, delayed, blocked, or leased.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
@@ -40,6 +40,9 @@ pub(crate) struct Queue {
     pub waiters: Arena<Waiter>,
     /// Those who wait and have credit, longest waiting first.
     pub line: Line<Id<Waiter>>,
+    /// All consumers with deliveries that the application has not been handed. One that has
+    /// none any more stays until somebody looks for such deliveries.
+    pub bearers: BTreeSet<Id<Waiter>>,
     /// What the shelf and the delayed count.
     pub bytes: u64,
     /// Room kept for granted offers.
@@ -130,7 +133,13 @@ impl Queue {
         }
         session.leased_bytes += message.cost();
         waiter.outstanding += 1;
-        waiter.untaken.push_back(lease);
+        // A receive ends with its delivery.
+        if !options.once {
+            waiter.untaken.push_back(lease);
+            if !std::mem::replace(&mut waiter.bears, true) {
+                self.bearers.insert(id);
+            }
+        }
         self.leased += 1;
         self.counters.delivered += 1;
         self.counters.redelivered += u64::from(attempt > 0);
@@ -158,7 +167,7 @@ impl Queue {
     /// Gives a receiver the next message that it can have. Whether it may have another one.
     pub fn serve_next(&mut self, ground: &mut Ground, id: Id<Waiter>) -> bool {
         let Some(waiter) = self.waiters.get(id) else { return false };
-        if !waiter.has_credit() || !ground.may_lease(waiter.session) {
+        if !waiter.has_credit() || !ground.may_lease(waiter.session, waiter.channel) {
             return false;
         }
         let options = waiter.options;

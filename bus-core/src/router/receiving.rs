@@ -2,6 +2,8 @@
 //!
 //! A receive is a consumer of credit 1 that ends with its delivery.
 
+use std::collections::BTreeMap;
+
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::selector::Selector;
@@ -90,10 +92,30 @@ impl Router {
     /// Serves all receivers of a session that could not be served for a while.
     pub(super) fn serve_session(&mut self, session: Id<Session>) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
+        self.serve_channels(session, entry.channels());
+    }
+
+    /// Serves the receivers of a session that were passed over since it had too many unsettled
+    /// deliveries. The others have missed nothing.
+    pub(super) fn serve_starved(&mut self, session: Id<Session>) {
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        let starved = std::mem::take(&mut entry.starved);
+        self.serve_channels(session, starved);
+    }
+
+    /// Serves receivers, those of one queue in turn.
+    fn serve_channels(
+        &mut self,
+        session: Id<Session>,
+        channels: impl IntoIterator<Item = Channel>,
+    ) {
+        let Some(entry) = self.ground.sessions.get(session) else { return };
         let mut lines: Vec<(Id<Queue>, Vec<Id<Waiter>>)> = Vec::new();
-        for channel in entry.channels() {
+        let mut places: BTreeMap<Id<Queue>, usize> = BTreeMap::new();
+        for channel in channels {
             let Some(Handle::Waiter { queue, waiter }) = entry.handle(channel) else { continue };
-            match lines.iter_mut().find(|(other, _)| other == queue) {
+            let place = *places.entry(*queue).or_insert(lines.len());
+            match lines.get_mut(place) {
                 Some((_, line)) => line.push(*waiter),
                 None => lines.push((*queue, vec![*waiter])),
             }

@@ -2,7 +2,7 @@
 //!
 //! Everything that must be let go when the session ends can be reached from here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ pub struct Session {
     pub(crate) serving: BTreeMap<u64, (Id<Service>, Id<Server>)>,
     /// What its unsettled deliveries count.
     pub(crate) leased_bytes: u64,
-    /// It was passed over, since it has too many unsettled deliveries.
-    pub(crate) starved: bool,
+    /// Channels of receivers that were passed over, since it has too many unsettled deliveries.
+    pub(crate) starved: BTreeSet<Channel>,
     /// Bytes of its messages that the broker keeps until there is room for them.
     pub(crate) parked_bytes: u64,
 }
@@ -123,7 +123,7 @@ impl Session {
             calls: BTreeMap::new(),
             serving: BTreeMap::new(),
             leased_bytes: 0,
-            starved: false,
+            starved: BTreeSet::new(),
             parked_bytes: 0,
         }
     }
@@ -158,7 +158,7 @@ impl Session {
 
     /// Whether it may be handed deliveries, beside those that it has not settled.
     pub(crate) fn check_leases(&self) -> Result<(), Failure> {
-        if self.leases.len() < LEASES_MAX && self.leased_bytes < LEASED_BYTES_MAX {
+        if !self.is_sated() {
             return Ok(());
         }
         Err(Failure::new(
@@ -169,6 +169,11 @@ impl Session {
                 self.leased_bytes
             ),
         ))
+    }
+
+    /// Whether it has as many unsettled deliveries as it may have.
+    pub(crate) fn is_sated(&self) -> bool {
+        self.leases.len() >= LEASES_MAX || self.leased_bytes >= LEASED_BYTES_MAX
     }
 
     /// Frees a channel.

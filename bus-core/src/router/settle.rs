@@ -237,7 +237,7 @@ impl Router {
         let entry = self.ground.sessions.get_mut(session)?;
         let leased = entry.leases.remove(lease)?;
         entry.leased_bytes -= leased.stored.message.cost();
-        if std::mem::take(&mut entry.starved) {
+        if !entry.starved.is_empty() && self.ground.hungry.last() != Some(&session) {
             self.ground.hungry.push(session);
         }
         let queue = self.queues.get_mut(leased.queue)?;
@@ -273,7 +273,7 @@ impl Router {
     /// Serves the receivers of sessions that were passed over for their unsettled deliveries.
     pub(super) fn feed_hungry(&mut self) {
         while let Some(session) = self.ground.hungry.pop() {
-            self.serve_session(session);
+            self.serve_starved(session);
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Waiter {
     pub outstanding: u32,
     /// Deliveries that the application has not been handed yet, oldest first.
     pub untaken: VecDeque<Lease>,
+    /// Whether the queue has it among its bearers.
+    pub bears: bool,
     /// Its turn, while it stands in the queue's line of those who wait.
     pub turn: Option<Turn>,
     /// Recalls made for it that are not answered yet.
@@ -39,6 +41,7 @@ impl Waiter {
             options,
             outstanding: 0,
             untaken: VecDeque::new(),
+            bears: false,
             turn: None,
             recalls: 0,
             promises: 0,
@@ -94,7 +97,9 @@ impl Queue {
         from: Turn,
     ) -> Option<(Turn, Id<Waiter>)> {
         self.line.takers(kind, from).find(|(_, id)| {
-            self.waiters.get(*id).is_some_and(|waiter| ground.may_lease(waiter.session))
+            self.waiters
+                .get(*id)
+                .is_some_and(|waiter| ground.may_lease(waiter.session, waiter.channel))
         })
     }
 
@@ -131,6 +136,9 @@ impl Queue {
     pub fn drop_waiter(&mut self, id: Id<Waiter>) -> Option<Waiter> {
         let waiter = self.waiters.remove(id)?;
         self.holders -= 1;
+        if waiter.bears {
+            self.bearers.remove(&id);
+        }
         if let Some(turn) = waiter.turn {
             self.line.leave(waiter.options.selector, turn);
         }
