@@ -5,6 +5,7 @@
 //! lock: one thread owns it.
 
 mod command;
+mod delay;
 mod effect;
 mod fault;
 mod ground;

@@ -2,8 +2,6 @@
 //!
 //! Ids are never reused, so a handle on a removed queue never reaches a new one of its name.
 
-use std::time::Duration;
-
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
 use crate::limits::QUEUE_BYTES_DEFAULT;
@@ -19,7 +17,7 @@ use super::queue::{Content, Counters, Queue};
 use super::rights::{Access, Right};
 use super::session::{Handle, Session};
 use super::shelf::Shelf;
-use super::timer::Timer;
+use super::waiter::Waiter;
 
 impl Router {
     pub(super) fn open_queue(
@@ -107,6 +105,7 @@ impl Router {
             shelf: Shelf::default(),
             blocked: Shelf::default(),
             delayed: Default::default(),
+            delay_timer: None,
             waiters: Arena::default(),
             line: Default::default(),
             bearers: Default::default(),
@@ -159,10 +158,14 @@ impl Router {
         }
         let failure = queue.removed();
         let count = queue.waiting_count();
-        let waiters: Vec<_> =
-            queue.waiters.iter().map(|(_, waiter)| (waiter.session, waiter.channel)).collect();
-        for (session, channel) in waiters {
-            self.ground.end_channel(session, channel, failure.clone());
+        queue.clear_delayed(&mut self.ground);
+        let waiters: Vec<_> = queue.waiters.iter().map(|(waiter, _)| waiter).collect();
+        for waiter in waiters {
+            if let Some(Waiter { session, channel, .. }) =
+                queue.drop_waiter(&mut self.ground, waiter)
+            {
+                self.ground.end_channel(session, channel, failure.clone());
+            }
         }
         while let Some(place) = queue.blocked.first() {
             if let Some(blocked) = queue.unblock(&mut self.ground, place) {
@@ -262,33 +265,10 @@ impl Router {
 }
 
 impl Queue {
-    /// Sets a message aside for a time; its place is kept.
-    pub(super) fn delay(&mut self, ground: &mut Ground, stored: Stored, delay: Duration) {
-        let until = ground.now.after(delay);
-        self.bytes += stored.message.cost();
-        self.delayed.insert((until, stored.arrival), stored);
-        ground.timers.set(until, Timer::Delay(self.id));
-    }
-
-    /// Puts back what was set aside until now.
-    pub(super) fn end_delays(&mut self, ground: &mut Ground) {
-        while let Some(entry) = self.delayed.first_entry()
-            && entry.key().0 <= ground.now
-        {
-            let stored = entry.remove();
-            self.bytes -= stored.message.cost();
-            if let Some(stored) = self.match_arrival(ground, stored) {
-                self.put(ground, stored);
-            }
-        }
-        // What went to a receiver has left room behind.
-        self.admit(ground);
-    }
-
     fn purge(&mut self, ground: &mut Ground) -> u64 {
         let count = self.waiting_count();
         self.shelf.drain();
-        self.delayed.clear();
+        self.clear_delayed(ground);
         self.bytes = 0;
         self.counters.dropped += count;
         self.admit(ground);
@@ -312,7 +292,7 @@ impl Queue {
             }
         }
         for (id, session, channel, failure) in ended {
-            self.drop_waiter(id);
+            self.drop_waiter(ground, id);
             self.note_if_left(ground);
             ground.end_channel(session, channel, failure);
         }

@@ -37,6 +37,8 @@ pub(crate) struct Queue {
     pub shelf: Shelf<Stored>,
     pub blocked: Shelf<Blocked>,
     pub delayed: BTreeMap<(Time, Arrival), Stored>,
+    /// The timer that is set for the delayed.
+    pub delay_timer: Option<Time>,
     pub waiters: Arena<Waiter>,
     /// Those who wait and have credit, longest waiting first.
     pub line: Line<Id<Waiter>>,
@@ -153,7 +155,7 @@ impl Queue {
             if let Some(session) = ground.sessions.get_mut(to) {
                 session.close(channel);
             }
-            self.drop_waiter(id);
+            self.drop_waiter(ground, id);
         } else if waiter.has_credit() {
             self.make_ready(id);
         }

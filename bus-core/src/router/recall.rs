@@ -33,7 +33,7 @@ impl Queue {
         }
         let (session, channel, selector) =
             (waiter.session, waiter.channel, waiter.options.selector);
-        self.drop_waiter(id);
+        self.drop_waiter(ground, id);
         self.note_if_left(ground);
         let text = format!("queue `{}` has no message that `{selector}` matches", self.name);
         ground.end_channel(session, channel, Failure::new(ErrorKind::Empty, text));

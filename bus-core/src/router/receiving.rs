@@ -3,6 +3,7 @@
 //! A receive is a consumer of credit 1 that ends with its delivery.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
@@ -14,7 +15,7 @@ use super::effect::{Answer, Output, Peeked};
 use super::queue::Queue;
 use super::rights::Right;
 use super::session::{Handle, Session};
-use super::waiter::Waiter;
+use super::waiter::{Waiter, take_while};
 
 impl Router {
     pub(super) fn consume(
@@ -127,22 +128,26 @@ impl Router {
         }
     }
 
-    /// The deliveries up to this one that a consumer that is gone has borne, and that nobody
-    /// has said to be taken.
+    /// Takes the deliveries up to this one, which a consumer that is gone has borne, off the list
+    /// of those that nobody has said to be taken.
     pub(super) fn untaken_of(
-        &self,
+        &mut self,
         session: Id<Session>,
         queue: Id<Queue>,
         waiter: Id<Waiter>,
         last: Lease,
     ) -> Vec<Lease> {
-        let Some(entry) = self.ground.sessions.get(session) else { return Vec::new() };
-        let leases = entry.leases.iter().filter(|(lease, leased)| {
-            // The numbers of receivers are those of their queue.
-            let same = (leased.queue, leased.waiter) == (queue, waiter);
-            *lease <= last && same && !leased.taken
-        });
-        leases.map(|(lease, _)| lease).collect()
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return Vec::new() };
+        let Entry::Occupied(mut untaken) = entry.untaken.entry((queue, waiter)) else {
+            // A receive has one delivery, and no list.
+            let known = entry.leases.get(last).is_some_and(|leased| !leased.taken);
+            return if known { vec![last] } else { Vec::new() };
+        };
+        let taken = take_while(untaken.get_mut(), last);
+        if untaken.get().is_empty() {
+            untaken.remove();
+        }
+        taken
     }
 
     pub(super) fn peek(

@@ -2,7 +2,7 @@
 //!
 //! Everything that must be let go when the session ends can be reached from here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::limits::{CHANNELS_MAX, LEASED_BYTES_MAX, LEASES_MAX};
 use crate::message::{MessageType, SharedSender};
 use crate::time::Time;
 
-use super::command::{Channel, Ticket};
+use super::command::{Channel, Lease, Ticket};
 use super::effect::Source;
 use super::lease::Leases;
 use super::queue::Queue;
@@ -42,6 +42,8 @@ pub struct Session {
     handles: Vec<Option<Handle>>,
     open: u32,
     pub(crate) leases: Leases,
+    /// Deliveries of consumers that are gone, which the application has not been handed yet.
+    pub(crate) untaken: BTreeMap<(Id<Queue>, Id<Waiter>), VecDeque<Lease>>,
     /// When its leases are looked at next.
     pub(crate) lease_check: Option<Time>,
     /// Its sends and offers that wait for room.
@@ -117,6 +119,7 @@ impl Session {
             handles: Vec::new(),
             open: 0,
             leases: Leases::default(),
+            untaken: BTreeMap::new(),
             lease_check: None,
             blocked: BTreeMap::new(),
             granted: BTreeMap::new(),

@@ -132,15 +132,21 @@ impl Queue {
         }
     }
 
-    /// Forgets a receiver. Its deliveries stay leased.
-    pub fn drop_waiter(&mut self, id: Id<Waiter>) -> Option<Waiter> {
-        let waiter = self.waiters.remove(id)?;
+    /// Forgets a receiver. Its deliveries stay leased; the session keeps which of them the
+    /// application has not been handed.
+    pub fn drop_waiter(&mut self, ground: &mut Ground, id: Id<Waiter>) -> Option<Waiter> {
+        let mut waiter = self.waiters.remove(id)?;
         self.holders -= 1;
         if waiter.bears {
             self.bearers.remove(&id);
         }
         if let Some(turn) = waiter.turn {
             self.line.leave(waiter.options.selector, turn);
+        }
+        if !waiter.untaken.is_empty()
+            && let Some(session) = ground.sessions.get_mut(waiter.session)
+        {
+            session.untaken.insert((self.id, id), std::mem::take(&mut waiter.untaken));
         }
         Some(waiter)
     }
@@ -153,7 +159,7 @@ impl Queue {
         kind: MessageType,
         length: u64,
     ) {
-        let Some(waiter) = self.drop_waiter(id) else { return };
+        let Some(waiter) = self.drop_waiter(ground, id) else { return };
         self.note_if_left(ground);
         let limit = waiter.options.bytes_max;
         let failure = Failure::new(
@@ -164,5 +170,22 @@ impl Queue {
             ),
         );
         ground.end_channel(waiter.session, waiter.channel, failure);
+    }
+}
+
+/// Takes the leases up to this one off the list of those that nobody has looked at.
+pub(super) fn take_while(untaken: &mut VecDeque<Lease>, last: Lease) -> Vec<Lease> {
+    let count = untaken.iter().take_while(|other| **other <= last).count();
+    untaken.drain(..count).collect()
+}
+
+/// Takes one lease off the list of those that nobody has looked at, if it is there.
+pub(super) fn forget_untaken(untaken: &mut VecDeque<Lease>, lease: Lease) {
+    match untaken.front() {
+        Some(first) if *first == lease => {
+            untaken.pop_front();
+        }
+        Some(first) if *first < lease => untaken.retain(|other| *other != lease),
+        _ => {}
     }
 }

@@ -244,6 +244,19 @@ impl Bus {
         listing.topics.pop()
     }
 
+    /// How long until the router has something to do.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.router.next_deadline().map(|at| at.since(self.now))
+    }
+
+    /// Deliveries that a session is said not to have settled.
+    pub fn leases(&mut self, letter: char) -> u64 {
+        let number = self.session(letter).serial();
+        let (Answer::Listing(listing), _) = self.list(">", ObjectKind::Client) else { return 0 };
+        let found = listing.clients.iter().find(|client| client.sender.session == number);
+        found.map_or(0, |client| client.leases)
+    }
+
     fn list(&mut self, text: &str, object: ObjectKind) -> (Answer, usize) {
         let before = self.router.take_effects(Vec::new()).len();
         let session = self.sessions[0].1;

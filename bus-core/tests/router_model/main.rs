@@ -21,6 +21,7 @@ mod rights;
 mod services;
 mod topic_model;
 mod topics;
+mod upkeep;
 
 use proptest::prelude::*;
 
