@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use bus_core::router::{AdminAction, ConsumeOptions, QueueOptions};
+use bus_core::Selector;
+use bus_core::router::{AdminAction, Command, ConsumeOptions, QueueOptions};
 
-use crate::bus::{Bus, credit};
+use crate::bus::{Bus, credit, kind};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -66,7 +67,7 @@ fn deliveries_of_a_closed_consumer_are_taken_up_to_the_one_named() {
     let lease = Duration::from_secs(30);
     bus.tick(lease / 2);
     bus.taken('A', 1, 3);
-    bus.receive('A', 9, bus_core::Selector::Any);
+    bus.receive('A', 9, Selector::Any);
     // Lease 2 ends; 3 has as long again, and of 4 nothing was said.
     assert_eq!(bus.tick(lease / 2), ["A got 2 on 9 as 5 again 1"]);
     assert!(bus.tick(lease / 4).is_empty());
@@ -81,4 +82,15 @@ fn deliveries_of_a_removed_queue_are_taken_as_others_are() {
     assert_eq!(bus.leases('A'), 2);
     bus.taken('A', 1, 2);
     assert_eq!(bus.leases('A'), 0);
+}
+
+#[test]
+fn a_peek_at_the_highest_index_finds_nothing() {
+    let mut bus = with_consumer(credit(0));
+    bus.send('A', 0, 1, 1);
+    bus.send('A', 0, 2, 2);
+    for selector in [Selector::Any, Selector::Except(kind(9)), Selector::Upto(kind(9))] {
+        let peek = Command::Peek { request: 8, queue: 0, selector, index: u64::MAX };
+        assert_eq!(bus.tell('A', peek), ["A refused 8 Empty"], "{selector}");
+    }
 }
