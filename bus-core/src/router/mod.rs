@@ -31,7 +31,7 @@ mod timer;
 mod topic;
 mod waiter;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
@@ -107,6 +107,8 @@ pub struct Router {
     ground: Ground,
     queues: Arena<Queue>,
     queue_names: BTreeMap<Name, Id<Queue>>,
+    /// Queues whose name was taken away, by that name.
+    retired: BTreeMap<Name, BTreeSet<Id<Queue>>>,
     topics: Arena<Topic>,
     topic_names: BTreeMap<Name, Id<Topic>>,
     subscriptions: Arena<Subscription>,

@@ -143,6 +143,7 @@ impl Router {
                 let holders = queue.holders + queue.leased;
                 let messages = queue.waiting_count() + queue.leased;
                 self.queue_names.remove(name);
+                self.list_as_retired(name, id);
                 self.let_go(id);
                 Answer::Retired { messages, holders }
             }
@@ -156,6 +157,7 @@ impl Router {
         if self.queue_names.get(&queue.name) == Some(&id) {
             self.queue_names.remove(&queue.name);
         }
+        self.forget_retired(&queue.name, id);
         let failure = queue.removed();
         let count = queue.waiting_count();
         queue.clear_delayed(&mut self.ground);

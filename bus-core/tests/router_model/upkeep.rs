@@ -1,9 +1,11 @@
-//! What the router keeps and forgets beside the messages: timers, and lists of deliveries.
+//! What the router keeps beside the messages, and tells of itself: timers, lists, listings.
 
 use std::time::Duration;
 
 use bus_core::Selector;
-use bus_core::router::{AdminAction, Command, ConsumeOptions, QueueOptions};
+use bus_core::router::{
+    AdminAction, Command, ConsumeOptions, ObjectKind, QueueOptions, TopicOptions,
+};
 
 use crate::bus::{Bus, credit, kind};
 
@@ -93,4 +95,67 @@ fn a_peek_at_the_highest_index_finds_nothing() {
         let peek = Command::Peek { request: 8, queue: 0, selector, index: u64::MAX };
         assert_eq!(bus.tell('A', peek), ["A refused 8 Empty"], "{selector}");
     }
+}
+
+#[test]
+fn a_retired_queue_is_listed_under_its_old_name_until_it_goes() {
+    let mut bus = with_consumer(credit(0));
+    bus.send('A', 0, 1, 1);
+    bus.admin('A', "jobs", AdminAction::Retire);
+    let told = bus.stat("jobs").map(|stat| (stat.retired, stat.messages, stat.handles));
+    assert_eq!(told, Some((true, 1, 2)));
+    bus.queue('A', 2, "jobs", QueueOptions::default());
+    let page = bus.page("jobs", ObjectKind::Queue, None);
+    let told: Vec<_> = page.queues.iter().map(|stat| (stat.retired, stat.messages)).collect();
+    assert_eq!(told, [(false, 0), (true, 1)], "the one that has the name comes first");
+    bus.close('A', 0);
+    bus.close('A', 1);
+    let page = bus.page("jobs", ObjectKind::Queue, None);
+    assert_eq!(page.queues.iter().map(|stat| stat.retired).collect::<Vec<_>>(), [false]);
+}
+
+#[test]
+fn pages_tell_each_queue_once_also_those_that_had_the_same_name() {
+    let mut bus = Bus::new("A");
+    for channel in 0..350 {
+        let name = if channel % 3 == 0 { format!("queue{channel:03}") } else { "jobs".into() };
+        bus.queue('A', channel, &name, QueueOptions::default());
+        if channel % 2 == 0 {
+            bus.admin('A', &name, AdminAction::Retire);
+        }
+    }
+    let pages = bus.pages(">", ObjectKind::Queue);
+    let rows = pages.iter().flat_map(|page| &page.queues);
+    let rows: Vec<_> = rows.map(|stat| (stat.name.clone(), stat.retired, stat.id)).collect();
+    assert!(rows.is_sorted(), "{rows:?}");
+    let mut ids: Vec<_> = rows.iter().map(|(.., id)| *id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((pages.len(), rows.len()), (3, ids.len()));
+    assert_eq!(ids.len() as u64, bus.router.broker_info().queues);
+}
+
+#[test]
+fn pages_tell_each_topic_once_from_wherever_they_begin() {
+    let mut bus = Bus::new("A");
+    for channel in 0..1500 {
+        bus.publisher('A', channel, &format!("topic{channel:04}"), TopicOptions::default());
+    }
+    let pages = bus.pages("*", ObjectKind::Topic);
+    let told: Vec<_> = pages.iter().map(|page| page.topics.len()).collect();
+    assert_eq!(told, [1000, 500]);
+    let page = bus.page(">", ObjectKind::Topic, Some("topic1498 and no name".into()));
+    let names: Vec<_> = page.topics.iter().map(|stat| stat.name.as_str()).collect();
+    assert_eq!(names, ["topic1499"]);
+}
+
+#[test]
+fn the_broker_counts_messages_that_are_delayed_or_delivered_too() {
+    let mut bus = with_consumer(credit(1));
+    delay(&mut bus, 1, DAY);
+    bus.send('A', 0, 1, 2);
+    bus.send('A', 0, 1, 3);
+    assert_eq!(bus.router.broker_info().messages, 3);
+    bus.ack('A', 2);
+    assert_eq!(bus.router.broker_info().messages, 2);
 }
