@@ -100,12 +100,15 @@ impl Ground {
         self.sessions.get(session).is_some_and(|entry| !entry.congested)
     }
 
-    /// Whether a session can be handed a delivery: it is connected, and has not too many that
-    /// it has not settled. If it has, it is served again when it settles one.
-    pub fn may_lease(&mut self, session: Id<Session>) -> bool {
+    /// Whether the session of a receiver can be handed a delivery: it is connected, has not too
+    /// much to write, and not too many that it has not settled. If it has too many of those, the
+    /// receiver is served again when it settles one.
+    pub fn may_lease(&mut self, session: Id<Session>, channel: Channel) -> bool {
         let Some(entry) = self.sessions.get_mut(session) else { return false };
-        let sated = entry.check_leases().is_err();
-        entry.starved |= sated;
+        let sated = entry.is_sated();
+        if sated {
+            entry.starved.insert(channel);
+        }
         entry.connected && !entry.congested && !sated
     }
 

@@ -235,7 +235,7 @@ impl Router {
             }
             Handle::Waiter { queue: id, waiter } => {
                 if let Some(queue) = self.queues.get_mut(id) {
-                    queue.drop_waiter(waiter);
+                    queue.drop_waiter(&mut self.ground, waiter);
                     self.let_go(id);
                 }
             }

@@ -3,6 +3,10 @@
 //! Everybody may see that an object is there and how it fares, as with `ipcs`; contents need
 //! the right to read.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::arena::Id;
 use crate::limits::LISTING_ROWS_MAX;
 use crate::message::{Sender, SharedSender};
 use crate::name::{Name, Pattern};
@@ -23,6 +27,8 @@ use super::{Router, SessionId};
 const TYPES_SHOWN_MAX: usize = 100;
 /// Rows of a page of queues: a queue may have a hundred types.
 const QUEUE_ROWS_MAX: usize = 100;
+/// Stands between the old name of a retired queue and its number; no name has it.
+const RETIRED_MARK: char = '#';
 
 impl Router {
     pub(super) fn list(
@@ -35,31 +41,69 @@ impl Router {
         let mut listing = Listing::default();
         match object {
             ObjectKind::Queue => {
-                let (rows, next) = page(self.queue_names.keys(), pattern, after, QUEUE_ROWS_MAX);
-                let queues =
-                    rows.iter().filter_map(|name| self.queues.get(*self.queue_names.get(name)?));
-                listing.queues = queues.map(|queue| self.queue_stat(queue)).collect();
+                let (queues, next) = self.queue_page(pattern, after);
+                listing.queues = queues.into_iter().map(|queue| self.queue_stat(queue)).collect();
                 listing.next = next;
             }
             ObjectKind::Topic => {
-                let (rows, next) = page(self.topic_names.keys(), pattern, after, LISTING_ROWS_MAX);
-                let topics =
-                    rows.iter().filter_map(|name| self.topics.get(*self.topic_names.get(name)?));
+                let (rows, next) = page(&self.topic_names, pattern, after);
+                let topics = rows.into_iter().filter_map(|id| self.topics.get(id));
                 listing.topics = topics.map(|topic| self.topic_stat(topic)).collect();
                 listing.next = next;
             }
             ObjectKind::Service => {
-                let (rows, next) =
-                    page(self.service_names.keys(), pattern, after, LISTING_ROWS_MAX);
-                let services = rows
-                    .iter()
-                    .filter_map(|name| self.services.get(*self.service_names.get(name)?));
+                let (rows, next) = page(&self.service_names, pattern, after);
+                let services = rows.into_iter().filter_map(|id| self.services.get(id));
                 listing.services = services.map(service_stat).collect();
                 listing.next = next;
             }
             ObjectKind::Client => self.list_clients(&mut listing, after),
         }
         Answer::Listing(Box::new(listing))
+    }
+
+    /// Remembers under which name a retired queue is listed.
+    pub(super) fn list_as_retired(&mut self, name: &Name, id: Id<Queue>) {
+        self.retired.entry(name.clone()).or_default().insert(id);
+    }
+
+    /// A retired queue is gone.
+    pub(super) fn forget_retired(&mut self, name: &Name, id: Id<Queue>) {
+        if let Some(ids) = self.retired.get_mut(name) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.retired.remove(name);
+            }
+        }
+    }
+
+    /// The queues on this page, and what to go on behind: a name, or for a queue that is
+    /// retired its old name and its number. Those that had a name stand behind the one that has
+    /// it now.
+    fn queue_page(&self, pattern: &Pattern, after: Option<&str>) -> (Vec<&Queue>, Option<String>) {
+        let after = after.unwrap_or_default();
+        let (after, number) = after.split_once(RETIRED_MARK).unwrap_or((after, ""));
+        let number: u64 = number.parse().unwrap_or(0);
+        let living = self
+            .queue_names
+            .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
+            .map(|(name, id)| (name, false, *id));
+        let retired = self
+            .retired
+            .range::<str, _>((Bound::Included(after), Bound::Unbounded))
+            .flat_map(|(name, ids)| ids.iter().map(move |id| (name, true, *id)))
+            .filter(|(name, _, id)| name.as_str() != after || id.serial() > number);
+        let is_meant = |(name, ..): &(&Name, bool, Id<Queue>)| pattern.matches(name);
+        let mut rows: Vec<_> = living.filter(is_meant).take(QUEUE_ROWS_MAX + 1).collect();
+        rows.extend(retired.filter(is_meant).take(QUEUE_ROWS_MAX + 1));
+        rows.sort();
+        let more = rows.len() > QUEUE_ROWS_MAX;
+        rows.truncate(QUEUE_ROWS_MAX);
+        let next = rows.last().filter(|_| more).map(|(name, retired, id)| match retired {
+            true => format!("{name}{RETIRED_MARK}{}", id.serial()),
+            false => name.to_string(),
+        });
+        (rows.into_iter().filter_map(|(.., id)| self.queues.get(id)).collect(), next)
     }
 
     fn list_clients(&self, listing: &mut Listing, after: Option<&str>) {
@@ -90,7 +134,11 @@ impl Router {
             queues: self.queues.len() as u64,
             topics: self.topics.len() as u64,
             services: self.services.len() as u64,
-            messages: self.queues.iter().map(|(_, queue)| queue.shelf.len() as u64).sum(),
+            messages: self
+                .queues
+                .iter()
+                .map(|(_, queue)| queue.waiting_count() + queue.leased)
+                .sum(),
             bytes: self.queues.iter().map(|(_, queue)| queue.bytes).sum(),
             ..BrokerInfo::default()
         }
@@ -109,7 +157,7 @@ impl Router {
             access: queue.access,
             creator: queue.creator(),
             options: queue.options.clone(),
-            messages: (queue.shelf.len() + queue.delayed.len()) as u64,
+            messages: queue.waiting_count(),
             bytes: queue.bytes,
             leased: queue.leased,
             accepted: counters.accepted,
@@ -119,7 +167,7 @@ impl Router {
             dead: counters.dead,
             dropped: counters.dropped,
             blocked: queue.blocked.len() as u64,
-            waiting: queue.ready.len() as u64,
+            waiting: queue.line.len() as u64,
             handles: queue.holders,
             last_send: self.touch(&counters.last_send),
             last_receive: self.touch(&counters.last_receive),
@@ -187,22 +235,20 @@ fn client_stat(entry: &Session) -> ClientStat {
     }
 }
 
-/// The names on this page, and the one to go on behind.
-fn page<'a>(
-    names: impl Iterator<Item = &'a Name>,
+/// What the names on this page stand for, and the name to go on behind.
+fn page<T: Copy>(
+    names: &BTreeMap<Name, T>,
     pattern: &Pattern,
     after: Option<&str>,
-    rows_max: usize,
-) -> (Vec<Name>, Option<String>) {
-    let beyond = |name: &&Name| after.is_none_or(|after| name.as_str() > after);
-    let mut rows: Vec<Name> = names
-        .filter(beyond)
-        .filter(|name| pattern.matches(name))
-        .take(rows_max + 1)
-        .cloned()
+) -> (Vec<T>, Option<String>) {
+    let beyond = (Bound::Excluded(after.unwrap_or_default()), Bound::Unbounded);
+    let mut rows: Vec<_> = names
+        .range::<str, _>(beyond)
+        .filter(|(name, _)| pattern.matches(name))
+        .take(LISTING_ROWS_MAX + 1)
         .collect();
-    let more = rows.len() > rows_max;
-    rows.truncate(rows_max);
-    let next = if more { rows.last().map(|name| name.as_str().to_owned()) } else { None };
-    (rows, next)
+    let more = rows.len() > LISTING_ROWS_MAX;
+    rows.truncate(LISTING_ROWS_MAX);
+    let next = rows.last().filter(|_| more).map(|(name, _)| name.to_string());
+    (rows.into_iter().map(|(_, value)| *value).collect(), next)
 }

@@ -6,6 +6,7 @@
 
 mod burial;
 mod command;
+mod delay;
 mod effect;
 mod fault;
 mod flow;
@@ -14,6 +15,7 @@ mod guard;
 mod holding;
 mod lease;
 mod lifecycle;
+mod line;
 mod listing;
 mod near;
 mod objects;
@@ -34,7 +36,7 @@ mod topic;
 mod type_names;
 mod waiter;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
@@ -113,6 +115,8 @@ pub struct Router {
     ground: Ground,
     queues: Arena<Queue>,
     queue_names: BTreeMap<Name, Id<Queue>>,
+    /// Queues whose name was taken away, by that name.
+    retired: BTreeMap<Name, BTreeSet<Id<Queue>>>,
     topics: Arena<Topic>,
     topic_names: BTreeMap<Name, Id<Topic>>,
     subscriptions: Arena<Subscription>,
@@ -136,6 +140,7 @@ impl Router {
             ground: Ground { unwritten_bytes_max, ..Ground::default() },
             queues: Arena::default(),
             queue_names: BTreeMap::new(),
+            retired: Default::default(),
             topics: Arena::default(),
             topic_names: BTreeMap::new(),
             subscriptions: Arena::default(),

@@ -2,8 +2,6 @@
 //!
 //! Ids are never reused, so a handle on a removed queue never reaches a new one of its name.
 
-use std::time::Duration;
-
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
 use crate::message::SharedSender;
@@ -13,12 +11,12 @@ use super::Router;
 use super::command::{AdminAction, Channel, Lifetime, OpenMode, QueueChange, QueueOptions};
 use super::effect::Answer;
 use super::ground::Ground;
-use super::lease::Stored;
+
 use super::queue::{Counters, Queue};
 use super::rights::{Access, Right};
 use super::session::{Handle, Session};
 use super::shelf::Shelf;
-use super::timer::Timer;
+use super::waiter::Waiter;
 
 impl Router {
     pub(super) fn open_queue(
@@ -108,8 +106,10 @@ impl Router {
             shelf: Shelf::default(),
             blocked: Shelf::default(),
             delayed: Default::default(),
+            delay_timer: None,
             waiters: Arena::default(),
-            ready: Default::default(),
+            line: Default::default(),
+            bearers: Default::default(),
             bytes: 0,
             reserved_bytes: 0,
             reserved_count: 0,
@@ -144,6 +144,7 @@ impl Router {
                 let holders = queue.holders + queue.leased;
                 let messages = queue.waiting_count() + queue.leased;
                 self.queue_names.remove(name);
+                self.list_as_retired(name, id);
                 self.let_go(id);
                 Answer::Retired { messages, holders }
             }
@@ -157,12 +158,17 @@ impl Router {
         if self.queue_names.get(&queue.name) == Some(&id) {
             self.queue_names.remove(&queue.name);
         }
+        self.forget_retired(&queue.name, id);
         let failure = queue.removed();
         let count = queue.waiting_count();
-        let waiters: Vec<_> =
-            queue.waiters.iter().map(|(_, waiter)| (waiter.session, waiter.channel)).collect();
-        for (session, channel) in waiters {
-            self.ground.end_channel(session, channel, failure.clone());
+        queue.clear_delayed(&mut self.ground);
+        let waiters: Vec<_> = queue.waiters.iter().map(|(waiter, _)| waiter).collect();
+        for waiter in waiters {
+            if let Some(Waiter { session, channel, .. }) =
+                queue.drop_waiter(&mut self.ground, waiter)
+            {
+                self.ground.end_channel(session, channel, failure.clone());
+            }
         }
         while let Some(place) = queue.blocked.first() {
             if let Some(blocked) = queue.unblock(&mut self.ground, place) {
@@ -213,33 +219,10 @@ impl Router {
 }
 
 impl Queue {
-    /// Sets a message aside for a time; its place is kept.
-    pub(super) fn delay(&mut self, ground: &mut Ground, stored: Stored, delay: Duration) {
-        let until = ground.now.after(delay);
-        self.bytes += stored.message.cost();
-        self.delayed.insert((until, stored.arrival), stored);
-        ground.timers.set(until, Timer::Delay(self.id));
-    }
-
-    /// Puts back what was set aside until now.
-    pub(super) fn end_delays(&mut self, ground: &mut Ground) {
-        while let Some(entry) = self.delayed.first_entry()
-            && entry.key().0 <= ground.now
-        {
-            let stored = entry.remove();
-            self.bytes -= stored.message.cost();
-            if let Some(stored) = self.match_arrival(ground, stored) {
-                self.put(ground, stored);
-            }
-        }
-        // What went to a receiver has left room behind.
-        self.admit(ground);
-    }
-
     fn purge(&mut self, ground: &mut Ground) -> u64 {
         let count = self.waiting_count();
         self.shelf.drain();
-        self.delayed.clear();
+        self.clear_delayed(ground);
         self.bytes = 0;
         self.counters.dropped += count;
         self.admit(ground);
@@ -263,7 +246,7 @@ impl Queue {
             }
         }
         for (id, session, channel, failure) in ended {
-            self.drop_waiter(id);
+            self.drop_waiter(ground, id);
             self.note_if_left(ground);
             ground.end_channel(session, channel, failure);
         }

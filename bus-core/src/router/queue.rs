@@ -4,7 +4,7 @@
 //! would match; nothing is blocked that would fit. A message is in exactly one place: on the
 //! shelf, delayed, blocked, or leased.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
@@ -20,6 +20,7 @@ use super::effect::Output;
 use super::fault::Fault;
 use super::ground::Ground;
 use super::lease::{Leased, Stored};
+use super::line::Line;
 use super::rights::Access;
 use super::session::{GrantedOffer, Session};
 use super::shelf::{Arrival, Place, Shelf};
@@ -37,9 +38,14 @@ pub(crate) struct Queue {
     pub shelf: Shelf<Stored>,
     pub blocked: Shelf<Blocked>,
     pub delayed: BTreeMap<(Time, Arrival), Stored>,
+    /// The timer that is set for the delayed.
+    pub delay_timer: Option<Time>,
     pub waiters: Arena<Waiter>,
     /// Those who wait and have credit, longest waiting first.
-    pub ready: VecDeque<Id<Waiter>>,
+    pub line: Line<Id<Waiter>>,
+    /// All consumers with deliveries that the application has not been handed. One that has
+    /// none any more stays until somebody looks for such deliveries.
+    pub bearers: BTreeSet<Id<Waiter>>,
     /// What the shelf and the delayed count.
     pub bytes: u64,
     /// Room kept for granted offers.
@@ -106,40 +112,6 @@ impl Queue {
         }
     }
 
-    /// The receiver that has waited longest and takes this type and length. One that would
-    /// take the type but not the length ends as too big.
-    fn next_waiter(
-        &mut self,
-        ground: &mut Ground,
-        kind: MessageType,
-        length: u64,
-    ) -> Option<Id<Waiter>> {
-        let mut index = 0;
-        let mut found = None;
-        while let Some(id) = self.ready.get(index).copied() {
-            let Some(waiter) = self.waiters.get(id) else {
-                self.ready.remove(index);
-                continue;
-            };
-            if !waiter.options.selector.matches(kind) || !ground.may_lease(waiter.session) {
-                index += 1;
-            } else if length > waiter.options.bytes_max {
-                self.end_too_big(ground, id, kind, length);
-            } else if ground.planted(Fault::WrongWaiter) {
-                found = Some(index);
-                index += 1;
-            } else {
-                found = Some(index);
-                break;
-            }
-        }
-        let id = self.ready.remove(found?)?;
-        if let Some(waiter) = self.waiters.get_mut(id) {
-            waiter.ready = false;
-        }
-        Some(id)
-    }
-
     /// Leases a message to a receiver that has credit.
     pub fn lease_to(&mut self, ground: &mut Ground, id: Id<Waiter>, mut stored: Stored) {
         let Some(waiter) = self.waiters.get_mut(id) else { return };
@@ -159,12 +131,18 @@ impl Queue {
             auto_ack,
             recalled_for: None,
         });
-        if std::mem::take(&mut waiter.ready) {
-            self.ready.retain(|other| *other != id);
+        if let Some(turn) = waiter.turn.take() {
+            self.line.leave(options.selector, turn);
         }
         session.leased_bytes += message.cost();
         waiter.outstanding += 1;
-        waiter.untaken.push_back(lease);
+        // A receive ends with its delivery.
+        if !options.once {
+            waiter.untaken.push_back(lease);
+            if !std::mem::replace(&mut waiter.bears, true) {
+                self.bearers.insert(id);
+            }
+        }
         self.leased += 1;
         self.counters.delivered += 1;
         self.counters.redelivered += u64::from(attempt > 0);
@@ -178,7 +156,7 @@ impl Queue {
             if let Some(session) = ground.sessions.get_mut(to) {
                 session.close(channel);
             }
-            self.drop_waiter(id);
+            self.drop_waiter(ground, id);
         } else if waiter.has_credit() {
             self.make_ready(id);
         }
@@ -192,7 +170,7 @@ impl Queue {
     /// Gives a receiver the next message that it can have. Whether it may have another one.
     pub fn serve_next(&mut self, ground: &mut Ground, id: Id<Waiter>) -> bool {
         let Some(waiter) = self.waiters.get(id) else { return false };
-        if !waiter.has_credit() || !ground.may_lease(waiter.session) {
+        if !waiter.has_credit() || !ground.may_lease(waiter.session, waiter.channel) {
             return false;
         }
         let options = waiter.options;

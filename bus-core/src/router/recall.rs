@@ -3,12 +3,18 @@
 //! The broker asks, the client answers: with the delivery, or by saying that it is taken. One
 //! that says nothing for the time of a lease has lost it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
+use crate::message_type::MessageType;
+use crate::selector::Selector;
 
 use super::command::{ConsumeOptions, Lease};
 use super::effect::Output;
 use super::ground::Ground;
+use super::lease::Stored;
 use super::queue::Queue;
 use super::session::Session;
 use super::waiter::Waiter;
@@ -27,63 +33,109 @@ impl Queue {
         }
         let (session, channel, selector) =
             (waiter.session, waiter.channel, waiter.options.selector);
-        self.drop_waiter(id);
+        self.drop_waiter(ground, id);
         self.note_if_left(ground);
         let text = format!("queue `{}` has no message that `{selector}` matches", self.name);
         ground.end_channel(session, channel, Failure::new(ErrorKind::Empty, text));
     }
 
     /// A session with deliveries that it has not looked at is back: those who wait and hold
-    /// nothing may have them.
+    /// nothing may have them, as far as they go.
     pub(super) fn recall_for_idle(&mut self, ground: &mut Ground) {
-        for id in self.ready.clone() {
-            self.serve(ground, id);
+        let mut left = self.recallable(ground);
+        for id in self.line.in_order() {
+            if left.is_empty() {
+                return;
+            }
+            let Some(waiter) = self.waiters.get(id) else { continue };
+            let idle = waiter.outstanding == 0 && waiter.recalls == 0 && waiter.has_credit();
+            if !idle || !may_have_any(&left, &waiter.options) {
+                continue;
+            }
+            // Nothing else is here for it, or it would not stand in the line.
+            if ground.may_lease(waiter.session, waiter.channel)
+                && let Some(asked) = self.recall_for(ground, id)
+                && let Entry::Occupied(mut count) = left.entry(asked)
+            {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
         }
+    }
+
+    /// How many deliveries there are that could be asked back now, of each sort.
+    fn recallable(&self, ground: &Ground) -> BTreeMap<Sort, u64> {
+        let mut counts = BTreeMap::new();
+        for holder in self.bearers.iter().filter_map(|id| self.waiters.get(*id)) {
+            if !ground.is_connected(holder.session) {
+                continue;
+            }
+            let Some(session) = ground.sessions.get(holder.session) else { continue };
+            let leases = holder.untaken.iter().filter_map(|lease| session.leases.get(*lease));
+            for leased in leases.filter(|leased| leased.recalled_for.is_none()) {
+                *counts.entry(sort_of(&leased.stored)).or_default() += 1;
+            }
+        }
+        counts
     }
 
     /// Asks for the oldest matching delivery that another consumer has not looked at. What has
     /// gone from one consumer to another stays there, unless a receive wants it: else it would
     /// go to and fro between those that are idle.
-    fn recall_for(&mut self, ground: &mut Ground, id: Id<Waiter>) {
-        let Some(ConsumeOptions { selector, once, .. }) =
-            self.waiters.get(id).map(|waiter| waiter.options)
-        else {
-            return;
-        };
+    fn recall_for(&mut self, ground: &mut Ground, id: Id<Waiter>) -> Option<Sort> {
+        let options = self.waiters.get(id)?.options;
+        let (session, lease) = self.oldest_untaken(ground, id, &options)?;
+        let leased = ground.sessions.get_mut(session)?.leases.get_mut(lease)?;
+        leased.recalled_for = Some(id);
+        self.waiters.get_mut(id)?.recalls += 1;
+        let sort = sort_of(&leased.stored);
+        // A process that is stopped does not answer.
+        let until = leased.deadline.unwrap_or(ground.now.after(self.options.lease));
+        if !leased.auto_ack {
+            leased.deadline = Some(until);
+            ground.check_leases_at(session, until);
+        }
+        ground.tell(session, Output::Recall { lease });
+        Some(sort)
+    }
+
+    /// The oldest delivery that can be asked back for this receiver. Forgets those bearers
+    /// that have nothing any more.
+    fn oldest_untaken(
+        &mut self,
+        ground: &Ground,
+        id: Id<Waiter>,
+        options: &ConsumeOptions,
+    ) -> Option<(Id<Session>, Lease)> {
         let mut oldest: Option<(u64, Id<Session>, Lease)> = None;
-        for (other, holder) in self.waiters.iter() {
-            if other == id
-                || !holder.options.selector.overlaps(selector)
+        let waiters = &mut self.waiters;
+        self.bearers.retain(|other| {
+            let Some(holder) = waiters.get_mut(*other) else { return false };
+            holder.bears = !holder.untaken.is_empty();
+            if *other == id
+                || !holder.options.selector.overlaps(options.selector)
                 || !ground.is_connected(holder.session)
             {
-                continue;
+                return holder.bears;
             }
-            let Some(session) = ground.sessions.get(holder.session) else { continue };
-            for lease in &holder.untaken {
-                let Some(leased) = session.leases.get(*lease) else { continue };
-                let stays = leased.recalled_for.is_some() || (leased.stored.recalled && !once);
-                if stays || !selector.matches(leased.stored.message.kind()) {
-                    continue;
-                }
-                if oldest.is_none_or(|(arrival, ..)| leased.stored.arrival < arrival) {
-                    oldest = Some((leased.stored.arrival, holder.session, *lease));
-                }
-                break;
+            let Some(session) = ground.sessions.get(holder.session) else { return holder.bears };
+            let mut leases = holder
+                .untaken
+                .iter()
+                .filter_map(|lease| Some((lease, session.leases.get(*lease)?)));
+            let first = leases.find(|(_, leased)| {
+                leased.recalled_for.is_none() && may_have(sort_of(&leased.stored), options)
+            });
+            if let Some((lease, leased)) = first
+                && oldest.is_none_or(|(arrival, ..)| leased.stored.arrival < arrival)
+            {
+                oldest = Some((leased.stored.arrival, holder.session, *lease));
             }
-        }
-        let Some((_, session, lease)) = oldest else { return };
-        let leased = ground.sessions.get_mut(session).and_then(|entry| entry.leases.get_mut(lease));
-        if let (Some(leased), Some(waiter)) = (leased, self.waiters.get_mut(id)) {
-            leased.recalled_for = Some(id);
-            waiter.recalls += 1;
-            // A process that is stopped does not answer.
-            let until = leased.deadline.unwrap_or(ground.now.after(self.options.lease));
-            if !leased.auto_ack {
-                leased.deadline = Some(until);
-                ground.check_leases_at(session, until);
-            }
-            ground.tell(session, Output::Recall { lease });
-        }
+            holder.bears
+        });
+        oldest.map(|(_, session, lease)| (session, lease))
     }
 
     /// A delivery that was recalled for this receiver has come back, or will not.
@@ -101,4 +153,24 @@ impl Queue {
             self.serve(ground, id);
         }
     }
+}
+
+/// What decides who may have a delivery: its type, and whether it has gone from one consumer
+/// to another already.
+type Sort = (MessageType, bool);
+
+fn sort_of(stored: &Stored) -> Sort {
+    (stored.message.kind(), stored.recalled)
+}
+
+fn may_have((kind, recalled): Sort, options: &ConsumeOptions) -> bool {
+    options.selector.matches(kind) && (options.once || !recalled)
+}
+
+fn may_have_any(left: &BTreeMap<Sort, u64>, options: &ConsumeOptions) -> bool {
+    let mut sorts = match options.selector {
+        Selector::Eq(kind) => left.range((kind, false)..=(kind, true)),
+        _ => left.range(..),
+    };
+    sorts.any(|(sort, _)| may_have(*sort, options))
 }

@@ -2,6 +2,9 @@
 //!
 //! A receive is a consumer of credit 1 that ends with its delivery.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::selector::Selector;
@@ -12,7 +15,7 @@ use super::effect::{Answer, Output, Peeked};
 use super::queue::Queue;
 use super::rights::Right;
 use super::session::{Handle, Session};
-use super::waiter::Waiter;
+use super::waiter::{Waiter, take_while};
 
 impl Router {
     pub(super) fn consume(
@@ -69,9 +72,8 @@ impl Router {
                 && let Some(waiter) = queue.waiters.get_mut(id)
             {
                 waiter.options.credit = credit;
-                if !waiter.has_credit() && waiter.ready {
-                    waiter.ready = false;
-                    queue.ready.retain(|other| *other != id);
+                if !waiter.has_credit() {
+                    queue.step_back(id);
                 }
             }
         }
@@ -91,10 +93,30 @@ impl Router {
     /// Serves all receivers of a session that could not be served for a while.
     pub(super) fn serve_session(&mut self, session: Id<Session>) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
+        self.serve_channels(session, entry.channels());
+    }
+
+    /// Serves the receivers of a session that were passed over since it had too many unsettled
+    /// deliveries. The others have missed nothing.
+    pub(super) fn serve_starved(&mut self, session: Id<Session>) {
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        let starved = std::mem::take(&mut entry.starved);
+        self.serve_channels(session, starved);
+    }
+
+    /// Serves receivers, those of one queue in turn.
+    fn serve_channels(
+        &mut self,
+        session: Id<Session>,
+        channels: impl IntoIterator<Item = Channel>,
+    ) {
+        let Some(entry) = self.ground.sessions.get(session) else { return };
         let mut lines: Vec<(Id<Queue>, Vec<Id<Waiter>>)> = Vec::new();
-        for channel in entry.channels() {
+        let mut places: BTreeMap<Id<Queue>, usize> = BTreeMap::new();
+        for channel in channels {
             let Some(Handle::Waiter { queue, waiter }) = entry.handle(channel) else { continue };
-            match lines.iter_mut().find(|(other, _)| other == queue) {
+            let place = *places.entry(*queue).or_insert(lines.len());
+            match lines.get_mut(place) {
                 Some((_, line)) => line.push(*waiter),
                 None => lines.push((*queue, vec![*waiter])),
             }
@@ -106,22 +128,26 @@ impl Router {
         }
     }
 
-    /// The deliveries up to this one that a consumer that is gone has borne, and that nobody
-    /// has said to be taken.
+    /// Takes the deliveries up to this one, which a consumer that is gone has borne, off the list
+    /// of those that nobody has said to be taken.
     pub(super) fn untaken_of(
-        &self,
+        &mut self,
         session: Id<Session>,
         queue: Id<Queue>,
         waiter: Id<Waiter>,
         last: Lease,
     ) -> Vec<Lease> {
-        let Some(entry) = self.ground.sessions.get(session) else { return Vec::new() };
-        let leases = entry.leases.iter().filter(|(lease, leased)| {
-            // The numbers of receivers are those of their queue.
-            let same = (leased.queue, leased.waiter) == (queue, waiter);
-            *lease <= last && same && !leased.taken
-        });
-        leases.map(|(lease, _)| lease).collect()
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return Vec::new() };
+        let Entry::Occupied(mut untaken) = entry.untaken.entry((queue, waiter)) else {
+            // A receive has one delivery, and no list.
+            let known = entry.leases.get(last).is_some_and(|leased| !leased.taken);
+            return if known { vec![last] } else { Vec::new() };
+        };
+        let taken = take_while(untaken.get_mut(), last);
+        if untaken.get().is_empty() {
+            untaken.remove();
+        }
+        taken
     }
 
     pub(super) fn peek(

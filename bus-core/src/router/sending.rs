@@ -319,22 +319,19 @@ impl Queue {
         kind: MessageType,
         length: u64,
     ) -> Option<Id<super::waiter::Waiter>> {
-        let mut index = 0;
-        while let Some(id) = self.ready.get(index).copied() {
-            index += 1;
-            let Some(waiter) = self.waiters.get_mut(id) else { continue };
-            let can_take = waiter.options.selector.matches(kind)
-                && ground.is_connected(waiter.session)
-                && waiter.promises + waiter.outstanding < waiter.options.credit;
-            if can_take && length <= waiter.options.bytes_max {
+        loop {
+            let (_, id) = self.line.takers(kind, 0).find(|(_, id)| {
+                self.waiters.get(*id).is_some_and(|waiter| {
+                    ground.is_connected(waiter.session)
+                        && waiter.promises + waiter.outstanding < waiter.options.credit
+                })
+            })?;
+            let waiter = self.waiters.get_mut(id)?;
+            if length <= waiter.options.bytes_max {
                 waiter.promises += 1;
                 return Some(id);
             }
-            if can_take {
-                index -= 1;
-                self.end_too_big(ground, id, kind, length);
-            }
+            self.end_too_big(ground, id, kind, length);
         }
-        None
     }
 }

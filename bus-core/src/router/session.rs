@@ -2,7 +2,7 @@
 //!
 //! Everything that must be let go when the session ends can be reached from here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::message::SharedSender;
 use crate::message_type::MessageType;
 use crate::time::Time;
 
-use super::command::{Channel, Ticket};
+use super::command::{Channel, Lease, Ticket};
 use super::effect::Source;
 use super::lease::Leases;
 use super::queue::{Content, Queue};
@@ -43,6 +43,8 @@ pub struct Session {
     handles: Vec<Option<Handle>>,
     open: u32,
     pub(crate) leases: Leases,
+    /// Deliveries of consumers that are gone, which the application has not been handed yet.
+    pub(crate) untaken: BTreeMap<(Id<Queue>, Id<Waiter>), VecDeque<Lease>>,
     /// When its leases are looked at next.
     pub(crate) lease_check: Option<Time>,
     /// Its sends and offers that wait for room.
@@ -55,8 +57,8 @@ pub struct Session {
     pub(crate) serving: BTreeMap<u64, (Id<Service>, Id<Server>)>,
     /// What its unsettled deliveries count.
     pub(crate) leased_bytes: u64,
-    /// It was passed over, since it has too many unsettled deliveries.
-    pub(crate) starved: bool,
+    /// Channels of receivers that were passed over, since it has too many unsettled deliveries.
+    pub(crate) starved: BTreeSet<Channel>,
     /// Bytes of its messages that the broker keeps until there is room for them.
     pub(crate) parked_bytes: u64,
     /// Offers of it that wait for room.
@@ -124,13 +126,14 @@ impl Session {
             handles: Vec::new(),
             open: 0,
             leases: Leases::default(),
+            untaken: BTreeMap::new(),
             lease_check: None,
             blocked: BTreeMap::new(),
             granted: BTreeMap::new(),
             calls: BTreeMap::new(),
             serving: BTreeMap::new(),
             leased_bytes: 0,
-            starved: false,
+            starved: BTreeSet::new(),
             parked_bytes: 0,
             blocked_offers: 0,
             unwritten_bytes: 0,
@@ -168,7 +171,7 @@ impl Session {
 
     /// Whether it may be handed deliveries, beside those that it has not settled.
     pub(crate) fn check_leases(&self) -> Result<(), Failure> {
-        if self.leases.len() < LEASES_MAX && self.leased_bytes < LEASED_BYTES_MAX {
+        if !self.is_sated() {
             return Ok(());
         }
         Err(Failure::new(
@@ -189,6 +192,11 @@ impl Session {
             (Content::Offered(_), true) => self.blocked_offers += 1,
             (Content::Offered(_), false) => self.blocked_offers -= 1,
         }
+    }
+
+    /// Whether it has as many unsettled deliveries as it may have.
+    pub(crate) fn is_sated(&self) -> bool {
+        self.leases.len() >= LEASES_MAX || self.leased_bytes >= LEASED_BYTES_MAX
     }
 
     /// Frees a channel.

@@ -2,6 +2,7 @@
 //!
 //! Every way out of a lease goes through `end_lease`, which gives the credit back.
 
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use crate::arena::Id;
@@ -16,7 +17,7 @@ use super::ground::DeadLetter;
 use super::lease::{Leased, Stored};
 use super::queue::Queue;
 use super::session::{Handle, Session};
-use super::waiter::Waiter;
+use super::waiter::{forget_untaken, take_while};
 
 impl Router {
     /// Leases up to `lease` that the channel bore are with the application: clocks start.
@@ -32,7 +33,7 @@ impl Router {
         let Some((queue, waiter)) = found else { return };
         let untaken =
             match self.queues.get_mut(queue).and_then(|queue| queue.waiters.get_mut(waiter)) {
-                Some(waiter) => take_while(waiter, lease),
+                Some(waiter) => take_while(&mut waiter.untaken, lease),
                 // A receive ends with its delivery.
                 None if channel == CHANNELS_MAX - 1 => vec![lease],
                 None => self.untaken_of(session, queue, waiter, lease),
@@ -237,7 +238,13 @@ impl Router {
         let entry = self.ground.sessions.get_mut(session)?;
         let leased = entry.leases.remove(lease)?;
         entry.leased_bytes -= leased.stored.message.cost();
-        if std::mem::take(&mut entry.starved) {
+        if let Entry::Occupied(mut untaken) = entry.untaken.entry((leased.queue, leased.waiter)) {
+            forget_untaken(untaken.get_mut(), lease);
+            if untaken.get().is_empty() {
+                untaken.remove();
+            }
+        }
+        if !entry.starved.is_empty() && self.ground.hungry.last() != Some(&session) {
             self.ground.hungry.push(session);
         }
         let queue = self.queues.get_mut(leased.queue)?;
@@ -246,13 +253,7 @@ impl Router {
             if !self.ground.planted(Fault::UnredeemedCredit) {
                 waiter.outstanding -= 1;
             }
-            match waiter.untaken.front() {
-                Some(first) if *first == lease => {
-                    waiter.untaken.pop_front();
-                }
-                Some(first) if *first < lease => waiter.untaken.retain(|other| *other != lease),
-                _ => {}
-            }
+            forget_untaken(&mut waiter.untaken, lease);
         }
         let id = leased.queue;
         Some((leased, id))
@@ -273,7 +274,7 @@ impl Router {
     /// Serves the receivers of sessions that were passed over for their unsettled deliveries.
     pub(super) fn feed_hungry(&mut self) {
         while let Some(session) = self.ground.hungry.pop() {
-            self.serve_session(session);
+            self.serve_starved(session);
         }
     }
 
@@ -305,10 +306,4 @@ impl Router {
             format!("lease {lease} {why}; the message may be delivered again"),
         )
     }
-}
-
-/// Takes the leases up to this one off the list of those that nobody has looked at.
-fn take_while(waiter: &mut Waiter, lease: Lease) -> Vec<Lease> {
-    let count = waiter.untaken.iter().take_while(|other| **other <= lease).count();
-    waiter.untaken.drain(..count).collect()
 }

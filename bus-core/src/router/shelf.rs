@@ -118,7 +118,7 @@ impl<T> Shelf<T> {
 
     /// The place that the selector would take after `skip` others.
     pub fn select_nth(&self, selector: Selector, skip: u64) -> Option<Place> {
-        let skip = usize::try_from(skip).ok()?;
+        let skip = usize::try_from(skip).ok().filter(|skip| *skip < self.len)?;
         let place = |kind: MessageType, row: &VecDeque<(Arrival, T)>, at: usize| {
             row.get(at).map(|(arrival, _)| Place { kind, arrival: *arrival })
         };
@@ -134,20 +134,50 @@ impl<T> Shelf<T> {
                 }
                 None
             }
-            Selector::Any | Selector::Except(_) => {
-                let rows = self.types.iter().filter(|(kind, _)| selector.matches(**kind));
-                let mut arrivals: Vec<(Arrival, MessageType)> = rows
-                    .flat_map(|(kind, row)| {
-                        row.iter().take(skip + 1).map(|(arrival, _)| (*arrival, *kind))
-                    })
-                    .collect();
-                if skip >= arrivals.len() {
-                    return None;
-                }
-                let (_, found, _) = arrivals.select_nth_unstable(skip);
-                Some(Place { kind: found.1, arrival: found.0 })
+            Selector::Any | Selector::Except(_) => self.nth_of_all(selector, skip),
+        }
+    }
+
+    /// The place of the entry that came after `skip` others that the selector matches.
+    fn nth_of_all(&self, selector: Selector, skip: usize) -> Option<Place> {
+        let rows = || self.types.iter().filter(|(kind, _)| selector.matches(**kind));
+        let (mut first_rows, at) = (rows(), |(arrival, _): &(Arrival, T)| *arrival);
+        if let (Some((kind, row)), None) = (first_rows.next(), first_rows.next()) {
+            return row.get(skip).map(|entry| Place { kind: *kind, arrival: at(entry) });
+        }
+        let through = |last: Arrival| -> usize {
+            rows().map(|(_, row)| row.partition_point(|entry| at(entry) <= last)).sum()
+        };
+        let (mut low, _) = *self.heads.first()?;
+        let mut high = rows().filter_map(|(_, row)| Some(row.back()?.0)).max()?;
+        let halvings = (u64::BITS - (high - low).leading_zeros()) as usize;
+        if self.types.len().saturating_mul(halvings) > self.len {
+            return self.nth_of_many(selector, skip);
+        }
+        // The arrivals are halved until one is left that has just so many before it.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match through(middle) > skip {
+                true => high = middle,
+                false => low = middle + 1,
             }
         }
+        let mut rows = rows().filter(|(_, row)| row.binary_search_by_key(&low, at).is_ok());
+        let (kind, _) = rows.next()?;
+        (through(low) == skip + 1).then_some(Place { kind: *kind, arrival: low })
+    }
+
+    /// As `nth_of_all`, for many types with few entries each.
+    fn nth_of_many(&self, selector: Selector, skip: usize) -> Option<Place> {
+        let rows = self.types.iter().filter(|(kind, _)| selector.matches(**kind));
+        let mut arrivals: Vec<(Arrival, MessageType)> = rows
+            .flat_map(|(kind, row)| row.iter().take(skip + 1).map(|(arrival, _)| (*arrival, *kind)))
+            .collect();
+        if skip >= arrivals.len() {
+            return None;
+        }
+        let (_, found, _) = arrivals.select_nth_unstable(skip);
+        Some(Place { kind: found.1, arrival: found.0 })
     }
 
     /// The oldest entry's place.
@@ -248,9 +278,12 @@ mod tests {
                         list.push((old, number));
                     },
                 }
-                let found = shelf.select_nth(selector, skip as u64);
-                prop_assert_eq!(found.map(|p| (p.arrival, p.kind.get())), naive(&list, selector, skip));
                 let odd: Vec<_> = list.iter().copied().filter(|(a, _)| a % 2 == 1).collect();
+                for skip in [skip as u64, list.len() as u64 / 2, u64::MAX] {
+                    let found = shelf.select_nth(selector, skip);
+                    let wanted = usize::try_from(skip).ok().and_then(|skip| naive(&list, selector, skip));
+                    prop_assert_eq!(found.map(|p| (p.arrival, p.kind.get())), wanted);
+                }
                 let found = shelf.select_where(selector, |arrival| arrival % 2 == 1);
                 prop_assert_eq!(found.map(|p| (p.arrival, p.kind.get())), naive(&odd, selector, 0));
                 prop_assert_eq!(shelf.len(), list.len());

@@ -199,9 +199,9 @@ pub struct BrokerInfo {
     pub topics: u64,
     /// Services.
     pub services: u64,
-    /// Messages in queues.
+    /// Messages in queues, those that are delivered but not settled among them.
     pub messages: u64,
-    /// What they count in bytes.
+    /// What those that wait count in bytes.
     pub bytes: u64,
     /// Where it listens.
     pub listeners: Vec<String>,

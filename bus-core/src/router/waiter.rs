@@ -7,7 +7,9 @@ use crate::error::{ErrorKind, Failure};
 use crate::message_type::MessageType;
 
 use super::command::{Channel, ConsumeOptions, Lease};
+use super::fault::Fault;
 use super::ground::Ground;
+use super::line::Turn;
 use super::queue::Queue;
 use super::session::Session;
 
@@ -21,8 +23,10 @@ pub(crate) struct Waiter {
     pub outstanding: u32,
     /// Deliveries that the application has not been handed yet, oldest first.
     pub untaken: VecDeque<Lease>,
-    /// Whether it stands in the queue's line of those who wait.
-    pub ready: bool,
+    /// Whether the queue has it among its bearers.
+    pub bears: bool,
+    /// Its turn, while it stands in the queue's line of those who wait.
+    pub turn: Option<Turn>,
     /// Recalls made for it that are not answered yet.
     pub recalls: u32,
     /// Offers granted for it that have not arrived yet.
@@ -37,7 +41,8 @@ impl Waiter {
             options,
             outstanding: 0,
             untaken: VecDeque::new(),
-            ready: false,
+            bears: false,
+            turn: None,
             recalls: 0,
             promises: 0,
         }
@@ -53,18 +58,56 @@ impl Queue {
     /// Puts a receiver at the back of the line.
     pub fn make_ready(&mut self, id: Id<Waiter>) {
         if let Some(waiter) = self.waiters.get_mut(id)
-            && !waiter.ready
+            && waiter.turn.is_none()
         {
-            waiter.ready = true;
-            self.ready.push_back(id);
+            waiter.turn = Some(self.line.enter(waiter.options.selector, id));
         }
+    }
+
+    /// The receiver that has waited longest and takes this type and length. One that would
+    /// take the type but not the length ends as too big.
+    pub fn next_waiter(
+        &mut self,
+        ground: &mut Ground,
+        kind: MessageType,
+        length: u64,
+    ) -> Option<Id<Waiter>> {
+        let (mut from, mut found) = (0, None);
+        while let Some((turn, id)) = self.next_taker(ground, kind, from) {
+            from = turn + 1;
+            if self.waiters.get(id).is_some_and(|waiter| length > waiter.options.bytes_max) {
+                self.end_too_big(ground, id, kind, length);
+                continue;
+            }
+            found = Some(id);
+            if !ground.planted(Fault::WrongWaiter) {
+                break;
+            }
+        }
+        self.step_back(found?);
+        found
+    }
+
+    /// The first in the line, from this turn on, that takes this type and whose session can be
+    /// handed a delivery. Whoever is passed over keeps its turn.
+    fn next_taker(
+        &self,
+        ground: &mut Ground,
+        kind: MessageType,
+        from: Turn,
+    ) -> Option<(Turn, Id<Waiter>)> {
+        self.line.takers(kind, from).find(|(_, id)| {
+            self.waiters
+                .get(*id)
+                .is_some_and(|waiter| ground.may_lease(waiter.session, waiter.channel))
+        })
     }
 
     /// Serves receivers that could not be served for a while: one message each time, and those
     /// first that have waited longest.
     pub fn serve_in_turn(&mut self, ground: &mut Ground, mut line: Vec<Id<Waiter>>) {
-        let place = |id: &Id<Waiter>| self.ready.iter().position(|other| other == id);
-        line.sort_by_key(|id| place(id).unwrap_or(usize::MAX));
+        let turn = |id: &Id<Waiter>| self.waiters.get(*id).and_then(|waiter| waiter.turn);
+        line.sort_by_key(|id| turn(id).unwrap_or(Turn::MAX));
         let mut line = VecDeque::from(line);
         while let Some(id) = line.pop_front() {
             if self.serve_next(ground, id) {
@@ -76,9 +119,9 @@ impl Queue {
     /// Takes a receiver out of the line: what it gives back goes to those who wait for it.
     pub fn step_back(&mut self, id: Id<Waiter>) {
         if let Some(waiter) = self.waiters.get_mut(id)
-            && std::mem::take(&mut waiter.ready)
+            && let Some(turn) = waiter.turn.take()
         {
-            self.ready.retain(|other| *other != id);
+            self.line.leave(waiter.options.selector, turn);
         }
     }
 
@@ -89,12 +132,21 @@ impl Queue {
         }
     }
 
-    /// Forgets a receiver. Its deliveries stay leased.
-    pub fn drop_waiter(&mut self, id: Id<Waiter>) -> Option<Waiter> {
-        let waiter = self.waiters.remove(id)?;
+    /// Forgets a receiver. Its deliveries stay leased; the session keeps which of them the
+    /// application has not been handed.
+    pub fn drop_waiter(&mut self, ground: &mut Ground, id: Id<Waiter>) -> Option<Waiter> {
+        let mut waiter = self.waiters.remove(id)?;
         self.holders -= 1;
-        if waiter.ready {
-            self.ready.retain(|other| *other != id);
+        if waiter.bears {
+            self.bearers.remove(&id);
+        }
+        if let Some(turn) = waiter.turn {
+            self.line.leave(waiter.options.selector, turn);
+        }
+        if !waiter.untaken.is_empty()
+            && let Some(session) = ground.sessions.get_mut(waiter.session)
+        {
+            session.untaken.insert((self.id, id), std::mem::take(&mut waiter.untaken));
         }
         Some(waiter)
     }
@@ -107,7 +159,7 @@ impl Queue {
         kind: MessageType,
         length: u64,
     ) {
-        let Some(waiter) = self.drop_waiter(id) else { return };
+        let Some(waiter) = self.drop_waiter(ground, id) else { return };
         self.note_if_left(ground);
         let limit = waiter.options.bytes_max;
         let failure = Failure::new(
@@ -118,5 +170,22 @@ impl Queue {
             ),
         );
         ground.end_channel(waiter.session, waiter.channel, failure);
+    }
+}
+
+/// Takes the leases up to this one off the list of those that nobody has looked at.
+pub(super) fn take_while(untaken: &mut VecDeque<Lease>, last: Lease) -> Vec<Lease> {
+    let count = untaken.iter().take_while(|other| **other <= last).count();
+    untaken.drain(..count).collect()
+}
+
+/// Takes one lease off the list of those that nobody has looked at, if it is there.
+pub(super) fn forget_untaken(untaken: &mut VecDeque<Lease>, lease: Lease) {
+    match untaken.front() {
+        Some(first) if *first == lease => {
+            untaken.pop_front();
+        }
+        Some(first) if *first < lease => untaken.retain(|other| *other != lease),
+        _ => {}
     }
 }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use bus_core::router::{
-    AdminAction, Answer, Command, ConsumeOptions, Effect, Identity, ObjectKind, OpenMode, Output,
-    QueueOptions, QueueStat, Router, RouterConfig, SessionEnd, SessionId, SubscribeOptions,
+    AdminAction, Answer, Command, ConsumeOptions, Effect, Identity, Listing, ObjectKind, OpenMode,
+    Output, QueueOptions, QueueStat, Router, RouterConfig, SessionEnd, SessionId, SubscribeOptions,
     TopicOptions, TopicStat,
 };
 use bus_core::{Message, MessageType, Name, Pattern, Selector, Sender, Time};
@@ -240,29 +240,45 @@ impl Bus {
 
     /// What is said to be in a queue.
     pub fn stat(&mut self, text: &str) -> Option<QueueStat> {
-        let (Answer::Listing(mut listing), _) = self.list(text, ObjectKind::Queue) else {
-            return None;
-        };
-        listing.queues.pop()
+        self.page(text, ObjectKind::Queue, None).queues.into_iter().next()
     }
 
     pub fn topic_stat(&mut self, text: &str) -> Option<TopicStat> {
-        let (Answer::Listing(mut listing), _) = self.list(text, ObjectKind::Topic) else {
-            return None;
-        };
-        listing.topics.pop()
+        self.page(text, ObjectKind::Topic, None).topics.pop()
     }
 
-    fn list(&mut self, text: &str, object: ObjectKind) -> (Answer, usize) {
-        let before = self.router.take_effects(Vec::new()).len();
-        let session = self.sessions[0].1;
+    /// How long until the router has something to do.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.router.next_deadline().map(|at| at.since(self.now))
+    }
+
+    /// Deliveries that a session is said not to have settled.
+    pub fn leases(&mut self, letter: char) -> u64 {
+        let number = self.session(letter).serial();
+        let listing = self.page(">", ObjectKind::Client, None);
+        let found = listing.clients.iter().find(|client| client.sender.session == number);
+        found.map_or(0, |client| client.leases)
+    }
+
+    /// A page of a listing.
+    pub fn page(&mut self, text: &str, object: ObjectKind, after: Option<String>) -> Listing {
         let pattern = Pattern::new(text).expect("a pattern");
-        let command = Command::List { request: 1, pattern, object, after: None };
-        self.router.handle(self.now, session, command);
+        let command = Command::List { request: 1, pattern, object, after };
+        self.router.take_effects(Vec::new());
+        self.router.handle(self.now, self.sessions[0].1, command);
         match self.router.take_effects(Vec::new()).pop().map(|effect| effect.output) {
-            Some(Output::Reply { result: Ok(answer), .. }) => (answer, before),
+            Some(Output::Reply { result: Ok(Answer::Listing(listing)), .. }) => *listing,
             other => panic!("no listing: {other:?}"),
         }
+    }
+
+    /// All pages of a listing.
+    pub fn pages(&mut self, text: &str, object: ObjectKind) -> Vec<Listing> {
+        let mut pages = vec![self.page(text, object, None)];
+        while let Some(after) = pages.last().and_then(|page| page.next.clone()) {
+            pages.push(self.page(text, object, Some(after)));
+        }
+        pages
     }
 
     /// What everybody was told since the last time.

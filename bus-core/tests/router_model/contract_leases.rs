@@ -244,7 +244,11 @@ fn removing_tells_everyone_who_waits_and_an_old_handle_never_reaches_a_new_queue
 fn retiring_takes_the_name_now_and_the_contents_with_the_last_holder() {
     let mut bus = one_taken(room_for(9));
     bus.admin('A', "jobs", AdminAction::Retire);
-    assert!(bus.stat("jobs").is_none());
+    assert_eq!(bus.stat("jobs").map(|stat| stat.retired), Some(true));
+    let (name, open) = (name("jobs"), OpenMode::Open);
+    let open =
+        Command::OpenQueue { request: 7, channel: 9, name, open, options: QueueOptions::default() };
+    assert_eq!(bus.tell('A', open), ["A refused 7 NotFound"]);
     assert_eq!(bus.receive('B', 5, ANY), ["B got 2 on 5 as 2"]);
     for letter in ['A', 'B'] {
         bus.close(letter, 0);
@@ -253,6 +257,7 @@ fn retiring_takes_the_name_now_and_the_contents_with_the_last_holder() {
     bus.ack('B', 1);
     assert_eq!(bus.ack('B', 2), ["B settled 2"]);
     assert_eq!(bus.router.broker_info().queues, 0);
+    assert!(bus.stat("jobs").is_none());
 }
 
 #[test]

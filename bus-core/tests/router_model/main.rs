@@ -22,6 +22,7 @@ mod rights;
 mod services;
 mod topic_model;
 mod topics;
+mod upkeep;
 
 use proptest::prelude::*;
 

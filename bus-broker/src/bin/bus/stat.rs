@@ -65,7 +65,8 @@ async fn with_hint(admin: &Admin, name: &str, error: Error) -> Problem {
     }
     let mut names: Vec<String> = Vec::new();
     // Without the lists there is no hint.
-    names.extend(admin.queues(">").await.into_iter().flatten().map(|stat| stat.name.to_string()));
+    let named = admin.queues(">").await.into_iter().flatten().filter(|stat| !stat.retired);
+    names.extend(named.map(|stat| stat.name.to_string()));
     names.extend(admin.topics(">").await.into_iter().flatten().map(|stat| stat.name.to_string()));
     names.extend(admin.services(">").await.into_iter().flatten().map(|stat| stat.name.to_string()));
     let distance = |other: &String| strsim::damerau_levenshtein(name, other);

@@ -4,7 +4,7 @@ use bus_core::Name;
 use bus_core::router::{BrokerInfo, ClientStat, QueueStat, TopicStat};
 
 use super::leases::Why;
-use super::queues::{Entry, Place};
+use super::queues::{Entry, Place, QueueBook};
 use super::{Ledger, Open};
 
 /// What the router lists.
@@ -37,10 +37,21 @@ impl Ledger {
     fn check_listed(&mut self, listed: &Listed) {
         let alive = self.queues.iter().filter(|book| book.alive).count() as u64;
         assert_eq!(listed.info.queues, alive, "queues");
-        assert_eq!(listed.queues.len(), self.names.len(), "queues with names");
-        for stat in &listed.queues {
+        assert_eq!(listed.queues.len() as u64, alive, "queues in the listing");
+        let (retired, named): (Vec<_>, Vec<_>) =
+            listed.queues.iter().partition(|stat| stat.retired);
+        assert_eq!(named.len(), self.names.len(), "queues with names");
+        for stat in named {
             let queue = *self.names.get(&stat.name).unwrap_or_else(|| panic!("{}", stat.name));
             self.check_queue(queue, stat);
+        }
+        for stat in retired {
+            let known = |book: &QueueBook| book.id == Some(stat.id);
+            // One that was not looked at while it had its name has no number in the books.
+            if let Some(queue) = self.queues.iter().position(known) {
+                assert!(self.queues[queue].retired, "{}: it has its name", stat.name);
+                self.check_queue(queue, stat);
+            }
         }
         self.check_sessions(&listed.clients);
     }

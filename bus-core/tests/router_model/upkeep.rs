@@ -1,0 +1,161 @@
+//! What the router keeps beside the messages, and tells of itself: timers, lists, listings.
+
+use std::time::Duration;
+
+use bus_core::Selector;
+use bus_core::router::{
+    AdminAction, Command, ConsumeOptions, ObjectKind, QueueOptions, TopicOptions,
+};
+
+use crate::bus::{Bus, credit, kind};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A session with a queue on channel 0 and a consumer on channel 1.
+fn with_consumer(options: ConsumeOptions) -> Bus {
+    let mut bus = Bus::new("A");
+    bus.queue('A', 0, "jobs", QueueOptions::default());
+    bus.consume('A', 1, options);
+    bus
+}
+
+/// Sends a message, which comes back at once with a delay.
+fn delay(bus: &mut Bus, number: u64, time: Duration) {
+    bus.send('A', 0, 1, number);
+    bus.nack('A', number, time);
+}
+
+#[test]
+fn delayed_messages_of_a_queue_have_one_deadline() {
+    let mut bus = with_consumer(credit(1));
+    delay(&mut bus, 1, 3 * HOUR);
+    delay(&mut bus, 2, HOUR);
+    delay(&mut bus, 3, 2 * HOUR);
+    assert_eq!(bus.deadline(), Some(HOUR));
+    assert_eq!(bus.tick(HOUR), ["A got 2 on 1 as 4 again 1"]);
+    assert_eq!(bus.deadline(), Some(HOUR));
+    bus.ack('A', 4);
+    assert_eq!(bus.tick(HOUR), ["A got 3 on 1 as 5 again 1"]);
+    bus.ack('A', 5);
+    assert_eq!(bus.tick(HOUR), ["A got 1 on 1 as 6 again 1"]);
+    bus.ack('A', 6);
+    bus.tick(HOUR);
+    assert_eq!(bus.deadline(), None);
+}
+
+#[test]
+fn the_deadline_of_delayed_messages_goes_with_them() {
+    for action in [AdminAction::Purge, AdminAction::Remove] {
+        let mut bus = with_consumer(credit(1));
+        delay(&mut bus, 1, DAY);
+        assert!(bus.deadline().is_some());
+        bus.admin('A', "jobs", action);
+        assert_eq!(bus.deadline(), None, "{action:?}");
+    }
+}
+
+/// Of four deliveries the consumer that is gone has said nothing of; they are taken in parts.
+#[test]
+fn deliveries_of_a_closed_consumer_are_taken_up_to_the_one_named() {
+    let mut bus = with_consumer(credit(4));
+    for number in 1..=4 {
+        bus.send('A', 0, 1, number);
+    }
+    bus.close('A', 1);
+    assert_eq!(bus.deadline(), None);
+    bus.taken('A', 1, 2);
+    bus.ack('A', 1);
+    let lease = Duration::from_secs(30);
+    bus.tick(lease / 2);
+    bus.taken('A', 1, 3);
+    bus.receive('A', 9, Selector::Any);
+    // Lease 2 ends; 3 has as long again, and of 4 nothing was said.
+    assert_eq!(bus.tick(lease / 2), ["A got 2 on 9 as 5 again 1"]);
+    assert!(bus.tick(lease / 4).is_empty());
+}
+
+#[test]
+fn deliveries_of_a_removed_queue_are_taken_as_others_are() {
+    let mut bus = with_consumer(ConsumeOptions { auto_ack: true, ..credit(2) });
+    bus.send('A', 0, 1, 1);
+    bus.send('A', 0, 1, 2);
+    bus.admin('A', "jobs", AdminAction::Remove);
+    assert_eq!(bus.leases('A'), 2);
+    bus.taken('A', 1, 2);
+    assert_eq!(bus.leases('A'), 0);
+}
+
+#[test]
+fn a_peek_at_the_highest_index_finds_nothing() {
+    let mut bus = with_consumer(credit(0));
+    bus.send('A', 0, 1, 1);
+    bus.send('A', 0, 2, 2);
+    for selector in [Selector::Any, Selector::Except(kind(9)), Selector::Upto(kind(9))] {
+        let peek = Command::Peek { request: 8, queue: 0, selector, index: u64::MAX };
+        assert_eq!(bus.tell('A', peek), ["A refused 8 Empty"], "{selector}");
+    }
+}
+
+#[test]
+fn a_retired_queue_is_listed_under_its_old_name_until_it_goes() {
+    let mut bus = with_consumer(credit(0));
+    bus.send('A', 0, 1, 1);
+    bus.admin('A', "jobs", AdminAction::Retire);
+    let told = bus.stat("jobs").map(|stat| (stat.retired, stat.messages, stat.handles));
+    assert_eq!(told, Some((true, 1, 2)));
+    bus.queue('A', 2, "jobs", QueueOptions::default());
+    let page = bus.page("jobs", ObjectKind::Queue, None);
+    let told: Vec<_> = page.queues.iter().map(|stat| (stat.retired, stat.messages)).collect();
+    assert_eq!(told, [(false, 0), (true, 1)], "the one that has the name comes first");
+    bus.close('A', 0);
+    bus.close('A', 1);
+    let page = bus.page("jobs", ObjectKind::Queue, None);
+    assert_eq!(page.queues.iter().map(|stat| stat.retired).collect::<Vec<_>>(), [false]);
+}
+
+#[test]
+fn pages_tell_each_queue_once_also_those_that_had_the_same_name() {
+    let mut bus = Bus::new("A");
+    for channel in 0..350 {
+        let name = if channel % 3 == 0 { format!("queue{channel:03}") } else { "jobs".into() };
+        bus.queue('A', channel, &name, QueueOptions::default());
+        if channel % 2 == 0 {
+            bus.admin('A', &name, AdminAction::Retire);
+        }
+    }
+    let pages = bus.pages(">", ObjectKind::Queue);
+    let rows = pages.iter().flat_map(|page| &page.queues);
+    let rows: Vec<_> = rows.map(|stat| (stat.name.clone(), stat.retired, stat.id)).collect();
+    assert!(rows.is_sorted(), "{rows:?}");
+    let mut ids: Vec<_> = rows.iter().map(|(.., id)| *id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((pages.len(), rows.len()), (3, ids.len()));
+    assert_eq!(ids.len() as u64, bus.router.broker_info().queues);
+}
+
+#[test]
+fn pages_tell_each_topic_once_from_wherever_they_begin() {
+    let mut bus = Bus::new("A");
+    for channel in 0..1500 {
+        bus.publisher('A', channel, &format!("topic{channel:04}"), TopicOptions::default());
+    }
+    let pages = bus.pages("*", ObjectKind::Topic);
+    let told: Vec<_> = pages.iter().map(|page| page.topics.len()).collect();
+    assert_eq!(told, [1000, 500]);
+    let page = bus.page(">", ObjectKind::Topic, Some("topic1498 and no name".into()));
+    let names: Vec<_> = page.topics.iter().map(|stat| stat.name.as_str()).collect();
+    assert_eq!(names, ["topic1499"]);
+}
+
+#[test]
+fn the_broker_counts_messages_that_are_delayed_or_delivered_too() {
+    let mut bus = with_consumer(credit(1));
+    delay(&mut bus, 1, DAY);
+    bus.send('A', 0, 1, 2);
+    bus.send('A', 0, 1, 3);
+    assert_eq!(bus.router.broker_info().messages, 3);
+    bus.ack('A', 2);
+    assert_eq!(bus.router.broker_info().messages, 2);
+}
