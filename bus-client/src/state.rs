@@ -107,6 +107,9 @@ impl State {
             self.inboxes.resize_with(index + 1, || None);
         }
         let serial = self.session.serial(channel);
+        // A number is free only when its last handle is dropped, and its inbox with it; but one
+        // whose opening was refused may not be dropped yet: nothing has come for it.
+        debug_assert!(self.inboxes[index].as_ref().is_none_or(|old| old.items.is_empty()));
         self.inboxes[index] = Some(Inbox::new(serial, pattern));
         serial
     }

@@ -6,6 +6,7 @@
 
 mod calls;
 mod handles;
+mod numbers;
 mod queues;
 mod receives;
 mod topics;

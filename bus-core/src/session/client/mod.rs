@@ -163,7 +163,8 @@ impl ClientSession {
         Ok((channel, request))
     }
 
-    /// Closes a channel. Its number is free when the broker has answered.
+    /// Closes a channel. Its number is free when the broker has answered, and at once if the
+    /// broker has ended the channel before.
     pub fn close(&mut self, channel: Channel) {
         if self.channels.begin_close(channel) {
             let request = self.new_request(Some(channel));

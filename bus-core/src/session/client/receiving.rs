@@ -30,7 +30,7 @@ impl ClientSession {
     #[inline]
     fn run(&mut self, run: Run) -> Result<Option<Event>, FrameError> {
         self.inbound.note(run.frames, run.bytes.len());
-        if self.channels.get(run.channel).is_none_or(|entry| entry.closing) {
+        if self.channels.get(run.channel).is_none_or(|entry| entry.closing || entry.over) {
             return Ok(None);
         }
         let named = |origin: &u32| (*origin, self.origins.get(origin).cloned().unwrap_or_default());
@@ -120,7 +120,7 @@ impl ClientSession {
         if header.origin != 0 {
             entry.origin = header.origin;
         }
-        if entry.closing {
+        if entry.closing || entry.over {
             self.returns.push(lease);
             return Ok(None);
         }
@@ -134,7 +134,8 @@ impl ClientSession {
             message: message_of(header, body)?,
         };
         if matches!(entry.kind, ChannelKind::Receive { .. }) {
-            self.channels.release(header.channel);
+            entry.over = true;
+            entry.delivered = true;
         }
         Ok(Some(Event::Lease(leased)))
     }
@@ -195,11 +196,14 @@ impl ClientSession {
         let closing = self.channels.get(channel).is_some_and(|entry| entry.closing);
         // What was closed before it was open has two answers to wait for.
         let is_last = || !self.requests.values().any(|other| *other == Some(channel));
-        if (result.is_err() || closing) && is_last() {
+        // The channel was open once, and could not be opened again.
+        let ended = result.is_err() && self.reopened(request) && !closing;
+        if ended {
+            self.channels.end(channel);
+        } else if (result.is_err() || closing) && is_last() {
             self.channels.release(channel);
         }
         Ok(Some(match result {
-            // The channel was open once, and could not be opened again.
             Err(failure) if self.reopened(request) => Event::Ended { channel, failure },
             result => Event::Reply { request, result },
         }))
@@ -219,11 +223,11 @@ impl ClientSession {
     /// The broker has ended a channel. One that is closing waits for the answer to its close.
     fn ended(&mut self, channel: u32, failure: Failure) -> Option<Event> {
         let entry = self.channels.get(channel)?;
-        if entry.closing {
+        if entry.closing || entry.over {
             return None;
         }
         self.flush_taken();
-        self.channels.release(channel);
+        self.channels.end(channel);
         Some(Event::Ended { channel, failure })
     }
 }

@@ -95,7 +95,8 @@ impl ClientSession {
             self.tickets.iter().map(|(ticket, entry)| (ticket, fail(entry.sent))).collect();
         let opening = |channel: &Option<u32>| {
             channel.is_some_and(|channel| {
-                self.channels.get(channel).is_some_and(|entry| !entry.closing)
+                let entry = self.channels.get(channel);
+                entry.is_some_and(|entry| !entry.closing && !entry.over)
             })
         };
         let unanswered = self.requests.iter().filter(|(_, channel)| !opening(channel));

@@ -12,6 +12,7 @@ use crate::message::Message;
 use crate::router::{Channel, Lease, Ticket};
 
 use super::super::outbound::word_frame;
+use super::channel::Entry;
 use super::{ChannelKind, ClientSession};
 
 /// A ticket that has no verdict yet.
@@ -174,7 +175,8 @@ impl ClientSession {
 
     /// Notes that the application has a delivery in its hands: its clock runs.
     pub fn take(&mut self, channel: Channel, serial: u64, lease: Lease) {
-        match self.channels.get_mut(channel).filter(|entry| entry.serial == serial) {
+        let mine = |entry: &&mut Entry| entry.serial == serial && !entry.over;
+        match self.channels.get_mut(channel).filter(mine) {
             Some(entry) if matches!(entry.kind, ChannelKind::Consumer { .. }) => {
                 entry.taken = entry.taken.max(lease);
                 entry.unsettled += 1;
@@ -182,7 +184,7 @@ impl ClientSession {
                     self.taken.push(channel);
                 }
             }
-            // A single receive: its channel has ended with the delivery.
+            // A single receive ends with its delivery; a consumer may have been ended.
             _ => self.outbound.push(&Header::new(Kind::Taken, CHANNELS_MAX - 1, lease), &[]),
         }
     }
