@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admin::Admin;
 use crate::connect::{Connected, connect, shake_hands};
+use crate::deadline::after;
 use crate::driver::{Driver, establish};
 use crate::error::Error;
 use crate::events::Events;
@@ -285,7 +286,7 @@ impl Client {
     /// most so long; then ends the client, with all of its clones and handles. Says what was
     /// not delivered. Cancelling leaves the client as it is.
     pub async fn drain(self, limit: Duration) -> DrainReport {
-        let deadline = Instant::now() + limit;
+        let deadline = after(limit);
         let barrier = async {
             // Answered after everything before it has been routed.
             self.call(|request| Command::Broker { request }).await?;

@@ -21,6 +21,7 @@ mod admin;
 mod client;
 mod connect;
 mod consumer;
+mod deadline;
 mod delivery;
 mod driver;
 mod error;
