@@ -29,7 +29,11 @@ impl State {
                 self.wakers.append(&mut self.send_waiting);
             }
             Event::Failed { ticket, failure } => self.finish(ticket, Verdict::Failed(failure)),
-            Event::Result { ticket, message } => self.finish(ticket, Verdict::Reply(message)),
+            Event::Result { ticket, message } => {
+                self.finish(ticket, Verdict::Reply(message));
+                // A drain waits here until no ticket is open.
+                self.wakers.append(&mut self.send_waiting);
+            }
             Event::Settled { answered } => self.on_acks(self.ack_base + answered),
             Event::Unsettled { number, lease, failure } => {
                 if self.ack_waiting.is_empty() {

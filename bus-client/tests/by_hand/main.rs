@@ -2,4 +2,5 @@
 //! or ends connections as no real one would at the moment that a test needs.
 
 mod deadlines;
+mod drains;
 mod peer;
