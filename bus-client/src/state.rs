@@ -120,23 +120,23 @@ impl State {
         self.inboxes.get_mut(channel as usize)?.as_mut().filter(|inbox| inbox.serial == serial)
     }
 
-    /// Closes a channel; deliveries that nobody has looked at go back.
+    /// Closes a channel; deliveries that nobody has looked at go back, calls are refused.
     pub fn close_channel(&mut self, channel: Channel, serial: u64) {
         let Some(inbox) = self.inbox(channel, serial) else { return };
-        let items = std::mem::take(&mut inbox.items);
-        if self.session.serial(channel) == serial {
-            self.session.close(channel);
-        }
-        for item in items {
+        for item in std::mem::take(&mut inbox.items) {
             match item {
-                Item::Leased(leased) => self.session.give_back(leased.lease),
+                // Before the close, with which the broker ends all calls of this server itself.
                 Item::Call { call, .. } => {
                     let failure =
                         Failure::new(ErrorKind::ServiceFailed, "the server has stopped serving");
                     self.session.call_reply(call, Err(&failure));
                 }
+                Item::Leased(leased) => self.session.give_back(leased.lease),
                 Item::Run { .. } | Item::Lost(_) => {}
             }
+        }
+        if self.session.serial(channel) == serial {
+            self.session.close(channel);
         }
         self.inboxes[channel as usize] = None;
     }
