@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admin::Admin;
 use crate::connect::{Connected, connect, shake_hands};
+use crate::consumer::check_credit;
 use crate::deadline::after;
 use crate::driver::{Driver, establish};
 use crate::error::Error;
@@ -241,6 +242,7 @@ impl Client {
     }
 
     /// Serves a name: at most `credit` calls at a time (1 to 4096) are handed to this server.
+    /// Cancelling undoes it.
     ///
     /// # Errors
     /// `InvalidName`, `PermissionDenied`, `QuotaExceeded`, `InvalidArgument` for the credit.
@@ -248,7 +250,8 @@ impl Client {
         self.serve_with(name, credit, None).await
     }
 
-    /// Serves a name that others may use as the mode says (write is to call).
+    /// Serves a name that others may use as the mode says (write is to call). Cancelling undoes
+    /// it.
     ///
     /// # Errors
     /// As [`Client::serve`].
@@ -258,6 +261,7 @@ impl Client {
         credit: u32,
         mode: Option<u16>,
     ) -> Result<Server, Error> {
+        check_credit(credit)?;
         let name = Name::new(name)?;
         let shown = name.clone();
         let open = |request, channel| Command::Serve { request, channel, name, credit, mode };

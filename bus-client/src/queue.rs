@@ -12,7 +12,7 @@ use bus_core::{ErrorKind, Message, Name, Selector};
 use tokio::time::{timeout, timeout_at};
 
 use crate::client::call;
-use crate::consumer::{Consumer, ConsumerOptions, receive};
+use crate::consumer::{Consumer, ConsumerOptions, check_credit, receive};
 use crate::deadline::{ANSWER_MARGIN, after};
 use crate::delivery::Delivery;
 use crate::error::Error;
@@ -204,6 +204,7 @@ impl Queue {
     }
 
     /// A consumer with this credit: so many deliveries may be unsettled at a time (1 to 4096).
+    /// Cancelling undoes it.
     ///
     /// # Errors
     /// As [`Queue::receive`]; `InvalidArgument` for the credit.
@@ -211,13 +212,14 @@ impl Queue {
         self.consumer_with(ConsumerOptions::new(selector, credit)).await
     }
 
-    /// A consumer with these options.
+    /// A consumer with these options. Cancelling undoes it.
     ///
     /// # Errors
     /// As [`Queue::consumer`].
     pub async fn consumer_with(&self, options: ConsumerOptions) -> Result<Consumer, Error> {
         let queue = self.channel.channel;
         let options = options.options;
+        check_credit(options.credit)?;
         self.channel.with(|_| ())?;
         let kind = ChannelKind::Consumer { auto_ack: options.auto_ack };
         let open = |request, channel| Command::Consume { request, channel, queue, options };

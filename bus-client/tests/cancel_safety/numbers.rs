@@ -1,4 +1,5 @@
-//! What has come for a handle stays until it is taken, whatever is opened and closed beside it.
+//! The numbers of handles and of what they may hold: what has come for a handle stays until it
+//! is taken, whatever is opened and closed beside it; a credit is one that the contract allows.
 
 use std::future::Future;
 use std::pin::pin;
@@ -92,4 +93,20 @@ async fn an_ended_consumer_yields_what_it_has_and_then_says_why() {
     let end = consumer.next().await.expect("an end").expect_err("it was too long");
     assert_eq!(end.kind(), ErrorKind::TooBig);
     assert!(consumer.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_credit_out_of_range_is_refused() {
+    let world = World::new().await;
+    let (queue, _) = world.queues("q", QueueOptions::default()).await;
+    for credit in [0, 4097] {
+        let consumer = queue.consumer(Selector::Any, credit).await;
+        assert_eq!(consumer.expect_err("refused").kind(), ErrorKind::InvalidArgument);
+        let server = world.client.serve("s", credit).await;
+        assert_eq!(server.expect_err("refused").kind(), ErrorKind::InvalidArgument);
+    }
+    for credit in [1, 4096] {
+        queue.consumer(Selector::Any, credit).await.expect("consumes");
+        world.client.serve("s", credit).await.expect("serves");
+    }
 }
