@@ -39,6 +39,7 @@ mod server;
 mod state;
 mod subscriber;
 mod typed;
+mod waiters;
 
 pub use admin::{Admin, Object, Retired, StatPage};
 pub use bus_core::router::{
