@@ -7,6 +7,7 @@
 mod calls;
 mod handles;
 mod numbers;
+mod offers;
 mod queues;
 mod receives;
 mod topics;

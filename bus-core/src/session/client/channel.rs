@@ -4,9 +4,7 @@
 //! for the old channel reaches a new one. A channel that the broker has ended keeps its number
 //! until it is closed here: what has come for it may not be taken yet.
 
-use std::collections::BTreeMap;
-
-use crate::message::MessageType;
+use crate::name::Name;
 use crate::router::{Channel, Command, ConsumeOptions, Lease, OpenMode, RequestId};
 
 /// What a channel is.
@@ -44,8 +42,6 @@ pub(super) struct Entry {
     pub sent: u64,
     /// On a publisher: bytes accepted in all.
     pub accepted: u64,
-    /// On a queue: offers of each type that are not sent yet.
-    pub offers: BTreeMap<MessageType, u32>,
     /// On a consumer: the last lease that the application has taken.
     pub taken: Lease,
     /// On a consumer: leases that it has taken and not settled.
@@ -54,6 +50,16 @@ pub(super) struct Entry {
     pub noted: bool,
     /// The source of its last message.
     pub origin: u32,
+}
+
+impl Entry {
+    /// The queue that it is for.
+    pub fn queue(&self) -> Option<&Name> {
+        match &self.opening {
+            Command::OpenQueue { name, .. } => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// All channels of a session.
@@ -90,7 +96,6 @@ impl Channels {
             delivered: false,
             sent: 0,
             accepted: 0,
-            offers: BTreeMap::new(),
             taken: 0,
             unsettled: 0,
             noted: false,
@@ -170,7 +175,6 @@ impl Channels {
                     entry.over &= !std::mem::take(&mut entry.delivered);
                     entry.sent = 0;
                     entry.accepted = 0;
-                    entry.offers.clear();
                     entry.taken = 0;
                     entry.unsettled = 0;
                     entry.noted = false;

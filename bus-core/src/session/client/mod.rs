@@ -5,6 +5,7 @@
 //! wakes nobody; that is the shell's part.
 
 mod channel;
+mod offers;
 mod receiving;
 mod restart;
 mod sending;
@@ -25,6 +26,7 @@ use super::outbound::word_frame;
 use super::{Inbound, Outbound, SessionLimits};
 
 use channel::Channels;
+use offers::Offers;
 use sending::Ticketed;
 
 pub use channel::ChannelKind;
@@ -110,9 +112,7 @@ pub struct ClientSession {
     /// Requests that are not answered, and the channel that one opens or closes.
     requests: BTreeMap<RequestId, Option<Channel>>,
     tickets: Sequence<Ticketed>,
-    offers: u32,
-    /// Bytes of what is offered and not sent: the client's own memory.
-    offered_bytes: u64,
+    offers: Offers,
     last_lease: Lease,
     ack_first: Lease,
     ack_count: u32,

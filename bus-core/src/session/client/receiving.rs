@@ -9,7 +9,6 @@ use crate::error::Failure;
 use crate::frame::{
     FLAG_AUTO, Frame, FrameError, Header, Incoming, Kind, Notice, Run, control, message_of,
 };
-use crate::message::Message;
 use crate::router::Ticket;
 
 use super::super::outbound::word_frame;
@@ -156,37 +155,21 @@ impl ClientSession {
         {
             entry.sent -= ended.charge;
         }
-        if let Some(message) = &ended.offered {
-            self.end_offer(ended.channel, ended.serial, message);
-        }
-    }
-
-    fn end_offer(&mut self, channel: u32, serial: u64, message: &Message) {
-        let kind = message.kind();
-        self.offers -= 1;
-        self.offered_bytes -= message.cost();
-        let Some(entry) = self.channels.get_mut(channel).filter(|entry| entry.serial == serial)
-        else {
-            return;
-        };
-        if let Some(count) = entry.offers.get_mut(&kind) {
-            *count -= 1;
-            if *count == 0 {
-                entry.offers.remove(&kind);
-            }
+        if let Some(offered) = &ended.offered {
+            self.offers.remove(offered);
         }
     }
 
     /// Sends what was offered.
     fn grant(&mut self, ticket: Ticket) {
         let Some(ticketed) = self.tickets.get_mut(ticket) else { return };
-        let Some(message) = ticketed.offered.take() else { return };
+        let Some(offered) = ticketed.offered.take() else { return };
         ticketed.sent = true;
-        let (channel, serial) = (ticketed.channel, ticketed.serial);
-        let mut header = Header::new(Kind::Granted, channel, message.kind().get());
+        let kind = offered.message.kind();
+        let mut header = Header::new(Kind::Granted, ticketed.channel, kind.get());
         header.extra = ticket;
-        self.outbound.push_message(&header, &message);
-        self.end_offer(channel, serial, &message);
+        self.outbound.push_message(&header, &offered.message);
+        self.offers.remove(&offered);
     }
 
     fn reply(&mut self, body: &[u8]) -> Result<Option<Event>, FrameError> {

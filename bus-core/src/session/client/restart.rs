@@ -134,8 +134,7 @@ impl ClientSession {
         self.outbound = Outbound::default();
         self.inbound = Inbound::default();
         self.tickets = Default::default();
-        self.offers = 0;
-        self.offered_bytes = 0;
+        self.offers = Default::default();
         self.last_lease = 0;
         self.ack_count = 0;
         self.acks_sent = 0;
