@@ -27,8 +27,8 @@ pub(crate) struct Inbox {
 
 /// Something for a channel.
 pub(crate) enum Item {
-    /// Deliveries of a subscription, and the sources that they name.
-    Run { run: Run, origins: Vec<(u32, Arc<Origin>)> },
+    /// Deliveries of a subscription, the sources that they name, and the session that bore them.
+    Run { run: Run, origins: Vec<(u32, Arc<Origin>)>, life: u64 },
     /// So many messages of a subscription were dropped here.
     Lost(u64),
     /// A delivery of a queue.

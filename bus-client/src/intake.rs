@@ -20,7 +20,10 @@ impl State {
     /// Takes an event of the session.
     pub fn on_event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Run { run, origins } => self.deliver(run.channel, Item::Run { run, origins }),
+            Event::Run { run, origins } => {
+                let life = self.life;
+                self.deliver(run.channel, Item::Run { run, origins, life });
+            }
             Event::Lease(leased) => self.on_lease(leased),
             Event::Accepted { first, count } => {
                 for ticket in first..first.saturating_add(u64::from(count)) {

@@ -4,3 +4,4 @@
 mod deadlines;
 mod drains;
 mod peer;
+mod restarts;

@@ -3,7 +3,9 @@
 use bus_client::{Client, ClientOptions};
 use bus_core::router::{Answer, Command};
 use bus_core::session::{SessionLimits, VERSION, Welcome};
-use bus_core::transport::{Link, mem_pair, next_frame, write_frame};
+use bus_core::transport::{
+    Link, MemListener, mem_listener, mem_pair, next_frame, register_mem, write_frame,
+};
 use bus_core::{Decoder, Frame, Header, Kind, control};
 use bytes::Bytes;
 use std::time::Duration;
@@ -21,6 +23,21 @@ impl Peer {
         let client = Client::over_link(near, ClientOptions::default());
         let (peer, client) = tokio::join!(Peer::greet(far, 1), client);
         (peer, client.expect("connects"))
+    }
+
+    /// A client that connects again, and where it connects to.
+    pub async fn with_listener(options: ClientOptions) -> (Peer, MemListener, Client) {
+        let (connector, mut listener) = mem_listener();
+        let url = register_mem(connector);
+        let client = Client::connect_with(&url, options);
+        let (peer, client) = tokio::join!(Peer::accept(&mut listener, 1), client);
+        (peer, listener, client.expect("connects"))
+    }
+
+    /// Waits for a client, and shakes hands.
+    pub async fn accept(listener: &mut MemListener, epoch: u64) -> Peer {
+        let link = listener.accept().await.expect("a client");
+        Peer::greet(link, epoch).await
     }
 
     /// Shakes hands as the broker of this epoch, whose session is always a new one.

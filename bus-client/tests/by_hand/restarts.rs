@@ -1,0 +1,44 @@
+//! A session is lost with its broker, and the client begins another one.
+
+use std::time::Duration;
+
+use bus_client::{ClientOptions, SubscribeOptions};
+use bus_core::transport::MemListener;
+use bus_core::{Header, Kind, WINDOW_BYTES_MIN, window_charge};
+
+use crate::peer::{Peer, opened};
+
+/// The broker has gone, and another one has taken its place.
+async fn again(old: Peer, listener: &mut MemListener) -> Peer {
+    // Nothing runs on while others have something to do: the client has taken what was said.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    drop(old);
+    Peer::accept(listener, 2).await
+}
+
+fn delivery() -> Header {
+    Header::new(Kind::Deliver, 0, 1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_old_session_has_delivered_is_not_counted_in_a_new_one() {
+    let (mut peer, mut listener, client) = Peer::with_listener(ClientOptions::default()).await;
+    let options = SubscribeOptions::default().window_bytes(WINDOW_BYTES_MIN);
+    let (subscriber, _) = tokio::join!(client.subscribe_with("t", options), peer.answer(opened()));
+    let mut subscriber = subscriber.expect("subscribes");
+    peer.say(delivery(), &[1; 600]).await;
+    let mut peer = again(peer, &mut listener).await;
+    peer.answer(opened()).await;
+    let next = subscriber.next().await.expect("goes on").expect("a message");
+    assert_eq!(next.payload()[..], [1; 600], "it is still good");
+    peer.say(delivery(), &[2; 1200]).await;
+    let next = subscriber.next().await.expect("goes on").expect("a message");
+    assert_eq!(next.payload()[..], [2; 1200]);
+    // What was used up is told when the next one is asked for.
+    let consumed = tokio::select! {
+        next = subscriber.next() => panic!("nothing more has come: {next:?}"),
+        frame = peer.hear() => frame.header,
+    };
+    assert_eq!(consumed.kind, Kind::Consumed);
+    assert_eq!(consumed.word, window_charge(1200, WINDOW_BYTES_MIN));
+}
