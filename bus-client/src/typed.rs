@@ -1,7 +1,8 @@
 //! Protobuf messages of the application, beside raw payloads.
 //!
 //! A message's type number is the hash of its full name, unless another one is given; name and
-//! number are registered at the broker, so that two names never mix under one number.
+//! number are registered at the broker, and again after it was restarted, so that two names
+//! never mix under one number.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -72,7 +73,13 @@ fn encode<T: prost::Message>(kind: MessageType, value: &T) -> Message {
 
 async fn declare<T: prost::Name>(handle: &Handle, kind: MessageType) -> Result<(), Error> {
     let name = T::full_name();
-    call(handle, |request| Command::Declare { request, kind, name }).await.map(|_| ())
+    // Noted first: a session that is lost before the answer comes must not lose the name.
+    let noted = handle.with(|state| state.session.note_type(kind, &name));
+    let result = call(handle, |request| Command::Declare { request, kind, name }).await;
+    if noted && result.is_err() {
+        handle.with(|state| state.session.forget_type(kind));
+    }
+    result.map(|_| ())
 }
 
 impl Publisher {

@@ -6,7 +6,7 @@ use bus_core::session::{SessionLimits, VERSION, Welcome};
 use bus_core::transport::{
     Link, MemListener, mem_listener, mem_pair, next_frame, register_mem, write_frame,
 };
-use bus_core::{Decoder, Frame, Header, Kind, control};
+use bus_core::{Decoder, ErrorKind, Failure, Frame, Header, Kind, control};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -79,12 +79,28 @@ impl Peer {
         }
     }
 
-    /// Answers what opens a channel, or else what is asked next.
-    pub async fn answer(&mut self, answer: Answer) -> Command {
+    /// What is asked next.
+    pub async fn asked(&mut self) -> Command {
         let frame = self.hear().await;
         assert_eq!(frame.header.kind, Kind::Request);
-        let command = control::decode_request(&frame.body).expect("well formed");
-        let request = match &command {
+        control::decode_request(&frame.body).expect("well formed")
+    }
+
+    /// Answers what is asked next.
+    pub async fn answer(&mut self, answer: Answer) -> Command {
+        let command = self.asked().await;
+        self.reply(&command, Ok(answer)).await;
+        command
+    }
+
+    /// Refuses what is asked next.
+    pub async fn refuse(&mut self, kind: ErrorKind) {
+        let command = self.asked().await;
+        self.reply(&command, Err(Failure::new(kind, "no"))).await;
+    }
+
+    async fn reply(&mut self, command: &Command, result: Result<Answer, Failure>) {
+        let request = match command {
             Command::OpenQueue { request, .. }
             | Command::OpenPublisher { request, .. }
             | Command::OpenService { request, .. }
@@ -93,9 +109,8 @@ impl Peer {
             | Command::Broker { request } => *request,
             other => panic!("no answer to {other:?}"),
         };
-        let body = control::encode_reply(request, &Ok(answer));
+        let body = control::encode_reply(request, &result);
         self.say(Header::new(Kind::Reply, 0, 0), &body).await;
-        command
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bus_client::{ClientOptions, SubscribeOptions};
+use bus_client::{ClientOptions, ErrorKind, MessageType, SubscribeOptions};
+use bus_core::router::{Answer, Command};
 use bus_core::transport::MemListener;
 use bus_core::{Header, Kind, WINDOW_BYTES_MIN, window_charge};
 
@@ -41,4 +42,38 @@ async fn what_an_old_session_has_delivered_is_not_counted_in_a_new_one() {
     };
     assert_eq!(consumed.kind, Kind::Consumed);
     assert_eq!(consumed.word, window_charge(1200, WINDOW_BYTES_MIN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_types_are_registered_again_before_anything_is_opened() {
+    let (mut peer, mut listener, client) = Peer::with_listener(ClientOptions::default()).await;
+    let (queue, _) = tokio::join!(client.queue("q"), peer.answer(opened()));
+    let done = peer.answer(Answer::Done { count: 1 });
+    let (typed, _) = tokio::join!(queue.expect("opens").typed::<String>(), done);
+    let typed = typed.expect("registers");
+    for _ in 0..2 {
+        peer = again(peer, &mut listener).await;
+        let Command::Declare { request: 0, kind, name } = peer.asked().await else {
+            panic!("it is the first thing, and asks for no answer");
+        };
+        assert_eq!(name, "google.protobuf.StringValue");
+        assert_eq!(kind, MessageType::of_name(&name));
+        let opens = peer.answer(opened()).await;
+        assert!(matches!(opens, Command::OpenQueue { .. }), "{opens:?}");
+    }
+    drop(typed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_refused_is_not_registered_again() {
+    let (mut peer, mut listener, client) = Peer::with_listener(ClientOptions::default()).await;
+    let (queue, _) = tokio::join!(client.queue("q"), peer.answer(opened()));
+    let queue = queue.expect("opens");
+    let refused = peer.refuse(ErrorKind::TypeClash);
+    let (typed, ()) = tokio::join!(queue.clone().typed::<String>(), refused);
+    assert_eq!(typed.expect_err("refused").kind(), ErrorKind::TypeClash);
+    let mut peer = again(peer, &mut listener).await;
+    let opens = peer.asked().await;
+    assert!(matches!(opens, Command::OpenQueue { .. }), "{opens:?}");
+    drop(queue);
 }

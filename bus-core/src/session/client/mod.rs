@@ -11,13 +11,14 @@ mod restart;
 mod sending;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::error::{ErrorKind, Failure};
 use crate::frame::{Answer, FrameError, Header, Kind, Run, control};
-use crate::message::{Message, Sender};
+use crate::message::{Message, MessageType, Sender};
 use crate::name::Name;
 use crate::router::{Channel, Command, Lease, RequestId, Ticket};
 use crate::sequence::Sequence;
@@ -108,6 +109,8 @@ pub struct ClientSession {
     limits: SessionLimits,
     established: Option<Identity>,
     channels: Channels,
+    /// Names of message types, which a new broker must be told again.
+    types: BTreeMap<MessageType, String>,
     next_request: RequestId,
     /// Requests that are not answered, and the channel that one opens or closes.
     requests: BTreeMap<RequestId, Option<Channel>>,
@@ -178,6 +181,23 @@ impl ClientSession {
         let command = make(request);
         self.push_command(&command);
         request
+    }
+
+    /// Notes that the broker is told the name of a type, so that it is told again if it loses
+    /// it. `false` if this type has a name here already.
+    pub fn note_type(&mut self, kind: MessageType, name: &str) -> bool {
+        match self.types.entry(kind) {
+            Entry::Vacant(entry) => {
+                entry.insert(name.to_owned());
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    /// The broker did not take the name of a type.
+    pub fn forget_type(&mut self, kind: MessageType) {
+        self.types.remove(&kind);
     }
 
     /// Which of the channels of this number it is.

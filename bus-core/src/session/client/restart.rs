@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::{ErrorKind, Failure};
 use crate::frame::FrameError;
+use crate::message::MessageType;
 use crate::router::{Command, RequestId, Ticket};
 
 use super::super::{Hello, Inbound, Outbound, Resume, VERSION, Welcome};
@@ -109,6 +110,7 @@ impl ClientSession {
             .collect();
         self.requests = kept.into_iter().collect();
         self.reset();
+        self.declare_again();
         for (channel, command) in self.channels.reopen() {
             if matches!(&command, Command::Consume { options, .. } if options.once) {
                 self.push_command(&command);
@@ -127,6 +129,19 @@ impl ClientSession {
             self.push_command(&renumbered(command, request));
         }
         lost
+    }
+
+    /// Tells the names of types again; what the broker says to that nobody waits for.
+    fn declare_again(&mut self) {
+        let declare = |(kind, name): (&MessageType, &String)| Command::Declare {
+            request: 0,
+            kind: *kind,
+            name: name.clone(),
+        };
+        let commands: Vec<Command> = self.types.iter().map(declare).collect();
+        for command in &commands {
+            self.push_command(command);
+        }
     }
 
     /// Forgets everything that belonged to the lost session.
