@@ -6,6 +6,7 @@ use bus_client::{ClientOptions, ErrorKind, MessageType, SubscribeOptions};
 use bus_core::router::{Answer, Command};
 use bus_core::transport::MemListener;
 use bus_core::{Header, Kind, WINDOW_BYTES_MIN, window_charge};
+use tokio::time::Instant;
 
 use crate::peer::{Peer, opened};
 
@@ -76,4 +77,25 @@ async fn a_name_that_was_refused_is_not_registered_again() {
     let opens = peer.asked().await;
     assert!(matches!(opens, Command::OpenQueue { .. }), "{opens:?}");
     drop(queue);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_connections_end_at_once_makes_pauses() {
+    let shortest = Duration::from_millis(100);
+    let options = ClientOptions::default().backoff(shortest, 4 * shortest);
+    let (peer, mut listener, _client) = Peer::with_listener(options).await;
+    drop(peer);
+    // Each pause is at least half of what it may be.
+    for pause in [1, 2, 4, 4, 4] {
+        let start = Instant::now();
+        drop(Peer::accept(&mut listener, 1).await);
+        assert!(start.elapsed() >= pause * shortest / 2, "{:?}", start.elapsed());
+    }
+    // One that lasts is made again at once.
+    let peer = Peer::accept(&mut listener, 1).await;
+    tokio::time::sleep(10 * shortest).await;
+    drop(peer);
+    let start = Instant::now();
+    Peer::accept(&mut listener, 1).await;
+    assert!(start.elapsed() < shortest / 2, "{:?}", start.elapsed());
 }
