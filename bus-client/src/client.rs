@@ -216,7 +216,7 @@ impl Client {
         Ok(Queue::new(Arc::new(channel), shown, created))
     }
 
-    /// Opens a service for calling. It need not be served yet.
+    /// Opens a service for calling. It need not be served yet. Cancelling undoes it.
     ///
     /// # Errors
     /// `InvalidName`, `QuotaExceeded`.
@@ -228,7 +228,7 @@ impl Client {
         Ok(Service::new(channel, shown))
     }
 
-    /// Calls a service once. For more calls keep a [`Client::service`].
+    /// Calls a service once. For more calls keep a [`Client::service`]. Cancelling gives it up.
     ///
     /// # Errors
     /// As [`Service::call`].

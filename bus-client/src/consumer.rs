@@ -79,6 +79,8 @@ impl Consumer {
     }
 
     /// Takes nothing more until [`Consumer::resume`]; what was not handed out goes back.
+    /// Cancelling after the first poll leaves the consumer paused, but what came before the
+    /// broker's answer is still handed out.
     ///
     /// # Errors
     /// Why the consumer or client has ended.
@@ -89,7 +91,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Takes again.
+    /// Takes again. Cancelling after the first poll does not undo it.
     ///
     /// # Errors
     /// Why the consumer or client has ended.

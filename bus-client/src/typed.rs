@@ -83,7 +83,7 @@ async fn declare<T: prost::Name>(handle: &Handle, kind: MessageType) -> Result<(
 }
 
 impl Publisher {
-    /// For messages of a protobuf type.
+    /// For messages of a protobuf type. Cancelling drops this handle; the name may be registered.
     ///
     /// # Errors
     /// `TypeClash` when its number stands for another name.
@@ -91,7 +91,7 @@ impl Publisher {
         self.typed_as(number_of::<T>()).await
     }
 
-    /// For messages of a protobuf type, under this number.
+    /// For messages of a protobuf type, under this number. Cancelling is the same.
     ///
     /// # Errors
     /// As [`Publisher::typed`].
@@ -129,7 +129,7 @@ impl<T: prost::Message> TypedPublisher<T> {
 
 impl Subscriber {
     /// For messages of a protobuf type. Subscribe with `Selector::Eq` of its number to have
-    /// the broker leave out the others.
+    /// the broker leave out the others. Cancelling drops this handle; the name may be registered.
     ///
     /// # Errors
     /// `TypeClash` when its number stands for another name.
@@ -139,7 +139,7 @@ impl Subscriber {
         self.typed_as(number_of::<T>()).await
     }
 
-    /// For messages of a protobuf type, under this number.
+    /// For messages of a protobuf type, under this number. Cancelling is the same.
     ///
     /// # Errors
     /// As [`Subscriber::typed`].
@@ -176,7 +176,7 @@ impl<T: prost::Message + prost::Name + Default> TypedSubscriber<T> {
 }
 
 impl Queue {
-    /// For messages of a protobuf type.
+    /// For messages of a protobuf type. Cancelling drops this handle; the name may be registered.
     ///
     /// # Errors
     /// `TypeClash` when its number stands for another name.
@@ -186,7 +186,7 @@ impl Queue {
         self.typed_as(number_of::<T>()).await
     }
 
-    /// For messages of a protobuf type, under this number.
+    /// For messages of a protobuf type, under this number. Cancelling is the same.
     ///
     /// # Errors
     /// As [`Queue::typed`].
