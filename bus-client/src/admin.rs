@@ -12,6 +12,9 @@ use crate::client::Client;
 use crate::error::Error;
 
 /// Administration through a client. Everybody may look; changes need the right to administer.
+///
+/// What is asked goes out with the first poll. Cancelling a look is harmless; cancelling a
+/// change does not undo it, and only its answer is lost.
 #[derive(Clone, Debug)]
 pub struct Admin {
     client: Client,
@@ -52,7 +55,8 @@ impl Admin {
         Admin { client }
     }
 
-    /// The queues that match a pattern (`>` is all), in the order of their names.
+    /// The queues that match a pattern (`>` is all), in the order of their names. Cancelling is
+    /// harmless.
     ///
     /// # Errors
     /// `InvalidName`, or why the client has ended.
@@ -60,7 +64,7 @@ impl Admin {
         self.list(pattern, ObjectKind::Queue, |page| page.queues).await
     }
 
-    /// The topics that match.
+    /// The topics that match. Cancelling is harmless.
     ///
     /// # Errors
     /// As [`Admin::queues`].
@@ -68,7 +72,7 @@ impl Admin {
         self.list(pattern, ObjectKind::Topic, |page| page.topics).await
     }
 
-    /// The services that match.
+    /// The services that match. Cancelling is harmless.
     ///
     /// # Errors
     /// As [`Admin::queues`].
@@ -76,7 +80,7 @@ impl Admin {
         self.list(pattern, ObjectKind::Service, |page| page.services).await
     }
 
-    /// The clients, in the order in which they came.
+    /// The clients, in the order in which they came. Cancelling is harmless.
     ///
     /// # Errors
     /// Why the client has ended.
@@ -84,7 +88,7 @@ impl Admin {
         self.list(">", ObjectKind::Client, |page| page.clients).await
     }
 
-    /// All that bears exactly this name.
+    /// All that bears exactly this name. Cancelling is harmless.
     ///
     /// # Errors
     /// `NotFound` when nothing does.
@@ -102,7 +106,7 @@ impl Admin {
         Ok(StatPage { queues, topics, services })
     }
 
-    /// About the broker.
+    /// About the broker. Cancelling is harmless.
     ///
     /// # Errors
     /// Why the client has ended.
@@ -113,7 +117,8 @@ impl Admin {
         }
     }
 
-    /// Removes now; everyone who waits is told. Returns how many messages went.
+    /// Removes now; everyone who waits is told. Returns how many messages went. Cancelling after
+    /// the first poll does not undo it.
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied`.
@@ -121,7 +126,8 @@ impl Admin {
         self.act(object, name, AdminAction::Remove).await
     }
 
-    /// Takes the name away now; the contents go with the last holder.
+    /// Takes the name away now; the contents go with the last holder. Cancelling after the first
+    /// poll does not undo it.
     ///
     /// # Errors
     /// As [`Admin::remove`].
@@ -133,6 +139,7 @@ impl Admin {
     }
 
     /// Drops what waits in a queue, or what a topic keeps. Returns how many messages went.
+    /// Cancelling after the first poll does not undo it.
     ///
     /// # Errors
     /// As [`Admin::remove`].
@@ -140,7 +147,8 @@ impl Admin {
         self.act(object, name, AdminAction::Purge).await
     }
 
-    /// Changes a queue. Rights are checked again for those who wait.
+    /// Changes a queue. Rights are checked again for those who wait. Cancelling after the first
+    /// poll does not undo it.
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied`, `InvalidArgument`.
@@ -149,7 +157,8 @@ impl Admin {
         self.client.call(|request| Command::SetQueue { request, name, change }).await.map(|_| ())
     }
 
-    /// Changes a topic. Subscriptions are linked anew if its rights change.
+    /// Changes a topic. Subscriptions are linked anew if its rights change. Cancelling after the
+    /// first poll does not undo it.
     ///
     /// # Errors
     /// As [`Admin::set_queue`].
@@ -158,7 +167,7 @@ impl Admin {
         self.client.call(|request| Command::SetTopic { request, name, change }).await.map(|_| ())
     }
 
-    /// The round trip to the broker.
+    /// The round trip to the broker. Cancelling is harmless.
     ///
     /// # Errors
     /// Why the client has ended.

@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admin::Admin;
 use crate::connect::{Connected, connect, shake_hands};
+use crate::consumer::check_credit;
+use crate::deadline::after;
 use crate::driver::{Driver, establish};
 use crate::error::Error;
 use crate::events::Events;
@@ -214,7 +216,7 @@ impl Client {
         Ok(Queue::new(Arc::new(channel), shown, created))
     }
 
-    /// Opens a service for calling. It need not be served yet.
+    /// Opens a service for calling. It need not be served yet. Cancelling undoes it.
     ///
     /// # Errors
     /// `InvalidName`, `QuotaExceeded`.
@@ -226,7 +228,7 @@ impl Client {
         Ok(Service::new(channel, shown))
     }
 
-    /// Calls a service once. For more calls keep a [`Client::service`].
+    /// Calls a service once. For more calls keep a [`Client::service`]. Cancelling gives it up.
     ///
     /// # Errors
     /// As [`Service::call`].
@@ -240,6 +242,7 @@ impl Client {
     }
 
     /// Serves a name: at most `credit` calls at a time (1 to 4096) are handed to this server.
+    /// Cancelling undoes it.
     ///
     /// # Errors
     /// `InvalidName`, `PermissionDenied`, `QuotaExceeded`, `InvalidArgument` for the credit.
@@ -247,7 +250,8 @@ impl Client {
         self.serve_with(name, credit, None).await
     }
 
-    /// Serves a name that others may use as the mode says (write is to call).
+    /// Serves a name that others may use as the mode says (write is to call). Cancelling undoes
+    /// it.
     ///
     /// # Errors
     /// As [`Client::serve`].
@@ -257,6 +261,7 @@ impl Client {
         credit: u32,
         mode: Option<u16>,
     ) -> Result<Server, Error> {
+        check_credit(credit)?;
         let name = Name::new(name)?;
         let shown = name.clone();
         let open = |request, channel| Command::Serve { request, channel, name, credit, mode };
@@ -285,7 +290,7 @@ impl Client {
     /// most so long; then ends the client, with all of its clones and handles. Says what was
     /// not delivered. Cancelling leaves the client as it is.
     pub async fn drain(self, limit: Duration) -> DrainReport {
-        let deadline = Instant::now() + limit;
+        let deadline = after(limit);
         let barrier = async {
             // Answered after everything before it has been routed.
             self.call(|request| Command::Broker { request }).await?;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bus_core::router::{Command, ConsumeOptions};
 use bus_core::session::{ChannelKind, Leased};
-use bus_core::{ErrorKind, Selector};
+use bus_core::{CREDIT_MAX, ErrorKind, Selector};
 use futures::Stream;
 
 use crate::client::wait_reply;
@@ -79,6 +79,8 @@ impl Consumer {
     }
 
     /// Takes nothing more until [`Consumer::resume`]; what was not handed out goes back.
+    /// Cancelling after the first poll leaves the consumer paused, but what came before the
+    /// broker's answer is still handed out.
     ///
     /// # Errors
     /// Why the consumer or client has ended.
@@ -89,7 +91,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Takes again.
+    /// Takes again. Cancelling after the first poll does not undo it.
     ///
     /// # Errors
     /// Why the consumer or client has ended.
@@ -134,6 +136,15 @@ impl fmt::Debug for Consumer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Consumer({}, credit {})", self.options.selector, self.options.credit)
     }
+}
+
+/// Fails for a credit that would take nothing, or more than the broker allows.
+pub(crate) fn check_credit(credit: u32) -> Result<(), Error> {
+    if (1..=CREDIT_MAX).contains(&credit) {
+        return Ok(());
+    }
+    let text = format!("a credit of {credit}; it must be 1 to {CREDIT_MAX}");
+    Err(Error::new(ErrorKind::InvalidArgument, text))
 }
 
 /// A single receive. Dropping its future closes the channel, and gives back what has come.

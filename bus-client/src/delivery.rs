@@ -76,7 +76,8 @@ impl Delivery {
         Ack { handle: self.handle.clone(), number, lease: self.leased.lease }
     }
 
-    /// Gives the message back to its place, marked as redelivered. Sent when first polled.
+    /// Gives the message back to its place, marked as redelivered. Sent when first polled;
+    /// cancelling does not undo it.
     ///
     /// # Errors
     /// `StaleLease` when the lease has ended before.
@@ -84,7 +85,8 @@ impl Delivery {
         self.nack_after(Duration::ZERO).await
     }
 
-    /// Gives the message back after a delay.
+    /// Gives the message back after a delay. Sent when first polled; cancelling does not undo
+    /// it. If it is dropped before that, the message goes back without delay.
     ///
     /// # Errors
     /// As [`Delivery::nack`].
@@ -93,7 +95,9 @@ impl Delivery {
         self.settle(|request| Command::Nack { request, lease, delay }).await
     }
 
-    /// Sends the message to the dead letters, with a reason of at most 255 bytes.
+    /// Sends the message to the dead letters, with a reason of at most 255 bytes. Sent when
+    /// first polled; cancelling does not undo it. If it is dropped before that, the message
+    /// goes back to its place.
     ///
     /// # Errors
     /// `StaleLease` when the lease has ended before, `InvalidArgument` for the reason (then

@@ -13,6 +13,7 @@ use bus_core::session::Established;
 use bus_core::transport::read_room;
 use bus_core::{BusUrl, ErrorKind, Failure, Kind};
 use bytes::Bytes;
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::connect::{Connected, connect};
@@ -55,7 +56,9 @@ impl Drop for Driver {
 impl Driver {
     /// Drives the client over this connection and all that follow.
     pub async fn run(self, mut connected: Connected) {
+        let mut backoff = Backoff::new(&self.options);
         loop {
+            let since = Instant::now();
             let mut pump = Pump { connected, slices: Vec::new(), blocked: false };
             // Frames may have come together with the Welcome; nothing else would look at them.
             let end = match self.shared.drive(|state| pump.take_frames(state)) {
@@ -82,7 +85,8 @@ impl Driver {
                 let text = format!("the connection to {} is lost: {reason}", self.url);
                 return self.end(Failure::new(ErrorKind::Disconnected, text));
             }
-            connected = match self.reconnect().await {
+            backoff.connected_for(since.elapsed());
+            connected = match self.reconnect(&mut backoff).await {
                 Ok(connected) => connected,
                 Err(failure) => return self.end(failure),
             };
@@ -94,9 +98,9 @@ impl Driver {
     }
 
     /// Tries until it succeeds, the client is closed, or the broker says that it never will.
-    async fn reconnect(&self) -> Result<Connected, Failure> {
-        let mut pause = self.options.backoff_min;
+    async fn reconnect(&self, backoff: &mut Backoff) -> Result<Connected, Failure> {
         loop {
+            backoff.wait().await;
             if self.shared.drive(|state| state.closing) {
                 return Err(Failure::new(ErrorKind::Closed, "the client is closed"));
             }
@@ -115,8 +119,48 @@ impl Driver {
                 }
                 Err(error) => debug!(url = %self.url, %error, "cannot connect again yet"),
             }
-            tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(self.options.backoff_max);
+            backoff.failed();
+        }
+    }
+}
+
+/// Pauses between attempts to connect.
+struct Backoff {
+    min: Duration,
+    max: Duration,
+    /// The last pause, or the shortest.
+    pause: Duration,
+    /// The next attempt is not made at once.
+    due: bool,
+}
+
+impl Backoff {
+    fn new(options: &ClientOptions) -> Backoff {
+        Backoff {
+            min: options.backoff_min,
+            max: options.backoff_max,
+            pause: options.backoff_min,
+            due: false,
+        }
+    }
+
+    /// A connection has ended. One that was shorter than the pause before it is no better than
+    /// a failed attempt: whoever ends it may do so again and again.
+    fn connected_for(&mut self, lasted: Duration) {
+        if lasted < self.pause {
+            return self.failed();
+        }
+        (self.pause, self.due) = (self.min, false);
+    }
+
+    fn failed(&mut self) {
+        self.due = true;
+    }
+
+    async fn wait(&mut self) {
+        if std::mem::take(&mut self.due) {
+            tokio::time::sleep(jittered(self.pause)).await;
+            self.pause = (self.pause * 2).min(self.max);
         }
     }
 }

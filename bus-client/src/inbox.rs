@@ -4,20 +4,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::Context;
 
 use bus_core::Message;
 use bus_core::Run;
 use bus_core::session::{Leased, Origin};
 
 use crate::error::Error;
+use crate::waiters::Waiters;
 
 /// A channel's inbox.
 pub(crate) struct Inbox {
     pub serial: u64,
     pub items: VecDeque<Item>,
     /// Those who wait for items, room, or the end.
-    pub waiting: Vec<Waker>,
+    pub waiting: Waiters,
     /// Why the channel has ended.
     pub ended: Option<Ended>,
     /// The pattern of a subscription, for its events.
@@ -26,8 +27,8 @@ pub(crate) struct Inbox {
 
 /// Something for a channel.
 pub(crate) enum Item {
-    /// Deliveries of a subscription, and the sources that they name.
-    Run { run: Run, origins: Vec<(u32, Arc<Origin>)> },
+    /// Deliveries of a subscription, the sources that they name, and the session that bore them.
+    Run { run: Run, origins: Vec<(u32, Arc<Origin>)>, life: u64 },
     /// So many messages of a subscription were dropped here.
     Lost(u64),
     /// A delivery of a queue.
@@ -42,14 +43,12 @@ pub(crate) struct Ended(pub bus_core::Failure);
 
 impl Inbox {
     pub fn new(serial: u64, pattern: Option<String>) -> Inbox {
-        Inbox { serial, items: VecDeque::new(), waiting: Vec::new(), ended: None, pattern }
+        Inbox { serial, items: VecDeque::new(), waiting: Waiters::default(), ended: None, pattern }
     }
 
     /// Asks to be woken.
     pub fn wait(&mut self, cx: &mut Context<'_>) {
-        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiting.push(cx.waker().clone());
-        }
+        self.waiting.add(cx);
     }
 }
 

@@ -20,16 +20,23 @@ impl State {
     /// Takes an event of the session.
     pub fn on_event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Run { run, origins } => self.deliver(run.channel, Item::Run { run, origins }),
+            Event::Run { run, origins } => {
+                let life = self.life;
+                self.deliver(run.channel, Item::Run { run, origins, life });
+            }
             Event::Lease(leased) => self.on_lease(leased),
             Event::Accepted { first, count } => {
                 for ticket in first..first.saturating_add(u64::from(count)) {
                     self.finish(ticket, Verdict::Accepted);
                 }
-                self.wakers.append(&mut self.send_waiting);
+                self.send_waiting.release(&mut self.wakers);
             }
             Event::Failed { ticket, failure } => self.finish(ticket, Verdict::Failed(failure)),
-            Event::Result { ticket, message } => self.finish(ticket, Verdict::Reply(message)),
+            Event::Result { ticket, message } => {
+                self.finish(ticket, Verdict::Reply(message));
+                // A drain waits here until no ticket is open.
+                self.send_waiting.release(&mut self.wakers);
+            }
             Event::Settled { answered } => self.on_acks(self.ack_base + answered),
             Event::Unsettled { number, lease, failure } => {
                 if self.ack_waiting.is_empty() {
@@ -42,7 +49,7 @@ impl State {
                 }
                 self.on_acks(number);
             }
-            Event::Granted => self.wakers.append(&mut self.send_waiting),
+            Event::Granted => self.send_waiting.release(&mut self.wakers),
             Event::Credit { channel } => self.wake_channel(channel),
             Event::Lost { channel, count } => {
                 if let Some(Some(inbox)) = self.inboxes.get(channel as usize) {
@@ -72,7 +79,7 @@ impl State {
     fn deliver(&mut self, channel: Channel, item: Item) {
         if let Some(Some(inbox)) = self.inboxes.get_mut(channel as usize) {
             inbox.items.push_back(item);
-            self.wakers.append(&mut inbox.waiting);
+            inbox.waiting.release(&mut self.wakers);
         }
     }
 
@@ -86,7 +93,7 @@ impl State {
 
     fn on_acks(&mut self, answered: u64) {
         self.acks_answered = answered;
-        self.wakers.append(&mut self.ack_waiting);
+        self.ack_waiting.release(&mut self.wakers);
     }
 
     fn on_reply(&mut self, request: RequestId, result: Result<Answer, Failure>) {
@@ -100,7 +107,7 @@ impl State {
     fn finish(&mut self, ticket: Ticket, verdict: Verdict) {
         let ticket = self.ticket_base + ticket;
         if matches!(verdict, Verdict::Failed(_)) {
-            self.wakers.append(&mut self.send_waiting);
+            self.send_waiting.release(&mut self.wakers);
         }
         match self.verdicts.get_mut(ticket) {
             Some(Slot::Detached) => {
@@ -118,7 +125,7 @@ impl State {
     /// Wakes those who wait at a channel.
     fn wake_channel(&mut self, channel: Channel) {
         if let Some(Some(inbox)) = self.inboxes.get_mut(channel as usize) {
-            self.wakers.append(&mut inbox.waiting);
+            inbox.waiting.release(&mut self.wakers);
         }
     }
 
@@ -129,7 +136,7 @@ impl State {
             self.events.push(ClientEvent::TooSlow { pattern, reason: failure.to_string() });
         }
         inbox.ended = Some(Ended(failure));
-        self.wakers.append(&mut inbox.waiting);
+        inbox.waiting.release(&mut self.wakers);
     }
 
     /// Gives a prefetched delivery back, unless the application has it already.
@@ -167,8 +174,8 @@ impl State {
             self.acks_lost.remove(0);
         }
         (self.ack_base, self.acks_answered) = (self.acks_given, self.acks_given);
-        self.wakers.append(&mut self.send_waiting);
-        self.wakers.append(&mut self.ack_waiting);
+        self.send_waiting.release(&mut self.wakers);
+        self.ack_waiting.release(&mut self.wakers);
         self.events.push(ClientEvent::Restarted {
             reason: restart.reason,
             unknown,
@@ -177,7 +184,7 @@ impl State {
         for inbox in self.inboxes.iter_mut().flatten() {
             // The leases and calls of the old session are gone; its publishes are still good.
             inbox.items.retain(|item| matches!(item, Item::Run { .. } | Item::Lost(_)));
-            self.wakers.append(&mut inbox.waiting);
+            inbox.waiting.release(&mut self.wakers);
             if let Some(pattern) = inbox.pattern.clone().filter(|_| inbox.ended.is_none()) {
                 self.events.push(ClientEvent::Gap { pattern });
             }
@@ -203,16 +210,16 @@ impl State {
             }
         }
         for inbox in self.inboxes.iter_mut().flatten() {
-            self.wakers.append(&mut inbox.waiting);
+            inbox.waiting.release(&mut self.wakers);
         }
         for slot in self.pongs.values() {
             if let Slot::Waiting(Some(waker)) = slot {
                 self.wakers.push(waker.clone());
             }
         }
-        self.wakers.append(&mut self.ack_waiting);
-        self.wakers.append(&mut self.write_waiting);
-        self.wakers.append(&mut self.flush_waiting);
-        self.wakers.append(&mut self.send_waiting);
+        self.ack_waiting.release(&mut self.wakers);
+        self.write_waiting.release(&mut self.wakers);
+        self.flush_waiting.release(&mut self.wakers);
+        self.send_waiting.release(&mut self.wakers);
     }
 }

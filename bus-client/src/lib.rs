@@ -21,6 +21,7 @@ mod admin;
 mod client;
 mod connect;
 mod consumer;
+mod deadline;
 mod delivery;
 mod driver;
 mod error;
@@ -38,6 +39,7 @@ mod server;
 mod state;
 mod subscriber;
 mod typed;
+mod waiters;
 
 pub use admin::{Admin, Object, Retired, StatPage};
 pub use bus_core::router::{

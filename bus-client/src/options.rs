@@ -57,7 +57,8 @@ impl ClientOptions {
     }
 
     /// The shortest and the longest pause between attempts to connect again; each is up to
-    /// twice the last one (20 ms to 5 s by default).
+    /// twice the last one (20 ms to 5 s by default). The first attempt is made at once, unless
+    /// the connection that was lost was shorter than such a pause.
     pub fn backoff(mut self, min: Duration, max: Duration) -> Self {
         self.backoff_min = min;
         self.backoff_max = max.max(min);

@@ -9,10 +9,11 @@ use std::time::Duration;
 use bus_core::router::{Answer, Command, ConsumeOptions, Peeked};
 use bus_core::session::ChannelKind;
 use bus_core::{ErrorKind, Message, Name, Selector};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::client::call;
-use crate::consumer::{Consumer, ConsumerOptions, receive};
+use crate::consumer::{Consumer, ConsumerOptions, check_credit, receive};
+use crate::deadline::{ANSWER_MARGIN, after};
 use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::handle::OpenChannel;
@@ -72,10 +73,12 @@ impl Queue {
     }
 
     /// As [`Queue::send`], but waits at most so long. When the time is up the message is taken
-    /// back, and the answer says whether that was in time.
+    /// back, and the answer says whether that was in time. Cancelling is as with
+    /// [`Queue::send`].
     ///
     /// # Errors
-    /// As [`Queue::send`], and `TimedOut`, after which the message is not in the queue.
+    /// As [`Queue::send`], and `TimedOut`, after which the message is not in the queue;
+    /// `OutcomeUnknown` when the broker does not say within a second whether it took it.
     pub async fn send_timeout(
         &self,
         message: impl Into<Message>,
@@ -85,18 +88,22 @@ impl Queue {
             let text = format!("sending to `{}`: no room within {limit:?}", self.name);
             Error::new(ErrorKind::TimedOut, text)
         };
-        let deadline = tokio::time::Instant::now() + limit;
-        let handing =
-            tokio::time::timeout_at(deadline, self.hand_over(message.into(), false, true));
+        let deadline = after(limit);
+        let handing = timeout_at(deadline, self.hand_over(message.into(), false, true));
         let mut receipt = handing.await.map_err(|_| late(()))??;
-        match tokio::time::timeout_at(deadline, &mut receipt).await {
+        if let Ok(result) = timeout_at(deadline, &mut receipt).await {
+            return result.map_err(|error| self.sending(error));
+        }
+        receipt.withdraw();
+        match timeout(ANSWER_MARGIN, receipt).await {
+            Ok(Err(error)) if error.kind() == ErrorKind::Withdrawn => Err(late(())),
             Ok(result) => result.map_err(|error| self.sending(error)),
             Err(_) => {
-                receipt.withdraw();
-                match receipt.await {
-                    Err(error) if error.kind() == ErrorKind::Withdrawn => Err(late(())),
-                    result => result.map_err(|error| self.sending(error)),
-                }
+                let text = format!(
+                    "sending to `{}`: the time of {limit:?} is up, and the broker does not say whether it took the message",
+                    self.name
+                );
+                Err(Error::new(ErrorKind::OutcomeUnknown, text))
             }
         }
     }
@@ -197,6 +204,7 @@ impl Queue {
     }
 
     /// A consumer with this credit: so many deliveries may be unsettled at a time (1 to 4096).
+    /// Cancelling undoes it.
     ///
     /// # Errors
     /// As [`Queue::receive`]; `InvalidArgument` for the credit.
@@ -204,13 +212,14 @@ impl Queue {
         self.consumer_with(ConsumerOptions::new(selector, credit)).await
     }
 
-    /// A consumer with these options.
+    /// A consumer with these options. Cancelling undoes it.
     ///
     /// # Errors
     /// As [`Queue::consumer`].
     pub async fn consumer_with(&self, options: ConsumerOptions) -> Result<Consumer, Error> {
         let queue = self.channel.channel;
         let options = options.options;
+        check_credit(options.credit)?;
         self.channel.with(|_| ())?;
         let kind = ChannelKind::Consumer { auto_ack: options.auto_ack };
         let open = |request, channel| Command::Consume { request, channel, queue, options };

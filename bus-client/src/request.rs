@@ -5,8 +5,10 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bus_core::{ErrorKind, Message, Name};
+use tokio::time::timeout_at;
 
 use crate::client::OnDrop;
+use crate::deadline::{ANSWER_MARGIN, after};
 use crate::error::Error;
 use crate::handle::OpenChannel;
 use crate::publisher::check_length;
@@ -31,8 +33,9 @@ impl Service {
         &self.name
     }
 
-    /// Calls, and waits for the reply until the deadline, which the broker keeps. Cancelling
-    /// gives the call up; its server may still do it.
+    /// Calls, and waits for the reply until the deadline. The broker keeps it; when that says
+    /// nothing for another second, the client ends the call. Cancelling gives the call up; its
+    /// server may still do it.
     ///
     /// # Errors
     /// `Unreachable` when nobody serves the name, or the server went away; `TimedOut`;
@@ -45,11 +48,16 @@ impl Service {
         let message = message.into();
         check_length(&self.name, &message)?;
         let channel = self.channel.channel;
-        poll_fn(|cx| match self.channel.with(|state| state.poll_room(cx)) {
+        let late = |_| {
+            let text = format!("calling `{}`: no answer within {timeout:?}", self.name);
+            Error::new(ErrorKind::TimedOut, text)
+        };
+        let deadline = after(timeout.saturating_add(ANSWER_MARGIN));
+        let room = poll_fn(|cx| match self.channel.with(|state| state.poll_room(cx)) {
             Ok(poll) => poll.map(Ok),
             Err(error) => std::task::Poll::Ready(Err(error)),
-        })
-        .await?;
+        });
+        timeout_at(deadline, room).await.map_err(late)??;
         let ticket = self.channel.with(|state| {
             let ticket = state.session.call(channel, &message, timeout);
             state.expect_verdict(ticket)
@@ -57,7 +65,8 @@ impl Service {
         drop(message);
         let handle = &self.channel.handle;
         let _give_up = OnDrop(|| handle.with(|state| state.detach_verdict(ticket, true)));
-        match poll_fn(|cx| handle.with(|state| state.poll_verdict(ticket, cx))).await {
+        let verdict = poll_fn(|cx| handle.with(|state| state.poll_verdict(ticket, cx)));
+        match timeout_at(deadline, verdict).await.map_err(late)? {
             Verdict::Reply(message) => Ok(message),
             Verdict::Failed(failure) => {
                 Err(Error::from(failure).context(format_args!("calling `{}`", self.name)))

@@ -16,7 +16,9 @@ use crate::error::Error;
 use crate::handle::{Handle, OpenChannel};
 use crate::inbox::Item;
 
-/// Serves a name. Dropping it ends serving; calls that were not looked at are refused.
+/// Serves a name. Dropping it ends serving: calls that were not looked at are refused as
+/// `ServiceFailed`, and those that the application still has in hand end for their callers as
+/// `Unreachable`; answering them then does nothing. To let them finish, answer them first.
 pub struct Server {
     channel: OpenChannel,
     name: Name,

@@ -14,6 +14,7 @@ use bus_core::{ErrorKind, Failure, Message, Sequence};
 use crate::error::Error;
 use crate::events::ClientEvent;
 use crate::inbox::{Inbox, Item};
+use crate::waiters::Waiters;
 
 /// Unsent bytes above which senders wait for the driver.
 const HIGH_WATER: usize = 512 * 1024;
@@ -44,13 +45,13 @@ pub(crate) struct State {
     /// Acknowledgements of lost sessions that were never answered: after, up to.
     pub(crate) acks_lost: Vec<(u64, u64)>,
     pub(crate) ack_failures: BTreeMap<u64, Failure>,
-    pub(crate) ack_waiting: Vec<Waker>,
+    pub(crate) ack_waiting: Waiters,
     /// Those who wait for the window of a queue.
-    pub(crate) send_waiting: Vec<Waker>,
+    pub(crate) send_waiting: Waiters,
     /// Those who wait until unsent bytes are few.
-    pub(crate) write_waiting: Vec<Waker>,
+    pub(crate) write_waiting: Waiters,
     /// Those who wait until nothing is unsent.
-    pub(crate) flush_waiting: Vec<Waker>,
+    pub(crate) flush_waiting: Waiters,
     pub(crate) pongs: BTreeMap<u64, Slot<()>>,
     pub(crate) next_ping: u64,
 }
@@ -107,6 +108,9 @@ impl State {
             self.inboxes.resize_with(index + 1, || None);
         }
         let serial = self.session.serial(channel);
+        // A number is free only when its last handle is dropped, and its inbox with it; but one
+        // whose opening was refused may not be dropped yet: nothing has come for it.
+        debug_assert!(self.inboxes[index].as_ref().is_none_or(|old| old.items.is_empty()));
         self.inboxes[index] = Some(Inbox::new(serial, pattern));
         serial
     }
@@ -117,23 +121,23 @@ impl State {
         self.inboxes.get_mut(channel as usize)?.as_mut().filter(|inbox| inbox.serial == serial)
     }
 
-    /// Closes a channel; deliveries that nobody has looked at go back.
+    /// Closes a channel; deliveries that nobody has looked at go back, calls are refused.
     pub fn close_channel(&mut self, channel: Channel, serial: u64) {
         let Some(inbox) = self.inbox(channel, serial) else { return };
-        let items = std::mem::take(&mut inbox.items);
-        if self.session.serial(channel) == serial {
-            self.session.close(channel);
-        }
-        for item in items {
+        for item in std::mem::take(&mut inbox.items) {
             match item {
-                Item::Leased(leased) => self.session.give_back(leased.lease),
+                // Before the close, with which the broker ends all calls of this server itself.
                 Item::Call { call, .. } => {
                     let failure =
                         Failure::new(ErrorKind::ServiceFailed, "the server has stopped serving");
                     self.session.call_reply(call, Err(&failure));
                 }
+                Item::Leased(leased) => self.session.give_back(leased.lease),
                 Item::Run { .. } | Item::Lost(_) => {}
             }
+        }
+        if self.session.serial(channel) == serial {
+            self.session.close(channel);
         }
         self.inboxes[channel as usize] = None;
     }
@@ -196,7 +200,7 @@ impl State {
 
     /// Asks to be woken when a window of a queue may have opened.
     pub fn wait_to_send(&mut self, cx: &mut Context<'_>) {
-        self.send_waiting.push(cx.waker().clone());
+        self.send_waiting.add(cx);
     }
 
     pub fn poll_verdict(&mut self, ticket: u64, cx: &mut Context<'_>) -> Poll<Verdict> {
@@ -263,7 +267,7 @@ impl State {
             });
         }
         self.check()?;
-        self.ack_waiting.push(cx.waker().clone());
+        self.ack_waiting.add(cx);
         Poll::Pending
     }
 
@@ -273,13 +277,13 @@ impl State {
         if self.session.outbound.unsent_bytes() < HIGH_WATER {
             return Poll::Ready(());
         }
-        self.write_waiting.push(cx.waker().clone());
+        self.write_waiting.add(cx);
         Poll::Pending
     }
 
     /// Pending until everything is written.
     pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.flush_waiting.push(cx.waker().clone());
+        self.flush_waiting.add(cx);
         Poll::Pending
     }
 
@@ -324,10 +328,10 @@ impl State {
     pub fn wrote(&mut self, count: usize) {
         self.session.outbound.advance(count);
         if !self.write_waiting.is_empty() && self.session.outbound.unsent_bytes() < HIGH_WATER / 2 {
-            self.wakers.append(&mut self.write_waiting);
+            self.write_waiting.release(&mut self.wakers);
         }
         if !self.session.outbound.has_unsent() {
-            self.wakers.append(&mut self.flush_waiting);
+            self.flush_waiting.release(&mut self.wakers);
         }
     }
 }

@@ -95,6 +95,8 @@ pub struct Subscriber {
     reported: u64,
     /// Of which session those are.
     life: u64,
+    /// The run is of that session: what is used up of it counts.
+    counts: bool,
     lost: u64,
     finished: bool,
 }
@@ -135,6 +137,7 @@ impl Subscriber {
             consumed: 0,
             reported: 0,
             life,
+            counts: true,
             lost: 0,
             finished: false,
         }
@@ -167,8 +170,10 @@ impl Subscriber {
         for view in run.views() {
             match view {
                 Ok(view) => {
-                    self.consumed +=
-                        window_charge(view.headers.len() + view.payload.len(), self.window);
+                    if self.counts {
+                        self.consumed +=
+                            window_charge(view.headers.len() + view.payload.len(), self.window);
+                    }
                     if view.header.origin != 0 {
                         self.origin = find(&self.origins, view.header.origin);
                     }
@@ -190,7 +195,9 @@ impl Subscriber {
                     if header.origin != 0 {
                         self.origin = find(&self.origins, header.origin);
                     }
-                    self.consumed += window_charge(message.len(), self.window);
+                    if self.counts {
+                        self.consumed += window_charge(message.len(), self.window);
+                    }
                     let origin = self.origin.clone();
                     return Poll::Ready(Some(Ok(Received { message, origin })));
                 }
@@ -217,7 +224,7 @@ impl Subscriber {
         let (channel, serial) = (self.channel.channel, self.channel.serial);
         let item = self.channel.handle.with(|state| {
             if state.life() != self.life {
-                // A new session counts from nothing; what is here is of the old one.
+                // A new session counts from nothing; what may lie here is of the old one.
                 (self.life, self.consumed, self.reported) = (state.life(), 0, 0);
             }
             if self.consumed - self.reported >= self.window / 4 {
@@ -237,7 +244,8 @@ impl Subscriber {
         });
         match item {
             None => Poll::Pending,
-            Some(Ok(Item::Run { run, origins })) => {
+            Some(Ok(Item::Run { run, origins, life })) => {
+                self.counts = life == self.life;
                 self.run = Some(run);
                 self.origins = origins;
                 Poll::Ready(Some(Ok(())))

@@ -1,7 +1,8 @@
 //! Protobuf messages of the application, beside raw payloads.
 //!
 //! A message's type number is the hash of its full name, unless another one is given; name and
-//! number are registered at the broker, so that two names never mix under one number.
+//! number are registered at the broker, and again after it was restarted, so that two names
+//! never mix under one number.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -72,11 +73,17 @@ fn encode<T: prost::Message>(kind: MessageType, value: &T) -> Message {
 
 async fn declare<T: prost::Name>(handle: &Handle, kind: MessageType) -> Result<(), Error> {
     let name = T::full_name();
-    call(handle, |request| Command::Declare { request, kind, name }).await.map(|_| ())
+    // Noted first: a session that is lost before the answer comes must not lose the name.
+    let noted = handle.with(|state| state.session.note_type(kind, &name));
+    let result = call(handle, |request| Command::Declare { request, kind, name }).await;
+    if noted && result.is_err() {
+        handle.with(|state| state.session.forget_type(kind));
+    }
+    result.map(|_| ())
 }
 
 impl Publisher {
-    /// For messages of a protobuf type.
+    /// For messages of a protobuf type. Cancelling drops this handle; the name may be registered.
     ///
     /// # Errors
     /// `TypeClash` when its number stands for another name.
@@ -84,7 +91,7 @@ impl Publisher {
         self.typed_as(number_of::<T>()).await
     }
 
-    /// For messages of a protobuf type, under this number.
+    /// For messages of a protobuf type, under this number. Cancelling is the same.
     ///
     /// # Errors
     /// As [`Publisher::typed`].
@@ -122,7 +129,7 @@ impl<T: prost::Message> TypedPublisher<T> {
 
 impl Subscriber {
     /// For messages of a protobuf type. Subscribe with `Selector::Eq` of its number to have
-    /// the broker leave out the others.
+    /// the broker leave out the others. Cancelling drops this handle; the name may be registered.
     ///
     /// # Errors
     /// `TypeClash` when its number stands for another name.
@@ -132,7 +139,7 @@ impl Subscriber {
         self.typed_as(number_of::<T>()).await
     }
 
-    /// For messages of a protobuf type, under this number.
+    /// For messages of a protobuf type, under this number. Cancelling is the same.
     ///
     /// # Errors
     /// As [`Subscriber::typed`].
@@ -169,7 +176,7 @@ impl<T: prost::Message + prost::Name + Default> TypedSubscriber<T> {
 }
 
 impl Queue {
-    /// For messages of a protobuf type.
+    /// For messages of a protobuf type. Cancelling drops this handle; the name may be registered.
     ///
     /// # Errors
     /// `TypeClash` when its number stands for another name.
@@ -179,7 +186,7 @@ impl Queue {
         self.typed_as(number_of::<T>()).await
     }
 
-    /// For messages of a protobuf type, under this number.
+    /// For messages of a protobuf type, under this number. Cancelling is the same.
     ///
     /// # Errors
     /// As [`Queue::typed`].

@@ -42,7 +42,7 @@ pub const REQUEST_BYTES_MAX: usize = 64 * KIB;
 pub const CHANNELS_MAX: u32 = 32 * 1024;
 /// Offers of one session that wait for room.
 pub const OFFERS_MAX: u32 = 4096;
-/// Bytes that a client keeps for its offers; one offer of any length is always allowed.
+/// Bytes that a client keeps for its offers; one of any length is always allowed for each queue.
 pub const OFFERED_BYTES_MAX: u64 = 16 * MIB as u64;
 /// Requests of one session that wait for their reply.
 pub const REQUESTS_MAX: usize = 4096;

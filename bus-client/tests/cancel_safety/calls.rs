@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus_client::{Call, Error, Message, Server, Service, ServiceStat};
+use bus_client::{Call, Error, ErrorKind, Message, Server, Service, ServiceStat};
 
 use crate::world::{World, nothing};
 
@@ -113,4 +113,26 @@ async fn opening_a_server_or_service_is_done_or_undone() {
         assert_eq!(channels().await, before, "no handle is left behind");
     };
     assert!(world.at_each_point(open, nothing, check).await >= 2);
+}
+
+#[tokio::test]
+async fn dropping_a_server_refuses_what_was_not_looked_at() {
+    let world = World::new().await;
+    let mut server = world.client.serve_with("s", 2, Some(0o777)).await.expect("serves");
+    let service = std::sync::Arc::new(world.other.service("s").await.expect("opens"));
+    let calls = ["in hand", "unread"].map(|text| {
+        let service = service.clone();
+        tokio::spawn(async move { service.call(text, LONG).await })
+    });
+    while stat(&world).await.running < 2 {}
+    let in_hand = server.next().await.expect("goes on").expect("a call");
+    assert_eq!(in_hand.payload(), "in hand");
+    drop(server);
+    let mut kinds = Vec::new();
+    for call in calls {
+        kinds.push(call.await.expect("runs").expect_err("nobody answers").kind());
+    }
+    assert_eq!(kinds, [ErrorKind::Unreachable, ErrorKind::ServiceFailed]);
+    in_hand.reply("too late").expect("nobody minds");
+    world.settle().await;
 }

@@ -6,6 +6,8 @@
 
 mod calls;
 mod handles;
+mod numbers;
+mod offers;
 mod queues;
 mod receives;
 mod topics;

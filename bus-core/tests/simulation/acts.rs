@@ -203,7 +203,7 @@ impl Client {
             self.session.consumed(channel, bytes);
             scene.wire.ask(key, Asked::Consumed { channel, bytes });
         }
-        self.handles.retain(|_, handle| !handle.released || !handle.items.is_empty());
+        self.forget_spent();
     }
 
     fn open_service(&mut self, scene: &mut Scene<'_>) {

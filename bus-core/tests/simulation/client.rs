@@ -67,7 +67,7 @@ pub struct Handle {
     pub items: VecDeque<Item>,
     /// Its opening was answered.
     pub ready: bool,
-    /// The channel is gone; only what has come is left.
+    /// The broker has ended the channel; only what has come is left.
     pub released: bool,
 }
 
@@ -172,6 +172,8 @@ impl Client {
             }
         };
         scene.wire.ask(self.key(), Asked::Open(channel));
+        let in_use = self.handles.values().any(|handle| handle.channel == channel);
+        assert!(!in_use, "client {}: number {channel} is not free", self.index);
         let serial = self.session.serial(channel);
         let ready = request == 0;
         if !ready {
@@ -187,9 +189,9 @@ impl Client {
     pub fn close(&mut self, scene: &mut Scene<'_>, serial: u64) {
         let Some(handle) = self.handles.remove(&serial) else { return };
         scene.log.say(|| format!("client {} closes {} ({serial})", self.index, handle.channel));
+        assert_eq!(self.session.serial(handle.channel), serial, "its own channel");
+        self.session.close(handle.channel);
         if !handle.released {
-            assert_eq!(self.session.serial(handle.channel), serial, "an open channel");
-            self.session.close(handle.channel);
             scene.wire.ask(self.key(), Asked::Close(handle.channel));
         }
         for item in handle.items {
@@ -198,6 +200,14 @@ impl Client {
                 Item::Call(call) => self.answer(scene, call, None),
                 Item::Run { .. } => {}
             }
+        }
+    }
+
+    /// Lets go of handles of which nothing is left.
+    pub fn forget_spent(&mut self) {
+        let spent = self.like(|handle| handle.released && handle.items.is_empty());
+        for handle in spent.iter().filter_map(|serial| self.handles.remove(serial)) {
+            self.session.close(handle.channel);
         }
     }
 
@@ -266,6 +276,8 @@ impl Client {
         self.acks.clear();
         self.acks_answered = 0;
         for handle in self.handles.values_mut() {
+            // A receive whose delivery nobody has taken waits for another one.
+            handle.released &= !matches!(handle.what, What::Receive { .. });
             handle.items.retain(|item| matches!(item, Item::Run { .. }));
             for item in &mut handle.items {
                 if let Item::Run { old, .. } = item {
@@ -276,7 +288,7 @@ impl Client {
                 (reader.consumed, reader.reported, reader.unread) = (0, 0, 0);
             }
         }
-        self.handles.retain(|_, handle| !handle.released || !handle.items.is_empty());
+        self.forget_spent();
         let key = self.key();
         for handle in self.handles.values().filter(|handle| !handle.released) {
             scene.wire.ask(key, Asked::Open(handle.channel));

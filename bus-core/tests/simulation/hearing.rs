@@ -156,7 +156,7 @@ impl Client {
         if let Some(handle) = self.on_channel(channel) {
             handle.released = true;
         }
-        self.handles.retain(|_, handle| !handle.released || !handle.items.is_empty());
+        self.forget_spent();
     }
 
     /// Gives a prefetched delivery back, unless the application has it.

@@ -7,7 +7,7 @@ use crate::log::Log;
 use crate::run;
 
 /// Each bug must show within so many seeds.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 24;
 
 fn caught(bug: Bug) -> Option<(u64, String)> {
     (0..SEEDS).find_map(|seed| Some((seed, run(seed, Some(bug), &Log::default()).err()?)))

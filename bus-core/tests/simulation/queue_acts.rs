@@ -143,7 +143,7 @@ impl Client {
         let Some(Item::Leased(leased)) = handle.items.pop_front() else { return };
         scene.log.say(|| format!("client {} takes {}", self.index, leased.lease));
         self.session.take(handle.channel, leased.serial, leased.lease);
-        self.handles.retain(|_, handle| !handle.released || !handle.items.is_empty());
+        self.forget_spent();
         scene.wire.take(self.key(), leased.lease);
         if !leased.auto_ack {
             self.hand.push(leased);

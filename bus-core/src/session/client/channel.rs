@@ -1,11 +1,10 @@
 //! The channels of a client: their numbers, what opened them, and their windows.
 //!
 //! A number is used again only after the broker has answered the close, so that nothing meant
-//! for the old channel reaches a new one.
+//! for the old channel reaches a new one. A channel that the broker has ended keeps its number
+//! until it is closed here: what has come for it may not be taken yet.
 
-use std::collections::BTreeMap;
-
-use crate::message_type::MessageType;
+use crate::name::Name;
 use crate::router::{Channel, Command, ConsumeOptions, Lease, OpenMode, RequestId};
 
 /// What a channel is.
@@ -35,12 +34,14 @@ pub(super) struct Entry {
     pub kind: ChannelKind,
     pub opening: Command,
     pub closing: bool,
+    /// The broker has ended it: nothing is sent for it any more, not even its close.
+    pub over: bool,
+    /// On a single receive: it is over since its delivery has come.
+    pub delivered: bool,
     /// Bytes sent: on a publisher in all, on a queue those without verdict.
     pub sent: u64,
     /// On a publisher: bytes accepted in all.
     pub accepted: u64,
-    /// On a queue: offers of each type that are not sent yet.
-    pub offers: BTreeMap<MessageType, u32>,
     /// On a consumer: the last lease that the application has taken.
     pub taken: Lease,
     /// On a consumer: leases that it has taken and not settled.
@@ -49,6 +50,16 @@ pub(super) struct Entry {
     pub noted: bool,
     /// The source of its last message.
     pub origin: u32,
+}
+
+impl Entry {
+    /// The queue that it is for.
+    pub fn queue(&self) -> Option<&Name> {
+        match &self.opening {
+            Command::OpenQueue { name, .. } => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// All channels of a session.
@@ -81,9 +92,10 @@ impl Channels {
             kind,
             opening,
             closing: false,
+            over: false,
+            delivered: false,
             sent: 0,
             accepted: 0,
-            offers: BTreeMap::new(),
             taken: 0,
             unsettled: 0,
             noted: false,
@@ -108,11 +120,22 @@ impl Channels {
         self.get(channel).map_or(0, |entry| entry.serial)
     }
 
-    /// Whether there was a channel to close.
+    /// Whether there was a channel that the broker must be told to close.
     pub fn begin_close(&mut self, channel: Channel) -> bool {
         match self.get_mut(channel) {
+            Some(entry) if entry.over => {
+                self.release(channel);
+                false
+            }
             Some(entry) => !std::mem::replace(&mut entry.closing, true),
             None => false,
+        }
+    }
+
+    /// The broker has ended the channel; what has come for it may still lie here.
+    pub fn end(&mut self, channel: Channel) {
+        if let Some(entry) = self.get_mut(channel) {
+            entry.over = true;
         }
     }
 
@@ -142,15 +165,16 @@ impl Channels {
     }
 
     /// After the loss of the session: forgets what was closing, and gives the commands that
-    /// open the rest again, oldest first.
+    /// open the rest again, oldest first. What had ended stays so, but for a receive whose
+    /// delivery was lost with the session and nobody has taken: it goes on.
     pub fn reopen(&mut self) -> Vec<(Channel, Command)> {
         for channel in 0..self.entries.len() as u32 {
             match self.get_mut(channel) {
                 Some(entry) if entry.closing => self.release(channel),
                 Some(entry) => {
+                    entry.over &= !std::mem::take(&mut entry.delivered);
                     entry.sent = 0;
                     entry.accepted = 0;
-                    entry.offers.clear();
                     entry.taken = 0;
                     entry.unsettled = 0;
                     entry.noted = false;
@@ -163,6 +187,7 @@ impl Channels {
         let numbered = (0u32..).zip(&self.entries);
         let mut open: Vec<_> =
             numbered.filter_map(|(channel, entry)| Some((channel, entry.as_ref()?))).collect();
+        open.retain(|(_, entry)| !entry.over);
         open.sort_by_key(|(_, entry)| entry.serial);
         open.into_iter().map(|(channel, entry)| (channel, entry.opening.clone())).collect()
     }

@@ -5,11 +5,13 @@
 //! wakes nobody; that is the shell's part.
 
 mod channel;
+mod offers;
 mod receiving;
 mod restart;
 mod sending;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use bytes::Bytes;
 use crate::error::{ErrorKind, Failure};
 use crate::frame::{Answer, FrameError, Header, Kind, Run, control};
 use crate::message::{Message, Sender};
+use crate::message_type::MessageType;
 use crate::name::Name;
 use crate::router::{Channel, Command, Lease, RequestId, Ticket};
 use crate::sequence::Sequence;
@@ -25,6 +28,7 @@ use super::outbound::word_frame;
 use super::{Inbound, Outbound, SessionLimits};
 
 use channel::Channels;
+use offers::Offers;
 use sending::Ticketed;
 
 pub use channel::ChannelKind;
@@ -106,13 +110,13 @@ pub struct ClientSession {
     limits: SessionLimits,
     established: Option<Identity>,
     channels: Channels,
+    /// Names of message types, which a new broker must be told again.
+    types: BTreeMap<MessageType, String>,
     next_request: RequestId,
     /// Requests that are not answered, and the channel that one opens or closes.
     requests: BTreeMap<RequestId, Option<Channel>>,
     tickets: Sequence<Ticketed>,
-    offers: u32,
-    /// Bytes of what is offered and not sent: the client's own memory.
-    offered_bytes: u64,
+    offers: Offers,
     last_lease: Lease,
     ack_first: Lease,
     ack_count: u32,
@@ -163,7 +167,8 @@ impl ClientSession {
         Ok((channel, request))
     }
 
-    /// Closes a channel. Its number is free when the broker has answered.
+    /// Closes a channel. Its number is free when the broker has answered, and at once if the
+    /// broker has ended the channel before.
     pub fn close(&mut self, channel: Channel) {
         if self.channels.begin_close(channel) {
             let request = self.new_request(Some(channel));
@@ -177,6 +182,23 @@ impl ClientSession {
         let command = make(request);
         self.push_command(&command);
         request
+    }
+
+    /// Notes that the broker is told the name of a type, so that it is told again if it loses
+    /// it. `false` if this type has a name here already.
+    pub fn note_type(&mut self, kind: MessageType, name: &str) -> bool {
+        match self.types.entry(kind) {
+            Entry::Vacant(entry) => {
+                entry.insert(name.to_owned());
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    /// The broker did not take the name of a type.
+    pub fn forget_type(&mut self, kind: MessageType) {
+        self.types.remove(&kind);
     }
 
     /// Which of the channels of this number it is.

@@ -9,7 +9,6 @@ use crate::error::Failure;
 use crate::frame::{
     FLAG_AUTO, Frame, FrameError, Header, Incoming, Kind, Notice, Run, control, message_of,
 };
-use crate::message::Message;
 use crate::router::Ticket;
 
 use super::super::outbound::word_frame;
@@ -30,7 +29,7 @@ impl ClientSession {
     #[inline]
     fn run(&mut self, run: Run) -> Result<Option<Event>, FrameError> {
         self.inbound.note(run.frames, run.bytes.len());
-        if self.channels.get(run.channel).is_none_or(|entry| entry.closing) {
+        if self.channels.get(run.channel).is_none_or(|entry| entry.closing || entry.over) {
             return Ok(None);
         }
         let named = |origin: &u32| (*origin, self.origins.get(origin).cloned().unwrap_or_default());
@@ -120,7 +119,7 @@ impl ClientSession {
         if header.origin != 0 {
             entry.origin = header.origin;
         }
-        if entry.closing {
+        if entry.closing || entry.over {
             self.returns.push(lease);
             return Ok(None);
         }
@@ -134,7 +133,8 @@ impl ClientSession {
             message: message_of(header, body)?,
         };
         if matches!(entry.kind, ChannelKind::Receive { .. }) {
-            self.channels.release(header.channel);
+            entry.over = true;
+            entry.delivered = true;
         }
         Ok(Some(Event::Lease(leased)))
     }
@@ -155,37 +155,21 @@ impl ClientSession {
         {
             entry.sent -= ended.charge;
         }
-        if let Some(message) = &ended.offered {
-            self.end_offer(ended.channel, ended.serial, message);
-        }
-    }
-
-    fn end_offer(&mut self, channel: u32, serial: u64, message: &Message) {
-        let kind = message.kind();
-        self.offers -= 1;
-        self.offered_bytes -= message.cost();
-        let Some(entry) = self.channels.get_mut(channel).filter(|entry| entry.serial == serial)
-        else {
-            return;
-        };
-        if let Some(count) = entry.offers.get_mut(&kind) {
-            *count -= 1;
-            if *count == 0 {
-                entry.offers.remove(&kind);
-            }
+        if let Some(offered) = &ended.offered {
+            self.offers.remove(offered);
         }
     }
 
     /// Sends what was offered.
     fn grant(&mut self, ticket: Ticket) {
         let Some(ticketed) = self.tickets.get_mut(ticket) else { return };
-        let Some(message) = ticketed.offered.take() else { return };
+        let Some(offered) = ticketed.offered.take() else { return };
         ticketed.sent = true;
-        let (channel, serial) = (ticketed.channel, ticketed.serial);
-        let mut header = Header::new(Kind::Granted, channel, message.kind().get());
+        let kind = offered.message.kind();
+        let mut header = Header::new(Kind::Granted, ticketed.channel, kind.get());
         header.extra = ticket;
-        self.outbound.push_message(&header, &message);
-        self.end_offer(channel, serial, &message);
+        self.outbound.push_message(&header, &offered.message);
+        self.offers.remove(&offered);
     }
 
     fn reply(&mut self, body: &[u8]) -> Result<Option<Event>, FrameError> {
@@ -195,11 +179,14 @@ impl ClientSession {
         let closing = self.channels.get(channel).is_some_and(|entry| entry.closing);
         // What was closed before it was open has two answers to wait for.
         let is_last = || !self.requests.values().any(|other| *other == Some(channel));
-        if (result.is_err() || closing) && is_last() {
+        // The channel was open once, and could not be opened again.
+        let ended = result.is_err() && self.reopened(request) && !closing;
+        if ended {
+            self.channels.end(channel);
+        } else if (result.is_err() || closing) && is_last() {
             self.channels.release(channel);
         }
         Ok(Some(match result {
-            // The channel was open once, and could not be opened again.
             Err(failure) if self.reopened(request) => Event::Ended { channel, failure },
             result => Event::Reply { request, result },
         }))
@@ -219,11 +206,11 @@ impl ClientSession {
     /// The broker has ended a channel. One that is closing waits for the answer to its close.
     fn ended(&mut self, channel: u32, failure: Failure) -> Option<Event> {
         let entry = self.channels.get(channel)?;
-        if entry.closing {
+        if entry.closing || entry.over {
             return None;
         }
         self.flush_taken();
-        self.channels.release(channel);
+        self.channels.end(channel);
         Some(Event::Ended { channel, failure })
     }
 }

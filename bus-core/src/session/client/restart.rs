@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::{ErrorKind, Failure};
 use crate::frame::FrameError;
+use crate::message_type::MessageType;
 use crate::router::{Command, RequestId, Ticket};
 
 use super::super::{Hello, Inbound, Outbound, Resume, VERSION, Welcome};
@@ -95,7 +96,8 @@ impl ClientSession {
             self.tickets.iter().map(|(ticket, entry)| (ticket, fail(entry.sent))).collect();
         let opening = |channel: &Option<u32>| {
             channel.is_some_and(|channel| {
-                self.channels.get(channel).is_some_and(|entry| !entry.closing)
+                let entry = self.channels.get(channel);
+                entry.is_some_and(|entry| !entry.closing && !entry.over)
             })
         };
         let unanswered = self.requests.iter().filter(|(_, channel)| !opening(channel));
@@ -108,6 +110,7 @@ impl ClientSession {
             .collect();
         self.requests = kept.into_iter().collect();
         self.reset();
+        self.declare_again();
         for (channel, command) in self.channels.reopen() {
             if matches!(&command, Command::Consume { options, .. } if options.once) {
                 self.push_command(&command);
@@ -128,13 +131,25 @@ impl ClientSession {
         lost
     }
 
+    /// Tells the names of types again; what the broker says to that nobody waits for.
+    fn declare_again(&mut self) {
+        let declare = |(kind, name): (&MessageType, &String)| Command::Declare {
+            request: 0,
+            kind: *kind,
+            name: name.clone(),
+        };
+        let commands: Vec<Command> = self.types.iter().map(declare).collect();
+        for command in &commands {
+            self.push_command(command);
+        }
+    }
+
     /// Forgets everything that belonged to the lost session.
     fn reset(&mut self) {
         self.outbound = Outbound::default();
         self.inbound = Inbound::default();
         self.tickets = Default::default();
-        self.offers = 0;
-        self.offered_bytes = 0;
+        self.offers = Default::default();
         self.last_lease = 0;
         self.ack_count = 0;
         self.acks_sent = 0;

@@ -1,17 +1,19 @@
 //! The client sends: publishes, sends and offers, calls, replies, acknowledgements.
 //!
 //! Windows keep what is under way bounded. While an offer of a type is not granted, later
-//! sends of that type on the same queue are offered too, so that they stay behind it.
+//! sends of that type to the same queue are offered too, so that they stay behind it.
 
 use std::time::Duration;
 
 use crate::error::Failure;
 use crate::frame::{FLAG_RECEIPT, FLAG_TRY, Header, Kind, control};
-use crate::limits::{CHANNELS_MAX, OFFERED_BYTES_MAX, window_charge};
+use crate::limits::{CHANNELS_MAX, window_charge};
 use crate::message::Message;
 use crate::router::{Channel, Lease, Ticket};
 
 use super::super::outbound::word_frame;
+use super::channel::Entry;
+use super::offers::Offered;
 use super::{ChannelKind, ClientSession};
 
 /// A ticket that has no verdict yet.
@@ -22,7 +24,7 @@ pub(super) struct Ticketed {
     /// What it takes of the window of its queue.
     pub charge: u64,
     /// What is offered and not granted yet.
-    pub offered: Option<Message>,
+    pub offered: Option<Offered>,
     /// Whether its message was ever handed to the broker.
     pub sent: bool,
 }
@@ -62,7 +64,9 @@ impl ClientSession {
 
     /// Whether a message can be handed over for this queue now.
     pub fn can_send(&self, channel: Channel, message: &Message) -> bool {
-        self.fits_inline(channel, message) || self.may_offer(message)
+        let queue = self.channels.get(channel).and_then(Entry::queue);
+        self.fits_inline(channel, message)
+            || queue.is_none_or(|queue| self.offers.may_add(queue, message, self.limits.offers))
     }
 
     /// Sends to a queue: small messages at once, others are offered.
@@ -86,32 +90,21 @@ impl ClientSession {
                 sent: true,
             });
         }
-        self.offers += 1;
-        self.offered_bytes += message.cost();
-        if let Some(entry) = self.channels.get_mut(channel) {
-            *entry.offers.entry(kind).or_default() += 1;
-        }
         let header = Header::new(Kind::Offer, channel, kind.get()).with_flags(flags);
         self.outbound.push(&header, &(message.len() as u64).to_le_bytes());
-        self.tickets.push(Ticketed {
-            channel,
-            serial,
-            charge: 0,
-            offered: Some(message),
-            sent: false,
-        })
-    }
-
-    /// Whether one more message may be kept until it is granted; one of any length always may.
-    fn may_offer(&self, message: &Message) -> bool {
-        let bytes = self.offered_bytes + message.cost();
-        self.offers == 0 || (self.offers < self.limits.offers / 2 && bytes <= OFFERED_BYTES_MAX)
+        // What is no queue has nothing to grant: the broker refuses the offer.
+        let queue = self.channels.get(channel).and_then(Entry::queue).cloned();
+        let offered = queue.map(|queue| Offered { queue, message });
+        if let Some(offered) = &offered {
+            self.offers.add(offered);
+        }
+        self.tickets.push(Ticketed { channel, serial, charge: 0, offered, sent: false })
     }
 
     fn fits_inline(&self, channel: Channel, message: &Message) -> bool {
         self.channels.get(channel).is_some_and(|entry| {
             message.payload().len() as u64 <= self.limits.inline_bytes
-                && !entry.offers.contains_key(&message.kind())
+                && !entry.queue().is_some_and(|queue| self.offers.any(queue, message.kind()))
                 && entry.sent + message.cost() <= self.limits.window_bytes
         })
     }
@@ -174,7 +167,8 @@ impl ClientSession {
 
     /// Notes that the application has a delivery in its hands: its clock runs.
     pub fn take(&mut self, channel: Channel, serial: u64, lease: Lease) {
-        match self.channels.get_mut(channel).filter(|entry| entry.serial == serial) {
+        let mine = |entry: &&mut Entry| entry.serial == serial && !entry.over;
+        match self.channels.get_mut(channel).filter(mine) {
             Some(entry) if matches!(entry.kind, ChannelKind::Consumer { .. }) => {
                 entry.taken = entry.taken.max(lease);
                 entry.unsettled += 1;
@@ -182,7 +176,7 @@ impl ClientSession {
                     self.taken.push(channel);
                 }
             }
-            // A single receive: its channel has ended with the delivery.
+            // A single receive ends with its delivery; a consumer may have been ended.
             _ => self.outbound.push(&Header::new(Kind::Taken, CHANNELS_MAX - 1, lease), &[]),
         }
     }
