@@ -308,13 +308,26 @@ impl Client {
         };
         // The report says what was not done by then.
         let _ = timeout_at(deadline, barrier).await;
-        self.handle.with(|state| {
+        let report = self.handle.with(|state| {
             let unsent_bytes = state.session.outbound.unsent_bytes();
             let report = DrainReport { undecided: state.open_tickets(), unsent_bytes };
             state.closing = true;
             state.session.goodbye();
             report
-        })
+        });
+        // The driver ends when the goodbye is written. If that takes too long the session is
+        // over after its grace.
+        let farewell = poll_fn(|cx| {
+            self.handle.with(|state| match state.check() {
+                Err(_) => std::task::Poll::Ready(()),
+                Ok(()) => {
+                    state.wait_to_send(cx);
+                    std::task::Poll::Pending
+                }
+            })
+        });
+        let _ = timeout_at(deadline, farewell).await;
+        report
     }
 
     /// Sends a control request and waits for its answer.

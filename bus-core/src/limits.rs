@@ -87,6 +87,9 @@ pub const LEASED_BYTES_MAX: u64 = 256 * MIB as u64;
 pub const UNWRITTEN_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Bytes kept for a session until its client confirms them; beyond that it ends.
 pub const KEPT_BYTES_MAX: usize = 256 * MIB;
+/// How long a receive that does not wait waits for what was asked of others for it: a delivery
+/// that a consumer has not looked at, or a message that was offered.
+pub const NO_WAIT_PATIENCE: Duration = Duration::from_secs(1);
 /// Flushes of one publisher that wait for a slow subscriber.
 pub const FLUSHES_MAX: u32 = 64;
 /// The longest lease, delay or extension.

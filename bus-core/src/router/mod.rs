@@ -273,6 +273,11 @@ impl Router {
                         queue.end_delays(&mut self.ground);
                     }
                 }
+                timer::Timer::Patience(queue, waiter) => {
+                    if let Some(queue) = self.queues.get_mut(queue) {
+                        queue.patience_is_over(&mut self.ground, waiter);
+                    }
+                }
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
             }

@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
+use crate::limits::NO_WAIT_PATIENCE;
 use crate::message_type::MessageType;
 use crate::selector::Selector;
 
@@ -17,6 +18,7 @@ use super::ground::Ground;
 use super::lease::Stored;
 use super::queue::Queue;
 use super::session::Session;
+use super::timer::Timer;
 use super::waiter::Waiter;
 
 impl Queue {
@@ -28,9 +30,37 @@ impl Queue {
             self.recall_for(ground, id);
         }
         let Some(waiter) = self.waiters.get(id) else { return };
-        if waiter.options.wait || waiter.recalls > 0 || waiter.promises > 0 {
+        if waiter.options.wait {
             return self.make_ready(id);
         }
+        if waiter.recalls > 0 || waiter.promises > 0 {
+            // Whoever was asked may never answer.
+            if waiter.patience.is_none() {
+                self.set_patience(ground, id);
+            }
+            return self.make_ready(id);
+        }
+        self.end_empty(ground, id);
+    }
+
+    fn set_patience(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        let until = ground.now.after(NO_WAIT_PATIENCE);
+        if let Some(waiter) = self.waiters.get_mut(id) {
+            waiter.patience = Some(until);
+            ground.timers.set(until, Timer::Patience(self.id, id));
+        }
+    }
+
+    /// A receiver that would not wait has waited long enough for what was asked for it.
+    pub(super) fn patience_is_over(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        let until = self.waiters.get(id).and_then(|waiter| waiter.patience);
+        if until.is_some_and(|until| until <= ground.now) {
+            self.end_empty(ground, id);
+        }
+    }
+
+    fn end_empty(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        let Some(waiter) = self.waiters.get(id) else { return };
         let (session, channel, selector) =
             (waiter.session, waiter.channel, waiter.options.selector);
         self.drop_waiter(ground, id);

@@ -11,6 +11,7 @@ use crate::time::Time;
 use super::queue::Queue;
 use super::session::Session;
 use super::topic::Subscription;
+use super::waiter::Waiter;
 
 /// What is to be looked at when a deadline has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,8 @@ pub(crate) enum Timer {
     Grace(Id<Session>),
     /// The delayed messages of a queue.
     Delay(Id<Queue>),
+    /// A receiver that would not wait.
+    Patience(Id<Queue>, Id<Waiter>),
     /// A call's deadline.
     Call(u64),
     /// A subscription that holds publishers back.

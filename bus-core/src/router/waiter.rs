@@ -6,6 +6,8 @@ use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::message_type::MessageType;
 
+use crate::time::Time;
+
 use super::command::{Channel, ConsumeOptions, Lease};
 use super::fault::Fault;
 use super::ground::Ground;
@@ -31,6 +33,8 @@ pub(crate) struct Waiter {
     pub recalls: u32,
     /// Offers granted for it that have not arrived yet.
     pub promises: u32,
+    /// One that would not wait, and does for what was asked for it: until when.
+    pub patience: Option<Time>,
 }
 
 impl Waiter {
@@ -45,6 +49,7 @@ impl Waiter {
             turn: None,
             recalls: 0,
             promises: 0,
+            patience: None,
         }
     }
 

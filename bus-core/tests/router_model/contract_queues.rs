@@ -1,6 +1,6 @@
 //! Points 1 to 6 of the contract, one short case each: order, receivers, room, cancelling.
 
-use bus_core::router::{ConsumeOptions, QueueOptions, RouterConfig};
+use bus_core::router::{Command, ConsumeOptions, QueueOptions, RouterConfig};
 use bus_core::{Message, MessageType, Selector};
 
 use crate::bus::{Bus, credit, kind, message, once, room_for, user};
@@ -332,4 +332,19 @@ fn too_big_ends_that_receiver_and_the_message_goes_to_the_next() {
     let short = ConsumeOptions { bytes_max: 7, ..once(ANY) };
     assert_eq!(bus.consume('B', 5, short), ["B ended 5 TooBig"]);
     assert_eq!(bus.receive('C', 5, ANY), ["C got 2 on 5 as 2"]);
+}
+
+#[test]
+fn receive_that_does_not_wait_ends_whatever_others_do() {
+    let mut bus = Bus::new("ABC");
+    bus.queue('A', 0, "jobs", room_for(9));
+    bus.queue('B', 0, "jobs", room_for(9));
+    bus.queue('C', 0, "jobs", room_for(9));
+    bus.consume('B', 5, credit(1));
+    bus.send('A', 0, 1, 1);
+    let options = ConsumeOptions { wait: false, ..once(Selector::Any) };
+    let ask = Command::Consume { request: 0, channel: 5, queue: 0, options };
+    assert_eq!(bus.tell('C', ask), ["B recalled 1"]);
+    let told = bus.tick(std::time::Duration::from_secs(1));
+    assert_eq!(told, ["C ended 5 Empty"]);
 }

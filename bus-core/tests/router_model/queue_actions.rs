@@ -74,6 +74,7 @@ impl Pair {
             auto_ack: options.auto_ack,
             bytes_max: options.bytes_max,
             recalls: 0,
+            patience: None,
         });
         self.model.serve(step.q, number);
     }

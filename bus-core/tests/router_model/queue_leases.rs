@@ -3,7 +3,10 @@
 use bus_core::ErrorKind;
 
 use crate::events::Event;
-use crate::queue_model::{Lease, Message, Model, Queue, Session, State};
+use crate::queue_model::{Lease, Message, Model, Queue, Session, State, Waiter};
+
+/// How long who would not wait does so for what was asked of others.
+const PATIENCE: u64 = 1_000_000_000;
 
 /// How a lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,7 +308,9 @@ impl Model {
             _ => None,
         });
         let of_sessions = self.sessions.iter().filter_map(|session| session.away_until);
-        of_messages.chain(of_sessions).min()
+        let waiters = self.queues.iter().flat_map(|queue| &queue.waiters);
+        let of_waiters = waiters.filter_map(|waiter| waiter.patience);
+        of_messages.chain(of_sessions).chain(of_waiters).min()
     }
 
     /// What is due: leases expire, delays end, sessions do. Gives the slots that ended.
@@ -328,7 +333,27 @@ impl Model {
         for q in 0..self.queues.len() {
             self.end_delays(q);
         }
+        for q in 0..self.queues.len() {
+            let due = |waiter: &&Waiter| waiter.patience.is_some_and(|at| at <= now);
+            let due = self.queues[q].waiters.iter().filter(due).map(|waiter| waiter.number);
+            for number in due.collect::<Vec<_>>() {
+                self.end_waiter(q, number, ErrorKind::Empty);
+            }
+        }
         over
+    }
+
+    /// It waits; not for long, if it would not and does for what was asked of others.
+    pub fn stand_in_line(&mut self, q: usize, number: u64) {
+        let (queue, until) = (&mut self.queues[q], self.now + PATIENCE);
+        for waiter in queue.waiters.iter_mut().filter(|waiter| waiter.number == number) {
+            if !waiter.wait && waiter.patience.is_none() {
+                waiter.patience = Some(until);
+            }
+        }
+        if !queue.line.contains(&number) {
+            queue.line.push(number);
+        }
     }
 
     fn end_delays(&mut self, q: usize) {

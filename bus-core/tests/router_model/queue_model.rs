@@ -93,6 +93,8 @@ pub struct Waiter {
     pub auto_ack: bool,
     pub bytes_max: u64,
     pub recalls: u32,
+    /// Until when one waits that would not wait.
+    pub patience: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -337,12 +339,10 @@ impl Model {
         if holds_none && waiter.recalls == 0 {
             self.recall_for(q, waiter);
         }
-        let queue = &mut self.queues[q];
-        let recalls = queue.waiter(number).map_or(0, |waiter| waiter.recalls);
-        if !waiter.wait && recalls == 0 {
-            self.end_waiter(q, number, ErrorKind::Empty);
-        } else if !queue.line.contains(&number) {
-            queue.line.push(number);
+        let recalls = self.queues[q].waiter(number).map_or(0, |waiter| waiter.recalls);
+        match waiter.wait || recalls > 0 {
+            true => self.stand_in_line(q, number),
+            false => self.end_waiter(q, number, ErrorKind::Empty),
         }
     }
 
