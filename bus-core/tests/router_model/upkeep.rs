@@ -10,7 +10,6 @@ use bus_core::{LEASES_MAX, Selector};
 use crate::bus::{Bus, credit, kind};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A session with a queue on channel 0 and a consumer on channel 1.
