@@ -5,7 +5,7 @@
 //! that want another one. Invariant: whoever is in the line knows its turn, and nobody is in it
 //! twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::message_type::MessageType;
 use crate::selector::Selector;
@@ -19,8 +19,8 @@ pub(crate) struct Line<T> {
     last_turn: Turn,
     /// Those that want exactly one type.
     exact: BTreeMap<(MessageType, Turn), T>,
-    /// All others.
-    others: BTreeMap<Turn, (Selector, T)>,
+    /// All others, in the order of their turns. Most leave from one end, and so at once.
+    others: VecDeque<(Turn, Selector, T)>,
 }
 
 impl<T: Copy> Line<T> {
@@ -32,7 +32,7 @@ impl<T: Copy> Line<T> {
                 self.exact.insert((kind, self.last_turn), id);
             }
             _ => {
-                self.others.insert(self.last_turn, (selector, id));
+                self.others.push_back((self.last_turn, selector, id));
             }
         }
         self.last_turn
@@ -45,7 +45,13 @@ impl<T: Copy> Line<T> {
                 self.exact.remove(&(kind, turn));
             }
             _ => {
-                self.others.remove(&turn);
+                let found = match self.others.front() {
+                    Some((first, ..)) if *first == turn => Ok(0),
+                    _ => self.others.binary_search_by_key(&turn, |(turn, ..)| *turn),
+                };
+                if let Ok(index) = found {
+                    self.others.remove(index);
+                }
             }
         }
     }
@@ -54,10 +60,14 @@ impl<T: Copy> Line<T> {
     pub fn takers(&self, kind: MessageType, from: Turn) -> impl Iterator<Item = (Turn, T)> + '_ {
         let exact = self.exact.range((kind, from)..=(kind, Turn::MAX));
         let mut exact = exact.map(|((_, turn), id)| (*turn, *id)).peekable();
-        let others = self.others.range(from..);
+        let start = match from {
+            0 => 0,
+            _ => self.others.partition_point(|(turn, ..)| *turn < from),
+        };
+        let others = self.others.range(start..);
         let mut others = others
-            .filter(move |(_, (selector, _))| selector.matches(kind))
-            .map(|(turn, (_, id))| (*turn, *id))
+            .filter(move |(_, selector, _)| selector.matches(kind))
+            .map(|(turn, _, id)| (*turn, *id))
             .peekable();
         std::iter::from_fn(move || match (exact.peek(), others.peek()) {
             (Some((one, _)), Some((other, _))) if one < other => exact.next(),
@@ -70,7 +80,7 @@ impl<T: Copy> Line<T> {
     pub fn in_order(&self) -> Vec<T> {
         let exact = self.exact.iter().map(|((_, turn), id)| (*turn, *id));
         let mut all: Vec<_> =
-            exact.chain(self.others.iter().map(|(turn, (_, id))| (*turn, *id))).collect();
+            exact.chain(self.others.iter().map(|(turn, _, id)| (*turn, *id))).collect();
         all.sort_by_key(|(turn, _)| *turn);
         all.into_iter().map(|(_, id)| id).collect()
     }
@@ -83,7 +93,7 @@ impl<T: Copy> Line<T> {
 
 impl<T> Default for Line<T> {
     fn default() -> Self {
-        Line { last_turn: 0, exact: BTreeMap::new(), others: BTreeMap::new() }
+        Line { last_turn: 0, exact: BTreeMap::new(), others: VecDeque::new() }
     }
 }
 

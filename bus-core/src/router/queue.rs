@@ -4,7 +4,7 @@
 //! would match; nothing is blocked that would fit. A message is in exactly one place: on the
 //! shelf, delayed, blocked, or leased.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
@@ -44,8 +44,8 @@ pub(crate) struct Queue {
     /// Those who wait and have credit, longest waiting first.
     pub line: Line<Id<Waiter>>,
     /// All consumers with deliveries that the application has not been handed. One that has
-    /// none any more stays until somebody looks for such deliveries.
-    pub bearers: BTreeSet<Id<Waiter>>,
+    /// none any more, or is gone, stays until somebody looks for such deliveries.
+    pub bearers: Vec<Id<Waiter>>,
     /// What the shelf and the delayed count.
     pub bytes: u64,
     /// Room kept for granted offers.
@@ -137,11 +137,9 @@ impl Queue {
         session.leased_bytes += message.cost();
         waiter.outstanding += 1;
         // A receive ends with its delivery.
+        let bears_again = !options.once && !std::mem::replace(&mut waiter.bears, true);
         if !options.once {
             waiter.untaken.push_back(lease);
-            if !std::mem::replace(&mut waiter.bears, true) {
-                self.bearers.insert(id);
-            }
         }
         self.leased += 1;
         self.counters.delivered += 1;
@@ -159,6 +157,9 @@ impl Queue {
             self.drop_waiter(ground, id);
         } else if waiter.has_credit() {
             self.make_ready(id);
+        }
+        if bears_again {
+            self.note_bearer(id);
         }
     }
 

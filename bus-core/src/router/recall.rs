@@ -204,3 +204,56 @@ fn may_have_any(left: &BTreeMap<Sort, u64>, options: &ConsumeOptions) -> bool {
     };
     sorts.any(|(sort, _)| may_have(*sort, options))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::message::{Message, Sender};
+    use crate::name::Name;
+    use crate::router::{
+        Command, Identity, OpenMode, QueueOptions, Router, RouterConfig, SessionId,
+    };
+    use crate::time::Time;
+
+    /// A session with a queue on channel 0 and consumers on those from 1 on.
+    fn with_consumers(count: u32) -> (Router, SessionId) {
+        let mut router = Router::new(RouterConfig::default());
+        let identity =
+            Identity { sender: Sender::default(), groups: Vec::new(), admin: true, system: false };
+        let session = router.open_session(Time::ZERO, identity, Duration::ZERO).expect("a session");
+        let (name, open) = (Name::new("jobs").expect("a name"), OpenMode::OpenOrCreate);
+        let options = QueueOptions::default();
+        let command = Command::OpenQueue { request: 0, channel: 0, name, open, options };
+        router.handle(Time::ZERO, session, command);
+        for channel in 1..=count {
+            let options = ConsumeOptions { credit: 1, ..ConsumeOptions::default() };
+            let command = Command::Consume { request: 0, channel, queue: 0, options };
+            router.handle(Time::ZERO, session, command);
+        }
+        (router, session)
+    }
+
+    fn bearers(router: &Router) -> usize {
+        router.queues.iter().map(|(_, queue)| queue.bearers.len()).sum()
+    }
+
+    #[test]
+    fn only_those_with_untaken_deliveries_are_looked_at() {
+        let (mut router, session) = with_consumers(500);
+        let message = Message::new(MessageType::ONE, Vec::new());
+        for ticket in 1..=3 {
+            let command =
+                Command::Send { channel: 0, ticket, message: message.clone(), no_wait: false };
+            router.handle(Time::ZERO, session, command);
+        }
+        assert_eq!(bearers(&router), 3);
+        for (channel, lease) in (1..=3).zip(1..) {
+            router.handle(Time::ZERO, session, Command::Taken { channel, lease });
+        }
+        // The first is idle again, and looks for what others have not looked at.
+        router.handle(Time::ZERO, session, Command::Ack { first: 1, count: 1 });
+        assert_eq!(bearers(&router), 0);
+    }
+}

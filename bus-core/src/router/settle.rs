@@ -238,7 +238,9 @@ impl Router {
         let entry = self.ground.sessions.get_mut(session)?;
         let leased = entry.leases.remove(lease)?;
         entry.leased_bytes -= leased.stored.message.cost();
-        if let Entry::Occupied(mut untaken) = entry.untaken.entry((leased.queue, leased.waiter)) {
+        if !entry.untaken.is_empty()
+            && let Entry::Occupied(mut untaken) = entry.untaken.entry((leased.queue, leased.waiter))
+        {
             forget_untaken(untaken.get_mut(), lease);
             if untaken.get().is_empty() {
                 untaken.remove();

@@ -60,6 +60,15 @@ impl Waiter {
 }
 
 impl Queue {
+    /// Notes that a consumer has deliveries that nobody has looked at. The numbers of those
+    /// that are gone are swept out before they are more than the others.
+    pub fn note_bearer(&mut self, id: Id<Waiter>) {
+        if self.bearers.len() > 2 * self.waiters.len() {
+            self.bearers.retain(|other| self.waiters.get(*other).is_some());
+        }
+        self.bearers.push(id);
+    }
+
     /// Puts a receiver at the back of the line.
     pub fn make_ready(&mut self, id: Id<Waiter>) {
         if let Some(waiter) = self.waiters.get_mut(id)
@@ -142,9 +151,6 @@ impl Queue {
     pub fn drop_waiter(&mut self, ground: &mut Ground, id: Id<Waiter>) -> Option<Waiter> {
         let mut waiter = self.waiters.remove(id)?;
         self.holders -= 1;
-        if waiter.bears {
-            self.bearers.remove(&id);
-        }
         if let Some(turn) = waiter.turn {
             self.line.leave(waiter.options.selector, turn);
         }

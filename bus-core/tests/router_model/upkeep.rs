@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bus_core::Selector;
 use bus_core::router::{
     AdminAction, Command, ConsumeOptions, ObjectKind, QueueOptions, TopicOptions,
 };
+use bus_core::{LEASES_MAX, Selector};
 
 use crate::bus::{Bus, credit, kind};
 
@@ -84,6 +84,38 @@ fn deliveries_of_a_removed_queue_are_taken_as_others_are() {
     assert_eq!(bus.leases('A'), 2);
     bus.taken('A', 1, 2);
     assert_eq!(bus.leases('A'), 0);
+}
+
+/// A session may have so many deliveries that it has not settled; then each of its receivers
+/// stands back, and has what it missed when there is room again: those of a queue by turns.
+#[test]
+fn receivers_that_were_passed_over_get_what_they_missed() {
+    let mut bus =
+        with_consumer(ConsumeOptions { selector: Selector::Eq(kind(1)), ..credit(u32::MAX) });
+    bus.queue('A', 10, "other", QueueOptions::default());
+    let consume = |channel, queue, wanted| Command::Consume {
+        request: 0,
+        channel,
+        queue,
+        options: ConsumeOptions { selector: Selector::Eq(kind(wanted)), ..credit(1) },
+    };
+    bus.tell('A', consume(2, 0, 2));
+    bus.tell('A', consume(3, 10, 2));
+    bus.tell('A', consume(4, 0, 3));
+    bus.tell('A', consume(5, 0, 4));
+    for number in 1..=LEASES_MAX as u64 + 1 {
+        bus.send('A', 0, 1, number);
+    }
+    assert_eq!(bus.leases('A'), LEASES_MAX as u64);
+    for (channel, wanted, number) in [(0, 3, 100_001), (10, 2, 100_002), (0, 2, 100_003)] {
+        assert_eq!(bus.send('A', channel, wanted, number), [format!("A accepted {number}")]);
+    }
+    let mut got = |lease| bus.ack('A', lease).into_iter().skip(1).collect::<Vec<_>>();
+    assert_eq!(got(1), ["A got 65537 on 1 as 65537"]);
+    assert_eq!(got(2), ["A got 100003 on 2 as 65538"]);
+    assert_eq!(got(3), ["A got 100001 on 4 as 65539"]);
+    assert_eq!(got(4), ["A got 100002 on 3 as 65540"]);
+    assert!(got(5).is_empty());
 }
 
 #[test]
