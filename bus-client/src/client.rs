@@ -10,12 +10,12 @@ use bus_core::session::{ChannelKind, ClientSession};
 use bus_core::transport::{Link, Transport};
 use bus_core::{BusUrl, ErrorKind, Name, Pattern};
 use tokio::runtime;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::admin::Admin;
 use crate::connect::{Connected, connect, shake_hands};
 use crate::consumer::check_credit;
-use crate::deadline::after;
+
 use crate::driver::{Driver, establish};
 use crate::error::Error;
 use crate::events::Events;
@@ -32,7 +32,7 @@ use crate::subscriber::{SubscribeOptions, Subscriber};
 /// A client. Clones share one connection; it ends when the last clone and handle is dropped.
 #[derive(Clone)]
 pub struct Client {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
     url: BusUrl,
 }
 
@@ -43,15 +43,6 @@ pub struct TransportInfo {
     pub transport: Option<Transport>,
     /// Why it is not a better one.
     pub reason: String,
-}
-
-/// What was left when a client was drained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DrainReport {
-    /// Sends, requests and confirmed publishes that had no verdict.
-    pub undecided: usize,
-    /// Bytes that were not written.
-    pub unsent_bytes: usize,
 }
 
 impl Client {
@@ -284,50 +275,6 @@ impl Client {
         let _forget = OnDrop(|| self.handle.with(|state| state.forget_pong(word)));
         poll_fn(|cx| self.handle.with(|state| state.poll_pong(word, cx))).await?;
         Ok(start.elapsed())
-    }
-
-    /// Waits until everything that was sent or published has its verdict and is written, at
-    /// most so long; then ends the client, with all of its clones and handles. Says what was
-    /// not delivered. Cancelling leaves the client as it is.
-    pub async fn drain(self, limit: Duration) -> DrainReport {
-        let deadline = after(limit);
-        let barrier = async {
-            // Answered after everything before it has been routed.
-            self.call(|request| Command::Broker { request }).await?;
-            poll_fn(|cx| {
-                self.handle.with(|state| {
-                    if state.open_tickets() == 0 || state.check().is_err() {
-                        return std::task::Poll::Ready(());
-                    }
-                    state.wait_to_send(cx);
-                    std::task::Poll::Pending
-                })
-            })
-            .await;
-            Ok::<(), Error>(())
-        };
-        // The report says what was not done by then.
-        let _ = timeout_at(deadline, barrier).await;
-        let report = self.handle.with(|state| {
-            let unsent_bytes = state.session.outbound.unsent_bytes();
-            let report = DrainReport { undecided: state.open_tickets(), unsent_bytes };
-            state.closing = true;
-            state.session.goodbye();
-            report
-        });
-        // The driver ends when the goodbye is written. If that takes too long the session is
-        // over after its grace.
-        let farewell = poll_fn(|cx| {
-            self.handle.with(|state| match state.check() {
-                Err(_) => std::task::Poll::Ready(()),
-                Ok(()) => {
-                    state.wait_to_send(cx);
-                    std::task::Poll::Pending
-                }
-            })
-        });
-        let _ = timeout_at(deadline, farewell).await;
-        report
     }
 
     /// Sends a control request and waits for its answer.

@@ -23,6 +23,7 @@ mod connect;
 mod consumer;
 mod deadline;
 mod delivery;
+mod drain;
 mod driver;
 mod error;
 mod events;
@@ -51,9 +52,10 @@ pub use bus_core::{
     BusUrl, ErrorKind, Headers, InvalidHeader, Message, MessageType, Name, Pattern, Selector,
     Sender,
 };
-pub use client::{Client, DrainReport, TransportInfo};
+pub use client::{Client, TransportInfo};
 pub use consumer::{Consumer, ConsumerOptions};
 pub use delivery::{Ack, Delivery};
+pub use drain::DrainReport;
 pub use error::Error;
 pub use events::{ClientEvent, Events};
 pub use options::ClientOptions;

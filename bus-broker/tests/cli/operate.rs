@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::stage::{DONE, NOTHING, Stage, USAGE};
+use crate::stage::{DONE, NOTHING, Stage, TIMED_OUT, USAGE, bus};
 
 #[tokio::test]
 async fn lists_show_what_there_is() {
@@ -154,4 +154,26 @@ async fn topic_keeps_its_last_message_for_late_subscribers() {
     let stat = stage.bus(&["stat", "state", "--json"]).await.json();
     assert_eq!(stat["topics"][0]["keep_last"], false);
     assert_eq!(stat["topics"][0]["hold_ms"], 2000);
+}
+
+#[tokio::test]
+async fn name_that_is_missing_does_not_save_the_others() {
+    let stage = Stage::new().await;
+    for name in ["one", "two"] {
+        stage.good(&["create", name]).await;
+    }
+    let outcome = stage.bus(&["rm", "one", "missing", "two"]).await;
+    outcome.check(NOTHING, &["removed queue one", "`missing`", "removed queue two"]);
+    stage.bus(&["ls", "*"]).await.check(NOTHING, &[]);
+}
+
+#[tokio::test]
+async fn verb_that_ends_leaves_no_session() {
+    let stage = Stage::new().await;
+    let over_tcp =
+        async |arguments: &[&str]| bus(&[&["--url", stage.tcp.as_str()], arguments].concat()).await;
+    over_tcp(&["sub", "zz", "--wait", "10ms"]).await.check(TIMED_OUT, &["`zz`"]);
+    let clients = stage.bus(&["ls", "--clients", "--json"]).await.json();
+    let names: Vec<_> = clients["clients"].as_array().into_iter().flatten().collect();
+    assert!(names.iter().all(|client| client["sender"]["name"] != "bus sub"), "{clients}");
 }

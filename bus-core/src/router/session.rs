@@ -244,7 +244,7 @@ pub(crate) fn too_big(what: &str, kind: MessageType, length: u64, limit: u64) ->
     Failure::new(
         ErrorKind::TooBig,
         format!(
-            "a message of type {kind} with {length} bytes is longer than {what} allows ({limit} bytes)"
+            "a message of type {kind} with {length} bytes, headers included, is longer than {what} allows ({limit} bytes)"
         ),
     )
 }

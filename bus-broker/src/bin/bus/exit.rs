@@ -106,6 +106,24 @@ impl Problem {
         }
     }
 
+    /// The same, after so many messages that were accepted.
+    pub fn after(self, accepted: u64) -> Problem {
+        match accepted {
+            0 => self,
+            count => self.hint(format_args!(" (messages accepted before: {count})")),
+        }
+    }
+
+    /// The same, where it is not known how many of so many messages were accepted.
+    pub fn not_known_of(self, published: u64) -> Problem {
+        match published {
+            0 => self,
+            count => self.hint(format_args!(
+                " (messages published before: {count}; how many of them arrived is not known)"
+            )),
+        }
+    }
+
     /// Its exit code.
     pub fn exit(&self) -> Exit {
         match self {

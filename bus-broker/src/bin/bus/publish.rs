@@ -21,10 +21,13 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     let mut messages = args.message.messages(&args.many).await?;
     session::with_client(url, session::once("pub"), async |client| {
         let publisher = client.publisher(&args.topic).await?;
+        let mut published = 0u64;
         while let Some(message) = messages.next().await? {
-            publisher.publish(message).await?;
+            let sent = publisher.publish(message).await;
+            sent.map_err(|error| Problem::from(error).not_known_of(published))?;
+            published += 1;
         }
-        Ok(publisher.flush().await?)
+        publisher.flush().await.map_err(|error| Problem::from(error).not_known_of(published))
     })
     .await
 }

@@ -21,7 +21,7 @@ pub struct Args {
     /// So many messages
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1, conflicts_with = "follow")]
     count: u64,
-    /// Go on until interrupted
+    /// Go on until interrupted, or until the queue is gone or a message was printed too late
     #[arg(long, short)]
     follow: bool,
     /// Wait at most so long for each message: 5 (seconds), 250ms [default: for ever]

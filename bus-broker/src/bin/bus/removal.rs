@@ -3,7 +3,7 @@
 use bus_client::{Admin, ErrorKind, Object, Retired};
 use serde_json::json;
 
-use crate::exit::Problem;
+use crate::exit::{Problem, say};
 use crate::output::Out;
 use crate::session;
 
@@ -32,44 +32,68 @@ pub enum Action {
     Purge,
 }
 
-/// Runs it.
+impl Action {
+    fn verb(self) -> &'static str {
+        match self {
+            Action::Remove => "rm",
+            Action::Retire => "retire",
+            Action::Purge => "purge",
+        }
+    }
+}
+
+/// Runs it. As with rm(1) a name that fails does not save the others.
 pub async fn run(url: &str, action: Action, args: Args) -> Result<(), Problem> {
-    let verb = match action {
-        Action::Remove => "rm",
-        Action::Retire => "retire",
-        Action::Purge => "purge",
-    };
-    session::with_client(url, session::once(verb), async |client| {
+    session::with_client(url, session::once(action.verb()), async |client| {
         let admin = client.admin();
         let mut out = Out::new();
+        let mut first = None;
         for name in &args.names {
-            let object = which(&admin, name, &args).await?;
-            let word = match object {
-                Object::Queue => "queue",
-                Object::Topic => "topic",
-            };
-            let (count, holders) = match action {
-                Action::Remove => (admin.remove(object, name).await?, 0),
-                Action::Purge => (admin.purge(object, name).await?, 0),
-                Action::Retire => {
-                    let Retired { messages, holders } = admin.retire(object, name).await?;
-                    (messages, holders)
+            match one(&admin, action, name, &args, &mut out).await {
+                Ok(()) => {}
+                Err(Problem::Said(exit, text)) => {
+                    say(text);
+                    first = first.or(Some(exit));
                 }
-            };
-            match args.json {
-                true => out.json(&match action {
-                    Action::Retire => json!({
-                        "done": verb, word: name, "messages": count, "holders": holders
-                    }),
-                    _ => json!({ "done": verb, word: name, "count": count }),
-                })?,
-                false => out.line(sentence(action, word, name, count, holders))?,
+                Err(other) => return Err(other),
             }
-            out.flush()?;
         }
-        Ok(())
+        first.map_or(Ok(()), |exit| Err(Problem::Told(exit)))
     })
     .await
+}
+
+async fn one(
+    admin: &Admin,
+    action: Action,
+    name: &str,
+    args: &Args,
+    out: &mut Out,
+) -> Result<(), Problem> {
+    let object = which(admin, name, args).await?;
+    let word = match object {
+        Object::Queue => "queue",
+        Object::Topic => "topic",
+    };
+    let (count, holders) = match action {
+        Action::Remove => (admin.remove(object, name).await?, 0),
+        Action::Purge => (admin.purge(object, name).await?, 0),
+        Action::Retire => {
+            let Retired { messages, holders } = admin.retire(object, name).await?;
+            (messages, holders)
+        }
+    };
+    let verb = action.verb();
+    match args.json {
+        true => out.json(&match action {
+            Action::Retire => {
+                json!({ "done": verb, word: name, "messages": count, "holders": holders })
+            }
+            _ => json!({ "done": verb, word: name, "count": count }),
+        })?,
+        false => out.line(sentence(action, word, name, count, holders))?,
+    }
+    out.flush()
 }
 
 /// What bears the name, unless it was said.

@@ -33,12 +33,15 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     let mut messages = args.message.messages(&args.many).await?;
     session::with_client(url, session::once("send"), async |client| {
         let queue = open(client, &args.queue, args.create).await?;
+        let mut accepted = 0u64;
         while let Some(message) = messages.next().await? {
-            match args.timeout {
-                _ if args.no_wait => queue.try_send(message).await?,
-                Some(limit) => queue.send_timeout(message, limit).await?,
-                None => queue.send(message).await?,
+            let sent = match args.timeout {
+                _ if args.no_wait => queue.try_send(message).await,
+                Some(limit) => queue.send_timeout(message, limit).await,
+                None => queue.send(message).await,
             };
+            sent.map_err(|error| Problem::from(error).after(accepted))?;
+            accepted += 1;
         }
         Ok(())
     })

@@ -28,7 +28,7 @@ pub struct Args {
     /// Read this TOML file; flags and environment go before it
     #[arg(long, short, value_name = "FILE", env = "BUS_CONFIG")]
     config: Option<PathBuf>,
-    /// Check everything, print what would run, and end
+    /// Check flags and configuration, print what would run, and end; addresses are not tried
     #[arg(long)]
     check: bool,
     /// Let everybody who reaches it over the network use the bus
