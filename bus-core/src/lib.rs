@@ -13,11 +13,15 @@ mod message_type;
 mod name;
 mod selector;
 mod sequence;
+#[cfg(feature = "shm")]
+mod sync;
 mod time;
 mod url;
 
 pub mod router;
 pub mod session;
+#[cfg(feature = "shm")]
+pub mod shm;
 #[cfg(feature = "net")]
 pub mod sys;
 #[cfg(feature = "net")]

@@ -1,0 +1,160 @@
+//! Where the regions of a lane are, and how their bytes are reached.
+//!
+//! Pointers into a mapping or into the heap, and whoever keeps that alive. The header words are
+//! atomics, so a reference to them is fine whatever the other process stores; payload bytes are
+//! only ever copied, never referred to.
+
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::sync::AtomicU64;
+
+use super::layout::{Geometry, ReaderHeader, WriterHeader};
+
+/// Keeps the memory behind the pointers: a mapping, or a part of the heap.
+pub(super) type Keeper = Arc<dyn Send + Sync>;
+
+/// A writer's region, as its writer or a reader sees it.
+pub(super) struct LaneMemory {
+    header: NonNull<WriterHeader>,
+    ring: NonNull<AtomicU64>,
+    /// For each word of the ring, where a model has its payload.
+    #[cfg(busbar_loom)]
+    pub cells: NonNull<loom::cell::UnsafeCell<u64>>,
+    pub geometry: Geometry,
+    _keeper: Keeper,
+}
+
+/// A reader's region, as that reader or the writer sees it.
+pub(super) struct CursorMemory {
+    header: NonNull<ReaderHeader>,
+    _keeper: Keeper,
+}
+
+// SAFETY: the pointers lead to memory that the keeper holds, wherever it is moved to; what is
+// reached by reference there is atomic.
+unsafe impl Send for LaneMemory {}
+// SAFETY: as above.
+unsafe impl Send for CursorMemory {}
+
+impl LaneMemory {
+    /// # Safety
+    /// For as long as the keeper lives, `header` and then `capacity` bytes from `ring` on must be
+    /// readable, both aligned to 8, and writable for whoever calls [`LaneMemory::put`] or stores.
+    pub unsafe fn new(
+        header: NonNull<WriterHeader>,
+        ring: NonNull<AtomicU64>,
+        geometry: Geometry,
+        keeper: Keeper,
+    ) -> LaneMemory {
+        LaneMemory {
+            header,
+            ring,
+            #[cfg(busbar_loom)]
+            cells: NonNull::dangling(),
+            geometry,
+            _keeper: keeper,
+        }
+    }
+
+    pub fn header(&self) -> &WriterHeader {
+        // SAFETY: `new` was promised that the keeper keeps it readable; all fields are atomic.
+        unsafe { self.header.as_ref() }
+    }
+
+    /// The word at a position that is a multiple of 8.
+    pub fn word(&self, position: u64) -> &AtomicU64 {
+        let index = self.geometry.index(position) / 8;
+        // SAFETY: the index is below the ring's number of words, which `new` was promised.
+        let word = unsafe { self.ring.add(index) };
+        // SAFETY: the keeper keeps it readable, and it is atomic.
+        unsafe { word.as_ref() }
+    }
+
+    /// Copies bytes into the ring: from a position on, not beyond the ring's end.
+    #[cfg(not(busbar_loom))]
+    pub fn put(&self, position: u64, bytes: &[u8]) {
+        let index = self.geometry.index(position);
+        assert!(bytes.len() as u64 <= self.geometry.to_end(position), "a frame has no break");
+        // SAFETY: the bytes lie within the ring, by the line above.
+        let target = unsafe { self.ring.as_ptr().cast::<u8>().add(index) };
+        // SAFETY: both are valid for so many bytes, and the ring is no part of a slice: nobody
+        // refers to its bytes. Readers do not look at them before they are committed.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+    }
+
+    /// Copies so many bytes out of the ring: from a position on, not beyond the ring's end.
+    ///
+    /// # Safety
+    /// `target` must be writable for so many bytes.
+    #[cfg(not(busbar_loom))]
+    pub unsafe fn get(&self, position: u64, target: *mut u8, count: usize) {
+        let index = self.geometry.index(position);
+        assert!(count as u64 <= self.geometry.to_end(position), "a frame has no break");
+        // SAFETY: the bytes lie within the ring, by the line above.
+        let source = unsafe { self.ring.as_ptr().cast::<u8>().add(index) };
+        // SAFETY: the source is readable for so many bytes, and the caller says the same of the
+        // target. An honest writer does not write what it has committed; what a hostile one
+        // makes of the copy is only bytes.
+        unsafe { std::ptr::copy_nonoverlapping(source, target, count) };
+    }
+
+    /// As above, into cells that the model checker watches: whoever touches one without being
+    /// ordered behind the other side is caught.
+    #[cfg(busbar_loom)]
+    pub fn put(&self, position: u64, bytes: &[u8]) {
+        assert!(position % 8 == 0 && bytes.len() == 8, "models write one whole word");
+        let word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        // SAFETY: as in `word`; the checker watches over the access.
+        self.cell(position).with_mut(|cell| unsafe { *cell = word });
+    }
+
+    /// # Safety
+    /// As above.
+    #[cfg(busbar_loom)]
+    pub unsafe fn get(&self, position: u64, target: *mut u8, count: usize) {
+        assert!(position % 8 == 0 && count == 8, "models read one whole word");
+        // SAFETY: as in `put`.
+        let word = self.cell(position).with(|cell| unsafe { *cell });
+        // SAFETY: the caller says that the target has room for so many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(word.to_le_bytes().as_ptr(), target, count) };
+    }
+
+    #[cfg(busbar_loom)]
+    fn cell(&self, position: u64) -> &loom::cell::UnsafeCell<u64> {
+        let index = self.geometry.index(position) / 8;
+        // SAFETY: there are as many cells as words, and the keeper keeps them.
+        let cell = unsafe { self.cells.add(index) };
+        // SAFETY: as above.
+        unsafe { cell.as_ref() }
+    }
+}
+
+impl CursorMemory {
+    /// # Safety
+    /// For as long as the keeper lives, `header` must be readable and aligned to 8, and writable
+    /// for whoever stores.
+    pub unsafe fn new(header: NonNull<ReaderHeader>, keeper: Keeper) -> CursorMemory {
+        CursorMemory { header, _keeper: keeper }
+    }
+
+    pub fn header(&self) -> &ReaderHeader {
+        // SAFETY: `new` was promised that the keeper keeps it readable; all fields are atomic.
+        unsafe { self.header.as_ref() }
+    }
+}
+
+impl fmt::Debug for LaneMemory {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "LaneMemory({} bytes)", self.geometry.capacity())
+    }
+}
+
+impl fmt::Debug for CursorMemory {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("CursorMemory")
+    }
+}

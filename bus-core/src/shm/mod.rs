@@ -1,0 +1,30 @@
+//! Lanes: rings in shared memory with one writing process and one or more readers.
+//!
+//! A lane is two kinds of region. The writer's holds the frames, and its readers map it without
+//! the right to write; each reader's holds its cursor, and the writer maps that without the
+//! right to write. So each byte has one writing process, there is no lock, and a process that
+//! is killed at any instruction needs no repair: a frame that was not committed is not there.
+//! The other side is hostile: what it stores is loaded once, checked, and used as loaded.
+
+mod fault;
+mod heap;
+mod layout;
+mod memory;
+mod reader;
+#[cfg(not(busbar_loom))]
+mod region;
+mod writer;
+
+#[cfg(all(test, busbar_loom))]
+mod models;
+#[cfg(all(test, not(busbar_loom)))]
+mod region_tests;
+#[cfg(all(test, not(busbar_loom)))]
+mod tests;
+
+pub use heap::heap_lane;
+pub use layout::{LANE_BYTES_DEFAULT, LANE_BYTES_MAX, LANE_BYTES_MIN};
+pub use reader::{LaneReader, Tampered};
+#[cfg(not(busbar_loom))]
+pub use region::{LaneOffer, RegionError};
+pub use writer::{LaneWriter, Refused, Reservation};

@@ -1,0 +1,9 @@
+//! Atomics of the lanes: the standard library's, or the model checker's under `--cfg busbar_loom`.
+//!
+//! Nothing else in the core names an atomic type, so that every ordering can be explored.
+
+#[cfg(busbar_loom)]
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
+
+#[cfg(not(busbar_loom))]
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
