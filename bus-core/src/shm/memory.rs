@@ -107,7 +107,9 @@ impl LaneMemory {
     #[cfg(busbar_loom)]
     pub fn put(&self, position: u64, bytes: &[u8]) {
         assert!(position % 8 == 0 && bytes.len() == 8, "models write one whole word");
-        let word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        let mut word = [0; 8];
+        word.copy_from_slice(bytes);
+        let word = u64::from_le_bytes(word);
         // SAFETY: as in `word`; the checker watches over the access.
         self.cell(position).with_mut(|cell| unsafe { *cell = word });
     }

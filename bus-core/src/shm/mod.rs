@@ -15,11 +15,7 @@ mod reader;
 mod region;
 mod writer;
 
-#[cfg(all(test, busbar_loom))]
-mod models;
-#[cfg(all(test, not(busbar_loom)))]
-mod region_tests;
-#[cfg(all(test, not(busbar_loom)))]
+#[cfg(test)]
 mod tests;
 
 pub use heap::heap_lane;

@@ -1,19 +1,18 @@
 //! What the model checker explores:
-//! `RUSTFLAGS="--cfg busbar_loom" cargo test --release -p bus-core --lib shm::models -- --nocapture`.
+//! `RUSTFLAGS="--cfg busbar_loom" cargo test --release -p bus-core --lib shm::tests::models -- --nocapture`.
 //!
 //! Every model prints how many executions it saw, and must catch each bug that can be planted
 //! in what it is about: a model that explores nothing finds nothing.
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use loom::sync::Notify;
 use loom::thread;
 
-use super::fault::Fault;
-use super::{LaneReader, LaneWriter, Refused, heap_lane};
+use crate::shm::fault::Fault;
+use crate::shm::{LaneReader, LaneWriter, Refused, heap_lane};
 
 /// Switches between threads that they did not ask for, in one execution.
 const PREEMPTIONS_MAX: usize = 2;
@@ -31,15 +30,15 @@ fn explore(test: &str, bugs: &[Fault], model: fn(Option<Fault>)) {
         let named = bugs.iter().find(|bug| format!("{bug:?}") == *name);
         *named.expect("one of this model's bugs")
     });
-    let count = Arc::new(AtomicUsize::new(0));
+    let count = Arc::new(Mutex::new(0));
     let counter = count.clone();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(PREEMPTIONS_MAX);
     builder.check(move || {
-        counter.fetch_add(1, Ordering::Relaxed);
+        *counter.lock().expect("one at a time") += 1;
         model(fault);
     });
-    let count = count.load(Ordering::Relaxed);
+    let count = *count.lock().expect("it has ended");
     println!("{test}: {count} executions");
     assert!(count > 10, "{test} has explored next to nothing");
     if planted.is_some() {
@@ -48,7 +47,7 @@ fn explore(test: &str, bugs: &[Fault], model: fn(Option<Fault>)) {
     for bug in bugs {
         let program = std::env::current_exe().expect("this program has a path");
         let mut child = Command::new(program);
-        child.args(["--exact", &format!("shm::models::{test}")]);
+        child.args(["--exact", &format!("shm::tests::models::{test}")]);
         let child = child.env(PLANTED, format!("{bug:?}")).stdout(Stdio::piped()).output();
         let caught = !child.expect("it runs").status.success();
         println!("{test}: {bug:?} is {}", if caught { "caught" } else { "not caught" });

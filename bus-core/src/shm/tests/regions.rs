@@ -7,8 +7,8 @@ use rustix::fs::{
     FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
 };
 
-use super::layout::RING_OFFSET;
-use super::{LANE_BYTES_MIN, LaneOffer, LaneReader, LaneWriter, RegionError};
+use crate::shm::layout::RING_OFFSET;
+use crate::shm::{LANE_BYTES_MIN, LaneOffer, LaneReader, LaneWriter, RegionError};
 
 const CAPACITY: usize = 64 * 1024;
 const LENGTH: u64 = (RING_OFFSET + CAPACITY) as u64;
