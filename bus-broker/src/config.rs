@@ -15,6 +15,7 @@ pub struct BrokerConfig {
     pub(crate) name: String,
     pub(crate) listen: Vec<BusUrl>,
     pub(crate) insecure: bool,
+    pub(crate) shared_memory: bool,
     pub(crate) grace_max: Duration,
     pub(crate) router: RouterConfig,
 }
@@ -26,6 +27,7 @@ impl Default for BrokerConfig {
             name: "bus".into(),
             listen: Vec::new(),
             insecure: false,
+            shared_memory: true,
             grace_max: GRACE_MAX,
             router: RouterConfig::default(),
         }
@@ -62,6 +64,13 @@ impl BrokerConfig {
     /// kept in memory, within its windows.
     pub fn grace_max(mut self, grace: Duration) -> Self {
         self.grace_max = grace.min(GRACE_MAX);
+        self
+    }
+
+    /// Whether clients of this machine may have lanes in shared memory (they may by default).
+    /// Each costs the broker half a megabyte.
+    pub fn shared_memory(mut self, allowed: bool) -> Self {
+        self.shared_memory = allowed;
         self
     }
 

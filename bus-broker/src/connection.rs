@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::handshakes::Handshake;
 use crate::hub::SharedHub;
+use crate::lanes::Lanes;
 use crate::membership::Attached;
 
 /// Serves a connection until it ends.
@@ -78,7 +79,7 @@ async fn run(
     identity: Identity,
 ) {
     let peer = link.peer().clone();
-    let (transport, system, sender) = (link.transport(), identity.system, identity.sender.clone());
+    let (system, sender) = (identity.system, identity.sender.clone());
     decoder.establish();
     let refusal = hub.borrow().check_hello(&hello, &identity).err();
     if let Some(failure) = refusal {
@@ -92,12 +93,15 @@ async fn run(
         return refuse(&mut *link, &failure).await;
     }
     let token = Bytes::copy_from_slice(&token);
-    let attached = hub.borrow_mut().attach(&hello, identity, link, decoder, token);
+    let allowed = hub.borrow().may_have_lanes();
+    let lanes = Lanes::agree(&mut *link, &hello, allowed);
+    let attached = hub.borrow_mut().attach(&hello, identity, link, decoder, token, lanes);
     let Attached { session, line } = match attached {
         Ok(attached) => attached,
         Err(failure) => return warn!(peer = %peer.address, client = %sender, %failure, "refused"),
     };
     if !system {
+        let transport = hub.borrow().transport(session);
         info!(client = %sender, session = session.serial(), %transport, "connected");
     }
     // Frames may have come together with the Hello; nothing else would look at them.

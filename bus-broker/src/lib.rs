@@ -18,6 +18,7 @@ mod config_file;
 mod connection;
 mod handshakes;
 mod hub;
+mod lanes;
 mod listen;
 mod membership;
 mod registry;

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bus_core::router::{Identity, Output, SessionEnd, SessionId};
 use bus_core::session::{Hello, ServerSession, SessionLimits, Welcome, same_token};
-use bus_core::transport::{Link, frame_bytes};
+use bus_core::transport::{Link, Transport, frame_bytes};
 use bus_core::{Decoder, ErrorKind, Failure, Header, Kind, control};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::hub::{Hub, slot_of};
+use crate::lanes::{LANES_MAX, Lanes};
 use crate::registry::{ClientInfo, Counters};
 use crate::slot::{Line, Slot};
 use crate::system::SystemEvent;
@@ -30,9 +31,10 @@ impl Hub {
         &mut self,
         hello: &Hello,
         identity: Identity,
-        link: Box<dyn Link>,
+        mut link: Box<dyn Link>,
         decoder: Decoder,
         token: Bytes,
+        lanes: Lanes,
     ) -> Result<Attached, Failure> {
         let version = hello.agree()?;
         let grace = hello.grace_within(self.config.grace_max);
@@ -44,7 +46,6 @@ impl Hub {
         };
         self.next_line += 1;
         let number = self.next_line;
-        let counters = self.register(session, &*link);
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
@@ -64,9 +65,16 @@ impl Hub {
             broker: self.config.name.clone(),
             pid: std::process::id(),
             not_resumed,
+            lane_bytes: lanes.bytes(),
+            no_lanes: lanes.refusal(),
         };
         let header = Header::new(Kind::Welcome, 0, 0);
-        let prefix = frame_bytes(header, &control::encode_welcome(&welcome));
+        let welcome = frame_bytes(header, &control::encode_welcome(&welcome));
+        let prefix = lanes.welcome(&mut link, welcome);
+        let counters = self.register(session, &*link);
+        let Some(slot) = slot_of(&mut self.slots, session) else {
+            return Err(Failure::new(ErrorKind::Other, "the session vanished"));
+        };
         slot.line =
             Some(Line { link, decoder, waker: None, number, counters, blocked: false, prefix });
         if was_resumed {
@@ -74,6 +82,26 @@ impl Hub {
             self.dispatch();
         }
         Ok(Attached { session, line: number })
+    }
+
+    /// Whether one more client may have lanes, or why not.
+    pub fn may_have_lanes(&self) -> Result<(), String> {
+        if !self.config.shared_memory {
+            return Err("the broker is told to use no shared memory".into());
+        }
+        let lines = self.slots.iter().flatten().filter_map(|slot| slot.line.as_ref());
+        let count = lines.filter(|line| line.link.transport() == Transport::SharedMemory).count();
+        match count < LANES_MAX {
+            true => Ok(()),
+            false => Err(format!("the broker has {count} clients on lanes, which is the limit")),
+        }
+    }
+
+    /// Over which transport a session is connected, for people.
+    pub fn transport(&self, session: SessionId) -> String {
+        let slot = self.slots.get(session.index()).and_then(Option::as_ref);
+        let line = slot.and_then(|slot| slot.line.as_ref());
+        line.map_or_else(String::new, |line| line.link.transport().to_string())
     }
 
     /// Takes a connection off the registry.

@@ -72,7 +72,7 @@ impl Client {
         let url: BusUrl = url.parse()?;
         runtime()?;
         let hello = ClientSession::default().hello(&options.name, options.grace);
-        let connected = connect(&url, &hello, options.connect_timeout).await?;
+        let connected = connect(&url, &hello, &options).await?;
         Client::over(url, options, connected)
     }
 
@@ -104,13 +104,10 @@ impl Client {
 
     /// How it is connected, and why so.
     pub fn transport(&self) -> TransportInfo {
-        let transport = self.handle.with(|state| state.transport);
-        let reason = match (transport, &self.url) {
-            (Some(Transport::Local), BusUrl::Local(_)) => "this version has no shared memory lanes",
-            (Some(_), _) => "the URL asks for it",
-            (None, _) => "not connected now",
-        };
-        TransportInfo { transport, reason: reason.into() }
+        self.handle.with(|state| match state.transport {
+            None => TransportInfo { transport: None, reason: "not connected now".into() },
+            transport => TransportInfo { transport, reason: state.transport_reason.clone() },
+        })
     }
 
     /// What happens to the client from now on.

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use bus_core::session::Welcome;
 use bus_core::transport::{
-    Link, LinkError, candidate_paths, connect_local, connect_mem, connect_tcp, next_frame,
-    write_frame,
+    Link, LinkError, Transport, candidate_paths, connect_local, connect_mem, connect_tcp,
+    next_frame,
 };
-use bus_core::{BusUrl, Decoder, ErrorKind, FrameError, Header, Kind, control};
+use bus_core::{BusUrl, Decoder, ErrorKind, FrameError, Kind, control};
 use tokio::time::timeout;
 
 use crate::error::Error;
+use crate::lanes::{Wish, say_hello, take_up};
+use crate::options::ClientOptions;
 use bus_core::session::Hello;
 
 /// A link that is ready for frames.
@@ -22,15 +24,18 @@ pub(crate) struct Connected {
     pub link: Box<dyn Link>,
     pub decoder: Decoder,
     pub welcome: Welcome,
+    /// Why it has the transport that it has.
+    pub reason: String,
 }
 
 /// Connects and shakes hands.
 pub(crate) async fn connect(
     url: &BusUrl,
     hello: &Hello,
-    limit: Duration,
+    options: &ClientOptions,
 ) -> Result<Connected, Error> {
-    match timeout(limit, attempt(url, hello)).await {
+    let limit = options.connect_timeout;
+    match timeout(limit, attempt(url, hello, Wish::of(url, options.shared_memory))).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(
             ErrorKind::NoBroker,
@@ -46,20 +51,36 @@ pub(crate) async fn shake_hands(
     hello: &Hello,
     limit: Duration,
 ) -> Result<Connected, Error> {
-    match timeout(limit, exchange(link, url, hello)).await {
+    match timeout(limit, exchange(link, url, hello, Wish::Never)).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(ErrorKind::NoBroker, format!("no answer within {limit:?}"))),
     }
 }
 
-async fn attempt(url: &BusUrl, hello: &Hello) -> Result<Connected, Error> {
-    exchange(dial(url).await?, url, hello).await
+async fn attempt(url: &BusUrl, hello: &Hello, wish: Wish) -> Result<Connected, Error> {
+    let connected = match exchange(dial(url).await?, url, hello, wish).await {
+        // What the broker handed over cannot be used here: the socket can.
+        Err(error) if error.kind() == ErrorKind::Io && wish == Wish::Maybe => {
+            let mut connected = exchange(dial(url).await?, url, hello, Wish::Never).await?;
+            connected.reason = error.to_string();
+            connected
+        }
+        result => result?,
+    };
+    match wish == Wish::Must && connected.link.transport() != Transport::SharedMemory {
+        true => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{url}: no shared memory ({}); use local: or unix:", connected.reason),
+        )),
+        false => Ok(connected),
+    }
 }
 
 async fn exchange(
     mut link: Box<dyn Link>,
     url: &BusUrl,
     hello: &Hello,
+    wish: Wish,
 ) -> Result<Connected, Error> {
     let mut decoder = Decoder::for_handshake();
     let lost = |error: LinkError| match error {
@@ -72,16 +93,15 @@ async fn exchange(
                 .with_source(other)
         }
     };
-    write_frame(&mut *link, Header::new(Kind::Hello, 0, 0), &control::encode_hello(hello))
-        .await
-        .map_err(lost)?;
+    let asked = say_hello(&mut *link, hello, wish).await.map_err(lost)?;
     let frame = next_frame(&mut *link, &mut decoder).await.map_err(lost)?;
     match frame.header.kind {
         Kind::Welcome => {
             let welcome =
                 control::decode_welcome(&frame.body).map_err(|error| lost(error.into()))?;
             decoder.establish();
-            Ok(Connected { link, decoder, welcome })
+            let reason = take_up(&mut link, asked, &welcome)?;
+            Ok(Connected { link, decoder, welcome, reason })
         }
         Kind::Refuse => {
             let failure = control::decode_failure(Kind::Refuse, &frame.body)
@@ -94,11 +114,15 @@ async fn exchange(
 
 async fn dial(url: &BusUrl) -> Result<Box<dyn Link>, Error> {
     let result = match url {
-        BusUrl::Local(Some(path)) | BusUrl::Unix(Some(path)) => connect_local(path).await,
-        BusUrl::Local(None) | BusUrl::Unix(None) => return dial_default().await,
+        BusUrl::Local(Some(path)) | BusUrl::Unix(Some(path)) | BusUrl::Shm(Some(path)) => {
+            connect_local(path).await
+        }
+        BusUrl::Local(None) | BusUrl::Unix(None) | BusUrl::Shm(None) => {
+            return dial_default().await;
+        }
         BusUrl::Tcp(address) => connect_tcp(address).await,
         BusUrl::Mem(name) => connect_mem(name).await,
-        BusUrl::Shm(_) | BusUrl::Tls(_) => {
+        BusUrl::Tls(_) => {
             let text = format!("{url}: this version has no such transport; use local: or tcp://");
             return Err(Error::new(ErrorKind::Unsupported, text));
         }

@@ -107,7 +107,7 @@ impl Driver {
             let hello = self
                 .shared
                 .drive(|state| state.session.hello(&self.options.name, self.options.grace));
-            match connect(&self.url, &hello, self.options.connect_timeout).await {
+            match connect(&self.url, &hello, &self.options).await {
                 Ok(connected) => match establish(&self.shared, &connected) {
                     Ok(()) => return Ok(connected),
                     Err(failure) => {
@@ -190,6 +190,7 @@ pub(crate) fn establish(shared: &Shared, connected: &Connected) -> Result<(), Fa
         let publishes = state.session.outbound.count_kept(Kind::Publish);
         let established = state.session.welcome(&connected.welcome)?;
         state.transport = Some(transport);
+        state.transport_reason.clone_from(&connected.reason);
         match established {
             Established::New => state.events.push(ClientEvent::Connected { transport }),
             Established::Resumed => state.events.push(ClientEvent::Resumed { transport }),

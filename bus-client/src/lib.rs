@@ -30,6 +30,7 @@ mod events;
 mod handle;
 mod inbox;
 mod intake;
+mod lanes;
 mod options;
 mod publisher;
 mod queue;

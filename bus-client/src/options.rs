@@ -13,6 +13,7 @@ pub struct ClientOptions {
     pub(crate) reconnect: bool,
     pub(crate) backoff_min: Duration,
     pub(crate) backoff_max: Duration,
+    pub(crate) shared_memory: bool,
 }
 
 impl Default for ClientOptions {
@@ -24,6 +25,7 @@ impl Default for ClientOptions {
             reconnect: true,
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(5),
+            shared_memory: false,
         }
     }
 }
@@ -53,6 +55,14 @@ impl ClientOptions {
     /// disconnected from then on.
     pub fn reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = reconnect;
+        self
+    }
+
+    /// Whether a `local:` URL may use shared memory. Not by default yet, since the socket is faster
+    /// for many small messages; `shm:` uses it always. It costs half a megabyte here, and as much
+    /// at the broker.
+    pub fn shared_memory(mut self, allowed: bool) -> Self {
+        self.shared_memory = allowed;
         self
     }
 

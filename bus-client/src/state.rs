@@ -31,6 +31,8 @@ pub(crate) struct State {
     /// Why the client has ended.
     pub ended: Option<Failure>,
     pub transport: Option<Transport>,
+    /// Why it is that one.
+    pub transport_reason: String,
     pub(crate) replies: BTreeMap<RequestId, Slot<Result<Answer, Failure>>>,
     pub(crate) verdicts: Sequence<Slot<Verdict>>,
     pub(crate) inboxes: Vec<Option<Inbox>>,

@@ -65,6 +65,12 @@ async fn ping_tells_the_transport() {
     let stage = Stage::new().await;
     let ping = stage.bus(&["ping", "--count", "3", "--json"]).await.json();
     assert_eq!(ping["transport"], "local socket");
+    let socket = stage.url.replacen("local:", "unix:", 1);
+    let outcome = stage.bus(&["--url", &socket, "ping", "-n", "1"]).await;
+    outcome.check(DONE, &["over local socket"]);
+    let forced = stage.url.replacen("local:", "shm:", 1);
+    let outcome = stage.bus(&["--url", &forced, "ping", "-n", "1"]).await;
+    outcome.check(DONE, &["over shared memory"]);
     assert_eq!(ping["round_trips_ns"].as_array().map(Vec::len), Some(3));
     let outcome = stage.bus(&["--url", &stage.tcp, "ping", "-n", "1"]).await;
     outcome.check(DONE, &["1: ", "over tcp", "min "]);

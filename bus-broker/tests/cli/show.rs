@@ -15,6 +15,7 @@ async fn demo_shows_the_main_job_and_leaves_nothing() {
         &[
             "broker, process",
             "topic demo.prices",
+            "shared memory",
             "local socket",
             "tcp",
             "all in order",

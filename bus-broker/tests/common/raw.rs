@@ -20,7 +20,7 @@ pub struct Raw {
 /// Connects a link to a URL.
 pub async fn dial(url: &str) -> io::Result<Box<dyn Link>> {
     match url.parse().expect("a URL") {
-        BusUrl::Local(Some(path)) => connect_local(&path).await,
+        BusUrl::Local(Some(path)) | BusUrl::Shm(Some(path)) => connect_local(&path).await,
         BusUrl::Tcp(address) => connect_tcp(&address).await,
         BusUrl::Mem(name) => connect_mem(&name).await,
         other => panic!("no raw peer for {other}"),
@@ -35,6 +35,7 @@ pub fn honest() -> Hello {
         name: "raw".into(),
         grace: Duration::ZERO,
         resume: None,
+        lane_bytes: 0,
     }
 }
 

@@ -40,11 +40,11 @@ pub fn home() -> TempDir {
 }
 
 /// Starts a broker, and gives it as it is reached over each transport.
-pub async fn start() -> [Bus; 3] {
+pub async fn start() -> [Bus; 4] {
     start_with(BrokerConfig::default()).await
 }
 
-pub async fn start_with(config: BrokerConfig) -> [Bus; 3] {
+pub async fn start_with(config: BrokerConfig) -> [Bus; 4] {
     let home = home();
     let local = format!("local:{}", home.path().join("bus.sock").display());
     let config = config
@@ -52,8 +52,10 @@ pub async fn start_with(config: BrokerConfig) -> [Bus; 3] {
         .listen("tcp://127.0.0.1:0".parse().expect("a URL"));
     let broker = Arc::new(Broker::start(config).await.expect("the broker starts"));
     let home = Arc::new(home);
-    let urls = [broker.url().to_owned(), broker.urls()[0].clone(), broker.urls()[1].clone()];
-    let mut tags = ["mem", "local", "tcp"].into_iter();
+    let (socket, tcp) = (broker.urls()[0].clone(), broker.urls()[1].clone());
+    let lanes = socket.replacen("local:", "shm:", 1);
+    let urls = [broker.url().to_owned(), lanes, socket, tcp];
+    let mut tags = ["mem", "lanes", "local", "tcp"].into_iter();
     urls.map(|url| Bus {
         tag: tags.next().expect("as many tags as URLs"),
         url,
@@ -65,8 +67,8 @@ pub async fn start_with(config: BrokerConfig) -> [Bus; 3] {
 
 /// Runs a check over every transport of one broker, all at once. What panics names its transport.
 pub async fn everywhere(check: impl AsyncFn(Bus)) {
-    let [mem, local, tcp] = start().await;
-    tokio::join!(over(mem, &check), over(local, &check), over(tcp, &check));
+    let [mem, lanes, local, tcp] = start().await;
+    tokio::join!(over(mem, &check), over(lanes, &check), over(local, &check), over(tcp, &check));
 }
 
 async fn over(bus: Bus, check: &impl AsyncFn(Bus)) {

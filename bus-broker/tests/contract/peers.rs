@@ -144,7 +144,7 @@ async fn point_20_a_user_has_a_share_of_the_sessions_and_objects_and_no_more() {
         ..RouterConfig::default()
     };
     // Only over TCP is a peer of this process not the broker's own user.
-    let [mem, _, tcp] = start_with(BrokerConfig::default().router(router)).await;
+    let [mem, _, _, tcp] = start_with(BrokerConfig::default().router(router)).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
         clients.push(tcp.client().await);

@@ -62,7 +62,7 @@ impl Proxy {
                 let (connector, listener) = mem_listener();
                 (Acceptor::Mem(listener), register_mem(connector))
             }
-            "local" => {
+            "local" | "lanes" => {
                 let path = home.path().join("proxy.sock");
                 let listener = LocalListener::bind(&path).expect("a socket");
                 (Acceptor::Local(listener), format!("local:{}", path.display()))

@@ -110,7 +110,7 @@ async fn point_10_reading_and_writing_topics_and_services_are_apart() {
 
 #[tokio::test]
 async fn point_10_rights_are_checked_again_for_those_who_wait() {
-    let [_, _, bus] = start().await;
+    let [_, _, _, bus] = start().await;
     let (client, admin) = (bus.client().await, bus.admin().await);
     let options = QueueOptions::default().mode(0o707).count_max(1);
     let own = admin.queue_with("q", options).await.expect("opens");
@@ -146,7 +146,7 @@ async fn point_10_owner_group_and_others_are_told_apart_by_the_kernels_word() {
     if !may_become_others() {
         return;
     }
-    let [_, bus, _] = start().await;
+    let [_, bus, _, _] = start().await;
     let answers = async |user: User, actions: &str| {
         let child = Process::start(Some(user), &format!("{} q {actions}", bus.url))?;
         Some(child.answers().await.join(" "))
@@ -184,7 +184,7 @@ async fn point_10_a_waiting_process_of_another_user_ends_when_its_right_is_taken
     if !may_become_others() {
         return;
     }
-    let [_, bus, _] = start().await;
+    let [_, bus, _, _] = start().await;
     let admin = bus.admin().await;
     let options = QueueOptions::default().mode(0o704);
     let queue = admin.queue_with("q", options).await.expect("opens");

@@ -57,6 +57,8 @@ impl Peer {
             broker: "by hand".into(),
             pid: 1,
             not_resumed: String::new(),
+            lane_bytes: 0,
+            no_lanes: String::new(),
         };
         let mut peer = Peer { link, decoder };
         peer.say(Header::new(Kind::Welcome, 0, 0), &control::encode_welcome(&welcome)).await;

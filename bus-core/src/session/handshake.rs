@@ -27,6 +27,8 @@ pub struct Hello {
     pub grace: Duration,
     /// The session that it had before.
     pub resume: Option<Resume>,
+    /// Bytes of its lane, whose descriptors come along; 0 if it has none.
+    pub lane_bytes: u64,
 }
 
 /// A session to take up again.
@@ -67,6 +69,11 @@ pub struct Welcome {
     pub pid: u32,
     /// Why an offered session was not resumed.
     pub not_resumed: String,
+    /// Bytes of the broker's lane, whose descriptors come along; 0 if frames go on over the
+    /// socket.
+    pub lane_bytes: u64,
+    /// Why the client's lane is not used.
+    pub no_lanes: String,
 }
 
 /// Limits that a broker tells its clients.

@@ -8,4 +8,4 @@ mod watch;
 
 pub use limits::raise_file_limit;
 pub use peer::{Credentials, effective_uid, peer_groups, process_ended};
-pub use watch::{read_into, watch};
+pub use watch::{read_into, read_with_descriptors, watch};

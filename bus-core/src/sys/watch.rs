@@ -2,12 +2,19 @@
 
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use bytes::{BufMut, BytesMut};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::limits::HANDSHAKE_FRAME_BYTES_MAX;
+
+/// Descriptors that a peer may hand over in its handshake.
+const DESCRIPTORS_MAX: usize = 2;
 
 /// Has the runtime watch a descriptor for this.
 ///
@@ -35,4 +42,39 @@ pub fn read_into(descriptor: &OwnedFd, buffer: &mut BytesMut) -> io::Result<usiz
         unsafe { buffer.advance_mut(count) };
         return Ok(count);
     }
+}
+
+/// As [`read_into`]; descriptors that come along are kept, up to a few.
+///
+/// # Errors
+/// As [`read_into`], and when more came than a handshake has.
+pub fn read_with_descriptors(
+    descriptor: &OwnedFd,
+    buffer: &mut BytesMut,
+    descriptors: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let length = buffer.len();
+    // The kernel writes into initialised bytes only; a handshake is short.
+    buffer.resize(length + HANDSHAKE_FRAME_BYTES_MAX, 0);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let result = loop {
+        let slices = &mut [IoSliceMut::new(&mut buffer[length..])];
+        match recvmsg(descriptor.as_fd(), slices, &mut control, flags) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other,
+        }
+    };
+    buffer.truncate(length + result.as_ref().map_or(0, |message| message.bytes));
+    let message = result?;
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(files) = part {
+            descriptors.extend(files);
+        }
+    }
+    if message.flags.contains(ReturnFlags::CTRUNC) || descriptors.len() > DESCRIPTORS_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors came along"));
+    }
+    Ok(message.bytes)
 }

@@ -3,7 +3,9 @@
 //! One trait for all of them, and one conformance suite (`tests/conformance`). A link moves
 //! bytes in order, or ends; what the frames in them mean is not its business.
 
+mod carrier;
 mod exchange;
+mod lane;
 mod local;
 mod mem;
 mod path;
@@ -17,6 +19,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
+pub use carrier::Carrier;
 pub use exchange::{LinkError, frame_bytes, next_frame, write_frame};
 pub use local::{LocalListener, connect_local};
 pub use mem::{
@@ -52,6 +55,11 @@ pub trait Link: Send {
 
     /// Who is at the other end.
     fn peer(&self) -> &Peer;
+
+    /// What this link can carry beside bytes: only local sockets can carry lanes.
+    fn carrier(&mut self) -> Option<&mut dyn Carrier> {
+        None
+    }
 }
 
 /// The transports there are.
@@ -59,6 +67,8 @@ pub trait Link: Send {
 pub enum Transport {
     /// Inside one process.
     Mem,
+    /// Lanes in shared memory.
+    SharedMemory,
     /// A local socket.
     Local,
     /// TCP.
@@ -69,6 +79,7 @@ impl fmt::Display for Transport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Transport::Mem => "mem",
+            Transport::SharedMemory => "shared memory",
             Transport::Local => "local socket",
             Transport::Tcp => "tcp",
         })

@@ -6,19 +6,26 @@
 //! second one is made to find that out.
 
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Link, Peer, READ_BYTES, Transport};
-use crate::sys::{read_into, watch};
+use super::lane::LaneLink;
+use super::{Carrier, Link, Peer, READ_BYTES, Transport};
+use crate::limits::HANDSHAKE_FRAME_BYTES_MAX;
+use crate::shm::{LaneOffer, LaneReader, LaneWriter};
+use crate::sys::{read_into, read_with_descriptors, watch};
 
 /// Most slices that go into one system call.
 const SLICES_MAX: usize = 64;
+
+/// Space for the descriptors of one handshake.
+const DESCRIPTORS_SPACE: usize = rustix::cmsg_space!(ScmRights(LaneOffer::DESCRIPTORS));
 
 /// A link over a socket.
 pub(super) struct StreamLink {
@@ -27,13 +34,18 @@ pub(super) struct StreamLink {
     room: Option<AsyncFd<OwnedFd>>,
     transport: Transport,
     peer: Peer,
+    /// Descriptors that came with bytes, while they are expected: during the handshake.
+    descriptors: Vec<OwnedFd>,
+    expects_descriptors: bool,
 }
 
 impl StreamLink {
     /// Over a connected socket that does not block.
     pub fn new(socket: OwnedFd, transport: Transport, peer: Peer) -> io::Result<StreamLink> {
         let socket = watch(socket, Interest::READABLE)?;
-        Ok(StreamLink { socket, room: None, transport, peer })
+        let expects_descriptors = transport == Transport::Local;
+        let descriptors = Vec::new();
+        Ok(StreamLink { socket, room: None, transport, peer, descriptors, expects_descriptors })
     }
 }
 
@@ -46,10 +58,17 @@ impl Link for StreamLink {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(READ_BYTES);
         }
-        let room = buffer.capacity() - buffer.len();
+        // As much as one read can bring.
+        let room = match self.expects_descriptors {
+            true => HANDSHAKE_FRAME_BYTES_MAX,
+            false => buffer.capacity() - buffer.len(),
+        };
         let mut count = 0;
         let result = self.socket.try_io(Interest::READABLE, |socket| {
-            count = read_into(socket, buffer)?;
+            count = match self.expects_descriptors {
+                true => read_with_descriptors(socket, buffer, &mut self.descriptors)?,
+                false => read_into(socket, buffer)?,
+            };
             match count {
                 // It is empty now: the error says so to the runtime, which waits for more then.
                 1.. if count < room => Err(io::ErrorKind::WouldBlock.into()),
@@ -95,5 +114,38 @@ impl Link for StreamLink {
 
     fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    fn carrier(&mut self) -> Option<&mut dyn Carrier> {
+        match self.transport {
+            Transport::Local => Some(self),
+            _ => None,
+        }
+    }
+}
+
+impl Carrier for StreamLink {
+    fn write_with(&mut self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); DESCRIPTORS_SPACE];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(io::Error::other("too many descriptors for one message"));
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let sent = sendmsg(self.socket.get_ref(), &[IoSlice::new(bytes)], &mut control, flags)?;
+        match sent == bytes.len() {
+            true => Ok(()),
+            false => Err(io::Error::other("the handshake does not fit into the socket")),
+        }
+    }
+
+    fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        self.expects_descriptors = false;
+        std::mem::take(&mut self.descriptors)
+    }
+
+    fn upgrade(&mut self, outgoing: LaneWriter, incoming: LaneReader) -> io::Result<Box<dyn Link>> {
+        let socket = watch(self.socket.get_ref().try_clone()?, Interest::READABLE)?;
+        Ok(Box::new(LaneLink::new(socket, outgoing, incoming, self.peer.clone())))
     }
 }

@@ -71,6 +71,11 @@ async fn local_sockets_conform() {
 }
 
 #[tokio::test]
+async fn lanes_conform() {
+    check(Transport::SharedMemory).await;
+}
+
+#[tokio::test]
 async fn tcp_conforms() {
     check(Transport::Tcp).await;
 }

@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
+use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
 use bus_core::transport::{
     Link, LocalListener, MemConnector, MemListener, TcpListener, Transport, connect_local,
     connect_tcp, mem_listener,
@@ -38,7 +40,7 @@ impl Listening {
                 let (connector, listener) = mem_listener();
                 Listener::Mem(connector, Mutex::new(listener))
             }
-            Transport::Local => {
+            Transport::Local | Transport::SharedMemory => {
                 let path = home.path().join("bus.sock");
                 Listener::Local(LocalListener::bind(&path).expect("a socket"))
             }
@@ -70,9 +72,34 @@ impl Listening {
     }
 
     pub async fn pair(&self) -> Pair {
-        let (near, far) = tokio::join!(self.connect(), self.accept());
-        Pair { near, far }
+        let (mut near, mut far) = tokio::join!(self.connect(), self.accept());
+        // As after a handshake: no descriptor is expected any more.
+        for link in [&mut near, &mut far] {
+            let none = link.carrier().map(|carrier| carrier.take_descriptors());
+            assert!(none.is_none_or(|none| none.is_empty()));
+        }
+        match self.transport {
+            Transport::SharedMemory => over_lanes(near, far),
+            _ => Pair { near, far },
+        }
     }
+}
+
+/// Exchanges both ends for lanes, as a handshake does.
+fn over_lanes(mut near: Box<dyn Link>, mut far: Box<dyn Link>) -> Pair {
+    let offers = [(); 2].map(|()| LaneOffer::new(LANE_BYTES_DEFAULT).expect("memory"));
+    let handed = offers.each_ref().map(|offer| {
+        offer.descriptors().map(|file| file.try_clone_to_owned().expect("a descriptor"))
+    });
+    let [mine, theirs] = offers;
+    let join = |offer: LaneOffer, [lane, cursor]: &[OwnedFd; 2]| {
+        offer.join(lane.as_fd(), cursor.as_fd(), LANE_BYTES_DEFAULT).expect("a good peer")
+    };
+    let (outgoing, incoming) = join(mine, &handed[1]);
+    let near = near.carrier().expect("a local socket").upgrade(outgoing, incoming);
+    let (outgoing, incoming) = join(theirs, &handed[0]);
+    let far = far.carrier().expect("a local socket").upgrade(outgoing, incoming);
+    Pair { near: near.expect("exchanged"), far: far.expect("exchanged") }
 }
 
 pub fn would_block<T>(result: &io::Result<T>) -> bool {

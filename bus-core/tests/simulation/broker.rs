@@ -166,6 +166,8 @@ impl Broker {
             broker: "simulated".into(),
             pid: 1,
             not_resumed,
+            lane_bytes: 0,
+            no_lanes: String::new(),
         };
         match (&resumed, &hello.resume) {
             (Ok(_), _) => self.log.count("resumed"),

@@ -91,6 +91,7 @@ impl World {
             name: "intruder".into(),
             grace: self.plan.peace,
             resume: Some(resume),
+            lane_bytes: 0,
         };
         let answer = self.broker.attach(self.now, &hello, u64::MAX, &mut self.wire);
         let refused = answer.err().map(|failure| failure.kind());

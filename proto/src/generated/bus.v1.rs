@@ -12,6 +12,9 @@ pub struct Hello {
     pub grace_ms: u64,
     #[prost(message, optional, tag = "5")]
     pub resume: ::core::option::Option<Resume>,
+    /// Bytes of the lane whose descriptors come along; 0 if the client has none.
+    #[prost(uint64, tag = "6")]
+    pub lane_bytes: u64,
 }
 /// A client that had a session asks for it again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -53,6 +56,13 @@ pub struct Welcome {
     /// Why an offered session was not resumed; empty if none was offered or it was.
     #[prost(string, tag = "11")]
     pub not_resumed: ::prost::alloc::string::String,
+    /// Bytes of the broker's lane, whose descriptors come along: from here on frames go through
+    /// the lanes. 0 if they go on over the socket.
+    #[prost(uint64, tag = "12")]
+    pub lane_bytes: u64,
+    /// Why the client's lane is not used.
+    #[prost(string, tag = "13")]
+    pub no_lanes: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Limits {

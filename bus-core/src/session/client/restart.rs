@@ -44,7 +44,8 @@ impl ClientSession {
             token: identity.token.clone(),
             received: self.inbound.received(),
         });
-        Hello { version_min: VERSION, version_max: VERSION, name: name.to_owned(), grace, resume }
+        let (version_min, version_max, name) = (VERSION, VERSION, name.to_owned());
+        Hello { version_min, version_max, name, grace, resume, lane_bytes: 0 }
     }
 
     /// Takes the broker's answer.

@@ -1,6 +1,6 @@
 //! `bus demo`: the main job, shown with real processes, in a few seconds.
 //!
-//! A broker, a publisher and subscribers over the local socket and TCP, and a work queue with
+//! A broker, a publisher and subscribers over shared memory, the local socket and TCP, and a work queue with
 //! selective receivers. TCP clients are anonymous, so everything is open to others here.
 
 mod jobs;
@@ -43,7 +43,8 @@ async fn show() -> Result<(), Problem> {
     out.line(format_args!("broker, process {}, on {local} and {tcp}", broker.pid()))?;
     out.flush()?;
     let client = Client::connect_with(local, session::once("demo")).await?;
-    let stage = Stage { client: &client, local, tcp };
+    let lanes = local.replacen("local:", "shm:", 1);
+    let stage = Stage { client: &client, local, lanes, tcp };
     let result = play(&stage, &mut out).await;
     client.drain(Duration::from_secs(1)).await;
     broker.stop().await;
@@ -61,6 +62,8 @@ async fn play(stage: &Stage<'_>, out: &mut Out) -> Result<(), Problem> {
 struct Stage<'a> {
     client: &'a Client,
     local: &'a str,
+    /// The same place, in shared memory.
+    lanes: String,
     tcp: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! The topic: one publisher, two subscribers on the local socket, one over TCP.
+//! The topic: one publisher, a subscriber in shared memory, one on the local socket, one over TCP.
 
 use serde_json::Value;
 
@@ -14,9 +14,11 @@ const SIZE: &str = "64";
 /// Plays it.
 pub async fn play(stage: &Stage<'_>, out: &mut Out) -> Result<(), Problem> {
     let mut sinks = Vec::new();
-    for (label, url) in
-        [("subscriber A", stage.local), ("subscriber B", stage.local), ("subscriber C", stage.tcp)]
-    {
+    for (label, url) in [
+        ("subscriber A", stage.lanes.as_str()),
+        ("subscriber B", stage.local),
+        ("subscriber C", stage.tcp),
+    ] {
         let arguments = ["--topic", TOPIC, "--size", SIZE];
         sinks.push((label, ready(label, "sink", url, &arguments).await?));
     }

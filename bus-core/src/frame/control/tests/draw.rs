@@ -148,6 +148,7 @@ impl Draw {
                 token: draw.text(32).into(),
                 received: draw.id64(),
             }),
+            lane_bytes: self.id64(),
         }
     }
 
@@ -170,6 +171,8 @@ impl Draw {
             broker: self.text(20),
             pid: self.id32(),
             not_resumed: self.text(20),
+            lane_bytes: self.id64(),
+            no_lanes: self.text(20),
         }
     }
 

@@ -1,0 +1,98 @@
+//! Lanes in shared memory, as a client asks for them in its handshake.
+
+use std::os::fd::AsFd;
+
+use bus_core::BusUrl;
+use bus_core::session::{Hello, Welcome};
+use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
+use bus_core::transport::{Link, LinkError, frame_bytes, write_frame};
+use bus_core::{ErrorKind, Header, Kind, control};
+
+use crate::error::Error;
+
+/// How much a client wants them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// The socket alone.
+    Never,
+    /// If they can be had.
+    Maybe,
+    /// Or no connection at all.
+    Must,
+}
+
+impl Wish {
+    /// What a URL says of it.
+    pub fn of(url: &BusUrl, allowed: bool) -> Wish {
+        match url {
+            BusUrl::Shm(_) => Wish::Must,
+            BusUrl::Local(_) if allowed => Wish::Maybe,
+            _ => Wish::Never,
+        }
+    }
+}
+
+/// What this side has offered.
+pub(crate) enum Asked {
+    Offered(LaneOffer),
+    /// It has not; why.
+    Nothing(String),
+}
+
+/// Says Hello, and offers lanes with it if they are wished for.
+pub(crate) async fn say_hello(
+    link: &mut dyn Link,
+    hello: &Hello,
+    wish: Wish,
+) -> Result<Asked, LinkError> {
+    let asked = match (wish, link.carrier().is_some()) {
+        (Wish::Never, _) => Asked::Nothing("the URL asks for it".into()),
+        (_, false) => Asked::Nothing("only a local socket can hand over shared memory".into()),
+        _ => match LaneOffer::new(LANE_BYTES_DEFAULT) {
+            Ok(offer) => Asked::Offered(offer),
+            Err(error) => Asked::Nothing(error.to_string()),
+        },
+    };
+    let header = Header::new(Kind::Hello, 0, 0);
+    match (&asked, link.carrier()) {
+        (Asked::Offered(offer), Some(carrier)) => {
+            let hello = Hello { lane_bytes: LANE_BYTES_DEFAULT as u64, ..hello.clone() };
+            let bytes = frame_bytes(header, &control::encode_hello(&hello));
+            carrier.write_with(&bytes, &offer.descriptors())?;
+        }
+        _ => write_frame(link, header, &control::encode_hello(hello)).await?,
+    }
+    Ok(asked)
+}
+
+/// Exchanges the link, if the broker has agreed. Gives the reason if it has not.
+///
+/// # Errors
+/// `Io` when what the broker has handed over is not to be used.
+pub(crate) fn take_up(
+    link: &mut Box<dyn Link>,
+    asked: Asked,
+    welcome: &Welcome,
+) -> Result<String, Error> {
+    let theirs = link.carrier().map(|carrier| carrier.take_descriptors()).unwrap_or_default();
+    let offer = match asked {
+        Asked::Nothing(reason) => return Ok(reason),
+        Asked::Offered(_) if welcome.lane_bytes == 0 => return Ok(welcome.no_lanes.clone()),
+        Asked::Offered(offer) => offer,
+    };
+    let failed = |text: String| {
+        Error::new(ErrorKind::Io, format!("the broker's shared memory is not used: {text}"))
+    };
+    let [lane, cursor] = &theirs[..] else {
+        return Err(failed(format!("{} descriptors came along, not 2", theirs.len())));
+    };
+    let capacity =
+        usize::try_from(welcome.lane_bytes).map_err(|error| failed(error.to_string()))?;
+    let joined = offer.join(lane.as_fd(), cursor.as_fd(), capacity);
+    let (outgoing, incoming) = joined.map_err(|error| failed(error.to_string()))?;
+    if let Some(carrier) = link.carrier() {
+        let lanes = carrier.upgrade(outgoing, incoming);
+        *link = lanes.map_err(|error| failed(error.to_string()))?;
+    }
+    Ok("it is the fastest there is".into())
+}

@@ -1,0 +1,34 @@
+//! How a link over a local socket becomes one over lanes.
+//!
+//! During the handshake each side hands the other the descriptors of its half, together with
+//! the bytes of Hello or Welcome. When both have verified what they got, the socket bears
+//! nothing but tokens.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::Link;
+use crate::shm::{LaneReader, LaneWriter};
+
+/// A link that can carry descriptors, and be exchanged for lanes.
+pub trait Carrier {
+    /// Writes these bytes, and hands over descriptors with the first of them. All or nothing: a
+    /// handshake fits into any socket that is empty.
+    ///
+    /// # Errors
+    /// When the bytes do not go at once, or the link has ended.
+    fn write_with(
+        &mut self,
+        bytes: &[u8],
+        descriptors: &[std::os::fd::BorrowedFd<'_>],
+    ) -> io::Result<()>;
+
+    /// Takes the descriptors that came with what was read so far.
+    fn take_descriptors(&mut self) -> Vec<OwnedFd>;
+
+    /// The link over these lanes, with this socket for tokens. The old link is of no more use.
+    ///
+    /// # Errors
+    /// When the system has no descriptor.
+    fn upgrade(&mut self, outgoing: LaneWriter, incoming: LaneReader) -> io::Result<Box<dyn Link>>;
+}

@@ -1,0 +1,171 @@
+//! Links over a pair of lanes, beside the local socket by which they were agreed on.
+//!
+//! All frames go through the lanes. The socket bears single bytes that say "look", sent only
+//! to a peer that has said that it sleeps, and tells when the peer is gone.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::unix::AsyncFd;
+
+use super::{Link, Peer, READ_BYTES, Transport};
+use crate::shm::{LaneReader, LaneWriter, Refused, Tampered};
+
+/// The byte that rings.
+const TOKEN: [u8; 1] = [1];
+
+/// A link over lanes.
+pub(super) struct LaneLink {
+    socket: AsyncFd<OwnedFd>,
+    outgoing: LaneWriter,
+    incoming: LaneReader,
+    peer: Peer,
+    /// How much the last write could not place.
+    wanted: usize,
+    ended: bool,
+}
+
+impl LaneLink {
+    /// Over lanes that both sides have verified.
+    pub fn new(
+        socket: AsyncFd<OwnedFd>,
+        outgoing: LaneWriter,
+        incoming: LaneReader,
+        peer: Peer,
+    ) -> LaneLink {
+        LaneLink { socket, outgoing, incoming, peer, wanted: 1, ended: false }
+    }
+
+    /// Takes the tokens off the socket. Pending when there are none: the task is woken for the
+    /// next one.
+    fn poll_tokens(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut guard = match self.socket.poll_read_ready(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(guard) => guard?,
+        };
+        let mut tokens = [0; 64];
+        match recv(guard.get_inner(), &mut tokens[..], RecvFlags::DONTWAIT) {
+            Ok((0, _)) => self.ended = true,
+            // It is empty now, unless there were that many.
+            Ok((count, _)) if count < tokens.len() => guard.clear_ready(),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => guard.clear_ready(),
+            Err(error) => return Poll::Ready(Err(error.into())),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Wakes the peer, which sleeps.
+    fn ring(&self) -> io::Result<()> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match send(self.socket.get_ref(), &TOKEN, flags) {
+            // It has not taken those that are there: it will look.
+            Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Link for LaneLink {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.incoming.has_frame().map_err(tampered)? || self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            match self.poll_tokens(cx) {
+                Poll::Ready(result) => result?,
+                // The waker is in place: only now the peer is told.
+                Poll::Pending if self.incoming.wait().map_err(tampered)? => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        if buffer.capacity() == buffer.len() {
+            buffer.reserve(READ_BYTES);
+        }
+        let count = self.incoming.read_into(buffer).map_err(tampered)?;
+        if self.incoming.wants_wake() {
+            self.ring()?;
+        }
+        match count {
+            0 if !self.ended => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.ended {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            match self.poll_tokens(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => {
+                    let length = self.outgoing.fit(self.wanted);
+                    return match self.outgoing.wait_for_room(length).map_err(refused)? {
+                        true => Poll::Pending,
+                        false => Poll::Ready(Ok(())),
+                    };
+                }
+            }
+        }
+    }
+
+    fn try_write(&mut self, slices: &[Bytes]) -> io::Result<usize> {
+        let mut left: usize = slices.iter().map(Bytes::len).sum();
+        let mut written = 0;
+        let mut rest = slices.iter().map(|slice| &slice[..]);
+        let mut current: &[u8] = &[];
+        while left > 0 {
+            let length = self.outgoing.fit(left);
+            let mut frame = match self.outgoing.reserve(length) {
+                Ok(frame) => frame,
+                Err(Refused::Full) => break,
+                Err(error) => return Err(refused(error)),
+            };
+            while frame.left() > 0 {
+                if current.is_empty() {
+                    let Some(next) = rest.next() else { break };
+                    current = next;
+                }
+                let (now, later) = current.split_at(current.len().min(frame.left()));
+                frame.put(now);
+                current = later;
+            }
+            frame.commit();
+            left -= length;
+            written += length;
+        }
+        let mut asleep = false;
+        self.outgoing.sleepers(|_| asleep = true);
+        if asleep {
+            self.ring()?;
+        }
+        self.wanted = left.max(1);
+        match written {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            written => Ok(written),
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::SharedMemory
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+fn tampered(error: Tampered) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn refused(error: Refused) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
