@@ -1,0 +1,96 @@
+//! Shared memory between client and broker: when it is used, when not and why, and that none
+//! of it stays behind.
+
+use std::time::{Duration, Instant};
+
+use bus_broker::{Broker, BrokerConfig};
+use bus_client::{Client, ClientOptions, ErrorKind, Selector, Transport};
+use tempfile::TempDir;
+
+/// A broker on a local socket: its handle, and the path of that.
+async fn broker(config: BrokerConfig) -> (Broker, String, TempDir) {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let path = home.path().join("bus.sock").display().to_string();
+    let config = config.listen(format!("local:{path}").parse().expect("a URL"));
+    (Broker::start(config).await.expect("starts"), path, home)
+}
+
+fn wishing() -> ClientOptions {
+    ClientOptions::default().shared_memory(true)
+}
+
+async fn transport_is_what_was_asked_for_and_says_why() {
+    let (_broker, path, _home) = broker(BrokerConfig::default()).await;
+    let cases = [
+        (format!("local:{path}"), wishing(), Transport::SharedMemory, ""),
+        (format!("shm:{path}"), ClientOptions::default(), Transport::SharedMemory, ""),
+        (format!("local:{path}"), ClientOptions::default(), Transport::Local, "asks for it"),
+        (format!("unix:{path}"), wishing(), Transport::Local, "asks for it"),
+    ];
+    for (url, options, wanted, why) in cases {
+        let client = Client::connect_with(&url, options).await.expect("connects");
+        let info = client.transport();
+        assert_eq!(info.transport, Some(wanted), "{url}");
+        assert!(info.reason.contains(why), "{url}: {}", info.reason);
+        client.ping().await.expect("answers");
+    }
+}
+
+async fn broker_without_shared_memory_says_so() {
+    let (_broker, path, _home) = broker(BrokerConfig::default().shared_memory(false)).await;
+    let client = Client::connect_with(&format!("local:{path}"), wishing()).await;
+    let info = client.expect("over the socket").transport();
+    assert_eq!(info.transport, Some(Transport::Local));
+    assert!(info.reason.contains("told to use no shared memory"), "{}", info.reason);
+    let error = Client::connect(&format!("shm:{path}")).await.expect_err("it must have it");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("told to use no shared memory"), "{error}");
+}
+
+/// Kilobytes of shared memory that this process has touched, and its open descriptors.
+fn held() -> (u64, usize) {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let line = status.lines().find(|line| line.starts_with("RssShmem:")).expect("it is told");
+    let kib = line.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("this is Linux").count();
+    (kib.expect("a number"), descriptors)
+}
+
+async fn lanes_bear_messages_of_all_lengths_and_leave_nothing() {
+    let (_broker, path, _home) = broker(BrokerConfig::default()).await;
+    let url = format!("shm:{path}");
+    let mut before = 0;
+    for round in 0..4 {
+        let (sender, receiver) = (Client::connect(&url).await, Client::connect(&url).await);
+        let (sender, receiver) = (sender.expect("connects"), receiver.expect("connects"));
+        let queue = sender.queue("lengths").await.expect("opens");
+        let same = receiver.queue("lengths").await.expect("opens");
+        for length in [0, 1, 63, 64, 1000, 32 << 10, 300 << 10, 16 << 20] {
+            let body = vec![length as u8 ^ round; length];
+            queue.send(body.clone()).await.expect("there is room");
+            let delivery = same.receive(Selector::Any).await.expect("it comes");
+            assert!(delivery.payload() == &body[..], "{length} bytes");
+            delivery.ack().await.expect("in time");
+        }
+        assert!(held().0 > 0, "it went through shared memory");
+        for client in [sender, receiver] {
+            client.drain(Duration::from_secs(5)).await;
+        }
+        drop((queue, same));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // What is made once, on first use, belongs to the first round.
+        while held().0 > 0 || (round > 0 && held().1 > before) {
+            assert!(Instant::now() < deadline, "{:?} is left, not {before}", held());
+            tokio::task::yield_now().await;
+        }
+        before = held().1;
+    }
+}
+
+/// One after the other: the last one counts what the whole process holds.
+#[tokio::test]
+async fn shared_memory_between_client_and_broker() {
+    transport_is_what_was_asked_for_and_says_why().await;
+    broker_without_shared_memory_says_so().await;
+    lanes_bear_messages_of_all_lengths_and_leave_nothing().await;
+}
