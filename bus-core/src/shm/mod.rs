@@ -11,7 +11,6 @@ mod heap;
 mod layout;
 mod memory;
 mod reader;
-#[cfg(not(busbar_loom))]
 mod region;
 mod writer;
 
@@ -21,6 +20,5 @@ mod tests;
 pub use heap::heap_lane;
 pub use layout::{LANE_BYTES_DEFAULT, LANE_BYTES_MAX, LANE_BYTES_MIN};
 pub use reader::{LaneReader, Tampered};
-#[cfg(not(busbar_loom))]
 pub use region::{LaneOffer, RegionError};
 pub use writer::{LaneWriter, Refused, Reservation};
