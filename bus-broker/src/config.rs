@@ -68,7 +68,7 @@ impl BrokerConfig {
     }
 
     /// Whether clients of this machine may have lanes in shared memory (they may by default).
-    /// Each costs the broker half a megabyte.
+    /// Each costs the broker a quarter of a megabyte.
     pub fn shared_memory(mut self, allowed: bool) -> Self {
         self.shared_memory = allowed;
         self

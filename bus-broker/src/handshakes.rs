@@ -1,8 +1,8 @@
 //! Connections that have not said who they are, by where they come from.
 //!
 //! There is always room for one more: when there are too many, the oldest one of whoever has
-//! the most must go. An honest handshake is over in a millisecond, so that it is never among
-//! the oldest, and nobody can keep others out by connecting and saying nothing.
+//! the most must go. An honest handshake takes one round trip, so that it is hardly ever
+//! among the oldest, and nobody can keep others out by connecting and saying nothing.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};

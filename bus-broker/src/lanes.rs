@@ -8,7 +8,7 @@ use bus_core::transport::Link;
 use bytes::Bytes;
 use tracing::{debug, warn};
 
-/// Clients on lanes at a time: each costs about half a megabyte on either side. Those beyond it
+/// Clients on lanes at a time: each costs about a quarter of a megabyte on either side. Those beyond it
 /// go over their sockets.
 pub(crate) const LANES_MAX: usize = 1024;
 

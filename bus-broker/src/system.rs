@@ -84,7 +84,8 @@ async fn answer(client: &Client, hub: &SharedHub) -> Result<(), bus_client::Erro
             "name": info.name,
             "version": info.version,
             "pid": info.pid,
-            "epoch": info.epoch,
+            // A string, as `bus stat` has it: many readers of JSON keep only 53 bits of a number.
+            "epoch": format!("{:016x}", info.epoch),
             "uptime_ms": u64::try_from(info.uptime.as_millis()).unwrap_or(u64::MAX),
             "sessions": info.sessions,
             "queues": info.queues,

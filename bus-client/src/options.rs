@@ -59,7 +59,7 @@ impl ClientOptions {
     }
 
     /// Whether a `local:` URL may use shared memory. Not by default yet, since the socket is faster
-    /// for many small messages; `shm:` uses it always. It costs half a megabyte here, and as much
+    /// for many small messages; `shm:` uses it always. It costs a quarter of a megabyte here, and as much
     /// at the broker.
     pub fn shared_memory(mut self, allowed: bool) -> Self {
         self.shared_memory = allowed;

@@ -31,8 +31,7 @@ impl Router {
             return;
         };
         let arrival = grave.new_place(message.kind()).arrival;
-        let dead =
-            Stored { message, sender: stored.sender.clone(), arrival, attempt: 0, recalled: false };
+        let dead = Stored::new(message, stored.sender.clone(), arrival);
         let rest = grave.match_arrival(&mut self.ground, dead);
         match rest {
             Some(_) if !grave.has_room(length) => {

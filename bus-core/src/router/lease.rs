@@ -24,6 +24,13 @@ pub(crate) struct Stored {
     pub recalled: bool,
 }
 
+impl Stored {
+    /// A message that nobody has been handed yet.
+    pub fn new(message: Message, sender: SharedSender, arrival: Arrival) -> Stored {
+        Stored { message, sender, arrival, attempt: 0, recalled: false }
+    }
+}
+
 /// A delivery that is not settled.
 #[derive(Debug)]
 pub(crate) struct Leased {

@@ -231,13 +231,7 @@ impl Queue {
             Content::Parked(message) => {
                 self.accepted(ground, &blocked.sender);
                 ground.verdict(blocked.session, blocked.ticket, Ok(()));
-                let stored = Stored {
-                    message,
-                    sender: blocked.sender,
-                    arrival: place.arrival,
-                    attempt: 0,
-                    recalled: false,
-                };
+                let stored = Stored::new(message, blocked.sender, place.arrival);
                 self.lease_to(ground, id, stored);
             }
             Content::Offered(length) => {
@@ -262,13 +256,7 @@ impl Queue {
                 Content::Parked(message) => {
                     self.accepted(ground, &blocked.sender);
                     ground.verdict(blocked.session, blocked.ticket, Ok(()));
-                    let stored = Stored {
-                        message,
-                        sender: blocked.sender,
-                        arrival: place.arrival,
-                        attempt: 0,
-                        recalled: false,
-                    };
+                    let stored = Stored::new(message, blocked.sender, place.arrival);
                     self.put(ground, stored);
                 }
                 Content::Offered(length) => {

@@ -65,13 +65,7 @@ impl Router {
         let sender = entry.sender.clone();
         let length = message.len() as u64;
         let place = queue.new_place(message.kind());
-        let stored = Stored {
-            message,
-            sender: sender.clone(),
-            arrival: place.arrival,
-            attempt: 0,
-            recalled: false,
-        };
+        let stored = Stored::new(message, sender.clone(), place.arrival);
         let stored =
             if stalled { Some(stored) } else { queue.match_arrival(&mut self.ground, stored) };
         let Some(stored) = stored else {
@@ -160,13 +154,7 @@ impl Router {
             self.ground.verdict(session, ticket, Err(failure));
             return self.after_grant(&offer);
         }
-        let stored = Stored {
-            message,
-            sender: sender.clone(),
-            arrival: offer.place.arrival,
-            attempt: 0,
-            recalled: false,
-        };
+        let stored = Stored::new(message, sender.clone(), offer.place.arrival);
         let rest = queue.match_arrival(&mut self.ground, stored);
         queue.accepted(&self.ground, &sender);
         if let Some(stored) = rest {
@@ -260,11 +248,11 @@ impl Queue {
             return Err(Failure::new(
                 ErrorKind::QueueFull,
                 format!(
-                    "queue `{}` is full: {} of {} messages, {} of {} bytes, {} sends wait before this one",
+                    "queue `{}` is full: {} of {} messages, {} of {} bytes (with what is on its way), {} sends wait before this one",
                     self.name,
-                    self.shelf.len() + self.delayed.len(),
+                    self.waiting_count() + self.reserved_count,
                     self.options.count_max,
-                    self.bytes,
+                    self.bytes + self.reserved_bytes,
                     self.options.bytes_max,
                     self.blocked.len(),
                 ),
