@@ -13,7 +13,7 @@ use bus_core::router::{
     Answer, BrokerInfo, Command, Effect, Output, RequestId, Router, SessionEnd, SessionId,
 };
 use bus_core::session::Action;
-use bus_core::{KEPT_BYTES_MAX, Time};
+use bus_core::{Arrival, KEPT_BYTES_MAX, Time};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, mpsc};
 
@@ -193,12 +193,15 @@ impl Hub {
         };
         let mut asked = Vec::new();
         let result = loop {
-            let frame = match line.decoder.next_frame() {
-                Ok(Some(frame)) => frame,
+            let taken = match line.decoder.next_arrival() {
+                Ok(Some(Arrival::Frame(frame))) => state.frame(frame),
+                Ok(Some(Arrival::Parcel { channel, parcel })) => {
+                    Ok(Action::Command(state.parcel(channel, parcel)))
+                }
                 Ok(None) => break Ok(false),
                 Err(error) => break broken(&error),
             };
-            match state.frame(frame) {
+            match taken {
                 Ok(Action::Command(Command::Broker { request })) => asked.push(request),
                 Ok(Action::Command(command)) => {
                     // An answer may be a million times as long as its question.

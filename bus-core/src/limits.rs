@@ -13,6 +13,8 @@ pub const FRAME_BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX + HEADERS_BYTES_MAX + 
 pub const INLINE_BYTES_MAX: usize = 64 * KIB;
 /// A payload of this size or more travels by reference; a smaller one is copied.
 pub const COPY_BYTES_MAX: usize = 16 * KIB;
+/// Bytes of small published messages that are handled as one.
+pub const PARCEL_BYTES_MAX: usize = 64 * KIB;
 /// Encoded user headers of one message, in bytes.
 pub const HEADERS_BYTES_MAX: usize = 4 * KIB;
 /// User headers of one message.

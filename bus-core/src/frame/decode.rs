@@ -6,9 +6,11 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{FrameError, Header, Kind, message_of, split_body};
+use super::header::{SHORT_BYTES, plain_publish};
+use super::{FrameError, Header, Kind, Parcel, message_of, split_body};
 use crate::limits::{
-    CONTROL_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX, INLINE_BYTES_MAX,
+    CONTROL_BYTES_MAX, COPY_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX,
+    INLINE_BYTES_MAX, PARCEL_BYTES_MAX,
 };
 use crate::message::Message;
 
@@ -34,7 +36,21 @@ pub struct Run {
     pub bytes: Bytes,
 }
 
-/// What the decoder yields.
+/// What the decoder yields to a broker.
+#[derive(Clone, Debug)]
+pub enum Arrival {
+    /// A frame.
+    Frame(Frame),
+    /// Small messages that were published on one channel.
+    Parcel {
+        /// The publisher's.
+        channel: u32,
+        /// The messages.
+        parcel: Parcel,
+    },
+}
+
+/// What the decoder yields to a client.
 #[derive(Clone, Debug)]
 pub enum Incoming {
     /// A frame of any kind but `Deliver`.
@@ -102,6 +118,37 @@ impl Decoder {
             Some(_) => Ok(self.next_frame()?.map(Incoming::Frame)),
             None => Ok(None),
         }
+    }
+
+    /// The next whole frame, or parcel of what was published.
+    ///
+    /// # Errors
+    /// As [`Decoder::next_frame`].
+    #[inline]
+    pub fn next_arrival(&mut self) -> Result<Option<Arrival>, FrameError> {
+        if let Some((channel, length)) = plain_publish(&self.buffer)
+            && let Some(parcel) = self.next_parcel(channel, length)
+        {
+            return Ok(Some(Arrival::Parcel { channel: u32::from(channel), parcel }));
+        }
+        Ok(self.next_frame()?.map(Arrival::Frame))
+    }
+
+    /// What is published on this channel from the front on, if that is more than one message;
+    /// the first payload has so many bytes.
+    fn next_parcel(&mut self, channel: u16, mut length: usize) -> Option<Parcel> {
+        let (mut end, mut count, mut longest) = (0, 0, 0);
+        let limit = self.buffer.len().min(PARCEL_BYTES_MAX);
+        while length < COPY_BYTES_MAX && end + SHORT_BYTES + length <= limit {
+            end += SHORT_BYTES + length;
+            count += 1;
+            longest = longest.max(length);
+            match plain_publish(&self.buffer[end..]) {
+                Some((other, next)) if other == channel => length = next,
+                _ => break,
+            }
+        }
+        (count > 1).then(|| Parcel::new(self.buffer.split_to(end).freeze(), count, longest))
     }
 
     fn next_run(&mut self, channel: u32) -> Result<Run, FrameError> {

@@ -13,6 +13,7 @@
 //! origin and sequence are the state of the stream.
 
 use super::FrameError;
+use crate::message_type::MessageType;
 
 /// Bytes of the short header.
 pub(crate) const SHORT_BYTES: usize = 16;
@@ -226,6 +227,17 @@ impl Header {
         header.extra = number64(full, 40);
         Ok(Some((header, FULL_BYTES, length)))
     }
+}
+
+/// Channel and length of the payload, if `bytes` begin with a published message of a valid type
+/// that asks for nothing: short header, no flag.
+#[inline]
+pub(super) fn plain_publish(bytes: &[u8]) -> Option<(u16, usize)> {
+    let [l0, l1, l2, l3, kind, flags, c0, c1, word @ ..] = *bytes.first_chunk::<SHORT_BYTES>()?;
+    let is_plain = kind == Kind::Publish.code() && flags == 0;
+    (is_plain && MessageType::new(u64::from_le_bytes(word)).is_some()).then(|| {
+        (u16::from_le_bytes([c0, c1]), u32::from_le_bytes([l0, l1, l2, l3]) as usize)
+    })
 }
 
 fn number32(bytes: &[u8; FULL_BYTES], at: usize) -> u32 {

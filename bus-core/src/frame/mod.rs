@@ -5,12 +5,14 @@
 
 mod decode;
 mod header;
+mod parcel;
 
 pub mod control;
 
 pub use control::{Answer, Notice};
-pub use decode::{Decoder, Frame, Incoming, Run, View};
+pub use decode::{Arrival, Decoder, Frame, Incoming, Run, View};
 pub use header::{FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Header, Kind};
+pub use parcel::Parcel;
 
 use bytes::{BufMut, Bytes};
 

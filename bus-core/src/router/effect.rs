@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::arena::Id;
 use crate::error::Failure;
+use crate::frame::Parcel;
 use crate::message::{Message, SharedSender};
 use crate::name::Name;
 
@@ -31,6 +32,8 @@ pub enum Output {
     Reply { request: RequestId, result: Result<Answer, Failure> },
     /// A published message for a subscription.
     Deliver { channel: Channel, source: Arc<Source>, message: Message },
+    /// Published messages for a subscription, one after the other.
+    DeliverParcel { channel: Channel, source: Arc<Source>, parcel: Parcel },
     /// Messages were dropped here for a subscription, by its policy.
     Lost { channel: Channel, count: u64 },
     /// A leased message for a consumer or receive. Leases count on from 1 for each session.
@@ -86,6 +89,7 @@ impl Output {
             | Output::Lease { message, .. }
             | Output::Invoke { message, .. }
             | Output::Result { message, .. } => message.cost(),
+            Output::DeliverParcel { parcel, .. } => parcel.cost(),
             _ => 0,
         }
     }

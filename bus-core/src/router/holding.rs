@@ -76,6 +76,9 @@ impl Router {
                     self.flush_ended(session, channel);
                     self.ground.reply(session, request, Ok(Answer::Done { count: 1 }));
                 }
+                Some(Held::Parcel { session, channel, source, parcel }) => {
+                    self.release_parcel(id, session, channel, source, parcel);
+                }
                 Some(Held::Message { session, channel, source, message, ticket }) => {
                     if let Some(entry) = self.ground.sessions.get_mut(session) {
                         entry.parked_bytes -= message.cost();

@@ -19,6 +19,7 @@ mod line;
 mod listing;
 mod near;
 mod objects;
+mod parcels;
 mod publishing;
 mod queue;
 mod recall;
@@ -167,6 +168,9 @@ impl Router {
             Command::Publish { channel, message, ticket } => {
                 return self.publish(session, channel, message, ticket);
             }
+            Command::PublishParcel { channel, parcel } => {
+                return self.publish_parcel(session, channel, parcel);
+            }
             Command::Consumed { channel, bytes } => return self.consumed(session, channel, bytes),
             command => self.handle_other(session, command),
         }
@@ -176,7 +180,10 @@ impl Router {
 
     fn handle_other(&mut self, session: SessionId, command: Command) {
         match command {
-            Command::Publish { .. } | Command::Consumed { .. } | Command::Broker { .. } => {}
+            Command::Publish { .. }
+            | Command::PublishParcel { .. }
+            | Command::Consumed { .. }
+            | Command::Broker { .. } => {}
             Command::Send { channel, ticket, message, no_wait } => {
                 self.send(session, channel, ticket, message, no_wait)
             }

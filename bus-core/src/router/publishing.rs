@@ -171,17 +171,8 @@ impl Router {
         if let Some(ticket) = ticket {
             self.ground.verdict(session, ticket, Ok(()));
         }
-        if let Some(publisher) =
-            self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel))
-            && publisher.source.key == source.key
-        {
-            publisher.accepted += window_charge(length, WINDOW_BYTES_DEFAULT);
-            if publisher.accepted - publisher.reported >= WINDOW_BYTES_DEFAULT / 4 {
-                publisher.reported = publisher.accepted;
-                let bytes = publisher.accepted;
-                self.ground.tell(session, Output::Credit { channel, bytes });
-            }
-        }
+        let charge = window_charge(length, WINDOW_BYTES_DEFAULT);
+        self.note_accepted(session, channel, &source, charge);
         for (subscription, noted) in notes.drain(..) {
             match noted {
                 Offered::Filled => self.set_full(subscription, true),
@@ -189,6 +180,25 @@ impl Router {
             }
         }
         self.notes = notes;
+    }
+
+    /// So much of a publisher's window is free again; it is told after each quarter.
+    pub(super) fn note_accepted(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        source: &Source,
+        charge: u64,
+    ) {
+        let publisher =
+            self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
+        let Some(publisher) = publisher.filter(|own| own.source.key == source.key) else { return };
+        publisher.accepted += charge;
+        if publisher.accepted - publisher.reported >= WINDOW_BYTES_DEFAULT / 4 {
+            publisher.reported = publisher.accepted;
+            let bytes = publisher.accepted;
+            self.ground.tell(session, Output::Credit { channel, bytes });
+        }
     }
 
     pub(super) fn flush(&mut self, session: Id<Session>, request: RequestId, channel: Channel) {
@@ -301,11 +311,20 @@ impl Router {
                 self.ground.end_channel(session, channel, failure.clone());
             }
         }
-        let count = topic.held.len() as u64;
+        let mut count = 0;
         for held in topic.held {
+            count += match &held {
+                Held::Parcel { parcel, .. } => parcel.count(),
+                Held::Message { .. } | Held::Flush { .. } => 1,
+            };
             match held {
                 Held::Flush { session, request, .. } => {
                     self.ground.reply(session, request, Err(failure.clone()))
+                }
+                Held::Parcel { session, parcel, .. } => {
+                    if let Some(entry) = self.ground.sessions.get_mut(session) {
+                        entry.parked_bytes -= parcel.cost();
+                    }
                 }
                 Held::Message { session, message, ticket, .. } => {
                     if let Some(entry) = self.ground.sessions.get_mut(session) {

@@ -110,7 +110,7 @@ pub(crate) struct Publisher {
     /// Bytes of which the client has been told.
     pub reported: u64,
     /// Messages of it that wait behind a slow subscriber.
-    pub held: u32,
+    pub held: u64,
     /// Flushes of it that wait there too.
     pub flushes: u32,
 }

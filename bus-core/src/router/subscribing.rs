@@ -252,7 +252,7 @@ impl Router {
         let text = format!(
             "the subscription to `{}` is too slow: {why}; {} messages that waited for it ({} bytes, at most {} may wait) are lost to it: read faster, or subscribe with a larger backlog or with drop-oldest",
             subscription.pattern,
-            subscription.backlog.len(),
+            subscription.backlog_count(),
             subscription.backlog_bytes,
             subscription.options.backlog_bytes
         );

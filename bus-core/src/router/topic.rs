@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::arena::{Arena, Id};
+use crate::frame::Parcel;
 use crate::limits::{KEPT_TYPES_MAX, window_charge};
 use crate::message::{Message, SharedSender};
 use crate::message_type::MessageType;
@@ -61,11 +62,24 @@ pub(crate) enum Held {
         message: Message,
         ticket: Option<Ticket>,
     },
+    Parcel {
+        session: Id<Session>,
+        channel: Channel,
+        source: Arc<Source>,
+        parcel: Parcel,
+    },
     Flush {
         session: Id<Session>,
         channel: Channel,
         request: RequestId,
     },
+}
+
+/// What waits for a subscription's window.
+#[derive(Debug)]
+pub(crate) enum Backlogged {
+    Message(Message),
+    Parcel(Parcel),
 }
 
 /// A subscription, or a group that shares one.
@@ -76,7 +90,7 @@ pub struct Subscription {
     pub(crate) members: Vec<Member>,
     /// The member that is asked first next time.
     pub(crate) turn: usize,
-    pub(crate) backlog: VecDeque<(Arc<Source>, Message)>,
+    pub(crate) backlog: VecDeque<(Arc<Source>, Backlogged)>,
     pub(crate) backlog_bytes: u64,
     /// Dropped since the last delivery.
     pub(crate) lost: u64,
@@ -110,8 +124,13 @@ pub(crate) enum Offered {
 }
 
 impl Member {
-    fn has_window(&self, charge: u64) -> bool {
-        self.sent - self.consumed + charge <= self.window
+    pub(crate) fn has_window(&self, charge: u64) -> bool {
+        charge <= self.room()
+    }
+
+    /// What is left of its window.
+    pub(crate) fn room(&self) -> u64 {
+        self.window.saturating_sub(self.sent - self.consumed)
     }
 }
 
@@ -136,16 +155,13 @@ impl Subscription {
             if self.options.policy != super::command::SlowPolicy::DropOldest {
                 return Offered::TooSlow;
             }
-            while self.backlog_bytes + cost > limit
-                && let Some((_, old)) = self.backlog.pop_front()
-            {
-                self.backlog_bytes -= old.cost();
+            while self.backlog_bytes + cost > limit && self.drop_oldest().is_some() {
                 dropped += 1;
             }
             self.lost += dropped;
         }
         self.backlog_bytes += cost;
-        self.backlog.push_back((source.clone(), message.clone()));
+        self.backlog.push_back((source.clone(), Backlogged::Message(message.clone())));
         match (dropped, hold && !self.full && self.backlog_bytes >= limit) {
             (0, true) => Offered::Filled,
             (0, false) => Offered::Taken,
@@ -181,12 +197,25 @@ impl Subscription {
 
     /// Sends from the backlog what the windows allow. Whether it is full no longer.
     pub(crate) fn pump(&mut self, ground: &mut Ground) -> bool {
-        while let Some((source, message)) = self.backlog.pop_front() {
-            if !self.send(ground, &source, &message) {
-                self.backlog.push_front((source, message));
-                break;
-            }
-            self.backlog_bytes -= message.cost();
+        while let Some((source, entry)) = self.backlog.pop_front() {
+            let left = match entry {
+                Backlogged::Message(message) if self.send(ground, &source, &message) => {
+                    self.backlog_bytes -= message.cost();
+                    continue;
+                }
+                Backlogged::Parcel(mut parcel) => {
+                    self.backlog_bytes -= parcel.cost();
+                    self.send_parcel(ground, &source, &mut parcel);
+                    if parcel.is_empty() {
+                        continue;
+                    }
+                    self.backlog_bytes += parcel.cost();
+                    Backlogged::Parcel(parcel)
+                }
+                message => message,
+            };
+            self.backlog.push_front((source, left));
+            break;
         }
         self.full && self.backlog_bytes <= self.options.backlog_bytes / 2
     }
@@ -225,7 +254,7 @@ impl Topic {
 
     /// Whether a message waits to be let in.
     pub(crate) fn has_held(&self) -> bool {
-        self.held.iter().any(|held| matches!(held, Held::Message { .. }))
+        self.held.iter().any(|held| !matches!(held, Held::Flush { .. }))
     }
 
     fn keep(&mut self, source: &Arc<Source>, mut message: Message) {

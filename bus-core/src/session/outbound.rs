@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::frame::{Header, Kind, encode_message_head};
+use crate::frame::{Header, Kind, Parcel, encode_message_head};
 use crate::limits::COPY_BYTES_MAX;
 use crate::message::Message;
 
@@ -75,6 +75,16 @@ impl Outbound {
         let segment =
             Segment { bytes: payload.clone(), before: self.last, last: self.last, is_chunk: false };
         self.segments.push_back(segment);
+    }
+
+    /// Adds a parcel's messages as deliveries on a channel.
+    pub fn push_parcel(&mut self, channel: u16, parcel: &Parcel) {
+        let bytes = parcel.frame_bytes();
+        self.reserve(bytes);
+        parcel.encode_deliveries(channel, &mut self.open);
+        self.last += parcel.count();
+        self.unsent += bytes;
+        self.kept += bytes;
     }
 
     /// Collects unsent bytes in order, up to about `limit` and at most `slices` of them.

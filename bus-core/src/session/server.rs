@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::error::Failure;
 use crate::frame::{
     FLAG_AUTO, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Frame, FrameError, Header, Kind, Notice,
-    control, message_of,
+    Parcel, control, message_of,
 };
 use crate::limits::{CHANNELS_MAX, INLINE_BYTES_MAX, ORIGINS_MAX, REQUEST_TIMEOUT_MAX};
 use crate::message::{Message, Sender};
@@ -136,6 +136,13 @@ impl ServerSession {
         Ok(Action::Command(command))
     }
 
+    /// Takes several messages that the client has published on a channel.
+    #[inline]
+    pub fn parcel(&mut self, channel: Channel, parcel: Parcel) -> Command {
+        self.inbound.note(parcel.count(), parcel.frame_bytes());
+        Command::PublishParcel { channel, parcel }
+    }
+
     #[inline]
     fn publish(&mut self, header: &Header, body: Bytes) -> Result<Command, FrameError> {
         let message = message_of(header, body)?;
@@ -213,6 +220,9 @@ impl ServerSession {
         match output {
             Output::Deliver { channel, source, message } => {
                 self.deliver(channel, &source, &message)
+            }
+            Output::DeliverParcel { channel, source, parcel } => {
+                self.deliver_parcel(channel, &source, parcel);
             }
             Output::Lease { channel, lease, attempt, auto_ack, sender, message } => {
                 self.lease(channel, lease, attempt, auto_ack, &sender, &message);
@@ -316,6 +326,25 @@ impl ServerSession {
             header.origin = self.origin(publisher_key(source), &source.sender, Some(&source.topic));
         }
         self.outbound.push_message(&header, message);
+    }
+
+    /// As one copy, where the source need not be named and the channel fits.
+    fn deliver_parcel(&mut self, channel: Channel, source: &Arc<Source>, mut parcel: Parcel) {
+        let short = u16::try_from(channel).ok();
+        let named = self.channel_sources.get(channel as usize) == Some(&publisher_key(source));
+        let singles = match short {
+            Some(_) if named => 0,
+            Some(_) => 1,
+            None => parcel.count(),
+        };
+        for _ in 0..singles {
+            if let Some(message) = parcel.pop_front() {
+                self.deliver(channel, source, &message);
+            }
+        }
+        if let Some(channel) = short {
+            self.outbound.push_parcel(channel, &parcel);
+        }
     }
 
     fn lease(

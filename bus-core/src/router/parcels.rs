@@ -1,0 +1,247 @@
+//! Parcels: many small messages that were published together, routed with the work of one.
+//!
+//! A parcel goes its way whole only where nobody could tell the difference: every subscription
+//! takes all types, shares with nobody, and has window or backlog for all of it. Where that is
+//! not so, its messages go one by one, each as if it had come by itself.
+
+use std::sync::Arc;
+
+use crate::arena::Id;
+use crate::frame::Parcel;
+use crate::limits::WINDOW_BYTES_DEFAULT;
+use crate::message::Message;
+use crate::selector::Selector;
+
+use super::Router;
+use super::command::Channel;
+use super::effect::{Output, Source};
+use super::ground::Ground;
+use super::rights::Right;
+use super::session::Session;
+use super::topic::{Backlogged, Held, Subscription, Topic};
+
+impl Router {
+    /// Publishes all of a parcel.
+    pub(super) fn publish_parcel(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        parcel: Parcel,
+    ) {
+        match self.open_way(session, channel) {
+            Some((id, source)) if self.takes_whole(id, &parcel) => {
+                self.let_parcel_in(id, session, channel, &source, parcel);
+            }
+            Some((id, source)) if self.holds_whole(id, session, &parcel) => {
+                self.hold_parcel(id, session, channel, source, parcel);
+            }
+            // Also where something is wrong, which is told as for any message.
+            _ => parcel.messages().for_each(|message| self.publish(session, channel, message, None)),
+        }
+    }
+
+    /// The topic of a publisher, if it may publish there.
+    fn open_way(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+    ) -> Option<(Id<Topic>, Arc<Source>)> {
+        let entry = self.ground.sessions.get_mut(session)?;
+        let publisher = entry.publisher(channel)?;
+        let (id, source) = (publisher.topic, publisher.source.clone());
+        let topic = self.topics.get(id)?;
+        topic.access.allows(&entry.identity, Right::Write).then_some((id, source))
+    }
+
+    /// Whether nothing holds the topic back, and every subscription takes all of the parcel
+    /// without being full with it.
+    pub(super) fn takes_whole(&self, id: Id<Topic>, parcel: &Parcel) -> bool {
+        let Some(topic) = self.topics.get(id) else { return false };
+        let takes = |subscription: &Subscription| subscription.takes_whole(&self.ground, parcel);
+        topic.holding == 0
+            && topic.held.is_empty()
+            && !topic.options.keep_last
+            && topic.links.iter().all(|link| {
+                self.subscriptions.get(link.subscription).is_none_or(takes)
+            })
+    }
+
+    /// Whether all of the parcel must wait, and may.
+    fn holds_whole(&self, id: Id<Topic>, session: Id<Session>, parcel: &Parcel) -> bool {
+        let held = self.topics.get(id).is_some_and(|topic| topic.holding > 0 || topic.has_held());
+        let parked = self.ground.sessions.get(session).map_or(0, |entry| entry.parked_bytes);
+        held && parked + parcel.cost() <= self.config.parked_bytes_max
+    }
+
+    /// Publishes a parcel that nothing holds back and everybody takes.
+    pub(super) fn let_parcel_in(
+        &mut self,
+        id: Id<Topic>,
+        session: Id<Session>,
+        channel: Channel,
+        source: &Arc<Source>,
+        parcel: Parcel,
+    ) {
+        let Some(topic) = self.topics.get_mut(id) else { return };
+        let charge = parcel.charge(WINDOW_BYTES_DEFAULT);
+        topic.published += parcel.count();
+        for link in &topic.links {
+            if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
+                topic.delivered += parcel.count();
+                subscription.offer_parcel(&mut self.ground, source, parcel.clone());
+            }
+        }
+        topic.last_publish = Some((source.sender.clone(), self.ground.now));
+        self.note_accepted(session, channel, source, charge);
+    }
+
+    fn hold_parcel(
+        &mut self,
+        id: Id<Topic>,
+        session: Id<Session>,
+        channel: Channel,
+        source: Arc<Source>,
+        mut parcel: Parcel,
+    ) {
+        let (Some(topic), Some(entry)) =
+            (self.topics.get_mut(id), self.ground.sessions.get_mut(session))
+        else {
+            return;
+        };
+        parcel.compact();
+        entry.parked_bytes += parcel.cost();
+        if let Some(publisher) = entry.publisher(channel) {
+            publisher.held += parcel.count();
+        }
+        topic.held.push_back(Held::Parcel { session, channel, source, parcel });
+        self.start_clocks(id);
+    }
+
+    /// Lets a parcel in that was held: wholly, or its first message. The rest goes back to the
+    /// front of what is held.
+    pub(super) fn release_parcel(
+        &mut self,
+        id: Id<Topic>,
+        session: Id<Session>,
+        channel: Channel,
+        source: Arc<Source>,
+        mut parcel: Parcel,
+    ) {
+        // What is behind it does not hold it back.
+        let behind = self.topics.get_mut(id).map(|topic| std::mem::take(&mut topic.held));
+        let whole = self.takes_whole(id, &parcel);
+        let first = if whole { None } else { parcel.pop_front() };
+        let (cost, count) = match &first {
+            Some(message) => (message.cost(), 1),
+            None => (parcel.cost(), parcel.count()),
+        };
+        if let Some(topic) = self.topics.get_mut(id) {
+            topic.held = behind.unwrap_or_default();
+            if first.is_some() && !parcel.is_empty() {
+                let (source, parcel) = (source.clone(), parcel.clone());
+                topic.held.push_front(Held::Parcel { session, channel, source, parcel });
+            }
+        }
+        if let Some(entry) = self.ground.sessions.get_mut(session) {
+            entry.parked_bytes -= cost;
+            if let Some(publisher) = entry.publisher(channel)
+                && publisher.source.key == source.key
+            {
+                publisher.held -= count;
+            }
+        }
+        match first {
+            Some(message) => self.let_in(id, session, channel, source, message, None),
+            None => self.let_parcel_in(id, session, channel, &source, parcel),
+        }
+    }
+}
+
+impl Subscription {
+    /// Whether it can take all of this, and is not full with it.
+    fn takes_whole(&self, ground: &Ground, parcel: &Parcel) -> bool {
+        let [member] = &self.members[..] else { return false };
+        let goes_out = || {
+            self.backlog.is_empty()
+                && member.has_window(parcel.charge(member.window))
+                && ground.is_flowing(member.session)
+        };
+        self.options.selector == Selector::Any
+            && (goes_out() || self.backlog_bytes + parcel.cost() < self.options.backlog_bytes)
+    }
+
+    /// Sends what the window allows, and keeps the rest for later.
+    fn offer_parcel(&mut self, ground: &mut Ground, source: &Arc<Source>, mut parcel: Parcel) {
+        if self.backlog.is_empty() {
+            self.send_parcel(ground, source, &mut parcel);
+        }
+        if !parcel.is_empty() {
+            parcel.compact();
+            self.backlog_bytes += parcel.cost();
+            self.backlog.push_back((source.clone(), Backlogged::Parcel(parcel)));
+        }
+    }
+
+    /// Sends what the windows allow off the front of a parcel.
+    pub(super) fn send_parcel(
+        &mut self,
+        ground: &mut Ground,
+        source: &Arc<Source>,
+        parcel: &mut Parcel,
+    ) {
+        let count = self.members.len();
+        for step in 0..count {
+            let index = (self.turn + step) % count;
+            let member = &mut self.members[index];
+            if !ground.is_flowing(member.session) {
+                continue;
+            }
+            let Some(front) = parcel.split_to_fit(member.room(), member.window) else { continue };
+            member.sent += front.charge(member.window);
+            let (session, channel) = (member.session, member.channel);
+            if self.lost > 0 {
+                let count = std::mem::take(&mut self.lost);
+                ground.tell(session, Output::Lost { channel, count });
+            }
+            ground.tell(
+                session,
+                Output::DeliverParcel { channel, source: source.clone(), parcel: front },
+            );
+            if parcel.is_empty() {
+                self.turn = (index + 1) % count;
+                return;
+            }
+        }
+    }
+
+    /// Drops the oldest message of the backlog. What it cost, if there was one.
+    pub(super) fn drop_oldest(&mut self) -> Option<u64> {
+        let (source, oldest) = self.backlog.pop_front()?;
+        let dropped: Message = match oldest {
+            Backlogged::Message(message) => message,
+            Backlogged::Parcel(mut parcel) => {
+                let first = parcel.pop_front()?;
+                if !parcel.is_empty() {
+                    self.backlog.push_front((source, Backlogged::Parcel(parcel)));
+                }
+                first
+            }
+        };
+        self.backlog_bytes -= dropped.cost();
+        Some(dropped.cost())
+    }
+
+    /// Messages in the backlog.
+    pub(super) fn backlog_count(&self) -> u64 {
+        self.backlog.iter().map(|(_, entry)| entry.count()).sum()
+    }
+}
+
+impl Backlogged {
+    fn count(&self) -> u64 {
+        match self {
+            Backlogged::Message(_) => 1,
+            Backlogged::Parcel(parcel) => parcel.count(),
+        }
+    }
+}
