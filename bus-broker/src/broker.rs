@@ -19,7 +19,7 @@ use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::registry::Registry;
-use crate::system;
+use crate::{system, vigil};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,9 @@ impl Broker {
         let url = register_mem(connector);
         let thread_registry = registry.clone();
         thread::Builder::new().name("bus-broker".into()).spawn(move || {
-            let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+            let mut builder = runtime::Builder::new_current_thread();
+            builder.enable_all().on_thread_park(vigil::before_sleep);
+            let runtime = match builder.build() {
                 Ok(runtime) => runtime,
                 // Whoever waits for the start sees that it was dropped, or gets the error.
                 Err(error) => return drop(tell.send(Err(error.into()))),
@@ -145,6 +147,7 @@ async fn run(
     let (events, system_events) = system::events();
     let hub =
         Rc::new(RefCell::new(Hub::new(config, registry, u64::from_le_bytes(epoch) | 1, events)));
+    vigil::keep_for(&hub);
     let mut listeners = vec![inside];
     for url in &listen {
         match Listener::bind(url, insecure).await {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bus_core::router::RouterConfig;
+use bus_core::transport::Waiting;
 use bus_core::{BusUrl, GRACE_MAX};
 
 /// How a broker runs.
@@ -16,6 +17,7 @@ pub struct BrokerConfig {
     pub(crate) listen: Vec<BusUrl>,
     pub(crate) insecure: bool,
     pub(crate) shared_memory: bool,
+    pub(crate) waiting: Waiting,
     pub(crate) grace_max: Duration,
     pub(crate) router: RouterConfig,
 }
@@ -28,6 +30,7 @@ impl Default for BrokerConfig {
             listen: Vec::new(),
             insecure: false,
             shared_memory: true,
+            waiting: Waiting::default(),
             grace_max: GRACE_MAX,
             router: RouterConfig::default(),
         }
@@ -71,6 +74,13 @@ impl BrokerConfig {
     /// Each costs the broker a quarter of a megabyte.
     pub fn shared_memory(mut self, allowed: bool) -> Self {
         self.shared_memory = allowed;
+        self
+    }
+
+    /// How the broker waits for what comes over shared memory: [`Waiting::Adaptive`] by default, which
+    /// stays awake for at most 50 us while messages come that often. `Spin` costs it a core.
+    pub fn waiting(mut self, waiting: Waiting) -> Self {
+        self.waiting = waiting;
         self
     }
 

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bus_core::router::RouterConfig;
+use bus_core::transport::Waiting;
 use bus_core::{BusUrl, GRACE_MAX};
 use bytesize::ByteSize;
 use toml::de::{DeTable, DeValue};
@@ -15,7 +16,8 @@ use toml::de::{DeTable, DeValue};
 use crate::config::BrokerConfig;
 
 /// Keys at the top of the file.
-const TOP_KEYS: &[&str] = &["name", "listen", "insecure", "grace_max", "defaults", "limits"];
+const TOP_KEYS: &[&str] =
+    &["name", "listen", "insecure", "grace_max", "shared_memory", "waiting", "defaults", "limits"];
 /// Keys of `[defaults]`.
 const DEFAULTS_KEYS: &[&str] = &["queue_mode", "topic_mode", "service_mode"];
 /// Keys of `[limits]`.
@@ -67,6 +69,8 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
             "listen" => config.listen = entry.urls()?,
             "insecure" => config.insecure = entry.boolean()?,
             "grace_max" => config.grace_max = entry.grace()?,
+            "shared_memory" => config.shared_memory = entry.boolean()?,
+            "waiting" => config.waiting = entry.waiting()?,
             "defaults" => {
                 let table = entry.table()?;
                 reader.table(table, "defaults", DEFAULTS_KEYS, |_, entry| {
@@ -97,11 +101,13 @@ pub fn render_config(config: &BrokerConfig) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         out,
-        "name = {}\nlisten = [{}]\ninsecure = {}\ngrace_max = \"{}\"\n\n[defaults]",
+        "name = {}\nlisten = [{}]\ninsecure = {}\ngrace_max = \"{}\"\nshared_memory = {}\nwaiting = \"{}\"\n\n[defaults]",
         quoted(&config.name),
         urls.join(", "),
         config.insecure,
         humantime::format_duration(config.grace_max),
+        config.shared_memory,
+        config.waiting,
     );
     for (key, mode) in
         DEFAULTS_KEYS.iter().zip([router.queue_mode, router.topic_mode, router.service_mode])
@@ -270,6 +276,11 @@ impl<'a> Entry<'a> {
         }
     }
 
+    fn waiting(&self) -> Result<Waiting, Wrong> {
+        const EXPECTED: &str = "\"park\", \"adaptive\" or \"spin\"";
+        self.string(EXPECTED)?.parse().or_else(|_| self.expected(EXPECTED))
+    }
+
     fn mode(&self) -> Result<u16, Wrong> {
         const EXPECTED: &str = "an octal mode in quotes such as \"0700\"";
         let text = self.string(EXPECTED)?;
@@ -337,13 +348,14 @@ mod tests {
     fn whole_file_is_read() {
         let config = parse_config(
             "name = \"lab\"\nlisten = [\"local:\", \"tcp://127.0.0.1:4550\"]\ninsecure = true\n\
-             grace_max = \"1m\"\n[defaults]\nqueue_mode = \"0770\"\ntopic_mode = \"755\"\n\
+             grace_max = \"1m\"\nshared_memory = false\nwaiting = \"park\"\n[defaults]\nqueue_mode = \"0770\"\ntopic_mode = \"755\"\n\
              service_mode = \"0o733\"\n[limits]\nsessions = 7\nparked_bytes = \"2MiB\"\n",
         )
         .expect("a good file");
         assert_eq!(config.name, "lab");
         assert_eq!(config.listen.len(), 2);
         assert_eq!(config.grace_max, Duration::from_secs(60));
+        assert_eq!((config.shared_memory, config.waiting), (false, Waiting::Park));
         let router = &config.router;
         assert_eq!(
             (router.queue_mode, router.topic_mode, router.service_mode),
@@ -379,6 +391,7 @@ mod tests {
         check("listen = [\n\"local:\",\n7]", 3, &["`listen`", "the integer 7"]);
         check("listen = [\"nats://h:1\"]", 1, &["`listen`", "`nats` is unknown"]);
         check("insecure = \"yes\"", 1, &["true or false", "\"yes\""]);
+        check("waiting = \"sleep\"", 1, &["`waiting`", "\"adaptive\"", "\"sleep\""]);
         check("\n\ngrace_max = \"soon\"", 3, &["`grace_max`", "a duration"]);
         check("grace_max = \"1h\"", 1, &["at most \"5m\""]);
         check("[defaults]\nqueue_mode = 700", 2, &["`defaults.queue_mode`", "octal", "700"]);

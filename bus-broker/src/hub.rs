@@ -21,6 +21,7 @@ use crate::config::BrokerConfig;
 use crate::registry::Registry;
 use crate::slot::Slot;
 use crate::system::SystemEvent;
+use crate::vigil::Vigil;
 
 /// Batches that a connection may read before others have their turn.
 const BATCHES_MAX: usize = 4;
@@ -49,6 +50,7 @@ pub(crate) struct Hub {
     /// No new sessions.
     pub(crate) ending: bool,
     pub timer: Rc<Notify>,
+    pub(crate) vigil: Vigil,
     events: mpsc::Sender<SystemEvent>,
     /// Events that the broker's own client was too slow for.
     pub events_left_out: u64,
@@ -61,6 +63,7 @@ impl Hub {
         epoch: u64,
         events: mpsc::Sender<SystemEvent>,
     ) -> Hub {
+        let vigil = Vigil::new(config.waiting);
         Hub {
             router: Router::new(config.router.clone()),
             config,
@@ -77,6 +80,7 @@ impl Hub {
             armed: None,
             ending: false,
             timer: Rc::new(Notify::new()),
+            vigil,
             events,
             events_left_out: 0,
         }
@@ -112,7 +116,12 @@ impl Hub {
             let filled = own.poll_fill(cx, &mut self.scratch);
             let ended = match filled {
                 Poll::Pending => return self.drive_output(session, cx),
-                Poll::Ready(Ok(true)) => self.take_frames(session),
+                Poll::Ready(Ok(true)) => {
+                    if own.link.direct().is_some() {
+                        self.vigil.found(session);
+                    }
+                    self.take_frames(session)
+                }
                 Poll::Ready(Ok(false)) => Err(Some("the client closed the connection".into())),
                 Poll::Ready(Err(error)) => Err(Some(format!("reading failed: {error}"))),
             };

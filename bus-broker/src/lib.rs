@@ -24,6 +24,7 @@ mod membership;
 mod registry;
 mod slot;
 mod system;
+mod vigil;
 
 pub use broker::{Broker, DrainReport, StartError};
 pub use bus_core::router::RouterConfig;

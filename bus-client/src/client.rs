@@ -1,7 +1,6 @@
 //! A client of the bus: connect, open handles, watch, end.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use crate::consumer::check_credit;
 use crate::driver::{Driver, establish};
 use crate::error::Error;
 use crate::events::Events;
-use crate::handle::{Handle, OpenChannel, Shared};
+use crate::handle::{Handle, OpenChannel, Shared, wait_assisted};
 use crate::options::ClientOptions;
 use crate::publisher::{Publisher, PublisherOptions};
 use crate::queue::Queue;
@@ -270,7 +269,8 @@ impl Client {
         let start = Instant::now();
         let word = self.handle.with(|state| state.check().map(|()| state.start_ping()))?;
         let _forget = OnDrop(|| self.handle.with(|state| state.forget_pong(word)));
-        poll_fn(|cx| self.handle.with(|state| state.poll_pong(word, cx))).await?;
+        wait_assisted(&self.handle, |cx| self.handle.with(|state| state.poll_pong(word, cx)))
+            .await?;
         Ok(start.elapsed())
     }
 
@@ -342,7 +342,7 @@ pub(crate) async fn call(
 
 pub(crate) async fn wait_reply(handle: &Handle, request: RequestId) -> Result<Answer, Error> {
     let _forget = OnDrop(|| handle.with(|state| state.forget_reply(request)));
-    poll_fn(|cx| handle.with(|state| state.poll_reply(request, cx))).await
+    wait_assisted(handle, |cx| handle.with(|state| state.poll_reply(request, cx))).await
 }
 
 /// Does something when it is dropped.

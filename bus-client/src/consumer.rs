@@ -14,7 +14,7 @@ use futures::Stream;
 use crate::client::wait_reply;
 use crate::delivery::Delivery;
 use crate::error::Error;
-use crate::handle::{Handle, OpenChannel};
+use crate::handle::{Handle, OpenChannel, Waits, poll_assisted, wait_assisted};
 use crate::inbox::Item;
 
 /// How to consume.
@@ -68,7 +68,7 @@ impl Consumer {
 
     /// The next delivery; `None` after the consumer has ended. Cancelling loses nothing.
     pub async fn next(&mut self) -> Option<Result<Delivery, Error>> {
-        poll_fn(|cx| self.poll_delivery(cx)).await
+        poll_fn(|cx| poll_assisted(self, cx, Consumer::poll_delivery)).await
     }
 
     /// The next delivery, if one is there already.
@@ -128,7 +128,13 @@ impl Stream for Consumer {
     type Item = Result<Delivery, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_delivery(cx)
+        poll_assisted(&mut *self, cx, Consumer::poll_delivery)
+    }
+}
+
+impl Waits for Consumer {
+    fn handle(&self) -> &Handle {
+        &self.channel.handle
     }
 }
 
@@ -161,7 +167,9 @@ pub(crate) async fn receive(
         let serial = state.add_inbox(channel, None);
         Ok::<_, Error>(OpenChannel { handle: handle.clone(), channel, serial })
     })??;
-    poll_fn(|cx| poll_leased(&channel, cx)).await.map_err(|error| cause(queue, error))
+    wait_assisted(&channel.handle, |cx| poll_leased(&channel, cx))
+        .await
+        .map_err(|error| cause(queue, error))
 }
 
 /// Why a receiver has ended: if its queue could not be opened again, for that reason.

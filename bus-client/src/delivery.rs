@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::client::wait_reply;
 use crate::error::Error;
-use crate::handle::Handle;
+use crate::handle::{Handle, poll_assisted};
 
 /// A received message. Dropping it without settling it is a `nack`: it goes back to its
 /// place, marked as redelivered.
@@ -192,9 +192,11 @@ impl Future for Ack {
     /// `StaleLease` when the lease had ended before: the message may be delivered again.
     type Output = Result<(), Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.number {
-            Some(number) => self.handle.with(|state| state.poll_ack(number, cx)),
+            Some(number) => poll_assisted(&mut self.handle, cx, |handle, cx| {
+                handle.with(|state| state.poll_ack(number, cx))
+            }),
             None => Poll::Ready(Err(stale(self.lease))),
         }
     }

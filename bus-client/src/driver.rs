@@ -4,15 +4,11 @@
 //! is to be written. It ends with the client.
 
 use std::future::poll_fn;
-use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bus_core::session::Established;
-use bus_core::transport::read_room;
 use bus_core::{BusUrl, ErrorKind, Failure, Kind};
-use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
@@ -20,13 +16,7 @@ use crate::connect::{Connected, connect};
 use crate::events::ClientEvent;
 use crate::handle::Shared;
 use crate::options::ClientOptions;
-use crate::state::State;
-
-/// Batches that are read or written before other tasks have their turn.
-const ROUNDS_MAX: usize = 8;
-/// Bytes and slices of one write.
-const WRITE_BYTES: usize = 256 * 1024;
-const WRITE_SLICES: usize = 64;
+use crate::pump::{End, Pump};
 
 /// The driver of a client.
 pub(crate) struct Driver {
@@ -35,20 +25,11 @@ pub(crate) struct Driver {
     pub options: ClientOptions,
 }
 
-/// Why a connection has ended.
-enum End {
-    /// The client is closed, and everything is written.
-    Closed,
-    /// The connection is lost.
-    Lost(String),
-    /// The broker has ended it.
-    Refused(Failure),
-}
-
 impl Drop for Driver {
     fn drop(&mut self) {
         let failure =
             Failure::new(ErrorKind::Closed, "the runtime that drives this client has ended");
+        self.shared.set_pump(None);
         self.shared.drive(|state| state.end(failure));
     }
 }
@@ -59,13 +40,16 @@ impl Driver {
         let mut backoff = Backoff::new(&self.options);
         loop {
             let since = Instant::now();
-            let mut pump = Pump { connected, slices: Vec::new(), blocked: false };
+            let mut pump = Pump::new(connected, self.options.waiting);
             // Frames may have come together with the Welcome; nothing else would look at them.
             let end = match self.shared.drive(|state| pump.take_frames(state)) {
-                Ok(()) => poll_fn(|cx| pump.poll(&self.shared, cx)).await,
+                Ok(()) => {
+                    self.shared.set_pump(Some(pump));
+                    poll_fn(|cx| self.shared.poll_pump(cx)).await
+                }
                 Err(end) => end,
             };
-            drop(pump);
+            self.shared.set_pump(None);
             let reason = match end {
                 End::Closed => {
                     return self.end(Failure::new(ErrorKind::Closed, "the client is closed"));
@@ -202,109 +186,4 @@ pub(crate) fn establish(shared: &Shared, connected: &Connected) -> Result<(), Fa
         state.repeat_unnumbered();
         Ok(())
     })
-}
-
-/// One connection being driven.
-struct Pump {
-    connected: Connected,
-    slices: Vec<Bytes>,
-    blocked: bool,
-}
-
-impl Pump {
-    fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<End> {
-        for _ in 0..ROUNDS_MAX {
-            let read = match self.poll_read(shared, cx) {
-                Ok(read) => read,
-                Err(end) => return Poll::Ready(end),
-            };
-            let wrote = match self.poll_write(shared, cx) {
-                Ok(wrote) => wrote,
-                Err(end) => return Poll::Ready(end),
-            };
-            if !read && !wrote {
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Reads a batch and takes its frames. `false` if nothing was there.
-    fn poll_read(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Result<bool, End> {
-        let Connected { link, decoder, .. } = &mut self.connected;
-        loop {
-            match link.poll_readable(cx) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    return Err(End::Lost(format!("reading failed: {error}")));
-                }
-            }
-            let room = read_room(decoder.missing());
-            let buffer = decoder.buffer();
-            if buffer.capacity() - buffer.len() < room / 4 {
-                buffer.reserve(room);
-            }
-            match link.try_read(buffer) {
-                Ok(0) => return Err(End::Lost("the broker closed the connection".into())),
-                Ok(_) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(End::Lost(format!("reading failed: {error}"))),
-            }
-        }
-        shared.drive(|state| self.take_frames(state)).map(|()| true)
-    }
-
-    fn take_frames(&mut self, state: &mut State) -> Result<(), End> {
-        let broken = |error: bus_core::FrameError| {
-            End::Lost(format!("the broker broke the protocol: {error}"))
-        };
-        while let Some(incoming) = self.connected.decoder.next_incoming().map_err(broken)? {
-            if let Some(event) = state.session.incoming(incoming).map_err(broken)? {
-                state.on_event(event).map_err(End::Refused)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what there is. `false` if there was nothing, or nothing went.
-    fn poll_write(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Result<bool, End> {
-        let link = &mut self.connected.link;
-        if self.blocked {
-            match link.poll_writable(cx) {
-                Poll::Pending => return Ok(false),
-                Poll::Ready(Ok(())) => self.blocked = false,
-                Poll::Ready(Err(error)) => {
-                    return Err(End::Lost(format!("writing failed: {error}")));
-                }
-            }
-        }
-        self.slices.clear();
-        let closing = shared.drive(|state| {
-            if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                state.driver = Some(cx.waker().clone());
-            }
-            state.session.seal();
-            state.session.outbound.unsent(WRITE_BYTES, WRITE_SLICES, &mut self.slices);
-            state.closing
-        });
-        if self.slices.is_empty() {
-            return if closing { Err(End::Closed) } else { Ok(false) };
-        }
-        match link.try_write(&self.slices) {
-            Ok(count) => {
-                self.slices.clear();
-                shared.drive(|state| state.wrote(count));
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // Until it can write again nobody need wake the driver for writing.
-                shared.drive(|state| state.driver = None);
-                self.blocked = true;
-                Ok(true)
-            }
-            Err(error) => Err(End::Lost(format!("writing failed: {error}"))),
-        }
-    }
 }

@@ -33,6 +33,7 @@ mod intake;
 mod lanes;
 mod options;
 mod publisher;
+mod pump;
 mod queue;
 mod queue_options;
 mod receipt;
@@ -48,7 +49,7 @@ pub use bus_core::router::{
     Access, AdminAction, BrokerInfo, ClientStat, Lifetime, ObjectKind, OpenMode, Peeked,
     QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat, Touch, TypeCount,
 };
-pub use bus_core::transport::Transport;
+pub use bus_core::transport::{Transport, Waiting};
 pub use bus_core::{
     BusUrl, ErrorKind, Headers, InvalidHeader, Message, MessageType, Name, Pattern, Selector,
     Sender,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bus_core::transport::Waiting;
 use bus_core::{CLIENT_NAME_BYTES_MAX, GRACE_DEFAULT};
 
 /// Options of a client. The default reconnects for ever.
@@ -14,6 +15,7 @@ pub struct ClientOptions {
     pub(crate) backoff_min: Duration,
     pub(crate) backoff_max: Duration,
     pub(crate) shared_memory: bool,
+    pub(crate) waiting: Waiting,
 }
 
 impl Default for ClientOptions {
@@ -25,7 +27,8 @@ impl Default for ClientOptions {
             reconnect: true,
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(5),
-            shared_memory: false,
+            shared_memory: true,
+            waiting: Waiting::default(),
         }
     }
 }
@@ -58,11 +61,17 @@ impl ClientOptions {
         self
     }
 
-    /// Whether a `local:` URL may use shared memory. Not by default yet, since the socket is faster
-    /// for many small messages; `shm:` uses it always. It costs a quarter of a megabyte here, and as much
-    /// at the broker.
+    /// Whether a `local:` URL may use shared memory (it does by default). It costs a quarter of a megabyte
+    /// here, and as much at the broker.
     pub fn shared_memory(mut self, allowed: bool) -> Self {
         self.shared_memory = allowed;
+        self
+    }
+
+    /// How to wait for what comes over shared memory: [`Waiting::Adaptive`] by default. `Spin` burns
+    /// the thread that waits for as long as it waits; elsewhere than over shared memory nobody is awake.
+    pub fn waiting(mut self, waiting: Waiting) -> Self {
+        self.waiting = waiting;
         self
     }
 

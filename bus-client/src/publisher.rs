@@ -12,7 +12,7 @@ use futures::Sink;
 
 use crate::client::call;
 use crate::error::Error;
-use crate::handle::OpenChannel;
+use crate::handle::{OpenChannel, poll_assisted, poll_fairly};
 use crate::receipt::{PendingReceipt, Receipt};
 
 /// What a topic is created with.
@@ -75,7 +75,9 @@ impl Publisher {
     #[inline]
     pub async fn publish(&self, message: impl Into<Message>) -> Result<(), Error> {
         let mut message = Some(message.into());
-        poll_fn(|cx| self.poll_publish(&mut message, false, cx)).await.map(|_| ())
+        let mut poll =
+            |_: &mut &OpenChannel, cx: &mut Context<'_>| self.poll_publish(&mut message, false, cx);
+        poll_fn(|cx| poll_fairly(&mut &self.channel, cx, &mut poll)).await.map(|_| ())
     }
 
     /// Publishes without waiting: `None` took it, `Some` gives it back for lack of window.
@@ -102,7 +104,9 @@ impl Publisher {
     /// As [`Publisher::publish`]; `OutcomeUnknown` when the broker is lost before it answers.
     pub async fn publish_confirmed(&self, message: impl Into<Message>) -> Result<Receipt, Error> {
         let mut message = Some(message.into());
-        let ticket = poll_fn(|cx| self.poll_publish(&mut message, true, cx)).await?;
+        let mut poll =
+            |_: &mut &OpenChannel, cx: &mut Context<'_>| self.poll_publish(&mut message, true, cx);
+        let ticket = poll_fn(|cx| poll_fairly(&mut &self.channel, cx, &mut poll)).await?;
         PendingReceipt::new(self.channel.handle.clone(), ticket, false).await
     }
 
@@ -209,7 +213,7 @@ impl Sink<Message> for Publisher {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_window(cx)
+        poll_assisted(&mut &self.channel, cx, |_, cx| self.poll_window(cx))
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {

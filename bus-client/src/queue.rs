@@ -16,7 +16,7 @@ use crate::consumer::{Consumer, ConsumerOptions, check_credit, receive};
 use crate::deadline::{ANSWER_MARGIN, after};
 use crate::delivery::Delivery;
 use crate::error::Error;
-use crate::handle::OpenChannel;
+use crate::handle::{OpenChannel, poll_assisted, poll_fairly};
 use crate::publisher::check_length;
 use crate::receipt::{PendingReceipt, Receipt};
 
@@ -142,7 +142,7 @@ impl Queue {
     /// # Errors
     /// Why the handle or client has ended.
     pub async fn reserve(&self) -> Result<Permit<'_>, Error> {
-        poll_fn(|cx| self.poll_window(cx)).await?;
+        poll_fn(|cx| poll_assisted(&mut &*self.channel, cx, |_, cx| self.poll_window(cx))).await?;
         Ok(Permit { queue: self })
     }
 
@@ -258,7 +258,9 @@ impl Queue {
     ) -> Result<PendingReceipt, Error> {
         check_length(&self.name, &message)?;
         let mut message = Some(message);
-        let ticket = poll_fn(|cx| self.poll_send(&mut message, no_wait, cx))
+        let mut poll =
+            |_: &mut &OpenChannel, cx: &mut Context<'_>| self.poll_send(&mut message, no_wait, cx);
+        let ticket = poll_fn(|cx| poll_fairly(&mut &*self.channel, cx, &mut poll))
             .await
             .map_err(|error| self.sending(error))?;
         Ok(PendingReceipt::new(self.channel.handle.clone(), ticket, withdraw))

@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bus_core::ErrorKind;
 
 use crate::error::Error;
-use crate::handle::Handle;
+use crate::handle::{Handle, poll_assisted};
 use crate::state::Verdict;
 
 /// How safe an accepted message is.
@@ -54,10 +54,9 @@ impl Future for PendingReceipt {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let ticket = self.ticket;
-        let verdict = match self.handle.with(|state| state.poll_verdict(ticket, cx)) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(verdict) => verdict,
-        };
+        let verdict = ready!(poll_assisted(&mut self.handle, cx, |handle, cx| {
+            handle.with(|state| state.poll_verdict(ticket, cx))
+        }));
         self.done = true;
         Poll::Ready(match verdict {
             Verdict::Accepted => Ok(Receipt { level: ReceiptLevel::Accepted }),

@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 use crate::client::OnDrop;
 use crate::deadline::{ANSWER_MARGIN, after};
 use crate::error::Error;
-use crate::handle::OpenChannel;
+use crate::handle::{OpenChannel, wait_assisted};
 use crate::publisher::check_length;
 use crate::state::Verdict;
 
@@ -65,7 +65,8 @@ impl Service {
         drop(message);
         let handle = &self.channel.handle;
         let _give_up = OnDrop(|| handle.with(|state| state.detach_verdict(ticket, true)));
-        let verdict = poll_fn(|cx| handle.with(|state| state.poll_verdict(ticket, cx)));
+        let verdict =
+            wait_assisted(handle, |cx| handle.with(|state| state.poll_verdict(ticket, cx)));
         match timeout_at(deadline, verdict).await.map_err(late)? {
             Verdict::Reply(message) => Ok(message),
             Verdict::Failed(failure) => {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::error::Error;
-use crate::handle::{Handle, OpenChannel};
+use crate::handle::{Handle, OpenChannel, Waits, poll_assisted};
 use crate::inbox::Item;
 
 /// Serves a name. Dropping it ends serving: calls that were not looked at are refused as
@@ -48,7 +48,7 @@ impl Server {
 
     /// The next call; `None` after serving has ended. Cancelling loses nothing.
     pub async fn next(&mut self) -> Option<Result<Call, Error>> {
-        poll_fn(|cx| self.poll_call(cx)).await
+        poll_fn(|cx| poll_assisted(self, cx, Server::poll_call)).await
     }
 
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Call, Error>>> {
@@ -99,7 +99,13 @@ impl Stream for Server {
     type Item = Result<Call, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_call(cx)
+        poll_assisted(&mut *self, cx, Server::poll_call)
+    }
+}
+
+impl Waits for Server {
+    fn handle(&self) -> &Handle {
+        &self.channel.handle
     }
 }
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::error::Error;
-use crate::handle::OpenChannel;
+use crate::handle::{Handle, OpenChannel, Waits, poll_assisted};
 use crate::inbox::Item;
 
 /// How to subscribe.
@@ -145,13 +145,13 @@ impl Subscriber {
 
     /// The next message; `None` after the subscription has ended. Cancelling loses nothing.
     pub async fn next(&mut self) -> Option<Result<Received, Error>> {
-        poll_fn(|cx| self.poll_message(cx)).await
+        poll_fn(|cx| poll_assisted(self, cx, Subscriber::poll_message)).await
     }
 
     /// The messages that are there, at least one, to be looked at where they stand; `None`
     /// after the subscription has ended. Cancelling loses nothing.
     pub async fn next_batch(&mut self) -> Option<Result<Batch<'_>, Error>> {
-        match poll_fn(|cx| self.poll_run(cx)).await {
+        match poll_fn(|cx| poll_assisted(self, cx, Subscriber::poll_run)).await {
             None => None,
             Some(Err(error)) => Some(Err(error)),
             Some(Ok(())) => self.take_batch(),
@@ -262,7 +262,7 @@ impl Subscriber {
         }
     }
 
-    pub(crate) fn handle(&self) -> &Arc<crate::handle::Handle> {
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
         &self.channel.handle
     }
 }
@@ -271,7 +271,13 @@ impl Stream for Subscriber {
     type Item = Result<Received, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_message(cx)
+        poll_assisted(&mut *self, cx, Subscriber::poll_message)
+    }
+}
+
+impl Waits for Subscriber {
+    fn handle(&self) -> &Handle {
+        &self.channel.handle
     }
 }
 

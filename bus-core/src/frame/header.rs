@@ -235,9 +235,8 @@ impl Header {
 pub(super) fn plain_publish(bytes: &[u8]) -> Option<(u16, usize)> {
     let [l0, l1, l2, l3, kind, flags, c0, c1, word @ ..] = *bytes.first_chunk::<SHORT_BYTES>()?;
     let is_plain = kind == Kind::Publish.code() && flags == 0;
-    (is_plain && MessageType::new(u64::from_le_bytes(word)).is_some()).then(|| {
-        (u16::from_le_bytes([c0, c1]), u32::from_le_bytes([l0, l1, l2, l3]) as usize)
-    })
+    (is_plain && MessageType::new(u64::from_le_bytes(word)).is_some())
+        .then(|| (u16::from_le_bytes([c0, c1]), u32::from_le_bytes([l0, l1, l2, l3]) as usize))
 }
 
 fn number32(bytes: &[u8; FULL_BYTES], at: usize) -> u32 {

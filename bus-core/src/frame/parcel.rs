@@ -75,6 +75,11 @@ impl Parcel {
         Some(front)
     }
 
+    /// The first message.
+    pub fn first(&self) -> Option<Message> {
+        self.clone().pop_front()
+    }
+
     /// Takes the first message off.
     pub fn pop_front(&mut self) -> Option<Message> {
         let (header, header_bytes, length) = Header::decode(&self.bytes).ok()??;

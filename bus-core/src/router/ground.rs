@@ -100,6 +100,13 @@ impl Ground {
         self.sessions.get(session).is_some_and(|entry| !entry.congested)
     }
 
+    /// Whether that still holds when so much more was handed to it.
+    pub fn has_flow_for(&self, session: Id<Session>, cost: u64) -> bool {
+        let limit = self.unwritten_bytes_max;
+        let fits = |entry: &Session| entry.unwritten_bytes + cost <= limit;
+        self.sessions.get(session).is_some_and(|entry| !entry.congested && fits(entry))
+    }
+
     /// Whether the session of a receiver can be handed a delivery: it is connected, has not too
     /// much to write, and not too many that it has not settled. If it has too many of those, the
     /// receiver is served again when it settles one.

@@ -36,7 +36,9 @@ impl Router {
                 self.hold_parcel(id, session, channel, source, parcel);
             }
             // Also where something is wrong, which is told as for any message.
-            _ => parcel.messages().for_each(|message| self.publish(session, channel, message, None)),
+            _ => {
+                parcel.messages().for_each(|message| self.publish(session, channel, message, None))
+            }
         }
     }
 
@@ -61,9 +63,10 @@ impl Router {
         topic.holding == 0
             && topic.held.is_empty()
             && !topic.options.keep_last
-            && topic.links.iter().all(|link| {
-                self.subscriptions.get(link.subscription).is_none_or(takes)
-            })
+            && topic
+                .links
+                .iter()
+                .all(|link| self.subscriptions.get(link.subscription).is_none_or(takes))
     }
 
     /// Whether all of the parcel must wait, and may.
@@ -164,7 +167,7 @@ impl Subscription {
         let goes_out = || {
             self.backlog.is_empty()
                 && member.has_window(parcel.charge(member.window))
-                && ground.is_flowing(member.session)
+                && ground.has_flow_for(member.session, parcel.cost())
         };
         self.options.selector == Selector::Any
             && (goes_out() || self.backlog_bytes + parcel.cost() < self.options.backlog_bytes)
@@ -189,27 +192,26 @@ impl Subscription {
         source: &Arc<Source>,
         parcel: &mut Parcel,
     ) {
-        let count = self.members.len();
-        for step in 0..count {
-            let index = (self.turn + step) % count;
-            let member = &mut self.members[index];
-            if !ground.is_flowing(member.session) {
-                continue;
+        match &mut self.members[..] {
+            [member] if ground.has_flow_for(member.session, parcel.cost()) => {
+                let Some(front) = parcel.split_to_fit(member.room(), member.window) else { return };
+                member.sent += front.charge(member.window);
+                let (session, channel) = (member.session, member.channel);
+                let lost = std::mem::take(&mut self.lost);
+                if lost > 0 {
+                    ground.tell(session, Output::Lost { channel, count: lost });
+                }
+                let source = source.clone();
+                ground.tell(session, Output::DeliverParcel { channel, source, parcel: front });
             }
-            let Some(front) = parcel.split_to_fit(member.room(), member.window) else { continue };
-            member.sent += front.charge(member.window);
-            let (session, channel) = (member.session, member.channel);
-            if self.lost > 0 {
-                let count = std::mem::take(&mut self.lost);
-                ground.tell(session, Output::Lost { channel, count });
-            }
-            ground.tell(
-                session,
-                Output::DeliverParcel { channel, source: source.clone(), parcel: front },
-            );
-            if parcel.is_empty() {
-                self.turn = (index + 1) % count;
-                return;
+            // Shared by turns, or in parts.
+            _ => {
+                while let Some(message) = parcel.first() {
+                    if !self.send(ground, source, &message) {
+                        return;
+                    }
+                    parcel.pop_front();
+                }
             }
         }
     }

@@ -170,7 +170,12 @@ impl Subscription {
     }
 
     /// Sends to the next member that has window for it.
-    fn send(&mut self, ground: &mut Ground, source: &Arc<Source>, message: &Message) -> bool {
+    pub(super) fn send(
+        &mut self,
+        ground: &mut Ground,
+        source: &Arc<Source>,
+        message: &Message,
+    ) -> bool {
         let count = self.members.len();
         for step in 0..count {
             let index = (self.turn + step) % count;

@@ -11,11 +11,14 @@ use bytes::{Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::unix::AsyncFd;
 
-use super::{Link, Peer, READ_BYTES, Transport};
+use super::{Direct, Link, Peer, READ_BYTES, Transport};
 use crate::shm::{LaneReader, LaneWriter, Refused, Tampered};
 
 /// The byte that rings.
 const TOKEN: [u8; 1] = [1];
+/// How often this side asks to be woken before it takes the tokens off the socket. Each time the
+/// peer rings at most once, and so many tokens fit into any socket: it never finds it full.
+const ASKED_MAX: u32 = 64;
 
 /// A link over lanes.
 pub(super) struct LaneLink {
@@ -25,6 +28,8 @@ pub(super) struct LaneLink {
     peer: Peer,
     /// How much the last write could not place.
     wanted: usize,
+    /// How often the peer may have rung since the tokens were taken.
+    asked: u32,
     ended: bool,
 }
 
@@ -36,17 +41,23 @@ impl LaneLink {
         incoming: LaneReader,
         peer: Peer,
     ) -> LaneLink {
-        LaneLink { socket, outgoing, incoming, peer, wanted: 1, ended: false }
+        LaneLink { socket, outgoing, incoming, peer, wanted: 1, asked: 0, ended: false }
     }
 
-    /// Takes the tokens off the socket. Pending when there are none: the task is woken for the
-    /// next one.
+    /// Pending when nobody has rung since it was last asked: the task is woken when somebody
+    /// does. Each token is an event of its own, so that most of them can stay where they are.
     fn poll_tokens(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut guard = match self.socket.poll_read_ready(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(guard) => guard?,
         };
-        let mut tokens = [0; 64];
+        let ready = guard.ready();
+        if self.asked < ASKED_MAX && !ready.is_read_closed() && !ready.is_error() {
+            guard.clear_ready();
+            return Poll::Ready(Ok(()));
+        }
+        self.asked = 0;
+        let mut tokens = [0; 4 * ASKED_MAX as usize];
         match recv(guard.get_inner(), &mut tokens[..], RecvFlags::DONTWAIT) {
             Ok((0, _)) => self.ended = true,
             // It is empty now, unless there were that many.
@@ -78,7 +89,7 @@ impl Link for LaneLink {
             match self.poll_tokens(cx) {
                 Poll::Ready(result) => result?,
                 // The waker is in place: only now the peer is told.
-                Poll::Pending if self.incoming.wait().map_err(tampered)? => return Poll::Pending,
+                Poll::Pending if self.rest()? => return Poll::Pending,
                 Poll::Pending => {}
             }
         }
@@ -107,6 +118,7 @@ impl Link for LaneLink {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
                     let length = self.outgoing.fit(self.wanted);
+                    self.asked += 1;
                     return match self.outgoing.wait_for_room(length).map_err(refused)? {
                         true => Poll::Pending,
                         false => Poll::Ready(Ok(())),
@@ -157,8 +169,27 @@ impl Link for LaneLink {
         Transport::SharedMemory
     }
 
+    fn direct(&mut self) -> Option<&mut dyn Direct> {
+        Some(self)
+    }
+
     fn peer(&self) -> &Peer {
         &self.peer
+    }
+}
+
+impl Direct for LaneLink {
+    fn look(&mut self) -> io::Result<bool> {
+        Ok(self.incoming.has_frame().map_err(tampered)? || self.ended)
+    }
+
+    fn stay_awake(&mut self) {
+        self.incoming.stop_waiting();
+    }
+
+    fn rest(&mut self) -> io::Result<bool> {
+        self.asked += 1;
+        self.incoming.wait().map_err(tampered)
     }
 }
 

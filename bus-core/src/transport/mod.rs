@@ -8,6 +8,7 @@ mod exchange;
 mod lane;
 mod local;
 mod mem;
+mod pace;
 mod path;
 mod stream;
 mod tcp;
@@ -25,6 +26,7 @@ pub use local::{LocalListener, connect_local};
 pub use mem::{
     MemConnector, MemListener, connect_mem, mem_listener, mem_pair, register_mem, unregister_mem,
 };
+pub use pace::{InvalidWaiting, Pace, Waiting};
 pub use path::{candidate_paths, default_path, prepare_directory};
 pub use tcp::{TcpListener, connect_tcp};
 
@@ -60,6 +62,33 @@ pub trait Link: Send {
     fn carrier(&mut self) -> Option<&mut dyn Carrier> {
         None
     }
+
+    /// Its incoming side, if that can be looked at without a system call: only lanes can.
+    fn direct(&mut self) -> Option<&mut dyn Direct> {
+        None
+    }
+}
+
+/// The incoming side of a link in this process's own memory, which can be waited for awake.
+///
+/// A link that was polled and is pending has asked its peer to be woken. Whoever looks by
+/// itself says so with [`Direct::stay_awake`], and asks again with [`Direct::rest`] when it
+/// stops: the task whose waker the link has is then woken as before.
+pub trait Direct {
+    /// Whether [`Link::try_read`] would bring something.
+    ///
+    /// # Errors
+    /// What ends the link.
+    fn look(&mut self) -> io::Result<bool>;
+
+    /// The peer need not wake this side.
+    fn stay_awake(&mut self);
+
+    /// The peer must wake this side for what comes next. `false` if something is there by now.
+    ///
+    /// # Errors
+    /// What ends the link.
+    fn rest(&mut self) -> io::Result<bool>;
 }
 
 /// The transports there are.

@@ -310,6 +310,9 @@ fn sentence(output: Output) -> String {
         Output::Deliver { channel, message, .. } => {
             format!("heard {} on {channel}", number(&message))
         }
+        Output::DeliverParcel { channel, parcel, .. } => {
+            format!("heard {} together on {channel}", parcel.count())
+        }
         Output::Lost { channel, count } => format!("lost {count} on {channel}"),
         Output::Lease { channel, lease, attempt, message, .. } => {
             let again = if attempt > 0 { format!(" again {attempt}") } else { String::new() };

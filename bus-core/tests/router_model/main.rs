@@ -12,6 +12,7 @@ mod contract_topics;
 mod dice;
 mod events;
 mod offers;
+mod parcels;
 mod planted_bugs;
 mod queue_actions;
 mod queue_check;

@@ -10,14 +10,14 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::exit::{self, Exit, Problem};
 use crate::{
     bench, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role, send,
-    serve, set, stat, subscribe,
+    serve, session, set, stat, subscribe,
 };
 
 /// An async message bus for processes: queues, topics and services.
 #[derive(Parser)]
 #[command(name = "bus", version, after_help = exit::help(), arg_required_else_help = true)]
 pub struct Cli {
-    /// The broker: local:PATH, unix:PATH or tcp://HOST:PORT [default: where brokers of this
+    /// The broker: local:PATH, shm:PATH, unix:PATH or tcp://HOST:PORT [default: where brokers of this
     /// machine listen]
     #[arg(
         long,
@@ -29,6 +29,8 @@ pub struct Cli {
         hide_env_values = true
     )]
     url: String,
+    #[command(flatten)]
+    lanes: session::LaneArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -83,8 +85,9 @@ impl Cli {
     /// Runs the verb.
     pub async fn run(self) -> Result<(), Problem> {
         let url = &self.url;
+        session::set_lanes(self.lanes);
         match self.verb {
-            Verb::Serve(args) => serve::run(args).await,
+            Verb::Serve(args) => serve::run(args, self.lanes).await,
             Verb::Demo(args) => demo::run(args).await,
             Verb::Pub(args) => publish::run(url, args).await,
             Verb::Sub(args) => subscribe::run(url, args).await,

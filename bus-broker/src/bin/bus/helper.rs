@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::exit::{Exit, Problem};
+use crate::session;
 
 /// How long a child may take to end when it is asked to.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -38,6 +39,7 @@ impl Helper {
         }
         let mut child = command
             .args(arguments)
+            .args(session::lanes().arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

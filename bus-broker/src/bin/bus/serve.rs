@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::exit::{Exit, Problem};
 use crate::output::Out;
 use crate::scratch::Adopted;
+use crate::session::LaneArgs;
 use crate::{helper, value};
 
 /// Flags of `serve`.
@@ -52,13 +53,13 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args) -> Result<(), Problem> {
+pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     if args.end_with_parent {
         helper::end_with_parent()?;
     }
     let _scratch = args.scratch.clone().map(Adopted);
     let mut out = Out::new();
-    let config = configure(&args)?;
+    let config = configure(&args, lanes)?;
     if args.check {
         out.bytes(render_config(&config).as_bytes())?;
         return out.flush();
@@ -87,7 +88,7 @@ fn tell(out: &mut Out, line: impl Display) {
     let _ = out.line(line).and_then(|()| out.flush());
 }
 
-fn configure(args: &Args) -> Result<BrokerConfig, Problem> {
+fn configure(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> {
     let mut config = match &args.config {
         Some(path) => read(path)?,
         None => BrokerConfig::default(),
@@ -99,6 +100,12 @@ fn configure(args: &Args) -> Result<BrokerConfig, Problem> {
     }
     if args.insecure {
         config = config.insecure(true);
+    }
+    if lanes.no_shm {
+        config = config.shared_memory(false);
+    }
+    if let Some(waiting) = lanes.waiting {
+        config = config.waiting(waiting);
     }
     if let Some(name) = &args.name {
         config = config.name(name);

@@ -1,22 +1,63 @@
 //! Connecting for a verb, and what happens to its connection meanwhile.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use bus_client::{Client, ClientEvent, ClientOptions};
+use bus_client::{Client, ClientEvent, ClientOptions, Waiting};
+use clap::builder::FalseyValueParser;
 
 use crate::exit::{Problem, say};
 
 /// How long a verb that is done waits for its last words to be written.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// Flags for lanes in shared memory, of brokers and clients alike.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct LaneArgs {
+    /// Use no shared memory: neither grant it nor ask for it
+    #[arg(long, global = true, env = "BUS_NO_SHM", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub no_shm: bool,
+    /// How to wait for what comes over shared memory: park, adaptive or spin [default: adaptive]
+    #[arg(long, global = true, env = "BUS_WAITING", value_name = "HOW", hide_env_values = true)]
+    pub waiting: Option<Waiting>,
+}
+
+impl LaneArgs {
+    /// The same as arguments, for a process of this program.
+    pub fn arguments(self) -> Vec<String> {
+        let waiting = self.waiting.map(|waiting| format!("--waiting={waiting}"));
+        waiting.into_iter().chain(self.no_shm.then(|| "--no-shm".to_owned())).collect()
+    }
+}
+
+static LANES: OnceLock<LaneArgs> = OnceLock::new();
+
+/// Sets what was asked for, for all clients of this process.
+pub fn set_lanes(lanes: LaneArgs) {
+    // It is set once, by `main`.
+    let _ = LANES.set(lanes);
+}
+
+/// What was asked for.
+pub fn lanes() -> LaneArgs {
+    LANES.get().copied().unwrap_or_default()
+}
+
+fn options(verb: &str) -> ClientOptions {
+    ClientOptions::default()
+        .name(format!("bus {verb}"))
+        .shared_memory(!lanes().no_shm)
+        .waiting(lanes().waiting.unwrap_or_default())
+}
+
 /// Options of a verb that does one thing: if the connection is lost, so is the verb.
 pub fn once(verb: &str) -> ClientOptions {
-    ClientOptions::default().name(format!("bus {verb}")).reconnect(false).grace(Duration::ZERO)
+    options(verb).reconnect(false).grace(Duration::ZERO)
 }
 
 /// Options of a verb that goes on: a lost connection is made again.
 pub fn lasting(verb: &str) -> ClientOptions {
-    ClientOptions::default().name(format!("bus {verb}"))
+    options(verb)
 }
 
 /// Connects, does the work, and says goodbye, however it went.

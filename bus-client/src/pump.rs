@@ -1,0 +1,246 @@
+//! One connection being driven: bytes in, frames to the state, bytes out.
+//!
+//! The driver's task drives it, and is who is woken. Over lanes whoever waits for something
+//! drives it as well, from its own poll: it looks into the lane itself, and no task switch
+//! stands between a message and its receiver. Then it need not be the driver that writes,
+//! either. The state's lock is never held while a link is read or written.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bus_core::Failure;
+use bus_core::transport::{Pace, Waiting, read_room};
+use bytes::Bytes;
+
+use crate::connect::Connected;
+use crate::handle::Shared;
+use crate::state::State;
+
+/// Batches that are read or written before other tasks have their turn.
+const ROUNDS_MAX: usize = 8;
+/// Bytes and slices of one write.
+const WRITE_BYTES: usize = 256 * 1024;
+const WRITE_SLICES: usize = 64;
+
+/// One connection being driven.
+pub(crate) struct Pump {
+    connected: Connected,
+    slices: Vec<Bytes>,
+    blocked: bool,
+    pace: Pace,
+    /// Why it has ended, found by somebody else than the driver.
+    end: Option<End>,
+}
+
+/// Why a connection has ended.
+pub(crate) enum End {
+    /// The client is closed, and everything is written.
+    Closed,
+    /// The connection is lost.
+    Lost(String),
+    /// The broker has ended it.
+    Refused(Failure),
+}
+
+/// What somebody who waits has come to by driving the connection himself.
+pub(crate) enum Assisted {
+    /// Something has come: look again.
+    Progress,
+    /// Nothing: the driver wakes who waits.
+    Nothing,
+    /// The driver has something to do that only it can, and wakes whom that concerns.
+    WakeDriver,
+}
+
+impl Pump {
+    pub fn new(connected: Connected, waiting: Waiting) -> Pump {
+        let pace = Pace::new(waiting);
+        Pump { connected, slices: Vec::new(), blocked: false, pace, end: None }
+    }
+
+    /// Drives it on behalf of the driver's task.
+    pub fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<End> {
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(end);
+        }
+        for _ in 0..ROUNDS_MAX {
+            let read = match self.poll_read(shared, cx) {
+                Ok(read) => read,
+                Err(end) => return Poll::Ready(end),
+            };
+            let wrote = match self.poll_write(shared, cx) {
+                Ok(wrote) => wrote,
+                Err(end) => return Poll::Ready(end),
+            };
+            if !read && !wrote {
+                self.pace.sleeps();
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Drives it on behalf of somebody who waits: over lanes only. Waits awake while that pays
+    /// and `alone` says that nobody else wants the connection.
+    pub fn assist(&mut self, shared: &Shared, alone: impl Fn() -> bool) -> Assisted {
+        if self.end.is_some() || self.connected.link.direct().is_none() {
+            return Assisted::Nothing;
+        }
+        match self.try_assist(shared, alone) {
+            Ok(assisted) => assisted,
+            Err(end) => {
+                self.end = Some(end);
+                Assisted::WakeDriver
+            }
+        }
+    }
+
+    /// Writes what is unsent, over lanes only. `false` if the driver must go on with it.
+    pub fn push(&mut self, shared: &Shared) -> bool {
+        if self.blocked || self.end.is_some() || self.connected.link.direct().is_none() {
+            return true;
+        }
+        match self.write(shared) {
+            Ok(_) => !self.blocked,
+            Err(end) => {
+                self.end = Some(end);
+                false
+            }
+        }
+    }
+
+    fn try_assist(&mut self, shared: &Shared, alone: impl Fn() -> bool) -> Result<Assisted, End> {
+        let stays_awake = self.pace.stays_awake();
+        if stays_awake && let Some(direct) = self.connected.link.direct() {
+            direct.stay_awake();
+        }
+        let was_blocked = self.blocked;
+        self.blocked = false;
+        self.write(shared)?;
+        let mut progress = self.read(shared)?;
+        if !progress
+            && stays_awake
+            && let Some(direct) = self.connected.link.direct()
+        {
+            let mut wanted = false;
+            let seen = self.pace.watch(|| {
+                wanted = !alone();
+                Ok(wanted || direct.look()?)
+            });
+            progress = seen.map_err(lost)? && self.read(shared)?;
+        }
+        // Whatever comes from here on must wake the driver, whoever is waiting for it: the one
+        // who has looked may go away.
+        for _ in 0..ROUNDS_MAX {
+            let Some(direct) = self.connected.link.direct() else { break };
+            if direct.rest().map_err(lost)? {
+                return Ok(match (self.blocked != was_blocked, progress) {
+                    (true, _) => Assisted::WakeDriver,
+                    (false, true) => Assisted::Progress,
+                    (false, false) => {
+                        self.pace.sleeps();
+                        Assisted::Nothing
+                    }
+                });
+            }
+            progress |= self.read(shared)?;
+        }
+        Ok(Assisted::WakeDriver)
+    }
+
+    /// Reads a batch and takes its frames. `false` if nothing was there.
+    fn poll_read(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Result<bool, End> {
+        loop {
+            match self.connected.link.poll_readable(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Err(lost(error)),
+            }
+            if self.read(shared)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Reads what is there and takes its frames. `false` if nothing was.
+    fn read(&mut self, shared: &Shared) -> Result<bool, End> {
+        let Connected { link, decoder, .. } = &mut self.connected;
+        let room = read_room(decoder.missing());
+        let buffer = decoder.buffer();
+        if buffer.capacity() - buffer.len() < room / 4 {
+            buffer.reserve(room);
+        }
+        match link.try_read(buffer) {
+            Ok(0) => return Err(End::Lost("the broker closed the connection".into())),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(lost(error)),
+        }
+        self.pace.found();
+        shared.drive(|state| self.take_frames(state)).map(|()| true)
+    }
+
+    /// Takes the frames that are there.
+    pub fn take_frames(&mut self, state: &mut State) -> Result<(), End> {
+        let broken = |error: bus_core::FrameError| {
+            End::Lost(format!("the broker broke the protocol: {error}"))
+        };
+        while let Some(incoming) = self.connected.decoder.next_incoming().map_err(broken)? {
+            if let Some(event) = state.session.incoming(incoming).map_err(broken)? {
+                state.on_event(event).map_err(End::Refused)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what there is. `false` if there was nothing, or nothing went.
+    fn poll_write(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.blocked {
+            match self.connected.link.poll_writable(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(())) => self.blocked = false,
+                Poll::Ready(Err(error)) => {
+                    return Err(End::Lost(format!("writing failed: {error}")));
+                }
+            }
+        }
+        shared.drive(|state| {
+            if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.driver = Some(cx.waker().clone());
+            }
+        });
+        self.write(shared)
+    }
+
+    /// Writes what there is and goes now. `false` if there was nothing.
+    fn write(&mut self, shared: &Shared) -> Result<bool, End> {
+        self.slices.clear();
+        let closing = shared.drive(|state| {
+            state.session.seal();
+            state.session.outbound.unsent(WRITE_BYTES, WRITE_SLICES, &mut self.slices);
+            state.closing
+        });
+        if self.slices.is_empty() {
+            return if closing { Err(End::Closed) } else { Ok(false) };
+        }
+        match self.connected.link.try_write(&self.slices) {
+            Ok(count) => {
+                self.slices.clear();
+                shared.drive(|state| state.wrote(count));
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Until it can write again nobody need wake the driver for writing.
+                shared.drive(|state| state.driver = None);
+                self.blocked = true;
+                Ok(true)
+            }
+            Err(error) => Err(End::Lost(format!("writing failed: {error}"))),
+        }
+    }
+}
+
+fn lost(error: io::Error) -> End {
+    End::Lost(format!("reading failed: {error}"))
+}

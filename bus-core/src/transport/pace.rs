@@ -1,0 +1,176 @@
+//! How to wait at lanes: asleep, awake, or awake for as long as that has paid.
+//!
+//! Waiting awake answers in a microsecond and costs a core; sleeping costs nothing and tens of
+//! microseconds to wake up. `Pace` decides by what it has seen: it waits awake for a moment
+//! while that was worth it lately, and at rest it is never awake.
+
+use std::fmt;
+use std::hint::spin_loop;
+use std::io;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// How a client or broker waits at its lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waiting {
+    /// Sleeps as soon as nothing is there.
+    Park,
+    /// Stays awake for some microseconds while messages come that often, then sleeps.
+    #[default]
+    Adaptive,
+    /// Never sleeps: burns a core, for the shortest answer.
+    Spin,
+}
+
+/// Not a way of waiting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no way of waiting: it is park, adaptive or spin")]
+pub struct InvalidWaiting(String);
+
+impl FromStr for Waiting {
+    type Err = InvalidWaiting;
+
+    fn from_str(text: &str) -> Result<Waiting, InvalidWaiting> {
+        match text {
+            "park" => Ok(Waiting::Park),
+            "adaptive" => Ok(Waiting::Adaptive),
+            "spin" => Ok(Waiting::Spin),
+            _ => Err(InvalidWaiting(text.chars().take(40).collect())),
+        }
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Waiting::Park => "park",
+            Waiting::Adaptive => "adaptive",
+            Waiting::Spin => "spin",
+        })
+    }
+}
+
+/// How long `Adaptive` stays awake for the next message.
+const AWAKE: Duration = Duration::from_micros(50);
+/// How long `Spin` stays awake before others on its thread have their turn.
+const TURN: Duration = Duration::from_micros(200);
+/// Looks with pauses only, before every look gives the core to whoever else wants it.
+const LOOKS: u32 = 8;
+/// Pauses between two looks.
+const PAUSES: u32 = 4;
+/// A sleep that was no longer than this might have been none, if all who take part stay awake:
+/// waking up is most of it.
+const SHORT_SLEEP: Duration = Duration::from_micros(250);
+/// Successes that are remembered: the hope is halved with each failure.
+const HOPE_MAX: u32 = 16;
+/// With how much hope it tries.
+const HOPE_TRY: u32 = 2;
+/// Failed attempts in a row that count: after n of them, 2^n short sleeps call for the next one.
+const FAILURES_MAX: u32 = 12;
+
+/// What a waiter has seen, and so how it waits.
+#[derive(Debug)]
+pub struct Pace {
+    waiting: Waiting,
+    /// Above 0 while staying awake pays.
+    hope: u32,
+    /// Attempts in a row that have failed, and short sleeps since the last one.
+    failures: u32,
+    short_sleeps: u32,
+    /// When it went to sleep.
+    asleep_since: Option<Instant>,
+    /// Others can run at the same time: a look without yielding makes sense.
+    has_cores: bool,
+}
+
+impl Pace {
+    /// For a waiter of this sort on the cores that this thread may use.
+    pub fn new(waiting: Waiting) -> Pace {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Pace {
+            waiting,
+            hope: 0,
+            failures: 0,
+            short_sleeps: 0,
+            asleep_since: None,
+            has_cores: cores > 1,
+        }
+    }
+
+    /// How it waits.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// Whether to stay awake now.
+    pub fn stays_awake(&self) -> bool {
+        match self.waiting {
+            Waiting::Park => false,
+            Waiting::Adaptive => self.hope > 0,
+            Waiting::Spin => true,
+        }
+    }
+
+    /// Looks again and again until something is there, or it has been awake for long enough.
+    ///
+    /// # Errors
+    /// What looking says.
+    pub fn watch(&mut self, mut look: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+        if self.has_cores {
+            for _ in 0..LOOKS {
+                (0..PAUSES).for_each(|_| spin_loop());
+                if look()? {
+                    return Ok(self.note(true));
+                }
+            }
+        }
+        let start = Instant::now();
+        let limit = if self.waiting == Waiting::Spin { TURN } else { AWAKE };
+        loop {
+            // Whoever the message is to come from may want this very core.
+            std::thread::yield_now();
+            if look()? {
+                return Ok(self.note(true));
+            }
+            if start.elapsed() >= limit {
+                return Ok(self.note(false));
+            }
+        }
+    }
+
+    /// It goes to sleep.
+    pub fn sleeps(&mut self) {
+        if self.waiting == Waiting::Adaptive && self.asleep_since.is_none() {
+            self.asleep_since = Some(Instant::now());
+        }
+    }
+
+    /// Something has come. If it slept only for a moment, it tries to stay awake next time; the
+    /// more often that was in vain, the more rarely.
+    pub fn found(&mut self) {
+        let Some(since) = self.asleep_since.take() else { return };
+        if since.elapsed() > SHORT_SLEEP {
+            return;
+        }
+        self.short_sleeps += 1;
+        if self.short_sleeps >= 1 << self.failures {
+            self.short_sleeps = 0;
+            self.hope = self.hope.max(HOPE_TRY);
+        }
+    }
+
+    fn note(&mut self, success: bool) -> bool {
+        if success {
+            self.hope = (self.hope + 1).min(HOPE_MAX);
+            if self.hope == HOPE_MAX {
+                self.failures = 0;
+            }
+        } else {
+            self.hope /= 2;
+            if self.hope == 0 {
+                self.failures = (self.failures + 1).min(FAILURES_MAX);
+            }
+        }
+        success
+    }
+}
