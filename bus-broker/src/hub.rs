@@ -118,7 +118,7 @@ impl Hub {
                 Poll::Pending => return self.drive_output(session, cx),
                 Poll::Ready(Ok(true)) => {
                     if own.link.direct().is_some() {
-                        self.vigil.found(session);
+                        self.vigil.found(session, own.decoder.pending());
                     }
                     self.take_frames(session)
                 }

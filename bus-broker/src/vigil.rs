@@ -50,9 +50,9 @@ impl Vigil {
         Vigil { pace: Pace::new(waiting), lively: Vec::new(), successes: 0 }
     }
 
-    /// A session's lane has brought something.
-    pub fn found(&mut self, session: SessionId) {
-        self.pace.found();
+    /// A session's lane has brought so many bytes.
+    pub fn found(&mut self, session: SessionId, bytes: usize) {
+        self.pace.drained(bytes);
         if self.lively.len() <= LANES_MAX && !self.lively.contains(&session) {
             self.lively.push(session);
         }

@@ -9,9 +9,12 @@ use bus_core::{ErrorKind, Failure, InvalidHeader, InvalidName, InvalidUrl};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong.
+/// What went wrong. As small as a pointer: results are handed through many hands.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     failure: Failure,
     source: Option<Source>,
 }
@@ -22,19 +25,20 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Source>) -> Error {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// The same error, with what was tried in front.
     pub(crate) fn context(self, tried: impl fmt::Display) -> Error {
-        let failure = Failure::new(self.failure.kind(), format!("{tried}: {}", self.failure));
-        Error { failure, source: self.source }
+        let Inner { failure, source } = *self.0;
+        let failure = Failure::new(failure.kind(), format!("{tried}: {failure}"));
+        Error(Box::new(Inner { failure, source }))
     }
 
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
-        self.failure.kind()
+        self.0.failure.kind()
     }
 
     /// Whether the same call may succeed later, with nothing changed by the caller.
@@ -45,19 +49,19 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.failure.fmt(out)
+        self.0.failure.fmt(out)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.0.source.as_ref().map(|source| &**source as _)
     }
 }
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
-        Error { failure, source: None }
+        Error(Box::new(Inner { failure, source: None }))
     }
 }
 

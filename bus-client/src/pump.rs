@@ -173,11 +173,10 @@ impl Pump {
         }
         match link.try_read(buffer) {
             Ok(0) => return Err(End::Lost("the broker closed the connection".into())),
-            Ok(_) => {}
+            Ok(count) => self.pace.drained(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(lost(error)),
         }
-        self.pace.found();
         shared.drive(|state| self.take_frames(state)).map(|()| true)
     }
 

@@ -283,6 +283,27 @@ impl State {
         Poll::Pending
     }
 
+    /// Pending while a publisher has no window for a message of this length.
+    #[inline]
+    pub fn poll_window(
+        &mut self,
+        channel: Channel,
+        serial: u64,
+        length: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if self.poll_room(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if self.session.can_publish(channel, length) {
+            return Poll::Ready(());
+        }
+        if let Some(inbox) = self.inbox(channel, serial) {
+            inbox.wait(cx);
+        }
+        Poll::Pending
+    }
+
     /// Pending until everything is written.
     pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.flush_waiting.add(cx);

@@ -23,13 +23,15 @@ pub struct Frame {
     pub body: Bytes,
 }
 
-/// Neighbouring `Deliver` frames for one channel, still encoded.
+/// Neighbouring `Deliver` frames for one channel, or a parcel for it, still encoded.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The subscription.
     pub channel: u32,
-    /// How many frames there are.
+    /// How many messages there are.
     pub frames: u64,
+    /// In how many numbered frames they came.
+    pub numbered: u64,
     /// The sources that they name, in order; mostly none.
     pub origins: Vec<u32>,
     /// The frames.
@@ -115,6 +117,13 @@ impl Decoder {
             Some((header, ..)) if header.kind == Kind::Deliver => {
                 self.next_run(header.channel).map(|run| Some(Incoming::Run(run)))
             }
+            Some((header, ..)) if header.kind == Kind::DeliverParcel => {
+                Ok(self.next_frame()?.map(|Frame { header, body }| {
+                    let (channel, frames) = (header.channel, header.word);
+                    let origins = Vec::new();
+                    Incoming::Run(Run { channel, frames, numbered: 1, origins, bytes: body })
+                }))
+            }
             Some(_) => Ok(self.next_frame()?.map(Incoming::Frame)),
             None => Ok(None),
         }
@@ -163,7 +172,8 @@ impl Decoder {
             length += header_len + body_len;
             frames += 1;
         }
-        Ok(Run { channel, frames, origins, bytes: self.buffer.split_to(length).freeze() })
+        let bytes = self.buffer.split_to(length).freeze();
+        Ok(Run { channel, frames, numbered: frames, origins, bytes })
     }
 
     /// Takes a frame off the front. A long one takes its buffer along: else whatever is read
@@ -197,6 +207,7 @@ impl Decoder {
             Kind::Reply if self.body_bytes_max > HANDSHAKE_FRAME_BYTES_MAX => {
                 self.body_bytes_max + HANDSHAKE_FRAME_BYTES_MAX
             }
+            Kind::DeliverParcel => PARCEL_BYTES_MAX.min(self.body_bytes_max),
             _ => CONTROL_BYTES_MAX.min(self.body_bytes_max),
         };
         if body_len > limit {

@@ -121,6 +121,9 @@ kinds! {
     Invoke = 59;
     /// Broker, to a requester: the reply to ticket `extra`.
     Result = 60;
+    /// Broker: `word` published messages for a subscription, all from its last source; body: their
+    /// frames as their publisher has sent them.
+    DeliverParcel = 61;
 }
 
 impl Kind {
@@ -173,30 +176,41 @@ impl Header {
         self.flags & flags != 0
     }
 
+    #[inline]
     fn is_short(&self) -> bool {
         (self.origin, self.sequence, self.message_id, self.extra) == (0, 0, 0, 0)
             && self.channel <= 0xffff
     }
 
     /// Bytes of its encoding.
+    #[inline]
     pub(crate) fn encoded_len(&self) -> usize {
         if self.is_short() { SHORT_BYTES } else { FULL_BYTES }
     }
 
     /// Appends it, for a body of `length` bytes.
+    #[inline]
     pub(crate) fn encode(&self, length: usize, out: &mut impl bytes::BufMut) {
         let short = self.is_short();
         let flags = if short { self.flags & !FLAG_FULL } else { self.flags | FLAG_FULL };
-        let mut bytes = [0u8; FULL_BYTES];
+        let mut head = [0u8; SHORT_BYTES];
         // Bodies are bounded far below 4 GiB (limits.rs), so the length fits.
-        bytes[0..4].copy_from_slice(&(length as u32).to_le_bytes());
-        bytes[4] = self.kind.code();
-        bytes[5] = flags;
-        bytes[6..8].copy_from_slice(&(self.channel as u16).to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.word.to_le_bytes());
+        head[0..4].copy_from_slice(&(length as u32).to_le_bytes());
+        head[4] = self.kind.code();
+        head[5] = flags;
+        head[6..8].copy_from_slice(&(self.channel as u16).to_le_bytes());
+        head[8..16].copy_from_slice(&self.word.to_le_bytes());
         if short {
-            return out.put_slice(&bytes[..SHORT_BYTES]);
+            return out.put_slice(&head);
         }
+        self.encode_full(head, out);
+    }
+
+    /// The full form, which is rare.
+    #[cold]
+    fn encode_full(&self, head: [u8; SHORT_BYTES], out: &mut impl bytes::BufMut) {
+        let mut bytes = [0u8; FULL_BYTES];
+        bytes[..SHORT_BYTES].copy_from_slice(&head);
         bytes[16..20].copy_from_slice(&self.channel.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.origin.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.sequence.to_le_bytes());

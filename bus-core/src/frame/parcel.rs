@@ -2,14 +2,13 @@
 //! encoded.
 //!
 //! It is checked when it is taken off the stream: every frame in it is whole, has the short
-//! header, no flags and a valid type, and at least two are in it. Whoever hands it on copies it
-//! as it is; only the kind and the channel of each frame are written anew. To the router it is
-//! a number of messages with a cost.
+//! header, no flags and a valid type, and at least two are in it. It is handed on as it is. To the
+//! router it is a number of messages with a cost.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use super::header::SHORT_BYTES;
-use super::{Header, Kind, message_of};
+use super::{Header, message_of};
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, window_charge};
 use crate::message::Message;
 
@@ -106,18 +105,9 @@ impl Parcel {
         }
     }
 
-    /// Appends its frames as deliveries on a channel that fits the short header.
-    pub(crate) fn encode_deliveries(&self, channel: u16, out: &mut BytesMut) {
-        let start = out.len();
-        out.extend_from_slice(&self.bytes);
-        let [low, high] = channel.to_le_bytes();
-        let mut rest = &mut out[start..];
-        while let Some((head, _)) = rest.split_first_chunk_mut::<SHORT_BYTES>() {
-            (head[4], head[6], head[7]) = (Kind::Deliver.code(), low, high);
-            let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-            // The frames are whole; `get_mut` keeps this free of panics all the same.
-            rest = rest.get_mut(SHORT_BYTES + length..).unwrap_or_default();
-        }
+    /// Its frames.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// Lengths of the payloads.

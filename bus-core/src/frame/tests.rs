@@ -120,7 +120,7 @@ proptest! {
         while let Ok(Some(incoming)) = decoder.next_incoming() {
             drain(incoming);
         }
-        let mut run = Run { channel: 0, frames: 1, origins: Vec::new(), bytes: bytes.into() };
+        let mut run = Run { channel: 0, frames: 1, numbered: 1, origins: Vec::new(), bytes: bytes.into() };
         while let Some(Ok(_)) = run.next_message() {}
     }
 
@@ -147,7 +147,7 @@ proptest! {
         let header = Header::new(Kind::Deliver, 3, kind);
         encode_message_head(&header, &message, &mut bytes);
         bytes.extend_from_slice(message.payload());
-        let mut run = Run { channel: 3, frames: 1, origins: Vec::new(), bytes: bytes.freeze() };
+        let mut run = Run { channel: 3, frames: 1, numbered: 1, origins: Vec::new(), bytes: bytes.freeze() };
         let (header, found) = run.next_message().expect("one").expect("well formed");
         prop_assert_eq!(found, message);
         prop_assert_eq!(header.channel, 3);

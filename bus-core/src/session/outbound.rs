@@ -17,6 +17,10 @@ use crate::message::Message;
 const CHUNK_MIN: usize = 1024;
 const CHUNK_MAX: usize = 64 * 1024;
 
+/// Parcels from this length on are kept by reference. A shorter one would keep the whole buffer
+/// that it was read in, which is much longer.
+const SHARE_BYTES_MIN: usize = 8 * 1024;
+
 /// A run of encoded bytes.
 #[derive(Debug)]
 struct Segment {
@@ -47,6 +51,7 @@ pub struct Outbound {
 
 impl Outbound {
     /// Adds a frame with a small body.
+    #[inline]
     pub fn push(&mut self, header: &Header, body: &[u8]) {
         self.reserve(header.encoded_len() + body.len());
         header.encode(body.len(), &mut self.open);
@@ -77,14 +82,18 @@ impl Outbound {
         self.segments.push_back(segment);
     }
 
-    /// Adds a parcel's messages as deliveries on a channel.
-    pub fn push_parcel(&mut self, channel: u16, parcel: &Parcel) {
-        let bytes = parcel.frame_bytes();
-        self.reserve(bytes);
-        parcel.encode_deliveries(channel, &mut self.open);
-        self.last += parcel.count();
-        self.unsent += bytes;
-        self.kept += bytes;
+    /// Adds a parcel's messages as one delivery on a channel: a long one by reference.
+    pub fn push_parcel(&mut self, channel: u32, parcel: &Parcel) {
+        let header = Header::new(Kind::DeliverParcel, channel, parcel.count());
+        if parcel.frame_bytes() < SHARE_BYTES_MIN {
+            return self.push(&header, parcel.bytes());
+        }
+        self.reserve(header.encoded_len());
+        header.encode(parcel.frame_bytes(), &mut self.open);
+        self.count(&header, header.encoded_len() + parcel.frame_bytes());
+        self.close_chunk();
+        let (bytes, before, last) = (parcel.bytes().clone(), self.last, self.last);
+        self.segments.push_back(Segment { bytes, before, last, is_chunk: false });
     }
 
     /// Collects unsent bytes in order, up to about `limit` and at most `slices` of them.
@@ -203,20 +212,28 @@ impl Outbound {
         self.last
     }
 
+    #[inline]
     fn reserve(&mut self, length: usize) {
         if self.open.is_empty() {
             self.open_before = self.last;
         }
         if self.open.capacity() - self.open.len() < length {
-            if self.open.len() + length > CHUNK_MAX {
-                self.close_chunk();
-                self.open_before = self.last;
-            }
-            let chunk = self.unsent.clamp(CHUNK_MIN, CHUNK_MAX).max(length);
-            self.open.reserve(chunk);
+            self.next_chunk(length);
         }
     }
 
+    /// Makes room for a frame of this length, in this chunk or in a new one.
+    #[cold]
+    fn next_chunk(&mut self, length: usize) {
+        if self.open.len() + length > CHUNK_MAX {
+            self.close_chunk();
+            self.open_before = self.last;
+        }
+        let chunk = self.unsent.clamp(CHUNK_MIN, CHUNK_MAX).max(length);
+        self.open.reserve(chunk);
+    }
+
+    #[inline]
     fn count(&mut self, header: &Header, bytes: usize) {
         self.last += u64::from(header.kind.is_sequenced());
         self.unsent += bytes;

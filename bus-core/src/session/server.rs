@@ -328,21 +328,13 @@ impl ServerSession {
         self.outbound.push_message(&header, message);
     }
 
-    /// As one copy, where the source need not be named and the channel fits.
+    /// As one frame, behind a first message that names the source if that is a new one.
     fn deliver_parcel(&mut self, channel: Channel, source: &Arc<Source>, mut parcel: Parcel) {
-        let short = u16::try_from(channel).ok();
         let named = self.channel_sources.get(channel as usize) == Some(&publisher_key(source));
-        let singles = match short {
-            Some(_) if named => 0,
-            Some(_) => 1,
-            None => parcel.count(),
-        };
-        for _ in 0..singles {
-            if let Some(message) = parcel.pop_front() {
-                self.deliver(channel, source, &message);
-            }
+        if !named && let Some(message) = parcel.pop_front() {
+            self.deliver(channel, source, &message);
         }
-        if let Some(channel) = short {
+        if !parcel.is_empty() {
             self.outbound.push_parcel(channel, &parcel);
         }
     }

@@ -56,8 +56,12 @@ const AWAKE: Duration = Duration::from_micros(50);
 const TURN: Duration = Duration::from_micros(200);
 /// Looks with pauses only, before every look gives the core to whoever else wants it.
 const LOOKS: u32 = 8;
-/// Pauses between two looks.
-const PAUSES: u32 = 4;
+/// The most pauses between two looks: some microseconds.
+const DISTANCE_MAX: u32 = 256;
+/// A look that gives the core away takes about as long as so many pauses.
+const PAUSES_PER_YIELD: u32 = 20;
+/// Bytes of a frame, as far as the distance is concerned.
+const FRAME_BYTES: usize = 64;
 /// A sleep that was no longer than this might have been none, if all who take part stay awake:
 /// waking up is most of it.
 const SHORT_SLEEP: Duration = Duration::from_micros(250);
@@ -77,6 +81,11 @@ pub struct Pace {
     /// Attempts in a row that have failed, and short sleeps since the last one.
     failures: u32,
     short_sleeps: u32,
+    /// Pauses between two looks: who looks into a lane all the time takes its lines away from
+    /// who writes them.
+    distance: u32,
+    /// Pauses that the last success took.
+    paused: u32,
     /// When it went to sleep.
     asleep_since: Option<Instant>,
     /// Others can run at the same time: a look without yielding makes sense.
@@ -92,6 +101,8 @@ impl Pace {
             hope: 0,
             failures: 0,
             short_sleeps: 0,
+            distance: 1,
+            paused: 0,
             asleep_since: None,
             has_cores: cores > 1,
         }
@@ -116,9 +127,11 @@ impl Pace {
     /// # Errors
     /// What looking says.
     pub fn watch(&mut self, mut look: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+        self.paused = 0;
         if self.has_cores {
             for _ in 0..LOOKS {
-                (0..PAUSES).for_each(|_| spin_loop());
+                (0..self.distance).for_each(|_| spin_loop());
+                self.paused += self.distance;
                 if look()? {
                     return Ok(self.note(true));
                 }
@@ -129,6 +142,7 @@ impl Pace {
         loop {
             // Whoever the message is to come from may want this very core.
             std::thread::yield_now();
+            self.paused += PAUSES_PER_YIELD;
             if look()? {
                 return Ok(self.note(true));
             }
@@ -145,9 +159,22 @@ impl Pace {
         }
     }
 
+    /// So many bytes have come. Many of them after few pauses: it keeps a longer distance from
+    /// who writes; few after many: a shorter one.
+    pub fn drained(&mut self, bytes: usize) {
+        let paused = std::mem::take(&mut self.paused);
+        if paused > 0 {
+            self.distance = match (paused as usize) < 3 * bytes / FRAME_BYTES {
+                true => (2 * self.distance).min(DISTANCE_MAX),
+                false => (self.distance / 4).max(1),
+            };
+        }
+        self.found();
+    }
+
     /// Something has come. If it slept only for a moment, it tries to stay awake next time; the
     /// more often that was in vain, the more rarely.
-    pub fn found(&mut self) {
+    fn found(&mut self) {
         let Some(since) = self.asleep_since.take() else { return };
         if since.elapsed() > SHORT_SLEEP {
             return;

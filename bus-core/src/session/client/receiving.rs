@@ -28,7 +28,7 @@ impl ClientSession {
 
     #[inline]
     fn run(&mut self, run: Run) -> Result<Option<Event>, FrameError> {
-        self.inbound.note(run.frames, run.bytes.len());
+        self.inbound.note(run.numbered, run.bytes.len());
         if self.channels.get(run.channel).is_none_or(|entry| entry.closing || entry.over) {
             return Ok(None);
         }

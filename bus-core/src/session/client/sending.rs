@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::frame::{FLAG_RECEIPT, FLAG_TRY, Header, Kind, control};
 use crate::limits::{CHANNELS_MAX, window_charge};
 use crate::message::Message;
+use crate::message_type::MessageType;
 use crate::router::{Channel, Lease, Ticket};
 
 use super::super::outbound::word_frame;
@@ -60,6 +61,15 @@ impl ClientSession {
         });
         self.outbound.push_message(&header, message);
         ticket
+    }
+
+    /// As [`ClientSession::publish`], for a short payload that is copied and without headers.
+    #[inline]
+    pub fn publish_slice(&mut self, channel: Channel, kind: MessageType, payload: &[u8]) {
+        if let Some(entry) = self.channels.get_mut(channel) {
+            entry.sent += window_charge(payload.len(), self.limits.window_bytes);
+        }
+        self.outbound.push(&Header::new(Kind::Publish, channel, kind.get()), payload);
     }
 
     /// Whether a message can be handed over for this queue now.
