@@ -10,7 +10,9 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::sync::AtomicU64;
+use bytes::BytesMut;
+
+use crate::sync::{AtomicU64, Ordering};
 
 use super::layout::{Geometry, ReaderHeader, WriterHeader};
 
@@ -60,12 +62,14 @@ impl LaneMemory {
         }
     }
 
+    #[inline]
     pub fn header(&self) -> &WriterHeader {
         // SAFETY: `new` was promised that the keeper keeps it readable; all fields are atomic.
         unsafe { self.header.as_ref() }
     }
 
     /// The word at a position that is a multiple of 8.
+    #[inline]
     pub fn word(&self, position: u64) -> &AtomicU64 {
         let index = self.geometry.index(position) / 8;
         // SAFETY: the index is below the ring's number of words, which `new` was promised.
@@ -75,31 +79,69 @@ impl LaneMemory {
     }
 
     /// Copies bytes into the ring: from a position on, not beyond the ring's end.
+    #[inline]
     #[cfg(not(busbar_loom))]
     pub fn put(&self, position: u64, bytes: &[u8]) {
-        let index = self.geometry.index(position);
-        assert!(bytes.len() as u64 <= self.geometry.to_end(position), "a frame has no break");
-        // SAFETY: the bytes lie within the ring, by the line above.
-        let target = unsafe { self.ring.as_ptr().cast::<u8>().add(index) };
-        // SAFETY: both are valid for so many bytes, and the ring is no part of a slice: nobody
-        // refers to its bytes. Readers do not look at them before they are committed.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+        let target = self.bytes(position, bytes.len()).cast_mut();
+        // SAFETY: both are valid for so many bytes, and the ring is no part of a slice that is
+        // still looked at: nobody reads what is not committed.
+        unsafe { copy(bytes.as_ptr(), target, bytes.len()) };
     }
 
     /// Copies so many bytes out of the ring: from a position on, not beyond the ring's end.
     ///
     /// # Safety
     /// `target` must be writable for so many bytes.
+    #[inline]
     #[cfg(not(busbar_loom))]
     pub unsafe fn get(&self, position: u64, target: *mut u8, count: usize) {
-        let index = self.geometry.index(position);
-        assert!(count as u64 <= self.geometry.to_end(position), "a frame has no break");
-        // SAFETY: the bytes lie within the ring, by the line above.
-        let source = unsafe { self.ring.as_ptr().cast::<u8>().add(index) };
+        let source = self.bytes(position, count);
         // SAFETY: the source is readable for so many bytes, and the caller says the same of the
         // target. An honest writer does not write what it has committed; what a hostile one
         // makes of the copy is only bytes.
-        unsafe { std::ptr::copy_nonoverlapping(source, target, count) };
+        unsafe { copy(source, target, count) };
+    }
+
+    /// Where so many bytes of the ring begin, which do not go beyond its end.
+    #[inline]
+    #[cfg(not(busbar_loom))]
+    pub fn bytes(&self, position: u64, count: usize) -> *const u8 {
+        let index = self.geometry.index(position);
+        assert!(count as u64 <= self.geometry.to_end(position), "a frame has no break");
+        // SAFETY: the bytes lie within the ring, by the line above.
+        unsafe { self.ring.as_ptr().cast::<u8>().add(index).cast_const() }
+    }
+
+    /// Copies bytes into the ring, a word at a time, for readers that may look at them at any
+    /// time.
+    pub fn put_words(&self, position: u64, bytes: &[u8]) {
+        let (mut position, mut rest) = (position, bytes);
+        assert!(bytes.len() as u64 <= self.geometry.to_end(position), "a frame has no break");
+        while !rest.is_empty() {
+            let skipped = (position & 7) as usize;
+            let (now, later) = rest.split_at(rest.len().min(8 - skipped));
+            let word = self.word(position & !7);
+            let mut value = match now.len() {
+                8 => [0; 8],
+                // The writer's own: what was put before stays.
+                _ => word.load(Ordering::Relaxed).to_ne_bytes(),
+            };
+            value[skipped..skipped + now.len()].copy_from_slice(now);
+            word.store(u64::from_ne_bytes(value), Ordering::Relaxed);
+            position += now.len() as u64;
+            rest = later;
+        }
+    }
+
+    /// Adds so many bytes of the ring to a buffer, a word at a time, while the writer may
+    /// overwrite them. From a position on that is a multiple of 8.
+    pub fn get_words(&self, position: u64, buffer: &mut BytesMut, count: usize) {
+        assert!(count as u64 <= self.geometry.to_end(position), "a frame has no break");
+        buffer.reserve(count);
+        for at in (0..count).step_by(8) {
+            let word = self.word(position + at as u64).load(Ordering::Relaxed).to_ne_bytes();
+            buffer.extend_from_slice(&word[..8.min(count - at)]);
+        }
     }
 
     /// As above, into cells that the model checker watches: whoever touches one without being
@@ -143,10 +185,52 @@ impl CursorMemory {
         CursorMemory { header, _keeper: keeper }
     }
 
+    #[inline]
     pub fn header(&self) -> &ReaderHeader {
         // SAFETY: `new` was promised that the keeper keeps it readable; all fields are atomic.
         unsafe { self.header.as_ref() }
     }
+}
+
+/// Copies bytes from one place to another. What is short goes without a call: that would cost
+/// more than the copy.
+///
+/// # Safety
+/// Both must be valid for so many bytes, and apart.
+#[inline]
+#[cfg(not(busbar_loom))]
+unsafe fn copy(source: *const u8, target: *mut u8, count: usize) {
+    match count {
+        // SAFETY: as the caller says, and each of these is at least as long as a block.
+        8..16 => unsafe { copy_ends::<8>(source, target, count) },
+        // SAFETY: as above.
+        16..32 => unsafe { copy_ends::<16>(source, target, count) },
+        // SAFETY: as above.
+        32..64 => unsafe { copy_ends::<32>(source, target, count) },
+        // SAFETY: as above.
+        64..=128 => unsafe { copy_ends::<64>(source, target, count) },
+        // SAFETY: as the caller says.
+        _ => unsafe { std::ptr::copy_nonoverlapping(source, target, count) },
+    }
+}
+
+/// Copies the first and the last block of so many bytes, which are at least one block, and at
+/// most two.
+///
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+#[cfg(not(busbar_loom))]
+unsafe fn copy_ends<const BLOCK: usize>(source: *const u8, target: *mut u8, count: usize) {
+    // SAFETY: the caller says that there is one block.
+    unsafe { std::ptr::copy_nonoverlapping(source, target, BLOCK) };
+    let last = count - BLOCK;
+    // SAFETY: the last block begins within the bytes.
+    let source = unsafe { source.add(last) };
+    // SAFETY: as above.
+    let target = unsafe { target.add(last) };
+    // SAFETY: it ends with them.
+    unsafe { std::ptr::copy_nonoverlapping(source, target, BLOCK) };
 }
 
 impl fmt::Debug for LaneMemory {
