@@ -78,14 +78,16 @@ impl LaneMemory {
         unsafe { word.as_ref() }
     }
 
-    /// Copies bytes into the ring: from a position on, not beyond the ring's end.
+    /// Copies bytes into the ring: from a position on, not beyond the ring's end. (Blocks of 16
+    /// bytes copied in place, for what is short, were slower between two cores than the call: the
+    /// system's copy stores wider ones, and stores are what waits for the lines.)
     #[inline]
     #[cfg(not(busbar_loom))]
     pub fn put(&self, position: u64, bytes: &[u8]) {
         let target = self.bytes(position, bytes.len()).cast_mut();
         // SAFETY: both are valid for so many bytes, and the ring is no part of a slice that is
         // still looked at: nobody reads what is not committed.
-        unsafe { copy(bytes.as_ptr(), target, bytes.len()) };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }
 
     /// Copies so many bytes out of the ring: from a position on, not beyond the ring's end.
@@ -99,7 +101,7 @@ impl LaneMemory {
         // SAFETY: the source is readable for so many bytes, and the caller says the same of the
         // target. An honest writer does not write what it has committed; what a hostile one
         // makes of the copy is only bytes.
-        unsafe { copy(source, target, count) };
+        unsafe { std::ptr::copy_nonoverlapping(source, target, count) };
     }
 
     /// Where so many bytes of the ring begin, which do not go beyond its end.
@@ -190,47 +192,6 @@ impl CursorMemory {
         // SAFETY: `new` was promised that the keeper keeps it readable; all fields are atomic.
         unsafe { self.header.as_ref() }
     }
-}
-
-/// Copies bytes from one place to another. What is short goes without a call: that would cost
-/// more than the copy.
-///
-/// # Safety
-/// Both must be valid for so many bytes, and apart.
-#[inline]
-#[cfg(not(busbar_loom))]
-unsafe fn copy(source: *const u8, target: *mut u8, count: usize) {
-    match count {
-        // SAFETY: as the caller says, and each of these is at least as long as a block.
-        8..16 => unsafe { copy_ends::<8>(source, target, count) },
-        // SAFETY: as above.
-        16..32 => unsafe { copy_ends::<16>(source, target, count) },
-        // SAFETY: as above.
-        32..64 => unsafe { copy_ends::<32>(source, target, count) },
-        // SAFETY: as above.
-        64..=128 => unsafe { copy_ends::<64>(source, target, count) },
-        // SAFETY: as the caller says.
-        _ => unsafe { std::ptr::copy_nonoverlapping(source, target, count) },
-    }
-}
-
-/// Copies the first and the last block of so many bytes, which are at least one block, and at
-/// most two.
-///
-/// # Safety
-/// As [`copy`].
-#[inline(always)]
-#[cfg(not(busbar_loom))]
-unsafe fn copy_ends<const BLOCK: usize>(source: *const u8, target: *mut u8, count: usize) {
-    // SAFETY: the caller says that there is one block.
-    unsafe { std::ptr::copy_nonoverlapping(source, target, BLOCK) };
-    let last = count - BLOCK;
-    // SAFETY: the last block begins within the bytes.
-    let source = unsafe { source.add(last) };
-    // SAFETY: as above.
-    let target = unsafe { target.add(last) };
-    // SAFETY: it ends with them.
-    unsafe { std::ptr::copy_nonoverlapping(source, target, BLOCK) };
 }
 
 impl fmt::Debug for LaneMemory {
