@@ -129,6 +129,7 @@ pub(super) mod parts {
             reader.go_on(lane_memory(&self.0))
         }
 
+        #[cfg(not(busbar_loom))]
         pub fn follow_lossy(&self, reader: &mut LossyReader) -> Result<(), &'static str> {
             reader.go_on(lane_memory(&self.0))
         }

@@ -3,6 +3,8 @@
 //! Nothing of a frame is there for readers before its commit word is, and nothing of a batch
 //! before its first one.
 
+#![allow(unsafe_code)]
+
 use crate::sync::Ordering;
 
 use super::fault::Fault;
@@ -88,6 +90,30 @@ impl<'a> Reservation<'a> {
             Some(_) => self.writer.lane.put_words(position, bytes),
         }
         self.filled += bytes.len();
+    }
+
+    /// Lets somebody write so many bytes of the frame where they will stand, which spares a copy.
+    /// What they are before that is of no meaning.
+    ///
+    /// # Panics
+    /// When they are more than was reserved.
+    #[inline]
+    #[cfg(not(busbar_loom))]
+    pub fn fill(&mut self, count: usize, write: impl FnOnce(&mut [u8])) {
+        assert!(count <= self.length - self.filled, "more than was reserved");
+        if self.writer.floor.is_some() {
+            // Readers may be copying there.
+            let mut bytes = vec![0; count];
+            write(&mut bytes);
+            return self.put(&bytes);
+        }
+        let position = self.start + (COMMIT_BYTES + self.filled) as u64;
+        let bytes = self.writer.lane.bytes(position, count).cast_mut();
+        // SAFETY: the bytes lie within the ring, are initialized as all of its memory is, and are
+        // not committed: no honest reader looks at them, and the writer, which alone can store
+        // there, is borrowed for as long as the slice lives.
+        write(unsafe { std::slice::from_raw_parts_mut(bytes, count) });
+        self.filled += count;
     }
 
     /// Bytes that it can still take.

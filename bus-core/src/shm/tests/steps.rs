@@ -8,7 +8,9 @@ use super::world::{Step, World};
 use crate::shm::fault::Fault;
 
 /// Miri is a thousand times slower.
-const CASES: u32 = if cfg!(miri) { 6 } else { 400 };
+const CASES: u32 = if cfg!(miri) { 6 } else { 100 };
+/// Within so many cases a planted bug is found.
+const CASES_MAX: u32 = 2000;
 const STEPS_MAX: usize = if cfg!(miri) { 60 } else { 300 };
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -54,7 +56,7 @@ fn model_catches_what_is_planted() {
         Fault::ForgetsBase,
     ] {
         let mut runner = TestRunner::deterministic();
-        let caught = (0..CASES * 4).find_map(|_| {
+        let caught = (0..CASES_MAX).find_map(|_| {
             let steps = steps().new_tree(&mut runner).expect("steps").current();
             // A check of the lane's own may be the one that catches it.
             let outcome = std::panic::catch_unwind(|| World::run(&steps, Some(bug)));
