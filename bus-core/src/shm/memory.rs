@@ -10,7 +10,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -117,33 +117,46 @@ impl LaneMemory {
     /// Copies bytes into the ring, a word at a time, for readers that may look at them at any
     /// time.
     pub fn put_words(&self, position: u64, bytes: &[u8]) {
-        let (mut position, mut rest) = (position, bytes);
         assert!(bytes.len() as u64 <= self.geometry.to_end(position), "a frame has no break");
-        while !rest.is_empty() {
-            let skipped = (position & 7) as usize;
-            let (now, later) = rest.split_at(rest.len().min(8 - skipped));
-            let word = self.word(position & !7);
-            let mut value = match now.len() {
-                8 => [0; 8],
-                // The writer's own: what was put before stays.
-                _ => word.load(Ordering::Relaxed).to_ne_bytes(),
-            };
-            value[skipped..skipped + now.len()].copy_from_slice(now);
-            word.store(u64::from_ne_bytes(value), Ordering::Relaxed);
-            position += now.len() as u64;
-            rest = later;
+        let lead = (position.wrapping_neg() & 7) as usize;
+        let (lead, rest) = bytes.split_at(lead.min(bytes.len()));
+        self.put_part(position, lead);
+        let mut position = position + lead.len() as u64;
+        let (words, last) = rest.as_chunks::<8>();
+        for word in words {
+            self.word(position).store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+            position += 8;
         }
+        self.put_part(position, last);
+    }
+
+    /// Less than a word: what the writer has put before stays beside it.
+    fn put_part(&self, position: u64, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let (word, skipped) = (self.word(position & !7), (position & 7) as usize);
+        let mut value = word.load(Ordering::Relaxed).to_ne_bytes();
+        value[skipped..skipped + bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_ne_bytes(value), Ordering::Relaxed);
     }
 
     /// Adds so many bytes of the ring to a buffer, a word at a time, while the writer may
     /// overwrite them. From a position on that is a multiple of 8.
     pub fn get_words(&self, position: u64, buffer: &mut BytesMut, count: usize) {
         assert!(count as u64 <= self.geometry.to_end(position), "a frame has no break");
-        buffer.reserve(count);
+        // The last word is copied wholly, and may be longer than what it is about.
+        buffer.reserve(count + 7);
+        let target = buffer.spare_capacity_mut().as_mut_ptr();
         for at in (0..count).step_by(8) {
-            let word = self.word(position + at as u64).load(Ordering::Relaxed).to_ne_bytes();
-            buffer.extend_from_slice(&word[..8.min(count - at)]);
+            let word = self.word(position + at as u64).load(Ordering::Relaxed);
+            // SAFETY: a word from here on ends within the reservation above.
+            let target = unsafe { target.add(at) };
+            // SAFETY: as above.
+            unsafe { target.cast::<u64>().write_unaligned(word) };
         }
+        // SAFETY: so many bytes were written just now.
+        unsafe { buffer.advance_mut(count) };
     }
 
     /// As above, into cells that the model checker watches: whoever touches one without being

@@ -136,7 +136,7 @@ fn dismissed_reader_is_shut_out_by_a_roll_over() {
     (2..5000).for_each(|count| {
         put(&mut writer, count);
         let mut buffer = BytesMut::new();
-        if kept.copy_frame(&mut buffer).expect("honest") == None {
+        if kept.copy_frame(&mut buffer).expect("honest").is_none() {
             panic!("frame {count} is not there");
         }
         if kept.has_moved() == Ok(true) {
