@@ -19,6 +19,18 @@ pub(super) enum Fault {
     WaitsWithoutLooking,
     /// The reader asks whether the writer waits without a fence.
     FreesWithoutFence,
+    /// A batch holds nothing back.
+    BatchHoldsNothing,
+    /// The floor may be seen later than what is written below it.
+    OverwritesWithoutFence,
+    /// A reader that may be lapped does not look at the floor after its copy.
+    CopiesWithoutSecondLook,
+    /// The word that leads to the next lane does not wait for that one's base.
+    UnorderedMove,
+    /// The writer takes a cursor in an older lane for one in the new ring.
+    ForgetsBase,
+    /// The reader goes on in a new lane that begins elsewhere.
+    FollowsAnywhere,
 }
 
 /// What is planted in one half of a lane.

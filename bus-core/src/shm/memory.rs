@@ -10,7 +10,9 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::sync::AtomicU64;
+use bytes::{BufMut, BytesMut};
+
+use crate::sync::{AtomicU64, Ordering};
 
 use super::layout::{Geometry, ReaderHeader, WriterHeader};
 
@@ -60,12 +62,14 @@ impl LaneMemory {
         }
     }
 
+    #[inline]
     pub fn header(&self) -> &WriterHeader {
         // SAFETY: `new` was promised that the keeper keeps it readable; all fields are atomic.
         unsafe { self.header.as_ref() }
     }
 
     /// The word at a position that is a multiple of 8.
+    #[inline]
     pub fn word(&self, position: u64) -> &AtomicU64 {
         let index = self.geometry.index(position) / 8;
         // SAFETY: the index is below the ring's number of words, which `new` was promised.
@@ -74,15 +78,15 @@ impl LaneMemory {
         unsafe { word.as_ref() }
     }
 
-    /// Copies bytes into the ring: from a position on, not beyond the ring's end.
+    /// Copies bytes into the ring: from a position on, not beyond the ring's end. (Blocks of 16
+    /// bytes copied in place, for what is short, were slower between two cores than the call: the
+    /// system's copy stores wider ones, and stores are what waits for the lines.)
+    #[inline]
     #[cfg(not(busbar_loom))]
     pub fn put(&self, position: u64, bytes: &[u8]) {
-        let index = self.geometry.index(position);
-        assert!(bytes.len() as u64 <= self.geometry.to_end(position), "a frame has no break");
-        // SAFETY: the bytes lie within the ring, by the line above.
-        let target = unsafe { self.ring.as_ptr().cast::<u8>().add(index) };
-        // SAFETY: both are valid for so many bytes, and the ring is no part of a slice: nobody
-        // refers to its bytes. Readers do not look at them before they are committed.
+        let target = self.bytes(position, bytes.len()).cast_mut();
+        // SAFETY: both are valid for so many bytes, and the ring is no part of a slice that is
+        // still looked at: nobody reads what is not committed.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }
 
@@ -90,16 +94,69 @@ impl LaneMemory {
     ///
     /// # Safety
     /// `target` must be writable for so many bytes.
+    #[inline]
     #[cfg(not(busbar_loom))]
     pub unsafe fn get(&self, position: u64, target: *mut u8, count: usize) {
-        let index = self.geometry.index(position);
-        assert!(count as u64 <= self.geometry.to_end(position), "a frame has no break");
-        // SAFETY: the bytes lie within the ring, by the line above.
-        let source = unsafe { self.ring.as_ptr().cast::<u8>().add(index) };
+        let source = self.bytes(position, count);
         // SAFETY: the source is readable for so many bytes, and the caller says the same of the
         // target. An honest writer does not write what it has committed; what a hostile one
         // makes of the copy is only bytes.
         unsafe { std::ptr::copy_nonoverlapping(source, target, count) };
+    }
+
+    /// Where so many bytes of the ring begin, which do not go beyond its end.
+    #[inline]
+    #[cfg(not(busbar_loom))]
+    pub fn bytes(&self, position: u64, count: usize) -> *const u8 {
+        let index = self.geometry.index(position);
+        assert!(count as u64 <= self.geometry.to_end(position), "a frame has no break");
+        // SAFETY: the bytes lie within the ring, by the line above.
+        unsafe { self.ring.as_ptr().cast::<u8>().add(index).cast_const() }
+    }
+
+    /// Copies bytes into the ring, a word at a time, for readers that may look at them at any
+    /// time.
+    pub fn put_words(&self, position: u64, bytes: &[u8]) {
+        assert!(bytes.len() as u64 <= self.geometry.to_end(position), "a frame has no break");
+        let lead = (position.wrapping_neg() & 7) as usize;
+        let (lead, rest) = bytes.split_at(lead.min(bytes.len()));
+        self.put_part(position, lead);
+        let mut position = position + lead.len() as u64;
+        let (words, last) = rest.as_chunks::<8>();
+        for word in words {
+            self.word(position).store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+            position += 8;
+        }
+        self.put_part(position, last);
+    }
+
+    /// Less than a word: what the writer has put before stays beside it.
+    fn put_part(&self, position: u64, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let (word, skipped) = (self.word(position & !7), (position & 7) as usize);
+        let mut value = word.load(Ordering::Relaxed).to_ne_bytes();
+        value[skipped..skipped + bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_ne_bytes(value), Ordering::Relaxed);
+    }
+
+    /// Adds so many bytes of the ring to a buffer, a word at a time, while the writer may
+    /// overwrite them. From a position on that is a multiple of 8.
+    pub fn get_words(&self, position: u64, buffer: &mut BytesMut, count: usize) {
+        assert!(count as u64 <= self.geometry.to_end(position), "a frame has no break");
+        // The last word is copied wholly, and may be longer than what it is about.
+        buffer.reserve(count + 7);
+        let target = buffer.spare_capacity_mut().as_mut_ptr();
+        for at in (0..count).step_by(8) {
+            let word = self.word(position + at as u64).load(Ordering::Relaxed);
+            // SAFETY: a word from here on ends within the reservation above.
+            let target = unsafe { target.add(at) };
+            // SAFETY: as above.
+            unsafe { target.cast::<u64>().write_unaligned(word) };
+        }
+        // SAFETY: so many bytes were written just now.
+        unsafe { buffer.advance_mut(count) };
     }
 
     /// As above, into cells that the model checker watches: whoever touches one without being
@@ -143,6 +200,7 @@ impl CursorMemory {
         CursorMemory { header, _keeper: keeper }
     }
 
+    #[inline]
     pub fn header(&self) -> &ReaderHeader {
         // SAFETY: `new` was promised that the keeper keeps it readable; all fields are atomic.
         unsafe { self.header.as_ref() }

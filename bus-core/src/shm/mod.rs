@@ -6,19 +6,32 @@
 //! is killed at any instruction needs no repair: a frame that was not committed is not there.
 //! The other side is hostile: what it stores is loaded once, checked, and used as loaded.
 
+#[cfg(not(busbar_loom))]
+mod borrow;
 mod fault;
+mod floor;
+mod grant;
 mod heap;
 mod layout;
+mod lossy;
 mod memory;
 mod reader;
 mod region;
+mod reservation;
+mod rolling;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+#[cfg(not(busbar_loom))]
+pub use borrow::{FrameBatch, SameUser};
+pub use grant::{Admission, ReaderOffer};
 pub use heap::heap_lane;
-pub use layout::{LANE_BYTES_DEFAULT, LANE_BYTES_MAX, LANE_BYTES_MIN};
+pub use layout::{LANE_BYTES_DEFAULT, LANE_BYTES_MAX, LANE_BYTES_MIN, LANE_READERS_MAX};
+pub use lossy::LossyReader;
 pub use reader::{LaneReader, Tampered};
 pub use region::{LaneOffer, RegionError};
-pub use writer::{LaneWriter, Refused, Reservation};
+pub use reservation::{Reservation, WriteBatch};
+pub use rolling::NextLane;
+pub use writer::{LaneWriter, Refused};

@@ -22,8 +22,8 @@ use rustix::fs::{
 use crate::sync::Ordering;
 
 use super::layout::{
-    CURSOR_REGION_BYTES, Geometry, LANE_BYTES_MAX, LANE_BYTES_MIN, READER_MAGIC, RING_OFFSET,
-    WRITER_MAGIC,
+    CURSOR_REGION_BYTES, Geometry, LANE_BYTES_MAX, LANE_BYTES_MIN, LANE_READERS_MAX, READER_MAGIC,
+    RING_OFFSET, WRITER_MAGIC,
 };
 use super::memory::{CursorMemory, LaneMemory};
 use super::reader::LaneReader;
@@ -33,6 +33,10 @@ use super::writer::LaneWriter;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// Bytes of a block, as `stat` counts them.
 const BLOCK_BYTES: u64 = 512;
+
+/// The largest region that is mapped page by page in advance: it takes about a tenth of a
+/// millisecond for each mebibyte.
+const POPULATE_BYTES_MAX: usize = 4 * 1024 * 1024 + RING_OFFSET;
 
 /// Why a region cannot be had, or is not used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,9 @@ pub enum RegionError {
     /// A peer handed over something that is not to be trusted.
     #[error("the peer's shared memory is not used: {0}")]
     Unsafe(&'static str),
+    /// The lane has as many readers as it may have.
+    #[error("the lane has {LANE_READERS_MAX} readers, and may have no more")]
+    TooManyReaders,
 }
 
 fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> RegionError {
@@ -78,14 +85,8 @@ impl LaneOffer {
     /// # Errors
     /// When the capacity is not allowed, or the system has no memory, no seals, or no descriptor.
     pub fn new(capacity: usize) -> Result<LaneOffer, RegionError> {
-        check_capacity(capacity)?;
-        let (mapping, lane) = create(c"bus-lane", RING_OFFSET + capacity)?;
-        let memory = lane_memory(mapping, capacity);
-        memory.header().capacity.store(capacity as u64, Ordering::Relaxed);
-        memory.header().magic.store(WRITER_MAGIC, Ordering::Release);
-        let (mapping, cursor) = create(c"bus-cursor", CURSOR_REGION_BYTES)?;
-        let own = cursor_memory(mapping);
-        own.header().magic.store(READER_MAGIC, Ordering::Release);
+        let (memory, lane) = create_lane(capacity)?;
+        let (own, cursor) = create_cursor()?;
         Ok(LaneOffer { writer: LaneWriter::new(memory), cursor: own, descriptors: [lane, cursor] })
     }
 
@@ -105,21 +106,54 @@ impl LaneOffer {
         cursor: BorrowedFd<'_>,
         capacity: usize,
     ) -> Result<(LaneWriter, LaneReader), RegionError> {
-        check_capacity(capacity)?;
-        let lane = lane_memory(verify(lane, RING_OFFSET + capacity)?, capacity);
-        let header = lane.header();
-        let magic = header.magic.load(Ordering::Acquire);
-        if magic != WRITER_MAGIC || header.capacity.load(Ordering::Relaxed) != capacity as u64 {
-            return Err(RegionError::Unsafe("it does not begin as a lane"));
-        }
-        let theirs = cursor_memory(verify(cursor, CURSOR_REGION_BYTES)?);
-        if theirs.header().magic.load(Ordering::Acquire) != READER_MAGIC {
-            return Err(RegionError::Unsafe("it does not begin as a reader's region"));
-        }
+        let lane = verify_lane(lane, capacity)?;
+        let theirs = verify_cursor(cursor)?;
         let LaneOffer { mut writer, cursor, .. } = self;
-        writer.add_reader(theirs);
-        Ok((writer, LaneReader::new(lane, cursor)))
+        writer.add_reader(theirs, false);
+        Ok((writer, LaneReader::new(lane, cursor, 0)))
     }
+}
+
+/// A new lane, with the descriptor that readers are handed.
+pub(super) fn create_lane(capacity: usize) -> Result<(LaneMemory, OwnedFd), RegionError> {
+    check_capacity(capacity)?;
+    let (mapping, descriptor) = create(c"bus-lane", RING_OFFSET + capacity)?;
+    let memory = lane_memory(mapping, capacity);
+    memory.header().capacity.store(capacity as u64, Ordering::Relaxed);
+    memory.header().magic.store(WRITER_MAGIC, Ordering::Release);
+    Ok((memory, descriptor))
+}
+
+/// A new reader's region, with the descriptor that the writer is handed.
+pub(super) fn create_cursor() -> Result<(CursorMemory, OwnedFd), RegionError> {
+    let (mapping, descriptor) = create(c"bus-cursor", CURSOR_REGION_BYTES)?;
+    let memory = cursor_memory(mapping);
+    memory.header().magic.store(READER_MAGIC, Ordering::Release);
+    Ok((memory, descriptor))
+}
+
+/// A peer's lane, if it is what it must be.
+pub(super) fn verify_lane(
+    descriptor: BorrowedFd<'_>,
+    capacity: usize,
+) -> Result<LaneMemory, RegionError> {
+    check_capacity(capacity)?;
+    let lane = lane_memory(verify(descriptor, RING_OFFSET + capacity)?, capacity);
+    let header = lane.header();
+    let magic = header.magic.load(Ordering::Acquire);
+    if magic != WRITER_MAGIC || header.capacity.load(Ordering::Relaxed) != capacity as u64 {
+        return Err(RegionError::Unsafe("it does not begin as a lane"));
+    }
+    Ok(lane)
+}
+
+/// A peer's region as a reader, if it is what it must be.
+pub(super) fn verify_cursor(descriptor: BorrowedFd<'_>) -> Result<CursorMemory, RegionError> {
+    let theirs = cursor_memory(verify(descriptor, CURSOR_REGION_BYTES)?);
+    if theirs.header().magic.load(Ordering::Acquire) != READER_MAGIC {
+        return Err(RegionError::Unsafe("it does not begin as a reader's region"));
+    }
+    Ok(theirs)
 }
 
 fn check_capacity(capacity: usize) -> Result<(), RegionError> {
@@ -137,7 +171,7 @@ fn create(name: &CStr, length: usize) -> Result<(MmapRaw, OwnedFd), RegionError>
     ftruncate(&file, length as u64).map_err(system("size"))?;
     // A hole would be filled on first touch; when memory has run out by then, with SIGBUS.
     fallocate(&file, FallocateFlags::empty(), 0, length as u64).map_err(system("reserve"))?;
-    let mapping = MmapOptions::new().len(length).map_raw(file.as_raw_fd());
+    let mapping = mapping_of(length).map_raw(file.as_raw_fd());
     let mapping = mapping.map_err(system("map"))?;
     keep_from_children(&mapping)?;
     fcntl_add_seals(&file, seals()).map_err(system("seal"))?;
@@ -165,10 +199,21 @@ fn verify(file: BorrowedFd<'_>, length: usize) -> Result<MmapRaw, RegionError> {
     if reserved < length as u64 {
         return Err(RegionError::Unsafe("not all of its pages are there"));
     }
-    let mapping = MmapOptions::new().len(length).map_raw_read_only(file.as_raw_fd());
+    let mapping = mapping_of(length).map_raw_read_only(file.as_raw_fd());
     let mapping = mapping.map_err(system("map"))?;
     keep_from_children(&mapping)?;
     Ok(mapping)
+}
+
+/// Its pages are mapped at once, unless it is so large that this would stand in the way: else
+/// each costs a fault at its first use.
+fn mapping_of(length: usize) -> MmapOptions {
+    let mut options = MmapOptions::new();
+    options.len(length);
+    if length <= POPULATE_BYTES_MAX {
+        options.populate();
+    }
+    options
 }
 
 /// A child after fork has none of it: it would be a second process that writes.

@@ -4,6 +4,10 @@
 //! Every model prints how many executions it saw, and must catch each bug that can be planted
 //! in what it is about: a model that explores nothing finds nothing.
 
+mod lapping;
+mod rolling;
+
+use std::ops::RangeInclusive;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -55,9 +59,9 @@ fn explore(test: &str, bugs: &[Fault], model: fn(Option<Fault>)) {
     }
 }
 
-/// Sends the numbers from 1 on, one a frame.
-fn send(mut writer: LaneWriter, count: u64, bells: Vec<Bell>, room: Bell) {
-    for number in 1..=count {
+/// Sends the numbers from one to another, one a frame.
+fn send(writer: &mut LaneWriter, numbers: RangeInclusive<u64>, bells: &[Bell], room: &Bell) {
+    for number in numbers {
         loop {
             match writer.reserve(8) {
                 Ok(mut frame) => {
@@ -109,7 +113,7 @@ fn run(fault: Option<Fault>, frames: u64, readers: usize) {
         let (bell, room) = (bell.clone(), room.clone());
         threads.push(thread::spawn(move || take(reader, frames, bell, room)));
     }
-    threads.push(thread::spawn(move || send(writer, frames, bells, room)));
+    threads.push(thread::spawn(move || send(&mut writer, 1..=frames, &bells, &room)));
     for thread in threads {
         thread.join().expect("it ends");
     }
@@ -166,6 +170,39 @@ fn freeing_the_ring() {
                     thread::yield_now();
                 }
             }
+        });
+        writing.join().expect("it ends");
+        reading.join().expect("it ends");
+    });
+}
+
+/// All of a batch is there when its first commit word is; it is shown when room runs out, too.
+#[test]
+fn batching() {
+    explore("batching", &[Fault::UnorderedCommit], |fault| {
+        let (mut writer, mut all) = heap_lane(64, 1);
+        let mut reader = all.remove(0);
+        fault.into_iter().for_each(|fault| writer.planted.plant(fault));
+        let writing = thread::spawn(move || {
+            let mut batch = writer.batch();
+            for number in 1..=4u64 {
+                match batch.reserve(8) {
+                    Ok(mut frame) => {
+                        frame.put(&number.to_le_bytes());
+                        frame.commit();
+                    }
+                    Err(refused) => assert_eq!(refused, Refused::Full),
+                }
+            }
+        });
+        let reading = thread::spawn(move || {
+            let mut buffer = BytesMut::with_capacity(64);
+            let first = reader.read_into(&mut buffer).expect("an honest writer");
+            let all = reader.read_into(&mut buffer).expect("an honest writer") + first;
+            for (number, bytes) in (1u64..).zip(buffer.chunks(8)) {
+                assert_eq!(bytes, number.to_le_bytes(), "a torn frame");
+            }
+            assert!([0, 24, 32].contains(&first) && [0, 24, 32].contains(&all), "{first}, {all}");
         });
         writing.join().expect("it ends");
         reading.join().expect("it ends");

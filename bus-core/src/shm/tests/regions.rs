@@ -123,11 +123,11 @@ fn handed_over_lane_cannot_be_written() {
 #[test]
 fn writer_that_stores_nonsense_is_found_out() {
     let [(writer, _), (_, mut reader)] = joined();
-    for word in [1 << 32 | 0xffff, 1 << 32 | 1 << 30, 7 << 32 | 8, u64::MAX, 1 << 32 | 1 << 31 | 1]
-    {
+    let frame = 1 << 30;
+    for word in [frame | 0xffff, frame | 1 << 29, 7 << 32 | frame | 8, u64::MAX, 1 << 31 | 1, 8] {
         writer.store_word(0, word);
         assert!(reader.has_frame().is_err(), "{word:x}");
     }
-    writer.store_word(0, 1 << 32 | 8);
+    writer.store_word(0, frame | 8);
     assert_eq!(reader.has_frame(), Ok(true));
 }

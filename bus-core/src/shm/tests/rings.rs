@@ -24,10 +24,18 @@ fn read(reader: &mut LaneReader, most: usize) -> Vec<u8> {
     buffer.to_vec()
 }
 
+/// Miri is a thousand times slower.
+fn config() -> ProptestConfig {
+    let cases = if cfg!(miri) { 4 } else { 256 };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn every_reader_gets_every_byte_in_order(
-        steps in prop::collection::vec((0u8..4, 1usize..600), 1..400),
+        steps in prop::collection::vec((0u8..4, 1usize..600), 1..if cfg!(miri) { 60 } else { 400 }),
         readers in 1usize..4,
     ) {
         let (mut writer, mut all) = heap_lane(4096, readers);
@@ -79,7 +87,7 @@ fn forge(planted: Option<Fault>) -> Result<(), String> {
     let (mut writer, mut all) = heap_lane(4096, 1);
     planted.into_iter().for_each(|fault| writer.planted.plant(fault));
     let (reader, mut position) = (&mut all[0], 0);
-    for round in 0..20_000u64 {
+    for round in 0..if cfg!(miri) { 400 } else { 20_000u64 } {
         let forged = geometry.commit(position + geometry.capacity(), 8 * (round % 3) as usize);
         let bytes: Vec<u8> = (0..1 + round * 7 % 60).flat_map(|_| forged.to_le_bytes()).collect();
         position += Geometry::frame_bytes(bytes.len());
