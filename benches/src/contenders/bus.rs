@@ -1,9 +1,10 @@
-//! The bus itself: topics and queues, over the local socket and over TCP.
+//! The bus itself: topics and queues, over lanes in shared memory, the local socket and TCP.
 //!
 //! The server is this program with the broker embedded and its default settings, so client
 //! and broker are always of one build. Only `memory` takes the program that users start, since
 //! there the pages of the program itself count.
-//! Clients are ordinary ones with default options, on a current-thread runtime.
+//! Clients are ordinary ones on a current-thread runtime, with the options that `Bus::options`
+//! makes of the contender. What has lanes connects as `shm:`, so a run without them fails.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bus_broker::{Broker, BrokerConfig};
-use bus_client::Client;
+use bus_client::{Client, ClientOptions};
 
 use super::bus_queue::QueueConnector;
 use super::bus_topic::TopicConnector;
@@ -32,8 +33,10 @@ pub struct Bus {
     object: Object,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Transport {
+    /// Lanes in shared memory, agreed on over the local socket.
+    Lanes,
     Local,
     Tcp,
 }
@@ -47,10 +50,17 @@ enum Object {
 /// All of them.
 pub fn all() -> impl Iterator<Item = Bus> {
     use Object::{Queue, Topic};
-    use Transport::{Local, Tcp};
+    use Transport::{Lanes, Local, Tcp};
     [
+        ("bus-shm", "the bus over lanes in shared memory: a topic", Lanes, Topic),
         ("bus-local", "the bus over the local socket: a topic", Local, Topic),
         ("bus-tcp", "the bus over TCP on loopback: a topic", Tcp, Topic),
+        (
+            "bus-queue-shm",
+            "the bus over lanes in shared memory: a queue; verdicts checked, consumers acknowledge",
+            Lanes,
+            Queue,
+        ),
         (
             "bus-queue-local",
             "the bus over the local socket: a queue; verdicts checked, consumers acknowledge",
@@ -90,14 +100,19 @@ impl Contender for Bus {
             _ => self.start_embedded(cell, room)?,
         };
         let (server, address) = server;
+        // The broker listens on the local socket for both; who wants lanes asks for them by URL.
+        let address = match self.transport {
+            Transport::Lanes => address.replacen("local:", "shm:", 1),
+            Transport::Local | Transport::Tcp => address,
+        };
         Ok(Environment { address, server: Some(server), keeper: None })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {
         match (order.role, self.object) {
-            (Role::Keeper, _) => serve(self.listen_url(&order.address), Path::new(&order.address)),
-            (_, Object::Topic) => run_tokio(TopicConnector::default(), order),
-            (_, Object::Queue) => run_tokio(QueueConnector::default(), order),
+            (Role::Keeper, _) => serve(self.broker_config(order)?, Path::new(&order.address)),
+            (_, Object::Topic) => run_tokio(TopicConnector::new(self.options()), order),
+            (_, Object::Queue) => run_tokio(QueueConnector::new(self.options()), order),
         }
     }
 }
@@ -105,9 +120,20 @@ impl Contender for Bus {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Bus {
+    /// How its clients are made: one place for all of them.
+    fn options(&self) -> ClientOptions {
+        ClientOptions::default()
+    }
+
+    /// How its broker is made: with its defaults.
+    fn broker_config(&self, order: &Order) -> Result<BrokerConfig> {
+        let url = self.listen_url(&order.address);
+        Ok(BrokerConfig::default().listen(url.parse()?))
+    }
+
     fn listen_url(&self, directory: &str) -> String {
         match self.transport {
-            Transport::Local => format!("local:{directory}/socket"),
+            Transport::Lanes | Transport::Local => format!("local:{directory}/socket"),
             Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
         }
     }
@@ -149,12 +175,12 @@ impl Bus {
     }
 }
 
-/// The server: a broker with its default settings, until it is killed.
-fn serve(url: String, directory: &Path) -> Result<()> {
+/// The server: a broker, until it is killed.
+fn serve(config: BrokerConfig, directory: &Path) -> Result<()> {
     machine::raise_descriptor_limit()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let broker = Broker::start(BrokerConfig::default().listen(url.parse()?)).await?;
+        let broker = Broker::start(config).await?;
         let url = broker.urls().first().context("the broker listens nowhere")?;
         // Renamed into place, so that nobody reads half of it.
         fs::write(directory.join("url.new"), url)?;
@@ -164,8 +190,8 @@ fn serve(url: String, directory: &Path) -> Result<()> {
 }
 
 /// Connects a worker.
-pub async fn connect(order: &Order) -> Result<Client> {
-    Client::connect(&order.address)
+pub async fn connect(order: &Order, options: &ClientOptions) -> Result<Client> {
+    Client::connect_with(&order.address, options.clone())
         .await
         .with_context(|| format!("connecting to {}", order.address))
 }

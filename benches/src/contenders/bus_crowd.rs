@@ -4,7 +4,7 @@
 //! to the first of its topics.
 
 use anyhow::Result;
-use bus_client::{Client, Publisher, PublisherOptions, Queue, Subscriber};
+use bus_client::{Client, ClientOptions, Publisher, PublisherOptions, Queue, Subscriber};
 
 use super::bus::{MODE, connect};
 use super::bus_queue::open_queue;
@@ -21,11 +21,11 @@ pub struct Crowd {
 
 impl Crowd {
     /// Opens this child's part of the crowd.
-    pub async fn gather(&mut self, order: &Order) -> Result<()> {
+    pub async fn gather(&mut self, order: &Order, options: &ClientOptions) -> Result<()> {
         let names = order.crowd_share(order.cell.names);
         let own = order.crowd_share(order.cell.clients).len().max(1);
         for _ in 0..own {
-            self.clients.push(connect(order).await?);
+            self.clients.push(connect(order, options).await?);
         }
         for (step, name) in names.enumerate() {
             let client = &self.clients[step % own];
@@ -36,8 +36,8 @@ impl Crowd {
             let queue = open_queue(client, &format!("crowd.queue.{name}")).await?;
             queue.send("a message that stays").await?;
             self.queues.push(queue);
-            let options = PublisherOptions::default().mode(MODE);
-            let publisher = client.publisher_with(&topic, options).await?;
+            let open_to_all = PublisherOptions::default().mode(MODE);
+            let publisher = client.publisher_with(&topic, open_to_all).await?;
             publisher.publish("a message that goes").await?;
             self.publishers.push(publisher);
         }

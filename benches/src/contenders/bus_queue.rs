@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 
 use anyhow::{Context, Result};
-use bus_client::{Client, Consumer, MessageType, PendingReceipt, Queue, QueueOptions, Selector};
+use bus_client::{
+    Client, ClientOptions, Consumer, MessageType, PendingReceipt, Queue, QueueOptions, Selector,
+};
 
 use super::bus::{MODE, connect};
 use super::bus_crowd::Crowd;
@@ -15,16 +17,23 @@ use crate::cell::{Order, Role, WorkloadKind};
 use crate::contender::{Connector, Port};
 
 /// Opens queues.
-#[derive(Default)]
 pub struct QueueConnector {
+    options: ClientOptions,
     crowd: Crowd,
+}
+
+impl QueueConnector {
+    /// Whose clients have these options.
+    pub fn new(options: ClientOptions) -> QueueConnector {
+        QueueConnector { options, crowd: Crowd::default() }
+    }
 }
 
 impl Connector for QueueConnector {
     type Port = QueuePort;
 
     async fn open(&mut self, order: &Order) -> Result<QueuePort> {
-        let client = connect(order).await?;
+        let client = connect(order, &self.options).await?;
         let fan_out = order.cell.workload == WorkloadKind::FanOut;
         let of_receiver = |index: usize| format!("flow.{index}");
         let flow = || of_receiver(0);
@@ -60,7 +69,7 @@ impl Connector for QueueConnector {
     }
 
     async fn gather(&mut self, order: &Order) -> Result<()> {
-        self.crowd.gather(order).await
+        self.crowd.gather(order, &self.options).await
     }
 }
 

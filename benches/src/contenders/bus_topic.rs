@@ -5,7 +5,9 @@
 use std::collections::VecDeque;
 
 use anyhow::{Context, Result};
-use bus_client::{Client, Message, MessageType, Publisher, PublisherOptions, Subscriber};
+use bus_client::{
+    Client, ClientOptions, Message, MessageType, Publisher, PublisherOptions, Subscriber,
+};
 use bytes::Bytes;
 
 use super::bus::{MODE, connect};
@@ -14,16 +16,23 @@ use crate::cell::{Order, Role};
 use crate::contender::{Connector, Port};
 
 /// Opens topics.
-#[derive(Default)]
 pub struct TopicConnector {
+    options: ClientOptions,
     crowd: Crowd,
+}
+
+impl TopicConnector {
+    /// Whose clients have these options.
+    pub fn new(options: ClientOptions) -> TopicConnector {
+        TopicConnector { options, crowd: Crowd::default() }
+    }
 }
 
 impl Connector for TopicConnector {
     type Port = TopicPort;
 
     async fn open(&mut self, order: &Order) -> Result<TopicPort> {
-        let client = connect(order).await?;
+        let client = connect(order, &self.options).await?;
         let (out, into) = match order.role {
             Role::Pinger => (Some("question"), Some("answer")),
             Role::Echo => (Some("answer"), Some("question")),
@@ -46,7 +55,7 @@ impl Connector for TopicConnector {
     }
 
     async fn gather(&mut self, order: &Order) -> Result<()> {
-        self.crowd.gather(order).await
+        self.crowd.gather(order, &self.options).await
     }
 }
 

@@ -1,19 +1,27 @@
 //! The registry of contenders, and which one ratios are made against.
 //!
 //! Adding one: a file with its `Contender`, and a line in `all`.
-//! Only the `*_calls` files here may contain unsafe code.
+//! Only the `*_calls` and `rival_*` files here may contain unsafe code.
 
 use anyhow::{Context, Result};
 
 use crate::cell::WorkloadKind;
 use crate::contender::Contender;
 
+mod bells;
 mod blocking_streams;
 mod bus;
 mod bus_crowd;
 mod bus_queue;
 mod bus_topic;
+mod distance;
+mod lane_port;
+mod lanes;
+mod meeting;
 mod relay;
+mod ring_port;
+mod rings;
+mod rival_ring_memory;
 mod sockets;
 mod streams;
 mod system_v;
@@ -26,6 +34,8 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     all.extend(system_v::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.extend(sockets::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.push(Box::new(relay::Relay));
+    all.extend(rings::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
+    all.extend(lanes::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.extend(bus::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all
 }
