@@ -173,6 +173,10 @@ impl Geometry {
         if low == PADDING {
             return Commit::Padding;
         }
+        // Nothing is never committed: a reader could follow it for ever.
+        if low == 0 {
+            return Commit::Nonsense;
+        }
         let length = low as usize;
         let fits =
             length <= self.payload_max() && Geometry::frame_bytes(length) <= self.to_end(position);

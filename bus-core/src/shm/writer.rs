@@ -224,9 +224,12 @@ impl Reservation<'_> {
         self.length - self.filled
     }
 
-    /// Commits the frame, with the bytes that were put into it.
+    /// Commits the frame, with the bytes that were put into it; without any there is none.
     pub fn commit(self) {
         let Reservation { writer, start, filled, .. } = self;
+        if filled == 0 {
+            return;
+        }
         let (lane, geometry) = (&writer.lane, writer.lane.geometry);
         let next = start + Geometry::frame_bytes(filled);
         // Before the frame is there: else what stands here from an older lap could be taken for

@@ -141,7 +141,8 @@ fn handed_over_lane_cannot_be_written() {
 #[test]
 fn writer_that_stores_nonsense_is_found_out() {
     let [(writer, _), (_, mut reader)] = joined();
-    for word in [1 << 32 | 0xffff, 1 << 32 | 1 << 30, 7 << 32 | 8, u64::MAX, 1 << 32 | 1 << 31 | 1]
+    for word in
+        [1 << 32, 1 << 32 | 0xffff, 1 << 32 | 1 << 30, 7 << 32 | 8, u64::MAX, 1 << 32 | 1 << 31 | 1]
     {
         writer.store_word(0, word);
         assert!(reader.has_frame().is_err(), "{word:x}");
