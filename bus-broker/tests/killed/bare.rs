@@ -14,13 +14,12 @@ use bytes::{Buf, BytesMut};
 
 use crate::descriptors::{Door, look_at, receive_with, ring, send_with, wait_at};
 use crate::dice::Dice;
+use crate::layout::FRAMES_AT;
 use crate::process::program;
 use crate::record::{self, HEAD_BYTES, Mark, Row, record};
 
 /// Small, so that it is full, and wraps, again and again.
 const CAPACITY: usize = 16 * 1024;
-/// Where the writer's region counts its frames, for people.
-const FRAMES_AT: u64 = 512;
 
 /// What a writing child does wrong, for tests that must see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +113,7 @@ impl Half {
     /// How many frames the other one has counted.
     fn counted(&self) -> Result<u64, String> {
         let mut bytes = [0; 8];
-        rustix::io::pread(&self.witness, &mut bytes, FRAMES_AT).map_err(text)?;
+        rustix::io::pread(&self.witness, &mut bytes, FRAMES_AT as u64).map_err(text)?;
         Ok(u64::from_le_bytes(bytes))
     }
 }

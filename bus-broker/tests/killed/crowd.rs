@@ -52,6 +52,12 @@ impl Crowd {
             tokio::spawn(tell_news(url.clone(), ledger.clone())),
             tokio::spawn(feed(url, ledger.clone(), fed)),
         ];
+        // Who comes late to a topic misses its beginning.
+        let deadline = Instant::now() + SOON;
+        while ledger.lock().expect("nobody panicked").ready < survivors.len() {
+            assert!(Instant::now() < deadline, "the survivors do not begin");
+            tokio::task::yield_now().await;
+        }
         Crowd {
             broker,
             admin,
@@ -209,6 +215,7 @@ async fn watch_topic(url: String, ledger: Shared) {
     let client = Client::connect(&url).await.expect("connects");
     let hold = SubscribeOptions::default().policy(SlowPolicy::Hold);
     let mut all = client.subscribe_with(TOPIC, hold).await.expect("subscribes");
+    with(&ledger, |ledger| ledger.ready += 1);
     while let Some(found) = all.next().await {
         let found = found.expect("there is a broker");
         with(&ledger, |ledger| ledger.published(found.payload()));
@@ -220,6 +227,7 @@ async fn collect(url: String, ledger: Shared) {
     let client = Client::connect(&url).await.expect("connects");
     let queue = client.queue_with(SENT, queue_options()).await.expect("opens");
     let mut consumer = queue.consumer(Selector::Any, 64).await.expect("consumes");
+    with(&ledger, |ledger| ledger.ready += 1);
     while let Some(delivery) = consumer.next().await {
         let delivery = delivery.expect("there is a broker");
         with(&ledger, |ledger| ledger.sent(delivery.payload(), delivery.attempt()));
@@ -233,6 +241,7 @@ async fn tell_news(url: String, ledger: Shared) {
     let patient = PublisherOptions::default().hold(Duration::from_secs(60));
     let publisher = client.publisher_with(NEWS, patient).await.expect("opens");
     let mut own = client.subscribe(NEWS).await.expect("subscribes");
+    with(&ledger, |ledger| ledger.ready += 1);
     for number in 0.. {
         let bytes = message(Mark { writer: 0, number });
         publisher.publish(bytes).await.expect("there is a broker");
@@ -246,6 +255,7 @@ async fn tell_news(url: String, ledger: Shared) {
 async fn feed(url: String, ledger: Shared, mut feeding: watch::Receiver<bool>) {
     let client = Client::connect(&url).await.expect("connects");
     let queue = client.queue_with(JOBS, queue_options()).await.expect("opens");
+    with(&ledger, |ledger| ledger.ready += 1);
     for number in 0.. {
         if !*feeding.borrow_and_update() {
             with(&ledger, |ledger| ledger.stopped_at = number);

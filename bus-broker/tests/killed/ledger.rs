@@ -35,6 +35,8 @@ impl Fate {
 /// What has come to the survivors.
 #[derive(Debug, Default)]
 pub struct Ledger {
+    /// Survivors that have begun.
+    pub ready: usize,
     /// Over the topic and through the queue, by writer.
     pub published: BTreeMap<u64, Row>,
     pub sent: BTreeMap<u64, Row>,

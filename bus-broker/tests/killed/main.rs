@@ -12,6 +12,8 @@ mod crowd;
 mod descriptors;
 #[path = "../common/dice.rs"]
 mod dice;
+#[path = "../common/layout.rs"]
+mod layout;
 mod ledger;
 #[path = "../common/process.rs"]
 mod process;
