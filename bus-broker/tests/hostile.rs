@@ -3,6 +3,12 @@
 //! All in one test: it looks at the memory and the descriptors of the whole process, and so
 //! must be alone in it. The seed is printed and can be given (`BUS_HOSTILE_SEED`).
 
+#[path = "common/process.rs"]
+mod child;
+#[path = "common/dice.rs"]
+mod dice;
+#[path = "common/pair.rs"]
+mod pair;
 #[path = "common/raw.rs"]
 mod raw;
 
@@ -16,55 +22,16 @@ mod process;
 use std::time::Duration;
 
 use bus_broker::{Broker, BrokerConfig};
-use bus_client::{Client, Publisher, Queue, QueueOptions, Selector, Subscriber};
+use bus_client::Client;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use attacks::Target;
 use figures::Figures;
+use pair::Pair;
 
+/// The test that a child runs.
+const CHILD: &str = "process::child_process";
 const SOON: Duration = Duration::from_secs(20);
-
-/// Two clients that exchange messages, until they are told to stop.
-struct Pair {
-    queue: Queue,
-    topic: Publisher,
-    subscriber: Subscriber,
-    consumer: bus_client::Consumer,
-}
-
-impl Pair {
-    async fn new(url: &str, tag: &str) -> Pair {
-        let sender = Client::connect(url).await.expect("connects");
-        let receiver = Client::connect(url).await.expect("connects");
-        let name = format!("honest.{tag}");
-        let queue = sender.queue(&name).await.expect("opens");
-        let subscriber = receiver.subscribe(&name).await.expect("subscribes");
-        let topic = sender.publisher(&name).await.expect("opens");
-        let same = receiver.queue_with(&name, QueueOptions::default()).await.expect("opens");
-        let consumer = same.consumer(Selector::Any, 8).await.expect("consumes");
-        Pair { queue, topic, subscriber, consumer }
-    }
-
-    /// Gives how many messages went each way, in order and without a gap.
-    async fn run(mut self, stop: watch::Receiver<bool>) -> u64 {
-        let mut number = 0;
-        while !*stop.borrow() {
-            let body = format!("{number}");
-            self.queue.send(body.clone()).await.expect("sends");
-            self.topic.publish(body.clone()).await.expect("publishes");
-            let delivery = timeout(SOON, self.consumer.next()).await.expect("comes soon");
-            let delivery = delivery.expect("goes on").expect("a delivery");
-            assert_eq!(delivery.payload(), body.as_bytes());
-            delivery.ack().await.expect("in time");
-            let found = timeout(SOON, self.subscriber.next()).await.expect("comes soon");
-            let found = found.expect("goes on").expect("a message");
-            assert_eq!(found.payload(), body.as_bytes());
-            number += 1;
-        }
-        number
-    }
-}
 
 /// Runs one attack on both listeners at once.
 macro_rules! on_both {
@@ -94,7 +61,7 @@ async fn hostile_peers_cost_themselves_their_connection_and_others_nothing() {
     let mut pairs = Vec::new();
     for target in &targets {
         let pair = Pair::new(&target.url, target.tag).await;
-        pairs.push(tokio::spawn(pair.run(stopped.clone())));
+        pairs.push(tokio::spawn(pair.run(stopped.clone(), watch::channel(0).0)));
     }
     // What is made once, on first use, belongs to the baseline.
     on_both!(targets, attacks::warm_up);

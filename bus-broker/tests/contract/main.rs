@@ -13,6 +13,8 @@ mod leases;
 mod objects;
 mod order;
 mod peers;
+#[path = "../common/process.rs"]
+mod process;
 mod processes;
 mod proxy;
 #[path = "../common/raw.rs"]
@@ -22,6 +24,9 @@ mod rights;
 mod room;
 mod sends;
 mod topics;
+
+/// The test that a child runs.
+const CHILD: &str = "child::child_process";
 
 /// The files whose tests bear the points.
 const SOURCES: &[&str] = &[

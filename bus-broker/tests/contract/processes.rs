@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bus_client::Selector;
 
 use crate::bus::{soon, start, stat, text, until, until_stat};
-use crate::child::Process;
+use crate::process::Process;
 
 /// A child that holds two deliveries of a queue, of which it has looked at one, is killed.
 /// Gives how long the broker took to give them back, if it did within a second.

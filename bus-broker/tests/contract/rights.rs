@@ -9,8 +9,8 @@ use bus_client::{
 };
 
 use crate::bus::{Bus, everywhere, failed, home, message, soon, start, stat, until_stat};
-use crate::child::{Process, User, may_become_others};
 use crate::order::receiving;
+use crate::process::{Process, User, may_become_others};
 
 const OWNER: User = User { uid: 51_001, gid: 52_001, group: None };
 const MEMBER: User = User { uid: 51_002, gid: 52_001, group: None };

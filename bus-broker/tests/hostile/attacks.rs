@@ -13,6 +13,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::timeout;
 
 use crate::SOON;
+use crate::dice::{Dice, given};
 use crate::raw::{Raw, honest, resuming};
 
 /// Connections of random bytes, on each listener.
@@ -30,25 +31,7 @@ pub struct Target {
 
 /// The seed of all random bytes: the one that is given, or the usual one.
 pub fn seed() -> u64 {
-    let given = std::env::var("BUS_HOSTILE_SEED").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(0x5eed)
-}
-
-/// A generator of no quality, which is the same everywhere (SplitMix64).
-pub struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
-    }
+    given("BUS_HOSTILE_SEED", 0x5eed)
 }
 
 impl Target {
@@ -65,7 +48,7 @@ impl Target {
 
 /// Random bytes, some behind the header of a plausible frame, some after a handshake.
 async fn one_random(target: &Target, number: u64) {
-    let mut dice = Dice(target.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
+    let mut dice = Dice::new(target.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let mut raw = match number % 4 {
         3 => Raw::established(&target.url).await,
         _ => Raw::connect(&target.url).await,

@@ -2,29 +2,24 @@
 //!
 //! It is this test's own program, started again; in an ordinary run its test does nothing.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use bus_broker::Broker;
 use bus_core::session::{Hello, Resume};
 use bus_core::transport::frame_bytes;
 use bus_core::{Header, Kind};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
-use tokio::time::timeout;
 
-use crate::SOON;
+use crate::child::{Process, say, task};
 use crate::figures::Figures;
 use crate::raw::{Raw, honest, resuming};
 
-const URL: &str = "BUS_HOSTILE_URL";
-const MARK: &str = "child is done";
+const MARK: &str = "done";
 /// How often it comes and goes.
 const TIMES: usize = 300;
 
 #[test]
 fn child_process() {
-    let Ok(url) = std::env::var(URL) else { return };
+    let Some(url) = task() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(come_and_go(&url));
 }
@@ -46,34 +41,18 @@ async fn come_and_go(url: &str) {
     }
     let frame = frame_bytes(Header::new(Kind::Publish, 0, 1), &[1; 100_000]);
     raw.bytes(frame.slice(..50_000)).await;
-    println!("{MARK}");
+    say(MARK);
     std::future::pending().await
 }
 
 /// While the process lives the broker holds next to nothing for it, and after it nothing.
 pub async fn comes_and_goes_and_is_killed(broker: &Broker, url: &str, before: &Figures) {
-    let program = std::env::current_exe().expect("this program has a path");
-    let mut child = Command::new(program)
-        .args(["--exact", "process::child_process", "--nocapture"])
-        .env(URL, url)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-    let done = async {
-        while let Some(line) = lines.next_line().await.expect("it can be read") {
-            if line.contains(MARK) {
-                return;
-            }
-        }
-        panic!("the process has ended too early");
-    };
-    timeout(SOON, done).await.expect("it is done soon");
+    let mut child = Process::start(None, url).expect("it is this user's");
+    assert_eq!(child.line().await.as_deref(), Some(MARK), "it has ended too early");
     let during = Figures::with_sessions(broker, before.sessions() + 1).await;
     // Its one connection, and the pipe to it.
     during.hold_no_more_than(before, 6);
-    child.kill().await.expect("it runs");
+    child.kill().await;
     let after = Figures::with_sessions(broker, before.sessions()).await;
     assert_eq!(after.sessions(), before.sessions(), "the session of a killed process stays");
 }

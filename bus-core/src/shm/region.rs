@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat,
-    fstatfs, ftruncate, memfd_create,
+    FallocateFlags, MemfdFlags, SealFlags, SeekFrom, fallocate, fcntl_add_seals, fcntl_get_seals,
+    fstat, fstatfs, ftruncate, memfd_create, seek,
 };
+use rustix::io::pwrite;
 
 use crate::sync::Ordering;
 
@@ -31,8 +32,8 @@ use super::writer::LaneWriter;
 
 /// The file system that memfds live in.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
-/// Bytes of a block, as `stat` counts them.
-const BLOCK_BYTES: u64 = 512;
+/// What a new region is filled with, part by part.
+const ZEROS: &[u8] = &[0; 64 * 1024];
 
 /// The largest region that is mapped page by page in advance: it takes about a tenth of a
 /// millisecond for each mebibyte.
@@ -171,6 +172,16 @@ fn create(name: &CStr, length: usize) -> Result<(MmapRaw, OwnedFd), RegionError>
     ftruncate(&file, length as u64).map_err(system("size"))?;
     // A hole would be filled on first touch; when memory has run out by then, with SIGBUS.
     fallocate(&file, FallocateFlags::empty(), 0, length as u64).map_err(system("reserve"))?;
+    // A page that is only reserved looks like a hole to whoever verifies it.
+    let mut filled = 0;
+    while filled < length {
+        let part = &ZEROS[..ZEROS.len().min(length - filled)];
+        match pwrite(&file, part, filled as u64) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(system("fill")(error)),
+        }
+    }
     let mapping = mapping_of(length).map_raw(file.as_raw_fd());
     let mapping = mapping.map_err(system("map"))?;
     keep_from_children(&mapping)?;
@@ -195,8 +206,9 @@ fn verify(file: BorrowedFd<'_>, length: usize) -> Result<MmapRaw, RegionError> {
     if u64::try_from(stat.st_size).ok() != Some(length as u64) {
         return Err(RegionError::Unsafe("it has another size than was said"));
     }
-    let reserved = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(BLOCK_BYTES);
-    if reserved < length as u64 {
+    // The number of its blocks does not tell: some can be reserved behind its end.
+    let hole = seek(file, SeekFrom::Hole(0)).map_err(system("look for holes in"))?;
+    if hole != length as u64 {
         return Err(RegionError::Unsafe("not all of its pages are there"));
     }
     let mapping = mapping_of(length).map_raw_read_only(file.as_raw_fd());

@@ -59,7 +59,8 @@ impl LaneLink {
         self.asked = 0;
         let mut tokens = [0; 4 * ASKED_MAX as usize];
         match recv(guard.get_inner(), &mut tokens[..], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => self.ended = true,
+            // The second one says that it is gone, and has not taken what was rung for it.
+            Ok((0, _)) | Err(rustix::io::Errno::CONNRESET) => self.ended = true,
             // It is empty now, unless there were that many.
             Ok((count, _)) if count < tokens.len() => guard.clear_ready(),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -69,12 +70,14 @@ impl LaneLink {
         Poll::Ready(Ok(()))
     }
 
-    /// Wakes the peer, which sleeps.
+    /// Wakes the peer, which sleeps. One that is gone need not be woken: that is found out where
+    /// tokens are taken, when everything that it has committed is read.
     fn ring(&self) -> io::Result<()> {
+        use rustix::io::Errno;
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         match send(self.socket.get_ref(), &TOKEN, flags) {
             // It has not taken those that are there: it will look.
-            Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(()),
+            Ok(_) | Err(Errno::AGAIN | Errno::PIPE | Errno::CONNRESET) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -112,6 +115,11 @@ impl Link for LaneLink {
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.ended {
+                // What it has committed counts, and comes first.
+                if self.incoming.has_frame().map_err(tampered)? {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             match self.poll_tokens(cx) {

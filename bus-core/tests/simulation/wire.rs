@@ -161,6 +161,7 @@ impl Wire {
                 from: source.sender.session,
                 topic: source.topic.to_string(),
             },
+            Output::DeliverParcel { .. } => unreachable!("frames are routed one by one here"),
             Output::Lost { channel, count } => Told::Lost { channel: *channel, count: *count },
             Output::Lease { channel, lease, attempt, sender, message, .. } => Told::Lease {
                 channel: *channel,

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Folders that hold nothing written by hand, wherever they stand.
 const SKIPPED_FOLDERS: &[&str] = &[".git", "target", "generated", "proptest-regressions"];
-const SKIPPED_FILES: &[&str] = &["Cargo.lock"];
+/// In a second working tree of one repository `.git` is a file.
+const SKIPPED_FILES: &[&str] = &["Cargo.lock", ".git"];
 
 /// One text file of the repository.
 pub struct File {

@@ -13,13 +13,29 @@ use crate::shm::{LANE_BYTES_MIN, LaneOffer, LaneReader, LaneWriter, RegionError}
 const CAPACITY: usize = 64 * 1024;
 const LENGTH: u64 = (RING_OFFSET + CAPACITY) as u64;
 
+/// Which pages a memfd has.
+#[derive(Clone, Copy)]
+enum Pages {
+    None,
+    /// As many as it should have, behind its end.
+    Beyond,
+    AllButTheLast,
+    All,
+}
+
 /// A memfd with some of what a region needs.
-fn memfd(reserve: bool, length: u64, seals: SealFlags) -> OwnedFd {
+fn memfd(pages: Pages, length: u64, seals: SealFlags) -> OwnedFd {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = memfd_create("test", flags).expect("a memfd");
     ftruncate(&file, length).expect("it has a size");
-    if reserve {
-        fallocate(&file, FallocateFlags::empty(), 0, length).expect("it has pages");
+    let zeros = vec![0; length as usize];
+    match pages {
+        Pages::None => {}
+        Pages::Beyond => fallocate(&file, FallocateFlags::KEEP_SIZE, length, length).expect("room"),
+        Pages::AllButTheLast => {
+            rustix::io::pwrite(&file, &zeros[4096..], 0).map(drop).expect("it has pages");
+        }
+        Pages::All => rustix::io::pwrite(&file, &zeros, 0).map(drop).expect("it has pages"),
     }
     fcntl_add_seals(&file, seals).expect("it is sealed");
     file
@@ -75,14 +91,16 @@ fn frames_go_through_shared_memory() {
 #[test]
 fn peers_memory_that_is_not_safe_is_refused() {
     let without = |seal| all_seals().difference(seal);
-    refused(memfd(true, LENGTH, SealFlags::empty()), "sealed");
+    refused(memfd(Pages::All, LENGTH, SealFlags::empty()), "sealed");
     for seal in [SealFlags::SHRINK, SealFlags::GROW, SealFlags::FUTURE_WRITE, SealFlags::SEAL] {
-        refused(memfd(true, LENGTH, without(seal)), "sealed");
+        refused(memfd(Pages::All, LENGTH, without(seal)), "sealed");
     }
-    refused(memfd(false, LENGTH, all_seals()), "pages");
-    refused(memfd(true, LENGTH - 4096, all_seals()), "size");
-    refused(memfd(true, LENGTH + 4096, all_seals()), "size");
-    refused(memfd(true, LENGTH, all_seals()), "begin");
+    for pages in [Pages::None, Pages::Beyond, Pages::AllButTheLast] {
+        refused(memfd(pages, LENGTH, all_seals()), "pages");
+    }
+    refused(memfd(Pages::All, LENGTH - 4096, all_seals()), "size");
+    refused(memfd(Pages::All, LENGTH + 4096, all_seals()), "size");
+    refused(memfd(Pages::All, LENGTH, all_seals()), "begin");
     let file = tempfile::tempfile().expect("a file");
     file.set_len(LENGTH).expect("it has a size");
     let good = offer();

@@ -198,6 +198,7 @@ impl Ledger {
                 let number = self.post.number(message);
                 self.on_deliver((session, *channel), source, number);
             }
+            Output::DeliverParcel { .. } => unreachable!("frames are routed one by one here"),
             Output::Lost { channel, count } => self.on_lost((session, *channel), *count),
             Output::Credit { channel, bytes } => self.on_credit((session, *channel), *bytes),
             Output::Invoke { channel, call, message, sender, .. } => {

@@ -1,0 +1,101 @@
+//! Clients on lanes that are killed: each does one thing for ever, and tells how far it is.
+//!
+//! What it tells is true by then, so that whoever hears it knows what the broker must have.
+
+use bus_client::{Client, QueueOptions, Selector, SlowPolicy, SubscribeOptions};
+
+use crate::dice::Dice;
+use crate::process::say;
+use crate::record::{self, Mark, record};
+
+pub const TOPIC: &str = "killed.topic";
+pub const SENT: &str = "killed.sent";
+pub const JOBS: &str = "killed.jobs";
+pub const NEWS: &str = "killed.news";
+
+/// A queue of the crowd: each message can be taken and lost again many times.
+pub fn queue_options() -> QueueOptions {
+    QueueOptions::default().count_max(256).deliveries_max(10_000)
+}
+
+/// `ROLE WRITER URL`. Nothing of it ever ends by itself.
+pub async fn live(words: &[&str]) {
+    let [role, writer, url] = words else { panic!("no such task: {words:?}") };
+    let writer = writer.parse().expect("a number");
+    let client = Client::connect(url).await.expect("there is a broker");
+    match *role {
+        "publish" | "publish-torn" | "publish-lie" => publish(&client, writer, role).await,
+        "send" => send(&client, writer).await,
+        "work" | "work-lie" => work(&client, *role == "work-lie").await,
+        "watch" => watch(&client).await,
+        other => panic!("no such role: {other}"),
+    }
+}
+
+/// Of all lengths: in one frame of a lane, in several, and longer than the whole lane.
+pub fn message(mark: Mark) -> Vec<u8> {
+    let mut dice = Dice::new(mark.writer << 32 ^ mark.number);
+    let most = match dice.below(64) {
+        0 => 400_000,
+        1..8 => 40_000,
+        _ => 600,
+    };
+    record(mark, dice.below(most) as usize)
+}
+
+async fn publish(client: &Client, writer: u64, role: &str) {
+    let publisher = client.publisher(TOPIC).await.expect("it opens");
+    for number in 0.. {
+        let mut bytes = message(Mark { writer, number });
+        if role == "publish-torn" && number == 5 {
+            bytes[9] ^= 1;
+        }
+        if role == "publish-lie" && number == 5 {
+            continue;
+        }
+        publisher.publish(bytes).await.expect("there is a broker");
+        if number % 7 == 0 {
+            publisher.flush().await.expect("there is a broker");
+            say(format_args!("accepted {}", number + 1));
+        }
+    }
+}
+
+async fn send(client: &Client, writer: u64) {
+    let queue = client.queue_with(SENT, queue_options()).await.expect("it opens");
+    for number in 0.. {
+        queue.send(message(Mark { writer, number })).await.expect("there is a broker");
+        say(format_args!("accepted {}", number + 1));
+    }
+}
+
+async fn work(client: &Client, lies: bool) {
+    let queue = client.queue_with(JOBS, queue_options()).await.expect("it opens");
+    let mut consumer = queue.consumer(Selector::Any, 8).await.expect("it consumes");
+    let mut kept = Vec::new();
+    while let Some(delivery) = consumer.next().await {
+        let delivery = delivery.expect("there is a broker");
+        let Mark { number, .. } = record::read(delivery.payload()).expect("a whole record");
+        say(format_args!("got {number}"));
+        if lies && kept.len() < 3 {
+            kept.push(delivery);
+        } else {
+            delivery.ack().await.expect("there is a broker");
+        }
+        say(format_args!("done {number}"));
+    }
+}
+
+async fn watch(client: &Client) {
+    let options = SubscribeOptions::default().policy(SlowPolicy::Hold);
+    let mut news = client.subscribe_with(NEWS, options).await.expect("it subscribes");
+    let mut last = None;
+    say("seen nothing");
+    while let Some(found) = news.next().await {
+        let found = found.expect("there is a broker");
+        let Mark { number, .. } = record::read(found.payload()).expect("a whole record");
+        assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
+        last = Some(number);
+        say(format_args!("seen {number}"));
+    }
+}
