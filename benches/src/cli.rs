@@ -85,6 +85,8 @@ pub struct Plan {
     pub work: Vec<(&'static dyn Workload, Vec<Cell>)>,
     /// Contenders, in the order of reports.
     pub contenders: Vec<Box<dyn Contender>>,
+    /// Names of those among them that are other systems, brought along by the program.
+    pub rivals: Vec<String>,
     /// Against whom, if the user said so.
     pub baseline: Option<String>,
     /// How often.
@@ -99,7 +101,7 @@ pub struct Plan {
 
 impl Cli {
     /// Turns arguments into a plan, or says which of them name nothing.
-    pub fn plan(&self, contenders: Vec<Box<dyn Contender>>) -> Result<Plan> {
+    pub fn plan(&self, contenders: Vec<Box<dyn Contender>>, rivals: Vec<String>) -> Result<Plan> {
         let cores = machine::allowed_cores()?;
         let contenders = self.chosen_contenders(contenders)?;
         if let Some(baseline) = &self.baseline {
@@ -109,6 +111,7 @@ impl Cli {
         Ok(Plan {
             work: self.chosen_work(cores.len() > 1)?,
             contenders,
+            rivals,
             baseline: self.baseline.clone(),
             rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 3 }).max(1),
             timing: self.timing()?,
@@ -260,8 +263,9 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
-        let plan =
-            |arguments: &[&str]| Cli::parse_from(arguments).plan(contenders::all()).map(drop);
+        let plan = |arguments: &[&str]| {
+            Cli::parse_from(arguments).plan(contenders::all(), Vec::new()).map(drop)
+        };
         assert!(plan(&["bus-benches", "--contender", "unix,sysv", "one-way"]).is_ok());
         assert!(plan(&["bus-benches", "--contender", "unicorn"]).is_err());
         assert!(plan(&["bus-benches", "one-weigh"]).is_err());

@@ -19,12 +19,13 @@ use crate::{child, contenders, process};
 /// Does what the command line says, with the harness's own contenders and, after them, `rivals`.
 pub fn run(rivals: Vec<Box<dyn Contender>>) -> ExitCode {
     let cli = Cli::parse();
+    let names = rivals.iter().map(|rival| rival.name().to_owned()).collect();
     let mut contenders = contenders::all();
     contenders.extend(rivals);
     let result = match &cli.hidden {
         Some(Hidden::Role { order }) => child::main(order, &contenders).map(|()| true),
         Some(Hidden::Launch { core, command }) => process::launch(*core, command).map(|()| true),
-        None => measure(&cli, contenders),
+        None => measure(&cli, contenders, names),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -37,8 +38,8 @@ pub fn run(rivals: Vec<Box<dyn Contender>>) -> ExitCode {
 }
 
 /// Runs the plan and reports; false if a run failed.
-fn measure(cli: &Cli, contenders: Vec<Box<dyn Contender>>) -> Result<bool> {
-    let plan = cli.plan(contenders)?;
+fn measure(cli: &Cli, contenders: Vec<Box<dyn Contender>>, rivals: Vec<String>) -> Result<bool> {
+    let plan = cli.plan(contenders, rivals)?;
     if cli.list {
         print!("{}", cli::list(&plan));
         return Ok(true);

@@ -11,13 +11,13 @@ pub mod cell;
 pub mod child;
 pub mod contender;
 pub mod machine;
+pub mod payload;
 pub mod process;
 
 mod accounting;
 mod cli;
 mod contenders;
 mod harness;
-mod payload;
 mod probe;
 mod report;
 mod rounds;
