@@ -15,6 +15,8 @@ mod credit;
 mod nats;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod program;
+#[cfg(feature = "redis")]
+mod redis_channels;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,10 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     add(&mut all, [crate::nats::Nats]);
     absent(&mut all, cfg!(feature = "nats"), &["nats"], "nats");
 
+    #[cfg(feature = "redis")]
+    add(&mut all, [crate::redis_channels::Redis]);
+    absent(&mut all, cfg!(feature = "redis"), &["redis"], "redis");
+
     all
 }
 
