@@ -17,6 +17,8 @@ mod nats;
 mod program;
 #[cfg(feature = "redis")]
 mod redis_channels;
+#[cfg(feature = "zeromq")]
+mod zeromq;
 
 use std::process::ExitCode;
 

@@ -19,6 +19,10 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     add(&mut all, [crate::redis_channels::Redis]);
     absent(&mut all, cfg!(feature = "redis"), &["redis"], "redis");
 
+    #[cfg(feature = "zeromq")]
+    add(&mut all, [crate::zeromq::ZeroMq]);
+    absent(&mut all, cfg!(feature = "zeromq"), &["zeromq"], "zeromq");
+
     all
 }
 
@@ -57,5 +61,14 @@ pub fn broker_supports(cell: &Cell) -> Result<(), String> {
         WorkloadKind::Selective => Err("its receivers do not share a queue by type".to_owned()),
         WorkloadKind::Crowd => Err("a crowd is a measure of the bus itself".to_owned()),
         _ => Ok(()),
+    }
+}
+
+/// Which work a system without a server can do here.
+#[cfg(any(feature = "iceoryx2", feature = "zeromq"))]
+pub fn brokerless_supports(cell: &Cell) -> Result<(), String> {
+    match cell.workload {
+        WorkloadKind::Idle | WorkloadKind::Memory => Err("it has no server".to_owned()),
+        _ => broker_supports(cell),
     }
 }
