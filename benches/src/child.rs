@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 
 use crate::cell::{Order, Role};
-use crate::contender::Connector;
+use crate::contender::{Connector, Contender};
 use crate::workloads::{flow, round_trip};
 use crate::{machine, process};
 
@@ -63,7 +63,7 @@ pub struct Count {
 }
 
 /// The hidden `role` command.
-pub fn main(order_json: &str) -> Result<()> {
+pub fn main(order_json: &str, contenders: &[Box<dyn Contender>]) -> Result<()> {
     let order: Order = serde_json::from_str(order_json).context("reading the order")?;
     if order.role != Role::Keeper {
         process::die_with_parent()?;
@@ -74,7 +74,7 @@ pub fn main(order_json: &str) -> Result<()> {
     if matches!(order.role, Role::Hub | Role::Crowd) {
         machine::raise_descriptor_limit()?;
     }
-    let contender = crate::contenders::named(&order.contender)?;
+    let contender = crate::contenders::named(&order.contender, contenders)?;
     let result = contender.run_role(&order);
     if let Err(error) = &result {
         say(&format!("ERROR {error:#}"))?;

@@ -85,6 +85,8 @@ pub struct Plan {
     pub work: Vec<(&'static dyn Workload, Vec<Cell>)>,
     /// Contenders, in the order of reports.
     pub contenders: Vec<Box<dyn Contender>>,
+    /// Names of those among them that are other systems, brought along by the program.
+    pub rivals: Vec<String>,
     /// Against whom, if the user said so.
     pub baseline: Option<String>,
     /// How often.
@@ -99,9 +101,9 @@ pub struct Plan {
 
 impl Cli {
     /// Turns arguments into a plan, or says which of them name nothing.
-    pub fn plan(&self) -> Result<Plan> {
+    pub fn plan(&self, contenders: Vec<Box<dyn Contender>>, rivals: Vec<String>) -> Result<Plan> {
         let cores = machine::allowed_cores()?;
-        let contenders = self.chosen_contenders()?;
+        let contenders = self.chosen_contenders(contenders)?;
         if let Some(baseline) = &self.baseline {
             let known = contenders.iter().any(|contender| contender.name() == baseline);
             ensure!(known, "the baseline {baseline:?} does not run; name it with --contender too");
@@ -109,6 +111,7 @@ impl Cli {
         Ok(Plan {
             work: self.chosen_work(cores.len() > 1)?,
             contenders,
+            rivals,
             baseline: self.baseline.clone(),
             rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 3 }).max(1),
             timing: self.timing()?,
@@ -117,10 +120,12 @@ impl Cli {
         })
     }
 
-    fn chosen_contenders(&self) -> Result<Vec<Box<dyn Contender>>> {
-        let mut all = contenders::all();
+    fn chosen_contenders(
+        &self,
+        mut all: Vec<Box<dyn Contender>>,
+    ) -> Result<Vec<Box<dyn Contender>>> {
         for name in &self.contender {
-            contenders::named(name)?;
+            contenders::named(name, &all)?;
         }
         if !self.contender.is_empty() {
             all.retain(|contender| self.contender.iter().any(|name| name == contender.name()));
@@ -258,7 +263,9 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
-        let plan = |arguments: &[&str]| Cli::parse_from(arguments).plan().map(drop);
+        let plan = |arguments: &[&str]| {
+            Cli::parse_from(arguments).plan(contenders::all(), Vec::new()).map(drop)
+        };
         assert!(plan(&["bus-benches", "--contender", "unix,sysv", "one-way"]).is_ok());
         assert!(plan(&["bus-benches", "--contender", "unicorn"]).is_err());
         assert!(plan(&["bus-benches", "one-weigh"]).is_err());

@@ -58,6 +58,7 @@ impl Environment {
 /// A child's way into the contender. `order` says which role wants what:
 /// a pinger sends requests and receives answers, an echo the reverse, a sender
 /// only sends, a receiver only receives (its own type, in `selective`), an idler does neither.
+#[allow(async_fn_in_trait, reason = "a port is driven on one thread; no future is ever sent")]
 pub trait Connector {
     /// What it opens.
     type Port: Port;
@@ -83,6 +84,7 @@ pub trait Connector {
 }
 
 /// One worker's connection. Blocking contenders implement the methods without ever awaiting.
+#[allow(async_fn_in_trait, reason = "a port is driven on one thread; no future is ever sent")]
 pub trait Port {
     /// Sends one message of the cell's size and of type `kind` (from 1). `fill` writes all of it,
     /// where the contender wants it. Waits where the contender's own back-pressure says so.

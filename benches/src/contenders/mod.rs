@@ -41,9 +41,11 @@ pub fn all() -> Vec<Box<dyn Contender>> {
 }
 
 /// The contender of this name.
-pub fn named(name: &str) -> Result<Box<dyn Contender>> {
-    let found = all().into_iter().find(|contender| contender.name() == name);
-    found.with_context(|| format!("there is no contender {name:?}; --list shows them"))
+pub fn named<'all>(name: &str, all: &'all [Box<dyn Contender>]) -> Result<&'all dyn Contender> {
+    let found = all.iter().find(|contender| contender.name() == name);
+    found
+        .map(AsRef::as_ref)
+        .with_context(|| format!("there is no contender {name:?}; --list shows them"))
 }
 
 /// Whom to compare with if nobody says otherwise: the first of these that ran.

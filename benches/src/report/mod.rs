@@ -13,10 +13,12 @@ use serde::Serialize;
 use crate::cell::Timing;
 use crate::cli::Plan;
 use crate::machine::Notes;
+use crate::report::rivals::Comparison;
 use crate::report::summary::Row;
 use crate::rounds::Record;
 
 pub mod number;
+pub mod rivals;
 pub mod summary;
 pub mod table;
 
@@ -33,6 +35,9 @@ pub struct Report<'run> {
     pub rounds: usize,
     /// Medians and ratios.
     pub summary: Vec<Row>,
+    /// The bus against each rival.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<Comparison>,
     /// Single runs and refusals.
     #[serde(flatten)]
     pub record: &'run Record,
@@ -47,6 +52,7 @@ impl<'run> Report<'run> {
             timing: plan.timing,
             rounds: plan.rounds,
             summary: summary::rows(plan, record),
+            rivals: rivals::comparisons(plan, record),
             record,
         }
     }

@@ -111,13 +111,14 @@ fn row(cell: &Cell, contender: &str, runs: &[&Run], baseline: Option<&(String, V
 }
 
 /// Runs without failure and, if there are any such, without disturbance.
-fn counting<'record>(runs: &[&'record Run]) -> Vec<&'record Run> {
+pub fn counting<'record>(runs: &[&'record Run]) -> Vec<&'record Run> {
     let sound = || runs.iter().copied().filter(|run| run.failure.is_none());
     let quiet: Vec<_> = sound().filter(|run| !run.disturbed()).collect();
     if quiet.is_empty() { sound().collect() } else { quiet }
 }
 
-fn ratio(baseline: &str, runs: &[&Run], base: &[&Run]) -> Option<Ratio> {
+/// Of the first figures, round by round.
+pub fn ratio(baseline: &str, runs: &[&Run], base: &[&Run]) -> Option<Ratio> {
     let base = counting(base);
     let of_round = |round| base.iter().copied().find(|run: &&Run| run.round == round);
     let quotient = |run: &Run, base: &Run| {

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::Report;
 use super::number::{ranged, short};
+use super::rivals;
 use super::summary::{Row, SummedFigure};
 use crate::accounting::DISTURBED_CORES;
 use crate::cli::Plan;
@@ -27,6 +28,7 @@ pub fn text(plan: &Plan, report: &Report<'_>) -> String {
             text += &table(&rows);
         }
     }
+    text += &rival_table(report);
     text + &refusal_lines(report.record) + &failure_lines(report.record)
 }
 
@@ -95,6 +97,14 @@ fn table(rows: &[&Row]) -> String {
         lines.push(line);
     }
     aligned(&lines)
+}
+
+/// The bus against each rival, if one was brought along and ran.
+fn rival_table(report: &Report<'_>) -> String {
+    match rivals::lines(&report.rivals).as_slice() {
+        [] => String::new(),
+        lines => format!("\nthe bus divided by each rival\n{}", aligned(lines)),
+    }
 }
 
 fn figure_cell(figure: &SummedFigure) -> String {

@@ -1,0 +1,27 @@
+//! Other messaging systems beside the bus: the harness of `bus-benches`, with contenders added.
+//!
+//! Each rival is one file, runs as its own documents recommend, and does the work of the
+//! harness's workloads, which check every message. What cannot be measured here, because it
+//! was not built in or is not installed, is left out by name and with the reason.
+
+mod absent;
+mod rival;
+
+#[cfg(any(feature = "nats", feature = "zenoh"))]
+mod buffers;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod credit;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod program;
+#[cfg(feature = "redis")]
+mod redis_channels;
+#[cfg(feature = "zeromq")]
+mod zeromq;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bus_benches::run(rival::all())
+}
