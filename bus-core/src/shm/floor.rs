@@ -19,13 +19,14 @@ pub(super) struct Floor {
     position: u64,
     /// Frames that begin below it.
     dropped: u64,
+    generation: u64,
 }
 
 impl Floor {
     /// At the lane's head.
     pub fn new(lane: &LaneMemory, position: u64, dropped: u64) -> Floor {
-        let floor = Floor { position, dropped };
-        floor.store(lane);
+        let mut floor = Floor { position, dropped, generation: 0 };
+        floor.store(lane, Planted::default());
         floor
     }
 
@@ -54,20 +55,25 @@ impl Floor {
                 }
             }
         }
-        self.store(lane);
+        self.store(lane, planted);
+    }
+
+    fn store(&mut self, lane: &LaneMemory, planted: Planted) {
+        let loss = &lane.header().loss;
+        self.generation += 1;
+        // Whoever is at the other note now is not disturbed, however long this takes.
+        let note = &loss.notes[(self.generation & 1) as usize];
+        note.floor.store(self.position, Ordering::Relaxed);
+        note.dropped.store(self.dropped, Ordering::Relaxed);
+        // [generation]: whoever sees it sees the note, and the frame at the floor.
+        loss.generation.store(self.generation, Ordering::Release);
+        // [raised]: whoever sees the floor sees the generation.
+        loss.floor.store(self.position, Ordering::Release);
         // [floor]: whoever copies a byte that is stored after this, and then looks at the floor,
-        // finds it raised.
+        // finds it raised; and whoever reads a note that is stored after this finds another
+        // generation.
         if !planted.has(Fault::OverwritesWithoutFence) {
             fence(Ordering::Release);
         }
-    }
-
-    fn store(self, lane: &LaneMemory) {
-        let loss = &lane.header().loss;
-        loss.dropped.store(self.dropped, Ordering::Relaxed);
-        // [dropped]: whoever sees the floor sees the count, and the frame that begins there.
-        loss.floor.store(self.position, Ordering::Release);
-        // [confirmed]: whoever sees this count sees the floor.
-        loss.confirmed.store(self.dropped, Ordering::Release);
     }
 }

@@ -9,9 +9,9 @@
 //!    128  tail       u64   position behind the last committed frame, when sleepers were last asked
 //!    136  frames     u64   committed by then, for people
 //!    256  room_at    u64   the cursor at which the writer wants to be woken; 0 is never
-//!    384  dropped    u64   frames that begin below the floor, stored before it
-//!    392  floor      u64   positions below it may be overwritten under a reader that may be lapped
-//!    400  confirmed  u64   as `dropped`, stored after it: while both are equal they fit the floor
+//!    384  floor      u64   positions below it may be overwritten under a reader that may be lapped
+//!    392  generation u64   how often it was raised; the last bit says which of these holds:
+//!    400  notes      2 times:  floor u64, and dropped u64, the frames that begin below it
 //!   4096  ring       capacity bytes of frames, each at a multiple of 8:
 //!
 //!           0  commit   u64   lap << 32 | kind << 30 | length; 0 while it is not committed
@@ -86,9 +86,17 @@ pub(super) struct TailLine {
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub(super) struct FloorLine {
-    pub dropped: AtomicU64,
     pub floor: AtomicU64,
-    pub confirmed: AtomicU64,
+    pub generation: AtomicU64,
+    pub notes: [FloorNote; 2],
+}
+
+/// A floor, and the frames that begin below it.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct FloorNote {
+    pub floor: AtomicU64,
+    pub dropped: AtomicU64,
 }
 
 /// The head of the writer's region.
@@ -119,9 +127,9 @@ const _: () = {
     assert!(std::mem::offset_of!(WriterHeader, progress.tail) == 128);
     assert!(std::mem::offset_of!(WriterHeader, progress.frames) == 136);
     assert!(std::mem::offset_of!(WriterHeader, room_at) == 256);
-    assert!(std::mem::offset_of!(WriterHeader, loss.dropped) == 384);
-    assert!(std::mem::offset_of!(WriterHeader, loss.floor) == 392);
-    assert!(std::mem::offset_of!(WriterHeader, loss.confirmed) == 400);
+    assert!(std::mem::offset_of!(WriterHeader, loss.floor) == 384);
+    assert!(std::mem::offset_of!(WriterHeader, loss.generation) == 392);
+    assert!(std::mem::offset_of!(WriterHeader, loss.notes) == 400);
     assert!(size_of::<WriterHeader>() <= RING_OFFSET);
     assert!(std::mem::offset_of!(ReaderHeader, cursor) == 128);
     assert!(std::mem::offset_of!(ReaderHeader, wake_at) == 256);

@@ -15,8 +15,8 @@ use super::reader::{Found, Tampered, check_move};
 
 /// A call gives up for now when it was lapped so often.
 const LAPS_MAX: usize = if cfg!(busbar_loom) { 2 } else { 8 };
-/// So often the count of what was dropped is compared with the floor.
-const COUNTS_MAX: usize = if cfg!(busbar_loom) { 2 } else { 64 };
+/// So often a call looks for what was dropped while the floor is raised again and again.
+const NOTES_MAX: usize = if cfg!(busbar_loom) { 2 } else { 64 };
 
 /// The reading half of whoever would rather lose frames than hold the writer up.
 #[derive(Debug)]
@@ -158,32 +158,35 @@ impl LossyReader {
         if self.lane.header().loss.floor.load(Ordering::Relaxed) <= self.cursor {
             return Ok(false);
         }
-        let (floor, dropped) = self.look_at_floor();
-        let possible = self.cursor < floor && floor <= POSITION_MAX && floor & 7 == 0;
-        if !possible || dropped < self.passed {
-            return Err(Tampered { position: self.cursor });
+        // [raised]: the generation is at least this floor's.
+        fence(Ordering::Acquire);
+        // Else the next call tries again: the cursor stands below the floor still.
+        if let Some((floor, dropped)) = self.last_note() {
+            let possible = self.cursor < floor && floor <= POSITION_MAX && floor & 7 == 0;
+            if !possible || dropped < self.passed {
+                return Err(Tampered { position: self.cursor });
+            }
+            self.lost += dropped - self.passed;
+            self.passed = dropped;
+            self.cursor = floor;
         }
-        self.lost += dropped - self.passed;
-        self.passed = dropped;
-        self.cursor = floor;
         Ok(true)
     }
 
-    /// The floor, and how many frames begin below it.
-    fn look_at_floor(&self) -> (u64, u64) {
+    /// The floor, and how many frames begin below it. `None` when it is raised too fast for that.
+    fn last_note(&self) -> Option<(u64, u64)> {
         let loss = &self.lane.header().loss;
-        let mut seen = (0, 0);
-        for _ in 0..COUNTS_MAX {
-            // [confirmed]: the floor is at least the one that this count was stored for.
-            let confirmed = loss.confirmed.load(Ordering::Acquire);
-            // [dropped]: the count is at least the floor's own; the frame that begins there is
-            // committed.
-            let floor = loss.floor.load(Ordering::Acquire);
-            seen = (floor, loss.dropped.load(Ordering::Relaxed));
-            if seen.1 == confirmed {
-                break;
+        for _ in 0..NOTES_MAX {
+            // [generation]: the note is there, and the frame at the floor.
+            let generation = loss.generation.load(Ordering::Acquire);
+            let note = &loss.notes[(generation & 1) as usize];
+            let seen = (note.floor.load(Ordering::Relaxed), note.dropped.load(Ordering::Relaxed));
+            // [floor]: a note that was overwritten since has another generation.
+            fence(Ordering::Acquire);
+            if loss.generation.load(Ordering::Relaxed) == generation {
+                return Some(seen);
             }
         }
-        seen
+        None
     }
 }

@@ -104,6 +104,29 @@ impl LaneMemory {
         unsafe { std::ptr::copy_nonoverlapping(source, target, count) };
     }
 
+    /// Asks for the cache lines that begin in so many bytes from a position on, which will be
+    /// written soon. The readers' caches have them still from the last lap, and each would else
+    /// be waited for when it is stored to.
+    #[inline]
+    #[cfg(all(target_arch = "x86_64", not(busbar_loom), not(miri)))]
+    pub fn expect_writes(&self, position: u64, count: u64) {
+        const CACHE_LINE: u64 = 64;
+        let mut line = (position + CACHE_LINE - 1) & !(CACHE_LINE - 1);
+        while line < position + count {
+            let target = self.bytes(line, 1);
+            // SAFETY: it stores nothing, and faults nowhere; every processor that this runs on
+            // knows it, or takes it for an instruction that does nothing.
+            unsafe {
+                std::arch::asm!("prefetchw [{}]", in(reg) target, options(nostack, preserves_flags));
+            }
+            line += CACHE_LINE;
+        }
+    }
+
+    #[inline]
+    #[cfg(not(all(target_arch = "x86_64", not(busbar_loom), not(miri))))]
+    pub fn expect_writes(&self, _position: u64, _count: u64) {}
+
     /// Where so many bytes of the ring begin, which do not go beyond its end.
     #[inline]
     #[cfg(not(busbar_loom))]

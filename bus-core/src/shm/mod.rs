@@ -5,6 +5,14 @@
 //! right to write. So each byte has one writing process, there is no lock, and a process that
 //! is killed at any instruction needs no repair: a frame that was not committed is not there.
 //! The other side is hostile: what it stores is loaded once, checked, and used as loaded.
+//!
+//! A writer commits frames one by one or in a [`WriteBatch`], and can go on in a [`NextLane`]. A
+//! [`LaneReader`] gets every frame, and the writer waits for it; a [`LossyReader`] may be lapped
+//! and counts what it loses. Readers copy frames out; only those of one user ([`SameUser`])
+//! borrow them where they stand.
+//!
+//! Where one side stores what the other loads, both places bear the same label in a comment:
+//! `[commit]`, `[cursor]`, `[wake]`, `[room]`, `[floor]`, `[raised]`, `[generation]`, `[moved]`.
 
 #[cfg(not(busbar_loom))]
 mod borrow;

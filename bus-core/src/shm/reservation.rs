@@ -11,6 +11,9 @@ use super::fault::Fault;
 use super::layout::{COMMIT_BYTES, Geometry};
 use super::writer::{Held, LaneWriter, Refused};
 
+/// So far ahead of the head cache lines are asked for: about as long as they take to come.
+const LEAD_BYTES: u64 = 1024;
+
 /// Room for one frame. Dropped without [`Reservation::commit`], nothing was written.
 #[derive(Debug)]
 pub struct Reservation<'a> {
@@ -144,6 +147,10 @@ impl<'a> Reservation<'a> {
             writer.held = shown;
         } else {
             writer.store_commit(shown.position, shown.word);
+        }
+        // Not what a reader may still be at.
+        if next + LEAD_BYTES <= writer.limit {
+            writer.lane.expect_writes(writer.head + LEAD_BYTES, next - writer.head);
         }
         writer.head = next;
         writer.frames += 1;

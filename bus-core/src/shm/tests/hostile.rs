@@ -128,8 +128,10 @@ fn floor_that_cannot_be_is_found_out() {
         put(&mut writer, b"frame");
         assert_eq!(lossy.copy_frame(&mut BytesMut::new()), Ok(Some(5)));
         let loss = &writer.lane.header().loss;
-        loss.dropped.store(dropped, Ordering::Relaxed);
-        loss.confirmed.store(dropped + 1, Ordering::Relaxed);
+        for note in &loss.notes {
+            note.floor.store(floor, Ordering::Relaxed);
+            note.dropped.store(dropped, Ordering::Relaxed);
+        }
         loss.floor.store(floor, Ordering::Release);
         let outcome = lossy.copy_frame(&mut BytesMut::new());
         match floor {
