@@ -18,8 +18,8 @@ use crate::CHILD;
 
 const TASK: &str = "BUS_TEST_TASK";
 const MARK: &str = "child says: ";
-/// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything takes that works, also where the machine has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The user that a child shall be, if not the same.
 #[derive(Clone, Copy, Default)]

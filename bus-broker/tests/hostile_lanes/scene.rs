@@ -16,8 +16,8 @@ use crate::process::{Process, User};
 
 /// Honest pairs go on for so long before and during each attack, at the least.
 const MILLIS: u64 = 100;
-/// Longer than anything takes that works.
-const SOON: Duration = Duration::from_secs(20);
+/// Longer than anything takes that works, also where the machine has much else to do.
+const SOON: Duration = Duration::from_secs(60);
 /// Descriptors that one hostile client may cost the broker while it is there: its connections,
 /// and what comes along in a handshake.
 const DESCRIPTORS_EACH: usize = 16;
