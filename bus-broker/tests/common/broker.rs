@@ -43,7 +43,7 @@ impl BrokerProcess {
         for key in ["BUS_URL", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"] {
             command.env_remove(key);
         }
-        command.args(["serve", "-v", "-l", &url]).kill_on_drop(true);
+        command.args(["serve", "--end-with-parent", "-v", "-l", &url]).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words);
         let mut child = command.spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
