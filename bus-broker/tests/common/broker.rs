@@ -14,8 +14,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything takes that works, also where the machine has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How much memory may stay behind: allocators keep some for later.
 const SLACK_KIB: u64 = 8 * 1024;
 /// Pages of lanes that stay may be touched later.
@@ -43,7 +43,7 @@ impl BrokerProcess {
         for key in ["BUS_URL", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"] {
             command.env_remove(key);
         }
-        command.args(["serve", "-v", "-l", &url]).kill_on_drop(true);
+        command.args(["serve", "--end-with-parent", "-v", "-l", &url]).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words);
         let mut child = command.spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
@@ -70,6 +70,12 @@ impl BrokerProcess {
     /// All that it has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log.path().join("log")).expect("it can be read")
+    }
+
+    /// Whether it sleeps or runs, and how long it has run, for whoever wonders why it is silent.
+    pub fn state(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.pid()));
+        [read("stat"), read("wchan"), read("schedstat")].map(Result::unwrap_or_default).join("; ")
     }
 
     pub fn figures(&self) -> Figures {

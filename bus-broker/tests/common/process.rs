@@ -18,8 +18,8 @@ use crate::CHILD;
 
 const TASK: &str = "BUS_TEST_TASK";
 const MARK: &str = "child says: ";
-/// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything takes that works, also where the machine has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The user that a child shall be, if not the same.
 #[derive(Clone, Copy, Default)]
@@ -91,6 +91,12 @@ impl Process {
         self.process.id().expect("it runs")
     }
 
+    /// Whether it sleeps or runs, and how long it has, for whoever wonders why it is silent.
+    fn state(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.pid()));
+        [read("stat"), read("wchan"), read("schedstat")].map(Result::unwrap_or_default).join("; ")
+    }
+
     /// Ends it as nothing else would: it has no time for a word.
     pub async fn kill(&mut self) {
         self.process.kill().await.expect("it runs");
@@ -104,7 +110,9 @@ impl Process {
     /// What it says next; `None` when it has ended.
     pub async fn line(&mut self) -> Option<String> {
         loop {
-            let line = timeout(PATIENCE, self.lines.next_line()).await.expect("it says something");
+            let Ok(line) = timeout(PATIENCE, self.lines.next_line()).await else {
+                panic!("it says nothing: {}", self.state());
+            };
             let line = line.expect("it can be read")?;
             // The harness may have begun the line.
             if let Some((_, said)) = line.split_once(MARK) {

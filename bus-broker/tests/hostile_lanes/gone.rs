@@ -53,7 +53,7 @@ pub async fn leave(broker: &BrokerProcess, waits: Waits) {
         assert!(lanes.write(&frame).expect("there is room"), "{waits:?}");
     }
     drop(lanes);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let count = async || {
         let page = client.admin().stat(queue.name().as_str()).await.expect("answers");
         page.queues.iter().map(|queue| queue.messages).sum::<u64>()

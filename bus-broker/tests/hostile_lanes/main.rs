@@ -18,6 +18,7 @@ mod gone;
 mod handed_over;
 #[path = "../common/layout.rs"]
 mod layout;
+mod measure;
 #[path = "../common/pair.rs"]
 mod pair;
 #[path = "../common/process.rs"]
@@ -85,19 +86,32 @@ fn stranger() -> Option<User> {
     may_become_others().then_some(STRANGER)
 }
 
+/// This test's own user, and a stranger, if that can be.
+fn users() -> Vec<Option<User>> {
+    let stranger = stranger();
+    if stranger.is_some() { vec![None, stranger] } else { vec![None] }
+}
+
 #[test]
 fn hostile_client_on_lanes_loses_its_connection_and_others_nothing() {
     let _alone = alone();
     let seed = seed();
     block_on(async {
         let mut scene = Scene::start().await;
-        for user in [None, stranger()].into_iter().take(1 + usize::from(stranger().is_some())) {
+        for user in users() {
             for attack in attacks::ATTACKS {
                 scene.attack(user, attack, seed).await;
             }
         }
         scene.end().await;
     });
+}
+
+#[test]
+#[ignore = "a measurement: --release -- --ignored --nocapture"]
+fn measure_what_honest_clients_keep_beside_each_attack() {
+    let _alone = alone();
+    block_on(measure::all(stranger(), seed()));
 }
 
 #[test]
@@ -115,7 +129,7 @@ fn kernel_refuses_whoever_wants_to_change_what_the_broker_writes() {
     let _alone = alone();
     block_on(async {
         let broker = BrokerProcess::start().await;
-        for user in [None, stranger()].into_iter().take(1 + usize::from(stranger().is_some())) {
+        for user in users() {
             let task = format!("protections|{}", broker.path().display());
             let Some(child) = Process::start(user, &task) else { continue };
             let told = child.answers().await;

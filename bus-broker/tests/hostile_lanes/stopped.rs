@@ -14,8 +14,8 @@ use crate::process::{Process, say};
 use crate::scene::Scene;
 
 const TOPIC: &str = "stopped";
-/// Longer than anything takes that works.
-const SOON: Duration = Duration::from_secs(20);
+/// Longer than anything takes that works, also where the machine has much else to do.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Reads a topic, until it is stopped.
 pub async fn read(url: &str) {

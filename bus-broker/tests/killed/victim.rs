@@ -2,7 +2,9 @@
 //!
 //! What it tells is true by then, so that whoever hears it knows what the broker must have.
 
-use bus_client::{Client, QueueOptions, Selector, SlowPolicy, SubscribeOptions};
+use std::time::Duration;
+
+use bus_client::{Client, ClientOptions, QueueOptions, Selector, SlowPolicy, SubscribeOptions};
 
 use crate::dice::Dice;
 use crate::process::say;
@@ -22,7 +24,9 @@ pub fn queue_options() -> QueueOptions {
 pub async fn live(words: &[&str]) {
     let [role, writer, url] = words else { panic!("no such task: {words:?}") };
     let writer = writer.parse().expect("a number");
-    let client = Client::connect(url).await.expect("there is a broker");
+    // As long as anybody here waits: the machine may be busy with other things.
+    let patient = ClientOptions::default().connect_timeout(Duration::from_secs(60));
+    let client = Client::connect_with(url, patient).await.expect("there is a broker");
     match *role {
         "publish" | "publish-torn" | "publish-lie" => publish(&client, writer, role).await,
         "send" => send(&client, writer).await,
