@@ -24,7 +24,7 @@ use crate::system::SystemEvent;
 use crate::vigil::Vigil;
 
 /// Batches that a connection may read before others have their turn.
-const BATCHES_MAX: usize = 4;
+const BATCHES_MAX: usize = 1;
 /// Effects after which they are turned into frames, although the batch goes on.
 const EFFECTS_MAX: usize = 4096;
 

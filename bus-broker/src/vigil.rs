@@ -13,10 +13,10 @@ use bus_core::transport::{Pace, Waiting};
 use crate::hub::{Hub, SharedHub, slot_of};
 use crate::slot::{Line, Slot};
 
-/// Lanes that are looked at. Beyond that the broker sleeps: it has enough to wake it.
+/// Lanes that are looked at, those that have brought something last.
 const LANES_MAX: usize = 64;
-/// Successes after which lanes must show again that they are in use.
-const SUCCESSES_MAX: u32 = 1024;
+/// A lane is lively until others have brought something so often since it has.
+const LIVELY: u64 = 256;
 
 thread_local! {
     static HUB: RefCell<Weak<RefCell<Hub>>> = const { RefCell::new(Weak::new()) };
@@ -40,58 +40,63 @@ pub(crate) fn before_sleep() {
 /// What the hub knows of its lanes.
 pub(crate) struct Vigil {
     pace: Pace,
-    /// Sessions whose lanes have brought something lately.
-    lively: Vec<SessionId>,
-    successes: u32,
+    /// Sessions whose lanes have brought something lately, and when: counted in `found`.
+    lively: Vec<(SessionId, u64)>,
+    found: u64,
 }
 
 impl Vigil {
     pub fn new(waiting: Waiting) -> Vigil {
-        Vigil { pace: Pace::new(waiting), lively: Vec::new(), successes: 0 }
+        Vigil { pace: Pace::new(waiting), lively: Vec::new(), found: 0 }
     }
 
     /// A session's lane has brought so many bytes.
     pub fn found(&mut self, session: SessionId, bytes: usize) {
         self.pace.drained(bytes);
-        if self.lively.len() <= LANES_MAX && !self.lively.contains(&session) {
-            self.lively.push(session);
+        self.found += 1;
+        let now = self.found;
+        if let Some((_, when)) = self.lively.iter_mut().find(|(other, _)| *other == session) {
+            *when = now;
+            return;
         }
+        if self.lively.len() == LANES_MAX
+            && let Some(oldest) = (0..LANES_MAX).min_by_key(|index| self.lively[*index].1)
+        {
+            self.lively.swap_remove(oldest);
+        }
+        self.lively.push((session, now));
     }
 }
 
 impl Hub {
     fn watch_lanes(&mut self) {
         let Hub { vigil, slots, .. } = self;
-        let count = vigil.lively.len();
-        if !vigil.pace.stays_awake() || count == 0 || count > LANES_MAX {
-            vigil.lively.clear();
-            return vigil.pace.sleeps();
+        let Vigil { pace, lively, found } = vigil;
+        lively.retain(|(_, when)| *found - when <= LIVELY);
+        if !pace.stays_awake() || lively.is_empty() {
+            return pace.sleeps();
         }
-        for session in &vigil.lively {
+        for (session, _) in &*lively {
             if let Some(direct) = line_of(slots, *session).and_then(|line| line.link.direct()) {
                 direct.stay_awake();
             }
         }
-        let (pace, lively) = (&mut vigil.pace, &vigil.lively);
         // A link that fails to be looked at has something to tell its task.
-        let found = pace.watch(|| {
-            Ok(lively.iter().any(|session| {
+        let seen = pace.watch(|| {
+            Ok(lively.iter().any(|(session, _)| {
                 let direct = line_of(slots, *session).and_then(|line| line.link.direct());
                 direct.is_some_and(|direct| direct.look().unwrap_or(true))
             }))
         });
-        for session in lively {
+        for (session, _) in &*lively {
             let Some(line) = line_of(slots, *session) else { continue };
             let rests = line.link.direct().is_none_or(|direct| direct.rest().unwrap_or(false));
             if let (false, Some(waker)) = (rests, &line.waker) {
                 waker.wake_by_ref();
             }
         }
-        vigil.successes += 1;
-        if !found.unwrap_or(false) || vigil.successes >= SUCCESSES_MAX {
-            vigil.lively.clear();
-            vigil.successes = 0;
-            vigil.pace.sleeps();
+        if !seen.unwrap_or(false) {
+            pace.sleeps();
         }
     }
 }

@@ -15,17 +15,17 @@ async fn broker(config: BrokerConfig) -> (Broker, String, TempDir) {
     (Broker::start(config).await.expect("starts"), path, home)
 }
 
-fn wishing() -> ClientOptions {
-    ClientOptions::default().shared_memory(true)
+fn unwilling() -> ClientOptions {
+    ClientOptions::default().shared_memory(false)
 }
 
 async fn transport_is_what_was_asked_for_and_says_why() {
     let (_broker, path, _home) = broker(BrokerConfig::default()).await;
     let cases = [
-        (format!("local:{path}"), wishing(), Transport::SharedMemory, ""),
-        (format!("shm:{path}"), ClientOptions::default(), Transport::SharedMemory, ""),
-        (format!("local:{path}"), ClientOptions::default(), Transport::Local, "asks for it"),
-        (format!("unix:{path}"), wishing(), Transport::Local, "asks for it"),
+        (format!("local:{path}"), ClientOptions::default(), Transport::SharedMemory, ""),
+        (format!("shm:{path}"), unwilling(), Transport::SharedMemory, ""),
+        (format!("local:{path}"), unwilling(), Transport::Local, "told to use no shared memory"),
+        (format!("unix:{path}"), ClientOptions::default(), Transport::Local, "asks for it"),
     ];
     for (url, options, wanted, why) in cases {
         let client = Client::connect_with(&url, options).await.expect("connects");
@@ -38,7 +38,7 @@ async fn transport_is_what_was_asked_for_and_says_why() {
 
 async fn broker_without_shared_memory_says_so() {
     let (_broker, path, _home) = broker(BrokerConfig::default().shared_memory(false)).await;
-    let client = Client::connect_with(&format!("local:{path}"), wishing()).await;
+    let client = Client::connect(&format!("local:{path}")).await;
     let info = client.expect("over the socket").transport();
     assert_eq!(info.transport, Some(Transport::Local));
     assert!(info.reason.contains("told to use no shared memory"), "{}", info.reason);

@@ -13,6 +13,7 @@ use bus_core::transport::{
 };
 use bus_core::{BusUrl, Decoder, ErrorKind, FrameError, Kind, control};
 use tokio::time::timeout;
+use tracing::info;
 
 use crate::error::Error;
 use crate::lanes::{Wish, say_hello, take_up};
@@ -51,7 +52,7 @@ pub(crate) async fn shake_hands(
     hello: &Hello,
     limit: Duration,
 ) -> Result<Connected, Error> {
-    match timeout(limit, exchange(link, url, hello, Wish::Never)).await {
+    match timeout(limit, exchange(link, url, hello, Wish::Never("the URL asks for it"))).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(ErrorKind::NoBroker, format!("no answer within {limit:?}"))),
     }
@@ -61,12 +62,15 @@ async fn attempt(url: &BusUrl, hello: &Hello, wish: Wish) -> Result<Connected, E
     let connected = match exchange(dial(url).await?, url, hello, wish).await {
         // What the broker handed over cannot be used here: the socket can.
         Err(error) if error.kind() == ErrorKind::Io && wish == Wish::Maybe => {
-            let mut connected = exchange(dial(url).await?, url, hello, Wish::Never).await?;
+            let mut connected = exchange(dial(url).await?, url, hello, Wish::Never("")).await?;
             connected.reason = error.to_string();
             connected
         }
         result => result?,
     };
+    if wish == Wish::Maybe && connected.link.transport() != Transport::SharedMemory {
+        info!(%url, reason = connected.reason, "over the socket, not shared memory");
+    }
     match wish == Wish::Must && connected.link.transport() != Transport::SharedMemory {
         true => Err(Error::new(
             ErrorKind::Unsupported,

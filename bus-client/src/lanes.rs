@@ -13,8 +13,8 @@ use crate::error::Error;
 /// How much a client wants them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// The socket alone.
-    Never,
+    /// The socket alone; why.
+    Never(&'static str),
     /// If they can be had.
     Maybe,
     /// Or no connection at all.
@@ -27,7 +27,8 @@ impl Wish {
         match url {
             BusUrl::Shm(_) => Wish::Must,
             BusUrl::Local(_) if allowed => Wish::Maybe,
-            _ => Wish::Never,
+            BusUrl::Local(_) => Wish::Never("this client is told to use no shared memory"),
+            _ => Wish::Never("the URL asks for it"),
         }
     }
 }
@@ -46,7 +47,7 @@ pub(crate) async fn say_hello(
     wish: Wish,
 ) -> Result<Asked, LinkError> {
     let asked = match (wish, link.carrier().is_some()) {
-        (Wish::Never, _) => Asked::Nothing("the URL asks for it".into()),
+        (Wish::Never(reason), _) => Asked::Nothing(reason.into()),
         (_, false) => Asked::Nothing("only a local socket can hand over shared memory".into()),
         _ => match LaneOffer::new(LANE_BYTES_DEFAULT) {
             Ok(offer) => Asked::Offered(offer),

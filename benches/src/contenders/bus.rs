@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bus_broker::{Broker, BrokerConfig};
-use bus_client::{Client, ClientOptions};
+use bus_client::{Client, ClientOptions, Waiting};
 
 use super::bus_queue::QueueConnector;
 use super::bus_topic::TopicConnector;
@@ -37,6 +37,8 @@ pub struct Bus {
 enum Transport {
     /// Lanes in shared memory, agreed on over the local socket.
     Lanes,
+    /// Lanes, without waiting awake.
+    Parked,
     Local,
     Tcp,
 }
@@ -50,9 +52,10 @@ enum Object {
 /// All of them.
 pub fn all() -> impl Iterator<Item = Bus> {
     use Object::{Queue, Topic};
-    use Transport::{Lanes, Local, Tcp};
+    use Transport::{Lanes, Local, Parked, Tcp};
     [
         ("bus-shm", "the bus over lanes in shared memory: a topic", Lanes, Topic),
+        ("bus-shm-park", "the same; whoever waits sleeps at once", Parked, Topic),
         ("bus-local", "the bus over the local socket: a topic", Local, Topic),
         ("bus-tcp", "the bus over TCP on loopback: a topic", Tcp, Topic),
         (
@@ -102,8 +105,9 @@ impl Contender for Bus {
         let (server, address) = server;
         // The broker listens on the local socket for both; who wants lanes asks for them by URL.
         let address = match self.transport {
-            Transport::Lanes => address.replacen("local:", "shm:", 1),
-            Transport::Local | Transport::Tcp => address,
+            Transport::Lanes | Transport::Parked => address.replacen("local:", "shm:", 1),
+            Transport::Local => address.replacen("local:", "unix:", 1),
+            Transport::Tcp => address,
         };
         Ok(Environment { address, server: Some(server), keeper: None })
     }
@@ -122,18 +126,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Bus {
     /// How its clients are made: one place for all of them.
     fn options(&self) -> ClientOptions {
-        ClientOptions::default()
+        ClientOptions::default().waiting(self.waiting())
     }
 
     /// How its broker is made: with its defaults.
     fn broker_config(&self, order: &Order) -> Result<BrokerConfig> {
         let url = self.listen_url(&order.address);
-        Ok(BrokerConfig::default().listen(url.parse()?))
+        Ok(BrokerConfig::default().waiting(self.waiting()).listen(url.parse()?))
+    }
+
+    fn waiting(&self) -> Waiting {
+        match self.transport {
+            Transport::Parked => Waiting::Park,
+            _ => Waiting::default(),
+        }
     }
 
     fn listen_url(&self, directory: &str) -> String {
         match self.transport {
-            Transport::Lanes | Transport::Local => format!("local:{directory}/socket"),
+            Transport::Lanes | Transport::Parked | Transport::Local => {
+                format!("local:{directory}/socket")
+            }
             Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
         }
     }

@@ -15,6 +15,9 @@ use super::bus_crowd::Crowd;
 use crate::cell::{Order, Role};
 use crate::contender::{Connector, Port};
 
+/// From here on payloads lie in buffers of their own, which the bus shares.
+const LARGE_BYTES: usize = 16 << 10;
+
 /// Opens topics.
 pub struct TopicConnector {
     options: ClientOptions,
@@ -51,7 +54,8 @@ impl Connector for TopicConnector {
             None => None,
         };
         let payloads = Payloads::new(order.cell.payload_bytes);
-        Ok(TopicPort { publisher, subscriber, payloads, _client: client })
+        let buffer = vec![0; order.cell.payload_bytes];
+        Ok(TopicPort { publisher, subscriber, buffer, payloads, _client: client })
     }
 
     async fn gather(&mut self, order: &Order) -> Result<()> {
@@ -63,6 +67,8 @@ impl Connector for TopicConnector {
 pub struct TopicPort {
     publisher: Option<Publisher>,
     subscriber: Option<Subscriber>,
+    /// Where a small payload is written, to be copied from.
+    buffer: Vec<u8>,
     payloads: Payloads,
     _client: Client,
 }
@@ -71,6 +77,12 @@ impl Port for TopicPort {
     #[inline]
     async fn send<F: FnOnce(&mut [u8])>(&mut self, kind: u32, fill: F) -> Result<()> {
         let publisher = self.publisher.as_ref().context("this worker does not send")?;
+        if self.buffer.len() < LARGE_BYTES {
+            fill(&mut self.buffer);
+            let kind = MessageType::new(u64::from(kind)).context("there is no type 0")?;
+            publisher.publish_slice(kind, &self.buffer).await?;
+            return Ok(());
+        }
         let message = self.payloads.message(kind, fill)?;
         publisher.publish(message).await?;
         Ok(())
@@ -99,7 +111,6 @@ pub struct Payloads {
 impl Payloads {
     /// Payloads of this length.
     pub fn new(length: usize) -> Payloads {
-        const LARGE_BYTES: usize = 16 << 10;
         const USED_BYTES: usize = 16 << 20;
         let used_max = if length < LARGE_BYTES { 0 } else { USED_BYTES / length };
         Payloads { length, used: VecDeque::with_capacity(used_max), used_max }

@@ -29,7 +29,7 @@ async fn lists_show_what_there_is() {
     assert_eq!(list["queues"][1]["name"], "jobs.b");
     let clients = stage.bus(&["ls", "--clients", "--json"]).await.json();
     assert_eq!(clients["clients"][0]["sender"]["name"], "bus ls");
-    assert_eq!(clients["clients"][0]["transport"], "local socket");
+    assert_eq!(clients["clients"][0]["transport"], "shared memory");
 }
 
 #[tokio::test]
@@ -64,7 +64,9 @@ async fn stat_without_a_name_is_about_the_broker() {
 async fn ping_tells_the_transport() {
     let stage = Stage::new().await;
     let ping = stage.bus(&["ping", "--count", "3", "--json"]).await.json();
-    assert_eq!(ping["transport"], "local socket");
+    assert_eq!(ping["transport"], "shared memory");
+    let outcome = stage.bus(&["ping", "-n", "1", "--no-shm"]).await;
+    outcome.check(DONE, &["over local socket", "is told to use no shared memory"]);
     let socket = stage.url.replacen("local:", "unix:", 1);
     let outcome = stage.bus(&["--url", &socket, "ping", "-n", "1"]).await;
     outcome.check(DONE, &["over local socket"]);

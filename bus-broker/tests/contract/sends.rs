@@ -32,8 +32,9 @@ async fn point_05_a_send_dropped_after_its_hand_over_stays_queued_once() {
         let client = bus.client().await;
         let queue = bus.queue(&client, "q").await;
         for number in 0..50 {
-            // The first poll hands it over; nobody waits for the answer.
-            assert!(queue.send(format!("{number}")).now_or_never().is_none());
+            // The first poll hands it over; nobody waits for the answer. Over lanes it may be there.
+            let polled = queue.send(format!("{number}")).now_or_never();
+            assert!(polled.is_none_or(|sent| sent.is_ok()));
         }
         client.ping().await.expect("answers");
         let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
@@ -70,15 +71,23 @@ async fn point_05_cancelling_a_receive_puts_the_message_back_unmarked() {
         until_stat(&client, &queue, |stat| stat.waiting == 1).await;
         waiting.abort();
         until_stat(&client, &queue, |stat| stat.waiting == 0).await;
-        for body in ["a", "b", "c"] {
-            queue.send(body).await.expect("sends");
-        }
+        queue.send("a").await.expect("sends");
         // After its delivery was sent, and before it was looked at.
-        for _ in 0..20 {
+        let mut cancelled = 0;
+        while cancelled < 20 {
             let mut receive = Box::pin(queue.receive(Selector::Any));
-            assert!(receive.as_mut().now_or_never().is_none());
+            // Over lanes the first poll may find it.
+            if let Some(delivery) = receive.as_mut().now_or_never() {
+                delivery.expect("a delivery").ack().await.expect("acks");
+                queue.send("a").await.expect("sends");
+                continue;
+            }
             client.ping().await.expect("answers");
             drop(receive);
+            cancelled += 1;
+        }
+        for body in ["b", "c"] {
+            queue.send(body).await.expect("sends");
         }
         let same = bus.queue(&other, "q").await;
         for body in ["a", "b", "c"] {

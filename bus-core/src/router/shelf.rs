@@ -2,7 +2,8 @@
 //!
 //! Entries lie by type and, inside a type, by arrival. `heads` holds the oldest arrival of
 //! each type, so every selector finds its entry without walking over others. Invariant: no
-//! deque in `types` is empty, and `heads` has exactly one entry for each of them.
+//! deque in `types` is empty, and `heads` has exactly one entry for each of them; none while
+//! there is one type only, as in most queues.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -43,12 +44,22 @@ impl<T> Shelf<T> {
         };
         row.insert(index, (place.arrival, entry));
         self.len += 1;
-        if index == 0 {
-            if let Some(old) = old_head {
-                self.heads.remove(&(old, place.kind));
-            }
-            self.heads.insert((place.arrival, place.kind));
+        if index == 0 && self.types.len() > 1 {
+            self.note_head(place, old_head);
         }
+    }
+
+    /// The row of a type, of which there are several, begins with this entry now.
+    fn note_head(&mut self, place: Place, old_head: Option<Arrival>) {
+        if self.heads.is_empty() {
+            let heads = self.types.iter();
+            let heads = heads.filter_map(|(kind, row)| Some((row.front()?.0, *kind)));
+            return self.heads.extend(heads);
+        }
+        if let Some(old) = old_head {
+            self.heads.remove(&(old, place.kind));
+        }
+        self.heads.insert((place.arrival, place.kind));
     }
 
     /// Takes the entry at this place out.
@@ -61,12 +72,16 @@ impl<T> Shelf<T> {
         let (_, entry) = row.remove(index)?;
         self.len -= 1;
         if index == 0 {
-            self.heads.remove(&(place.arrival, place.kind));
-            match row.front() {
-                Some((next, _)) => {
-                    self.heads.insert((*next, place.kind));
-                }
-                None => self.spare = self.types.remove(&place.kind),
+            let next = row.front().map(|(next, _)| *next);
+            if next.is_none() {
+                self.spare = self.types.remove(&place.kind);
+            }
+            if !self.heads.is_empty() {
+                self.heads.remove(&(place.arrival, place.kind));
+                self.heads.extend(next.map(|next| (next, place.kind)));
+            }
+            if self.types.len() < 2 {
+                self.heads.clear();
             }
         }
         Some(entry)
@@ -97,6 +112,10 @@ impl<T> Shelf<T> {
                 if *kind <= limit { head(kind, row) } else { None }
             }
             Selector::Except(unwanted) => {
+                let wanted = |place: &Place| place.kind != unwanted;
+                if self.heads.is_empty() {
+                    return self.first().filter(wanted);
+                }
                 let (arrival, kind) = self.heads.iter().find(|(_, kind)| *kind != unwanted)?;
                 Some(Place { kind: *kind, arrival: *arrival })
             }
@@ -182,7 +201,11 @@ impl<T> Shelf<T> {
 
     /// The oldest entry's place.
     pub fn first(&self) -> Option<Place> {
-        self.heads.first().map(|(arrival, kind)| Place { kind: *kind, arrival: *arrival })
+        if let Some((arrival, kind)) = self.heads.first() {
+            return Some(Place { kind: *kind, arrival: *arrival });
+        }
+        let (kind, row) = self.types.first_key_value()?;
+        row.front().map(|(arrival, _)| Place { kind: *kind, arrival: *arrival })
     }
 
     /// The entry at this place.

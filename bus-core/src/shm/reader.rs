@@ -93,22 +93,21 @@ impl LaneReader {
     }
 
     /// Copies what is there to the end of a buffer, as much as has room in it. Frames are bytes
-    /// one behind the other here, and may be copied in parts. Returns how many bytes came.
+    /// one behind the other here, and may be copied in parts. Returns how many bytes came, of
+    /// one lap at most: empty frames would else keep this call for as long as somebody commits
+    /// them.
     ///
     /// # Errors
-    /// As [`LaneReader::has_frame`], and when a frame is empty, which is no part of a stream: a
-    /// writer that commits nothing but those would keep this call for ever. What came before
-    /// stays in the buffer.
+    /// As [`LaneReader::has_frame`]; what came before stays in the buffer.
     pub fn read_into(&mut self, buffer: &mut BytesMut) -> Result<usize, Tampered> {
         let spare = buffer.spare_capacity_mut();
         let (target, room) = (spare.as_mut_ptr().cast::<u8>(), spare.len());
-        let mut read = 0;
+        let (mut read, start) = (0, self.cursor);
         let outcome = loop {
-            if read == room {
+            if read == room || self.cursor - start >= self.lane.geometry.capacity() {
                 break Ok(());
             }
             let length = match self.look() {
-                Ok(Found::Frame(0)) => break Err(Tampered { position: self.cursor }),
                 Ok(Found::Frame(length)) => length,
                 Ok(Found::Nothing | Found::Moved) => break Ok(()),
                 Err(tampered) => break Err(tampered),

@@ -102,7 +102,14 @@ impl Link for LaneLink {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(READ_BYTES);
         }
-        let count = self.incoming.read_into(buffer).map_err(tampered)?;
+        let mut count = self.incoming.read_into(buffer).map_err(tampered)?;
+        if count == 0 && self.incoming.has_frame().map_err(tampered)? {
+            // Something came just now; or what is there are empty frames, which nobody sends.
+            count = self.incoming.read_into(buffer).map_err(tampered)?;
+            if count == 0 {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer sends nothing"));
+            }
+        }
         if self.incoming.wants_wake() {
             self.ring()?;
         }

@@ -31,7 +31,7 @@ pub async fn play(stage: &Stage<'_>, out: &mut Out) -> Result<(), Problem> {
     ))?;
     let mut workers = Vec::new();
     for (label, url, selector) in [
-        ("worker A", stage.lanes.as_str(), "<=3"),
+        ("worker A", stage.local, "<=3"),
         ("worker B", stage.local, "5"),
         ("worker C", stage.tcp, "any"),
     ] {

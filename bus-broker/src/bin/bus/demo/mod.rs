@@ -43,8 +43,8 @@ async fn show() -> Result<(), Problem> {
     out.line(format_args!("broker, process {}, on {local} and {tcp}", broker.pid()))?;
     out.flush()?;
     let client = Client::connect_with(local, session::once("demo")).await?;
-    let lanes = local.replacen("local:", "shm:", 1);
-    let stage = Stage { client: &client, local, lanes, tcp };
+    let socket = local.replacen("local:", "unix:", 1);
+    let stage = Stage { client: &client, local, socket, tcp };
     let result = play(&stage, &mut out).await;
     client.drain(Duration::from_secs(1)).await;
     broker.stop().await;
@@ -62,8 +62,8 @@ async fn play(stage: &Stage<'_>, out: &mut Out) -> Result<(), Problem> {
 struct Stage<'a> {
     client: &'a Client,
     local: &'a str,
-    /// The same place, in shared memory.
-    lanes: String,
+    /// The same place, by its socket alone.
+    socket: String,
     tcp: &'a str,
 }
 

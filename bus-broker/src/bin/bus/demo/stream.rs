@@ -15,8 +15,8 @@ const SIZE: &str = "64";
 pub async fn play(stage: &Stage<'_>, out: &mut Out) -> Result<(), Problem> {
     let mut sinks = Vec::new();
     for (label, url) in [
-        ("subscriber A", stage.lanes.as_str()),
-        ("subscriber B", stage.local),
+        ("subscriber A", stage.local),
+        ("subscriber B", &stage.socket),
         ("subscriber C", stage.tcp),
     ] {
         let arguments = ["--topic", TOPIC, "--size", SIZE];
