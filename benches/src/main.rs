@@ -20,6 +20,7 @@ mod rounds;
 mod stage;
 mod statistics;
 mod troupe;
+mod wake_ups;
 mod workloads;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let result = match &cli.hidden {
         Some(Hidden::Role { order }) => child::main(order).map(|()| true),
         Some(Hidden::Launch { core, command }) => process::launch(*core, command).map(|()| true),
+        Some(Hidden::WakeUps(options)) => wake_ups::run(options).map(|()| true),
         None => measure(&cli),
     };
     match result {

@@ -9,6 +9,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "bus-core/src/shm/",
     "bus-core/src/sys/",
     "benches/rivals/",
+    "benches/src/contenders/posix_queue_calls.rs",
     "benches/src/contenders/system_v_calls.rs",
 ];
 const GENERATED_ROOMS: &[&str] = &["bus-core/src/frame/", "proto/"];
