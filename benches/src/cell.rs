@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +58,7 @@ impl Cell {
         let size = size_name(self.payload_bytes);
         match self.workload {
             WorkloadKind::RoundTrip => format!("{size}/{}", self.pinning),
-            WorkloadKind::OneWay => size,
+            WorkloadKind::OneWay | WorkloadKind::PublishCost => size,
             WorkloadKind::FanOut | WorkloadKind::FanIn => {
                 format!("{size}/{}-to-{}", self.senders, self.receivers)
             }
@@ -90,6 +91,8 @@ pub enum WorkloadKind {
     Memory,
     /// Round trip in a full house.
     Crowd,
+    /// What handing one message over costs the sender.
+    PublishCost,
 }
 
 impl fmt::Display for WorkloadKind {
@@ -103,6 +106,7 @@ impl fmt::Display for WorkloadKind {
             WorkloadKind::Idle => "idle",
             WorkloadKind::Memory => "memory",
             WorkloadKind::Crowd => "crowd",
+            WorkloadKind::PublishCost => "publish-cost",
         })
     }
 }
@@ -157,6 +161,8 @@ pub enum Role {
     Sender,
     /// Counts what arrives.
     Receiver,
+    /// Sends in short bursts, and notes what each takes.
+    Publisher,
     /// Connects and does nothing.
     Idler,
     /// Stands in for the server of a contender that has none: accepts and holds idle clients.
@@ -197,6 +203,8 @@ pub struct Order {
     pub core: Option<usize>,
     /// Durations.
     pub timing: Timing,
+    /// Where `strace -c` leaves its count of a publisher's system calls, if it is wanted.
+    pub trace: Option<PathBuf>,
 }
 
 impl Order {

@@ -19,7 +19,7 @@ use tokio::net::unix::pipe;
 
 use crate::cell::{Order, Role};
 use crate::contender::{Connector, Contender};
-use crate::workloads::{flow, round_trip};
+use crate::workloads::{flow, publish_cost, round_trip};
 use crate::{machine, process};
 
 /// What a child found out.
@@ -32,6 +32,8 @@ pub enum Outcome {
     Sent(u64),
     /// A receiver's count.
     Received(Count),
+    /// What a publisher's messages took.
+    Published(Published),
     /// The part is played; there is nothing to tell.
     Done,
 }
@@ -60,6 +62,19 @@ pub struct Count {
     pub window_messages: u64,
     /// Length of the window.
     pub window_ns: u64,
+}
+
+/// What handing messages over took.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Published {
+    /// Messages in all, warm-up and rest included, the last aside.
+    pub total: u64,
+    /// For each message, in nanoseconds: half of the bursts took at most this.
+    pub p50_ns: f64,
+    /// 99 of 100 bursts.
+    pub p99_ns: f64,
+    /// The same as the first, with the turn that what runs beside the sender has afterwards.
+    pub with_turn_ns: f64,
 }
 
 /// The hidden `role` command.
@@ -151,7 +166,7 @@ async fn perform<C: Connector, L: Leash>(
             until_dismissed(&mut leash).await
         }
         Role::Keeper => bail!("a keeper has no port"),
-        Role::Pinger | Role::Echo | Role::Sender | Role::Receiver => {
+        Role::Pinger | Role::Echo | Role::Sender | Role::Receiver | Role::Publisher => {
             let mut port = connector.open(order).await?;
             let start = ready(&mut leash).await?;
             let outcome = match order.role {
@@ -159,6 +174,7 @@ async fn perform<C: Connector, L: Leash>(
                 Role::Echo => round_trip::echo(&mut port, order).await?,
                 Role::Sender => flow::send(&mut port, order, start).await?,
                 Role::Receiver => flow::receive(&mut port, order, start).await?,
+                Role::Publisher => publish_cost::publish(&mut port, order, start).await?,
                 _ => Outcome::Done,
             };
             conclude(&mut leash, &outcome).await

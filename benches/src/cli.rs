@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::cell::{Cell, Timing, size_name};
 use crate::contender::Contender;
 use crate::workloads::{Scale, Workload};
-use crate::{contenders, machine, workloads};
+use crate::{contenders, machine, wake_ups, workloads};
 
 /// Benchmarks between real processes: every contender does the same work in the same run.
 #[derive(Parser)]
@@ -50,17 +50,22 @@ pub struct Cli {
     /// Where server programs are [default: beside this program]
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
+    /// Counts the system calls of publish-cost with `strace -c`; the times are then strace's
+    #[arg(long)]
+    count_calls: bool,
     /// Shows workloads, cells and contenders, and runs nothing
     #[arg(long)]
     pub list: bool,
-    /// How the harness starts itself
+    /// What else it can do, and how it starts itself
     #[command(subcommand)]
     pub hidden: Option<Hidden>,
 }
 
-/// Commands for the harness's own use.
+/// What is no plan of runs; mostly commands for the harness's own use.
 #[derive(Subcommand)]
 pub enum Hidden {
+    /// Kills waiters and owners of the ways to wake a process, and tells what becomes of the others.
+    WakeUps(wake_ups::Options),
     /// Plays a part in a run.
     #[command(hide = true)]
     Role {
@@ -95,6 +100,8 @@ pub struct Plan {
     pub timing: Timing,
     /// Where server programs are.
     pub binaries: PathBuf,
+    /// Whether the system calls of publishers are counted.
+    pub count_calls: bool,
     /// Cores that may be used.
     pub cores: Vec<usize>,
 }
@@ -116,6 +123,7 @@ impl Cli {
             rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 3 }).max(1),
             timing: self.timing()?,
             binaries: self.binaries()?,
+            count_calls: self.count_calls,
             cores,
         })
     }

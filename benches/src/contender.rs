@@ -93,6 +93,11 @@ pub trait Port {
     /// Hands over what a batching sender still holds back.
     async fn flush(&mut self) -> Result<()>;
 
+    /// Lets what belongs to the contender and runs beside this task have its turn.
+    async fn turn(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Waits for at least one message and shows each that is there to `visit`, in order.
     async fn receive<V: FnMut(&[u8]) -> Result<()>>(&mut self, visit: V) -> Result<()>;
 }

@@ -14,7 +14,7 @@ use crate::machine::Notes;
 use crate::process::Room;
 use crate::report::{Report, table};
 use crate::rounds::Record;
-use crate::{child, contenders, process};
+use crate::{child, contenders, process, wake_ups};
 
 /// Does what the command line says, with the harness's own contenders and, after them, `rivals`.
 pub fn run(rivals: Vec<Box<dyn Contender>>) -> ExitCode {
@@ -25,6 +25,7 @@ pub fn run(rivals: Vec<Box<dyn Contender>>) -> ExitCode {
     let result = match &cli.hidden {
         Some(Hidden::Role { order }) => child::main(order, &contenders).map(|()| true),
         Some(Hidden::Launch { core, command }) => process::launch(*core, command).map(|()| true),
+        Some(Hidden::WakeUps(options)) => wake_ups::run(options).map(|()| true),
         None => measure(&cli, contenders, names),
     };
     match result {

@@ -24,6 +24,7 @@ mod rounds;
 mod stage;
 mod statistics;
 mod troupe;
+mod wake_ups;
 mod workloads;
 
 pub use harness::run;

@@ -40,10 +40,12 @@ pub struct Notes {
 impl Notes {
     /// Reads them all.
     pub fn read() -> Result<Notes> {
-        const LIMITS: [&str; 8] = [
+        const LIMITS: [&str; 10] = [
             "kernel/msgmax",
             "kernel/msgmnb",
             "kernel/msgmni",
+            "fs/mqueue/msg_max",
+            "fs/mqueue/msgsize_max",
             "net/core/rmem_default",
             "net/core/wmem_default",
             "net/ipv4/tcp_rmem",

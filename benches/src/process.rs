@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cell::Order;
+use crate::cell::{Order, Role};
 use crate::machine;
 
 /// What a worker said, with its place in the cast.
@@ -56,7 +56,7 @@ impl Child {
     /// Starts this program again in the role that `order` tells; its lines go to `reports`.
     pub fn worker(order: &Order, place: usize, reports: mpsc::SyncSender<Report>) -> Result<Child> {
         let label = format!("{} {:?} {}", order.contender, order.role, order.index);
-        let mut process = Command::new(own_program()?)
+        let mut process = worker_command(order)?
             .arg("role")
             .arg(serde_json::to_string(order)?)
             .stdin(Stdio::piped())
@@ -175,6 +175,16 @@ impl Drop for Child {
     }
 }
 
+/// This program, under `strace -c` if the order says so.
+fn worker_command(order: &Order) -> Result<Command> {
+    let program = own_program()?;
+    let traced = order.trace.as_ref().filter(|_| order.role == Role::Publisher);
+    let Some(path) = traced else { return Ok(Command::new(program)) };
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-o"]).arg(path).arg("--").arg(program);
+    Ok(command)
+}
+
 /// Before the pid in the names of rooms.
 const ROOM_PREFIX: &str = "bus-benches.";
 
@@ -183,6 +193,7 @@ pub struct Room {
     directory: PathBuf,
     binaries: PathBuf,
     cores: Vec<usize>,
+    traced: bool,
 }
 
 impl Room {
@@ -197,7 +208,12 @@ impl Room {
             .mode(0o700)
             .create(&directory)
             .with_context(|| format!("making {}", directory.display()))?;
-        Ok(Room { directory, binaries: binaries.to_owned(), cores: cores.to_owned() })
+        Ok(Room {
+            directory,
+            binaries: binaries.to_owned(),
+            cores: cores.to_owned(),
+            traced: false,
+        })
     }
 
     /// Removes the directories of harnesses that were killed.
@@ -213,6 +229,17 @@ impl Room {
             }
         }
         Ok(())
+    }
+
+    /// Has the system calls of publishers counted, or not.
+    pub fn traced(mut self, traced: bool) -> Room {
+        self.traced = traced;
+        self
+    }
+
+    /// Where the count of a contender's publisher is left, if it is wanted.
+    pub fn trace(&self, contender: &str) -> Option<PathBuf> {
+        self.traced.then(|| self.directory.join(format!("{contender}.strace")))
     }
 
     /// The directory: for sockets, port files, logs. Removed at the end.

@@ -140,7 +140,7 @@ fn attempt(
     cell: &Cell,
     contender: &dyn Contender,
 ) -> Result<Vec<Figure>> {
-    let room = Room::new(&plan.binaries, &plan.cores)?;
+    let room = Room::new(&plan.binaries, &plan.cores)?.traced(plan.count_calls);
     let mut stage = Stage::set(contender, cell, plan.timing, room)?;
     workload.run(&mut stage)
 }

@@ -4,6 +4,7 @@
 //! (before and after the house fills). It sees roles and outcomes, never a process.
 //! Invariant: the environment is taken down before its room is removed.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -50,6 +51,7 @@ impl<'run> Stage<'run> {
                 address: self.environment.address.clone(),
                 core: self.cell.pinning.core_of_worker(place, self.room.cores()),
                 timing: self.timing,
+                trace: self.room.trace(self.contender.name()),
             })
             .collect();
         Troupe::assemble(&orders, self.patience())
@@ -79,6 +81,16 @@ impl<'run> Stage<'run> {
     /// Durations.
     pub fn timing(&self) -> Timing {
         self.timing
+    }
+
+    /// How many system calls the publisher made in all, if they were counted.
+    pub fn traced_calls(&self) -> Result<Option<u64>> {
+        let Some(path) = self.room.trace(self.contender.name()) else { return Ok(None) };
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("strace has left nothing at {}", path.display()))?;
+        let total = text.lines().find_map(|line| line.trim_end().strip_suffix(" total"));
+        let calls = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+        calls.map(Some).with_context(|| format!("no total in {}", path.display()))
     }
 
     /// How long children may take for what should take no time.

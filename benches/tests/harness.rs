@@ -18,8 +18,9 @@ fn harness(arguments: &[&str]) -> Command {
 
 #[test]
 fn quick_run_reports_every_contender_and_no_failure() {
-    let contenders =
-        "unix,unix-tokio,unix-tokio-64k,tcp,tcp-tokio,unix-relay,bus-local,bus-tcp,bus-queue-local";
+    let contenders = "unix,unix-tokio,unix-tokio-64k,tcp,tcp-tokio,unix-relay,bus-shm,bus-local,bus-tcp,\
+                      bus-queue-shm,bus-queue-local,ring-futex,eventfd-tokio,raw-sync,lane-adaptive,\
+                      lane-park";
     let file = std::env::temp_dir().join(format!("bus-benches-test.{}.json", std::process::id()));
     let path = file.to_str().unwrap();
     let cells = [
@@ -30,6 +31,7 @@ fn quick_run_reports_every_contender_and_no_failure() {
         "selective",
         "idle",
         "crowd",
+        "publish-cost",
     ];
     let mut arguments = vec!["--quick", "--contender", contenders, "--json", path];
     arguments.extend(cells);
@@ -44,6 +46,23 @@ fn quick_run_reports_every_contender_and_no_failure() {
     assert_eq!(ran, contenders.split(',').collect());
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(contenders.split(',').all(|name| table.contains(name)), "{table}");
+}
+
+#[test]
+fn killed_owner_of_a_mutex_leaves_its_waiter_waiting_and_no_other_owner_does() {
+    let output = harness(&["wake-ups", "--tries", "1", "--patience-ms", "1000"]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let table = String::from_utf8_lossy(&output.stdout);
+    let stuck = |name: &str| {
+        let line = table.lines().find(|line| line.split_whitespace().next() == Some(name));
+        line.and_then(|line| line.split_whitespace().last()).unwrap().to_owned()
+    };
+    for name in ["futex", "eventfd", "eventfd-tokio", "socket-byte"] {
+        assert_eq!(stuck(name), "0", "{table}");
+    }
+    // The control: here somebody does wait for ever.
+    assert_eq!(stuck("raw-sync"), "1", "{table}");
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! round trips only: there is always room.
 //! Invariant: `wait` returns only when the message of that number is there.
 
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use anyhow::{Context, Result, bail};
@@ -14,17 +16,25 @@ use rustix::thread::futex;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::rival_raw_sync::RawEvent;
 use super::rival_ring_memory::RingMemory;
 
 /// A way to wait.
 pub trait Bell {
+    /// Makes what the other side will wait for, in the ring that this side writes.
+    fn prepare(&mut self, _outgoing: &RingMemory) -> Result<()> {
+        Ok(())
+    }
+
     /// What the other side needs to ring here, if anything.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
     /// Takes what the other side has handed over.
-    fn meet(&mut self, _theirs: Option<OwnedFd>) {}
+    fn meet(&mut self, _incoming: &RingMemory, _theirs: Option<OwnedFd>) -> Result<()> {
+        Ok(())
+    }
 
     /// Message `head` - 1 was written.
     fn ring(&mut self, ring: &RingMemory, head: u64) -> Result<()>;
@@ -179,8 +189,9 @@ impl Bell for Eventfd {
         Some(self.own.as_fd())
     }
 
-    fn meet(&mut self, theirs: Option<OwnedFd>) {
+    fn meet(&mut self, _incoming: &RingMemory, theirs: Option<OwnedFd>) -> Result<()> {
         self.theirs = theirs;
+        Ok(())
     }
 
     fn ring(&mut self, _ring: &RingMemory, _head: u64) -> Result<()> {
@@ -218,8 +229,9 @@ impl Bell for EventfdTokio {
         Some(self.own.get_ref().as_fd())
     }
 
-    fn meet(&mut self, theirs: Option<OwnedFd>) {
+    fn meet(&mut self, _incoming: &RingMemory, theirs: Option<OwnedFd>) -> Result<()> {
         self.theirs = theirs;
+        Ok(())
     }
 
     fn ring(&mut self, _ring: &RingMemory, _head: u64) -> Result<()> {
@@ -239,5 +251,70 @@ impl Bell for EventfdTokio {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// A pair of Unix sockets for each side; a byte rings.
+pub struct SocketByte {
+    own: UnixStream,
+    /// The end that the other side gets.
+    other: UnixStream,
+    theirs: Option<UnixStream>,
+}
+
+impl SocketByte {
+    /// With a pair of its own.
+    pub fn new() -> Result<SocketByte> {
+        let (own, other) = UnixStream::pair()?;
+        Ok(SocketByte { own, other, theirs: None })
+    }
+}
+
+impl Bell for SocketByte {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.other.as_fd())
+    }
+
+    fn meet(&mut self, _incoming: &RingMemory, theirs: Option<OwnedFd>) -> Result<()> {
+        self.theirs = theirs.map(UnixStream::from);
+        Ok(())
+    }
+
+    fn ring(&mut self, _ring: &RingMemory, _head: u64) -> Result<()> {
+        let theirs = self.theirs.as_mut().context("nobody was met")?;
+        Ok(theirs.write_all(&[1])?)
+    }
+
+    async fn wait(&mut self, ring: &RingMemory, number: u64) -> Result<()> {
+        self.own.read_exact(&mut [0])?;
+        if ring.is_there(number) { Ok(()) } else { bail!("rung without a message") }
+    }
+}
+
+/// `raw_sync`'s event, which resets itself: a mutex and a condition variable.
+#[derive(Default)]
+pub struct RawSync {
+    outgoing: Option<RawEvent>,
+    incoming: Option<RawEvent>,
+}
+
+impl Bell for RawSync {
+    fn prepare(&mut self, outgoing: &RingMemory) -> Result<()> {
+        self.outgoing = Some(RawEvent::create(outgoing)?);
+        Ok(())
+    }
+
+    fn meet(&mut self, incoming: &RingMemory, _theirs: Option<OwnedFd>) -> Result<()> {
+        self.incoming = Some(RawEvent::open(incoming)?);
+        Ok(())
+    }
+
+    fn ring(&mut self, _ring: &RingMemory, _head: u64) -> Result<()> {
+        self.outgoing.as_ref().context("nothing was prepared")?.set()
+    }
+
+    async fn wait(&mut self, ring: &RingMemory, number: u64) -> Result<()> {
+        self.incoming.as_ref().context("nobody was met")?.wait()?;
+        if ring.is_there(number) { Ok(()) } else { bail!("rung without a message") }
     }
 }

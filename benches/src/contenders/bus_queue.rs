@@ -41,7 +41,7 @@ impl Connector for QueueConnector {
             Role::Pinger => (vec!["question".to_owned()], Some("answer".to_owned())),
             Role::Echo => (vec!["answer".to_owned()], Some("question".to_owned())),
             Role::Sender if fan_out => ((0..order.cell.receivers).map(of_receiver).collect(), None),
-            Role::Sender => (vec![flow()], None),
+            Role::Sender | Role::Publisher => (vec![flow()], None),
             Role::Receiver if fan_out => (Vec::new(), Some(of_receiver(order.index))),
             _ => (Vec::new(), Some(flow())),
         };
@@ -136,6 +136,12 @@ impl Port for QueuePort {
             Some(_) => Ok(()),
             None => self.await_receipts(0).await,
         }
+    }
+
+    /// The client's driver is a task beside this one.
+    async fn turn(&mut self) -> Result<()> {
+        tokio::task::yield_now().await;
+        Ok(())
     }
 
     async fn receive<V: FnMut(&[u8]) -> Result<()>>(&mut self, mut visit: V) -> Result<()> {

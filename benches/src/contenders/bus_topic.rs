@@ -39,7 +39,7 @@ impl Connector for TopicConnector {
         let (out, into) = match order.role {
             Role::Pinger => (Some("question"), Some("answer")),
             Role::Echo => (Some("answer"), Some("question")),
-            Role::Sender => (Some("flow"), None),
+            Role::Sender | Role::Publisher => (Some("flow"), None),
             _ => (None, Some("flow")),
         };
         let publisher = match out {
@@ -90,6 +90,12 @@ impl Port for TopicPort {
 
     /// The client holds nothing back.
     async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The client's driver is a task beside this one.
+    async fn turn(&mut self) -> Result<()> {
+        tokio::task::yield_now().await;
         Ok(())
     }
 

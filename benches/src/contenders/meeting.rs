@@ -26,7 +26,7 @@ const SPACE: usize = rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX));
 /// Why a contender of two processes does not take part, if so.
 pub fn supports_pairs(cell: &Cell) -> Result<(), String> {
     match cell.workload {
-        WorkloadKind::RoundTrip | WorkloadKind::OneWay => Ok(()),
+        WorkloadKind::RoundTrip | WorkloadKind::OneWay | WorkloadKind::PublishCost => Ok(()),
         WorkloadKind::Idle | WorkloadKind::Memory => Err("it has no server".to_owned()),
         _ => Err("it has one sender and one receiver".to_owned()),
     }

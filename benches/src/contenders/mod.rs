@@ -18,10 +18,13 @@ mod distance;
 mod lane_port;
 mod lanes;
 mod meeting;
+mod posix_queue;
+mod posix_queue_calls;
 mod relay;
 mod ring_port;
 mod rings;
-mod rival_ring_memory;
+pub mod rival_raw_sync;
+pub mod rival_ring_memory;
 mod sockets;
 mod streams;
 mod system_v;
@@ -32,6 +35,7 @@ mod tokio_streams;
 pub fn all() -> Vec<Box<dyn Contender>> {
     let mut all: Vec<Box<dyn Contender>> = Vec::new();
     all.extend(system_v::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
+    all.extend(posix_queue::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.extend(sockets::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.push(Box::new(relay::Relay));
     all.extend(rings::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
@@ -56,6 +60,7 @@ pub fn default_baselines(workload: WorkloadKind) -> &'static [&'static str] {
         | WorkloadKind::FanOut
         | WorkloadKind::Idle
         | WorkloadKind::Memory
-        | WorkloadKind::Crowd => &["unix-tokio", "unix", "sysv-raised"],
+        | WorkloadKind::Crowd
+        | WorkloadKind::PublishCost => &["unix-tokio", "unix", "sysv-raised"],
     }
 }

@@ -34,12 +34,13 @@ impl<B: Bell, M: Fn() -> Result<B>> Connector for RingConnector<M> {
         let shape = Shape::of(order.cell.payload_bytes);
         let (outgoing, memory) = RingMemory::create(shape)?;
         let mut bell = (self.make_bell)()?;
+        bell.prepare(&outgoing)?;
         let socket = meet(order)?;
         let mut own = vec![memory.as_fd()];
         own.extend(bell.descriptor());
         let mut theirs = exchange(&socket, &own)?;
         let incoming = RingMemory::open(&theirs.remove(0), shape)?;
-        bell.meet(theirs.pop());
+        bell.meet(&incoming, theirs.pop())?;
         let ahead = Ahead { head: 0, cursor: 0 };
         Ok(RingPort { outgoing, incoming, ahead, next: 0, bell })
     }

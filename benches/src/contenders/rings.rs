@@ -1,13 +1,13 @@
 //! The bare ring between two processes, and the bare ways to sleep and to be woken.
 //!
-//! `ring-*` are rings that are used as one would use a ring. `futex`, `eventfd` and
-//! `eventfd-tokio` are ping-pongs: the same slots for the payload, but each message rings, and
+//! `ring-*` are rings that are used as one would use a ring. `futex`, `eventfd`,
+//! `eventfd-tokio`, `socket-byte` and `raw-sync` are ping-pongs: the same slots for the payload, but each message rings, and
 //! each receiver sleeps first, which is what a round trip must cost that sleeps.
 //! They show what a lane would cost without its safety; they share no code with lanes.
 
 use anyhow::Result;
 
-use super::bells::{Eventfd, EventfdTokio, Futex, FutexAlways, Spin};
+use super::bells::{Eventfd, EventfdTokio, Futex, FutexAlways, RawSync, SocketByte, Spin};
 use super::meeting::supports_pairs;
 use super::ring_port::RingConnector;
 use crate::cell::{Cell, Order, Pinning, WorkloadKind};
@@ -29,6 +29,8 @@ enum Wait {
     FutexAlways,
     Eventfd,
     EventfdTokio,
+    SocketByte,
+    RawSync,
 }
 
 /// All of them.
@@ -44,6 +46,8 @@ pub fn all() -> impl Iterator<Item = Ring> {
         ("futex", "ping-pong of two futexes beside shared memory", Wait::FutexAlways),
         ("eventfd", "ping-pong of two eventfds beside shared memory, blocking", Wait::Eventfd),
         ("eventfd-tokio", "the same eventfds through tokio's AsyncFd", Wait::EventfdTokio),
+        ("socket-byte", "ping-pong of bytes over Unix sockets, blocking", Wait::SocketByte),
+        ("raw-sync", "ping-pong of two events of raw_sync, blocking", Wait::RawSync),
     ]
     .into_iter()
     .map(|(name, about, wait)| Ring { name, about, wait })
@@ -89,6 +93,8 @@ impl Contender for Ring {
             Wait::Futex => run_blocking(RingConnector::new(|| Ok(Futex)), order),
             Wait::FutexAlways => run_blocking(RingConnector::new(futex_always), order),
             Wait::Eventfd => run_blocking(RingConnector::new(Eventfd::new), order),
+            Wait::SocketByte => run_blocking(RingConnector::new(SocketByte::new), order),
+            Wait::RawSync => run_blocking(RingConnector::new(|| Ok(RawSync::default())), order),
             Wait::EventfdTokio => run_tokio(RingConnector::new(EventfdTokio::new), order),
         }
     }

@@ -4,6 +4,7 @@
 //!      0  cursor   u64   messages that the reader is done with
 //!    128  bell     u32   what the reader sleeps on
 //!    256  room     u32   what the writer sleeps on
+//!   1024  spare    what another way to wait needs
 //!   4096  slots    each a sequence number (u64) and a payload of one size
 //! ```
 //!
@@ -15,12 +16,15 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
+/// Where the spare bytes begin.
+const SPARE_OFFSET: usize = 1024;
 /// Where the slots begin.
 const SLOTS_OFFSET: usize = 4096;
 /// Bytes of a slot's number.
@@ -69,8 +73,14 @@ impl Shape {
 
 /// One side's mapping.
 pub struct RingMemory {
-    mapping: MmapRaw,
+    mapping: Arc<MmapRaw>,
     shape: Shape,
+}
+
+/// Spare bytes of a mapping, which they keep alive.
+pub struct Spare {
+    pub start: NonNull<u8>,
+    _mapping: Arc<MmapRaw>,
 }
 
 impl RingMemory {
@@ -84,7 +94,7 @@ impl RingMemory {
     /// Maps what the other side has made, of the same shape.
     pub fn open(file: &OwnedFd, shape: Shape) -> Result<RingMemory> {
         let mapping = MmapOptions::new().len(shape.bytes()).map_raw(file.as_raw_fd());
-        Ok(RingMemory { mapping: mapping.context("mapping a ring")?, shape })
+        Ok(RingMemory { mapping: Arc::new(mapping.context("mapping a ring")?), shape })
     }
 
     /// Its size.
@@ -105,6 +115,15 @@ impl RingMemory {
     /// What the writer sleeps on.
     pub fn room(&self) -> &AtomicU32 {
         &self.header().room.0
+    }
+
+    /// 3 KiB at a multiple of 1024, all zero at first, for another way to wait.
+    pub fn spare(&self) -> Spare {
+        // SAFETY: the spare bytes lie in the mapping.
+        let start = unsafe { self.mapping.as_mut_ptr().add(SPARE_OFFSET) };
+        // SAFETY: a mapping is not at address 0.
+        let start = unsafe { NonNull::new_unchecked(start) };
+        Spare { start, _mapping: Arc::clone(&self.mapping) }
     }
 
     /// Whether message `number` is there.
@@ -165,5 +184,5 @@ impl RingMemory {
 const _: () = {
     assert!(std::mem::offset_of!(Header, bell) == 128);
     assert!(std::mem::offset_of!(Header, room) == 256);
-    assert!(size_of::<Header>() <= SLOTS_OFFSET);
+    assert!(size_of::<Header>() <= SPARE_OFFSET);
 };

@@ -85,6 +85,7 @@ impl Contender for SystemV {
             address: String::new(),
             core: None,
             timing: Timing { warm_up_ms: 0, measure_ms: 0, idle_ms: 0, patience_ms: 0 },
+            trace: None,
         };
         let (keeper, queues) = Troupe::assemble(&[order], PATIENCE)?.into_only()?;
         let address = Address { namespace_of: self.raised.then(|| keeper.pid()), queues };

@@ -1,6 +1,6 @@
 //! The system calls of System V message queues and of IPC namespaces, made safe.
 //!
-//! The only unsafe code of the harness. A message buffer is the message type in
+//! A message buffer is the message type in
 //! eight bytes and then the payload, as `struct msgbuf` has it; the calls copy, so no
 //! pointer outlives them.
 #![allow(unsafe_code)]

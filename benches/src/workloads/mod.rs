@@ -11,6 +11,7 @@ use crate::cell::{Cell, WorkloadKind};
 use crate::stage::Stage;
 
 pub mod flow;
+pub mod publish_cost;
 pub mod round_trip;
 
 mod crowd;
@@ -73,7 +74,7 @@ impl Figure {
 const SMALL_PAYLOAD_BYTES: usize = 64;
 
 /// All workloads, in the order of reports.
-pub fn all() -> [&'static dyn Workload; 8] {
+pub fn all() -> [&'static dyn Workload; 9] {
     [
         &round_trip::RoundTrip,
         &one_way::OneWay,
@@ -83,5 +84,6 @@ pub fn all() -> [&'static dyn Workload; 8] {
         &idle::Idle,
         &memory::Memory,
         &crowd::Crowd,
+        &publish_cost::PublishCost,
     ]
 }

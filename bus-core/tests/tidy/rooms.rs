@@ -9,6 +9,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "bus-core/src/shm/",
     "bus-core/src/sys/",
     "benches/rivals/",
+    "benches/src/contenders/posix_queue_calls.rs",
     "benches/src/contenders/system_v_calls.rs",
     // A hostile process stores into mappings behind everybody's back, and forks.
     "bus-broker/tests/hostile_lanes/bare_memory.rs",
