@@ -25,10 +25,11 @@ pub async fn all(user: Option<User>, seed: u64) {
     let time = Duration::from_millis(given("BUS_HOSTILE_MILLIS", MILLIS));
     let broker = BrokerProcess::start().await;
     let (tasks, count) = stream(&broker).await;
-    println!("honest messages of {BYTES} bytes a second, medians of {ROUNDS} times {time:?}");
+    let rounds = given("BUS_HOSTILE_ROUNDS", ROUNDS);
+    println!("honest messages of {BYTES} bytes a second, medians of {rounds} times {time:?}");
     for attack in ATTACKS {
         let (mut alone, mut beside, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..given("BUS_HOSTILE_ROUNDS", ROUNDS) {
+        for round in 0..rounds {
             alone.push(rate(&count, time).await);
             let path = broker.path();
             let task = format!("attack|{}|{}|{}", attack.name, path.display(), seed ^ round);
