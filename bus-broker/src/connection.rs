@@ -93,7 +93,7 @@ async fn run(
         return refuse(&mut *link, &failure).await;
     }
     let token = Bytes::copy_from_slice(&token);
-    let allowed = hub.borrow().may_have_lanes();
+    let allowed = hub.borrow().may_have_lanes(&identity);
     let lanes = Lanes::agree(&mut *link, &hello, allowed);
     let attached = hub.borrow_mut().attach(&hello, identity, link, decoder, token, lanes);
     let Attached { session, line } = match attached {

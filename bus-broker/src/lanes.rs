@@ -12,6 +12,9 @@ use tracing::{debug, warn};
 /// go over their sockets.
 pub(crate) const LANES_MAX: usize = 1024;
 
+/// Of one user (root and the broker's own aside), so that nobody takes all of them.
+pub(crate) const LANES_PER_USER_MAX: usize = 768;
+
 /// What the handshake has come to.
 pub(crate) enum Lanes {
     /// Both sides have verified the other's memory: the link is exchanged.

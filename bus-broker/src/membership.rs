@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::hub::{Hub, slot_of};
-use crate::lanes::{LANES_MAX, Lanes};
+use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX, Lanes};
 use crate::registry::{ClientInfo, Counters};
 use crate::slot::{Line, Slot};
 use crate::system::SystemEvent;
@@ -84,16 +84,27 @@ impl Hub {
         Ok(Attached { session, line: number })
     }
 
-    /// Whether one more client may have lanes, or why not.
-    pub fn may_have_lanes(&self) -> Result<(), String> {
+    /// Whether one more client of this user may have lanes, or why not.
+    pub fn may_have_lanes(&self, identity: &Identity) -> Result<(), String> {
         if !self.config.shared_memory {
             return Err("the broker is told to use no shared memory".into());
         }
-        let lines = self.slots.iter().flatten().filter_map(|slot| slot.line.as_ref());
-        let count = lines.filter(|line| line.link.transport() == Transport::SharedMemory).count();
-        match count < LANES_MAX {
+        let uid = identity.sender.uid;
+        let (mut count, mut own) = (0, 0);
+        for slot in self.slots.iter().flatten() {
+            let line = slot.line.as_ref().map(|line| line.link.transport());
+            if line == Some(Transport::SharedMemory) {
+                count += 1;
+                let other = self.router.identity(slot.id).map(|other| other.sender.uid);
+                own += usize::from(other == Some(uid));
+            }
+        }
+        if count >= LANES_MAX {
+            return Err(format!("the broker has {count} clients on lanes, which is the limit"));
+        }
+        match own < LANES_PER_USER_MAX || identity.admin {
             true => Ok(()),
-            false => Err(format!("the broker has {count} clients on lanes, which is the limit")),
+            false => Err(format!("this user has {own} clients on lanes, which is the limit")),
         }
     }
 

@@ -8,7 +8,7 @@
 pub const MAGIC_AT: usize = 0;
 pub const CAPACITY_AT: usize = 8;
 pub const ROOM_AT: usize = 256;
-pub const FRAMES_AT: usize = 512;
+pub const FRAMES_AT: usize = 136;
 pub const RING_AT: usize = 4096;
 pub const LANE_MAGIC: u64 = u64::from_le_bytes(*b"buslane1");
 
@@ -20,5 +20,5 @@ pub const CURSOR_MAGIC: u64 = u64::from_le_bytes(*b"buscurs1");
 
 /// The commit word of a frame at a position of a ring.
 pub fn commit_word(position: u64, length: u64, capacity: u64) -> u64 {
-    (position / capacity + 1) << 32 | length
+    (position / capacity) << 32 | 1 << 30 | length
 }

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::watch::watch;
 
@@ -59,6 +59,39 @@ pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
         groups.resize(count, 0);
     }
 }
+
+/// A descriptor that becomes readable when the process at the other end of a local socket has
+/// ended, whoever else holds that socket by then (`SO_PEERPIDFD`, or from the number where the
+/// kernel has none).
+///
+/// # Errors
+/// When the kernel refuses both.
+pub fn peer_process(socket: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<OwnedFd> {
+    let mut descriptor: libc::c_int = -1;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `descriptor` is writable for `length` bytes, and the kernel writes no more than
+    // that; the socket is borrowed, so it is open.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERPIDFD,
+            (&raw mut descriptor).cast(),
+            &mut length,
+        )
+    };
+    if result == 0 && descriptor >= 0 {
+        // SAFETY: the kernel has just opened it for this process, and nobody else knows it.
+        return Ok(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    }
+    let pid = pid.and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.and_then(rustix::process::Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::NotFound)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK)?)
+}
+
+/// Of Linux 6.5 and newer.
+const SO_PEERPIDFD: libc::c_int = 77;
 
 /// Waits until a process has ended. Cancelling is harmless.
 ///

@@ -4,15 +4,17 @@
 //! to a peer that has said that it sleeps, and tells when the peer is gone.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::{Direct, Link, Peer, READ_BYTES, Transport};
 use crate::shm::{LaneReader, LaneWriter, Refused, Tampered};
+use crate::sys::{peer_process, watch};
 
 /// The byte that rings.
 const TOKEN: [u8; 1] = [1];
@@ -23,6 +25,9 @@ const ASKED_MAX: u32 = 64;
 /// A link over lanes.
 pub(super) struct LaneLink {
     socket: AsyncFd<OwnedFd>,
+    /// The process at the other end, if the kernel lets it be watched: a child that it has forked
+    /// may hold the socket longer than it lives.
+    process: Option<AsyncFd<OwnedFd>>,
     outgoing: LaneWriter,
     incoming: LaneReader,
     peer: Peer,
@@ -41,14 +46,29 @@ impl LaneLink {
         incoming: LaneReader,
         peer: Peer,
     ) -> LaneLink {
-        LaneLink { socket, outgoing, incoming, peer, wanted: 1, asked: 0, ended: false }
+        let pid = peer.credentials.as_ref().and_then(|credentials| credentials.pid);
+        // Without it the socket alone tells of the end.
+        let process = peer_process(socket.get_ref().as_fd(), pid)
+            .and_then(|process| watch(process, Interest::READABLE))
+            .ok();
+        let (wanted, asked, ended) = (1, 0, false);
+        LaneLink { socket, process, outgoing, incoming, peer, wanted, asked, ended }
     }
 
     /// Pending when nobody has rung since it was last asked: the task is woken when somebody
     /// does. Each token is an event of its own, so that most of them can stay where they are.
     fn poll_tokens(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut guard = match self.socket.poll_read_ready(cx) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                let process = self.process.as_ref().map(|process| process.poll_read_ready(cx));
+                return match process {
+                    Some(Poll::Ready(_)) => {
+                        (self.ended, self.process) = (true, None);
+                        Poll::Ready(Ok(()))
+                    }
+                    _ => Poll::Pending,
+                };
+            }
             Poll::Ready(guard) => guard?,
         };
         let ready = guard.ready();
