@@ -9,6 +9,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::posix_queue_calls::PosixQueue;
 use super::system_v_calls::{enter_namespace_of, enter_new_namespace};
@@ -128,6 +129,9 @@ fn keep(cell: &Cell, raised: bool) -> Result<()> {
             let path = format!("{LIMITS}/{name}");
             fs::write(&path, value.to_string()).with_context(|| format!("raising {path}"))?;
         }
+        // What the queues of one user may hold is a limit of the process that makes them.
+        let unlimited = Rlimit { current: None, maximum: None };
+        setrlimit(Resource::Msgqueue, unlimited).context("raising the limit of queued bytes")?;
     }
     let messages = match raised {
         true => (RAISED_BYTES / cell.payload_bytes).clamp(RAISED_MESSAGES_MIN, RAISED_MESSAGES),

@@ -25,7 +25,7 @@ pub struct Options {
     #[arg(long, default_value_t = 10)]
     tries: u32,
     /// Milliseconds after which somebody who still waits is taken to wait for ever
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = 1000)]
     patience_ms: u64,
 }
 
