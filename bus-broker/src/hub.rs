@@ -52,6 +52,9 @@ pub(crate) struct Hub {
     pub timer: Rc<Notify>,
     pub(crate) vigil: Vigil,
     events: mpsc::Sender<SystemEvent>,
+    /// Connections that were refused lanes, and why the last one was.
+    pub lanes_refused: u64,
+    pub lanes_refusal: String,
     /// Events that the broker's own client was too slow for.
     pub events_left_out: u64,
 }
@@ -82,6 +85,8 @@ impl Hub {
             timer: Rc::new(Notify::new()),
             vigil,
             events,
+            lanes_refused: 0,
+            lanes_refusal: String::new(),
             events_left_out: 0,
         }
     }
@@ -255,6 +260,9 @@ impl Hub {
             epoch: self.epoch,
             uptime: self.started.elapsed(),
             listeners: self.listeners.clone(),
+            lanes: self.lanes_count(),
+            lanes_refused: self.lanes_refused,
+            lanes_refusal: self.lanes_refusal.clone(),
             ..self.router.broker_info()
         }
     }
@@ -319,6 +327,7 @@ impl Hub {
             for client in &mut listing.clients {
                 if let Some(info) = self.registry.get(client.sender.session) {
                     client.transport = info.transport.to_string();
+                    client.no_lanes.clone_from(&info.no_lanes);
                     (client.bytes_in, client.bytes_out) = info.bytes();
                     (client.frames_in, client.frames_out) = info.frames();
                 }

@@ -12,6 +12,7 @@ use bus_core::transport::{Link, Transport, frame_bytes};
 use bus_core::{Decoder, ErrorKind, Failure, Header, Kind, control};
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tracing::info;
 
 use crate::hub::{Hub, slot_of};
 use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX, Lanes};
@@ -70,8 +71,14 @@ impl Hub {
         };
         let header = Header::new(Kind::Welcome, 0, 0);
         let welcome = frame_bytes(header, &control::encode_welcome(&welcome));
+        let no_lanes = lanes.refusal();
+        if !no_lanes.is_empty() {
+            info!(session = session.serial(), reason = no_lanes, "no shared memory");
+            self.lanes_refused += 1;
+            self.lanes_refusal.clone_from(&no_lanes);
+        }
         let prefix = lanes.welcome(&mut link, welcome);
-        let counters = self.register(session, &*link);
+        let counters = self.register(session, &*link, no_lanes);
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
@@ -90,15 +97,11 @@ impl Hub {
             return Err("the broker is told to use no shared memory".into());
         }
         let uid = identity.sender.uid;
-        let (mut count, mut own) = (0, 0);
-        for slot in self.slots.iter().flatten() {
-            let line = slot.line.as_ref().map(|line| line.link.transport());
-            if line == Some(Transport::SharedMemory) {
-                count += 1;
-                let other = self.router.identity(slot.id).map(|other| other.sender.uid);
-                own += usize::from(other == Some(uid));
-            }
-        }
+        let own = |slot: &&Slot| {
+            self.router.identity(slot.id).is_some_and(|other| other.sender.uid == uid)
+        };
+        let own = self.on_lanes().filter(own).count();
+        let count = self.on_lanes().count();
         if count >= LANES_MAX {
             return Err(format!("the broker has {count} clients on lanes, which is the limit"));
         }
@@ -106,6 +109,17 @@ impl Hub {
             true => Ok(()),
             false => Err(format!("this user has {own} clients on lanes, which is the limit")),
         }
+    }
+
+    fn on_lanes(&self) -> impl Iterator<Item = &Slot> {
+        let transport = |slot: &Slot| slot.line.as_ref().map(|line| line.link.transport());
+        let slots = self.slots.iter().flatten();
+        slots.filter(move |slot| transport(slot) == Some(Transport::SharedMemory))
+    }
+
+    /// How many clients are on lanes.
+    pub fn lanes_count(&self) -> u64 {
+        self.on_lanes().count() as u64
     }
 
     /// Over which transport a session is connected, for people.
@@ -158,13 +172,14 @@ impl Hub {
     }
 
     /// Enters a connection into the registry.
-    fn register(&mut self, session: SessionId, link: &dyn Link) -> Arc<Counters> {
+    fn register(&mut self, session: SessionId, link: &dyn Link, no_lanes: String) -> Arc<Counters> {
         let counters = Arc::new(Counters::default());
         let sender = self.router.identity(session).map(|found| found.sender.clone());
         let info = ClientInfo {
             sender: sender.unwrap_or_default(),
             address: link.peer().address.clone(),
             transport: link.transport(),
+            no_lanes,
             counters: counters.clone(),
         };
         if self.router.identity(session).is_some_and(|found| !found.system) {

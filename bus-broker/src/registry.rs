@@ -28,6 +28,8 @@ pub struct ClientInfo {
     pub address: String,
     /// How it is connected.
     pub transport: Transport,
+    /// Why it has no shared memory, if it has asked for some.
+    pub no_lanes: String,
     pub(crate) counters: Arc<Counters>,
 }
 

@@ -70,6 +70,7 @@ async fn tell(
             "uid": sender.uid,
             "transport": info.transport.to_string(),
             "address": info.address,
+            "no_lanes": info.no_lanes,
         });
         publisher.publish(Message::new(MessageType::ONE, text.to_string())).await?;
     }
@@ -94,6 +95,9 @@ async fn answer(client: &Client, hub: &SharedHub) -> Result<(), bus_client::Erro
             "messages": info.messages,
             "bytes": info.bytes,
             "listeners": info.listeners,
+            "lanes": info.lanes,
+            "lanes_refused": info.lanes_refused,
+            "lanes_refusal": info.lanes_refusal,
             "events_left_out": hub.borrow().events_left_out,
         });
         call?.reply(text.to_string())?;

@@ -223,6 +223,7 @@ fn client_stat(entry: &Session) -> ClientStat {
     ClientStat {
         sender: entry.identity.sender.clone(),
         transport: String::new(),
+        no_lanes: String::new(),
         connected: entry.connected,
         channels: u64::from(entry.open_count()),
         leases: entry.leases.len() as u64,

@@ -176,6 +176,8 @@ pub struct ClientStat {
     pub parked_bytes: u64,
     /// Bytes that wait to be written to it.
     pub unsent_bytes: u64,
+    /// Why it has no shared memory, if it has asked for some.
+    pub no_lanes: String,
 }
 
 /// About a broker.
@@ -205,4 +207,10 @@ pub struct BrokerInfo {
     pub bytes: u64,
     /// Where it listens.
     pub listeners: Vec<String>,
+    /// Clients on lanes in shared memory.
+    pub lanes: u64,
+    /// Connections that were refused lanes which they asked for.
+    pub lanes_refused: u64,
+    /// Why the last one was.
+    pub lanes_refusal: String,
 }

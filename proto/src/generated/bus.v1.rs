@@ -608,6 +608,9 @@ pub struct ClientStat {
     pub parked_bytes: u64,
     #[prost(uint64, tag = "11")]
     pub unsent_bytes: u64,
+    /// Why it has no lanes, if it has asked for some.
+    #[prost(string, tag = "12")]
+    pub no_lanes: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BrokerInfo {
@@ -635,6 +638,13 @@ pub struct BrokerInfo {
     pub bytes: u64,
     #[prost(string, repeated, tag = "12")]
     pub listeners: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Clients on lanes, how many were refused them, and why the last one was.
+    #[prost(uint64, tag = "13")]
+    pub lanes: u64,
+    #[prost(uint64, tag = "14")]
+    pub lanes_refused: u64,
+    #[prost(string, tag = "15")]
+    pub lanes_refusal: ::prost::alloc::string::String,
 }
 /// Told by the broker without being asked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

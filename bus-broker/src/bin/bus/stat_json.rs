@@ -83,6 +83,7 @@ pub fn client(stat: &ClientStat) -> Value {
     json!({
         "sender": sender_json(&stat.sender),
         "transport": stat.transport,
+        "no_lanes": stat.no_lanes,
         "connected": stat.connected,
         "channels": stat.channels,
         "leases": stat.leases,
@@ -111,6 +112,9 @@ pub fn broker(info: &BrokerInfo) -> Value {
         "services": info.services,
         "messages": info.messages,
         "bytes": info.bytes,
+        "lanes": info.lanes,
+        "lanes_refused": info.lanes_refused,
+        "lanes_refusal": info.lanes_refusal,
     })
 }
 

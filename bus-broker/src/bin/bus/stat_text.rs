@@ -101,7 +101,12 @@ pub fn broker(info: &BrokerInfo) -> String {
         ("topics", show_count(info.topics)),
         ("services", show_count(info.services)),
         ("messages", format!("{} ({})", show_count(info.messages), show_bytes(info.bytes))),
+        ("on lanes", show_count(info.lanes)),
     ]);
+    if info.lanes_refused > 0 {
+        let refused = show_count(info.lanes_refused);
+        rows.push(("without", format!("{refused} so far; the last one: {}", info.lanes_refusal)));
+    }
     pairs(&rows)
 }
 

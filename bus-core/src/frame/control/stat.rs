@@ -24,12 +24,13 @@ record! {
     }
     ClientStat as ClientStat {
         sender, transport, connected, channels, leases, bytes_in, bytes_out, frames_in,
-        frames_out, parked_bytes, unsent_bytes
+        frames_out, parked_bytes, unsent_bytes, no_lanes
     }
     TypeCount as TypeCount { name, messages; kind: r#type }
     Touch as Touch { sender; age: age_ms }
     BrokerInfo as BrokerInfo {
-        name, version, pid, epoch, sessions, queues, topics, services, messages, bytes, listeners;
+        name, version, pid, epoch, sessions, queues, topics, services, messages, bytes, listeners,
+        lanes, lanes_refused, lanes_refusal;
         uptime: uptime_ms
     }
 }

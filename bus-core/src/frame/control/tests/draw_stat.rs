@@ -32,6 +32,9 @@ impl Draw {
             messages: self.id64(),
             bytes: self.id64(),
             listeners: self.list(|draw| draw.text(40)),
+            lanes: self.id64(),
+            lanes_refused: self.id64(),
+            lanes_refusal: self.text(40),
         }
     }
 
@@ -112,6 +115,7 @@ impl Draw {
             frames_out: self.id64(),
             parked_bytes: self.id64(),
             unsent_bytes: self.id64(),
+            no_lanes: self.text(40),
         }
     }
 
