@@ -11,12 +11,16 @@ mod rival;
 mod buffers;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod credit;
+#[cfg(feature = "iceoryx2")]
+mod iceoryx2_ports;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod program;
 #[cfg(feature = "redis")]
 mod redis_channels;
+#[cfg(any(feature = "aeron", feature = "iceoryx2"))]
+mod sweeper;
 #[cfg(feature = "zeromq")]
 mod zeromq;
 
