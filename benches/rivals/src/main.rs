@@ -7,6 +7,8 @@
 mod absent;
 mod rival;
 
+#[cfg(feature = "aeron")]
+mod aeron_ipc;
 #[cfg(any(feature = "nats", feature = "zenoh"))]
 mod buffers;
 #[cfg(any(feature = "nats", feature = "redis"))]
@@ -15,6 +17,8 @@ mod credit;
 mod iceoryx2_ports;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(any(feature = "aeron", feature = "zenoh"))]
+mod own_server;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod program;
 #[cfg(feature = "redis")]

@@ -27,6 +27,10 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     add(&mut all, crate::iceoryx2_ports::all());
     absent(&mut all, cfg!(feature = "iceoryx2"), &["iceoryx2", "iceoryx2-spin"], "iceoryx2");
 
+    #[cfg(feature = "aeron")]
+    add(&mut all, crate::aeron_ipc::all());
+    absent(&mut all, cfg!(feature = "aeron"), &["aeron", "aeron-spin"], "aeron");
+
     all
 }
 

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const RIVALS: [&str; 5] = ["nats", "redis", "zeromq", "iceoryx2", "iceoryx2-spin"];
+const RIVALS: [&str; 7] =
+    ["nats", "redis", "zeromq", "iceoryx2", "iceoryx2-spin", "aeron", "aeron-spin"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn harness(arguments: &[&str]) -> Command {
