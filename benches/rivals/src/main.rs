@@ -15,6 +15,8 @@ mod buffers;
 mod credit;
 #[cfg(feature = "iceoryx2")]
 mod iceoryx2_ports;
+#[cfg(feature = "zenoh")]
+mod inbox;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(any(feature = "aeron", feature = "zenoh"))]
@@ -25,6 +27,8 @@ mod program;
 mod redis_channels;
 #[cfg(any(feature = "aeron", feature = "iceoryx2"))]
 mod sweeper;
+#[cfg(feature = "zenoh")]
+mod zenoh_router;
 #[cfg(feature = "zeromq")]
 mod zeromq;
 

@@ -11,8 +11,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const RIVALS: [&str; 7] =
-    ["nats", "redis", "zeromq", "iceoryx2", "iceoryx2-spin", "aeron", "aeron-spin"];
+const RIVALS: [&str; 9] = [
+    "nats",
+    "redis",
+    "zeromq",
+    "zenoh",
+    "zenoh-unix",
+    "iceoryx2",
+    "iceoryx2-spin",
+    "aeron",
+    "aeron-spin",
+];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn harness(arguments: &[&str]) -> Command {
