@@ -7,16 +7,28 @@
 mod absent;
 mod rival;
 
+#[cfg(feature = "aeron")]
+mod aeron_ipc;
 #[cfg(any(feature = "nats", feature = "zenoh"))]
 mod buffers;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod credit;
+#[cfg(feature = "iceoryx2")]
+mod iceoryx2_ports;
+#[cfg(feature = "zenoh")]
+mod inbox;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(any(feature = "aeron", feature = "zenoh"))]
+mod own_server;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod program;
 #[cfg(feature = "redis")]
 mod redis_channels;
+#[cfg(any(feature = "aeron", feature = "iceoryx2"))]
+mod sweeper;
+#[cfg(feature = "zenoh")]
+mod zenoh_router;
 #[cfg(feature = "zeromq")]
 mod zeromq;
 

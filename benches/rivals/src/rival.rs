@@ -23,6 +23,18 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     add(&mut all, [crate::zeromq::ZeroMq]);
     absent(&mut all, cfg!(feature = "zeromq"), &["zeromq"], "zeromq");
 
+    #[cfg(feature = "zenoh")]
+    add(&mut all, crate::zenoh_router::all());
+    absent(&mut all, cfg!(feature = "zenoh"), &["zenoh", "zenoh-unix"], "zenoh");
+
+    #[cfg(feature = "iceoryx2")]
+    add(&mut all, crate::iceoryx2_ports::all());
+    absent(&mut all, cfg!(feature = "iceoryx2"), &["iceoryx2", "iceoryx2-spin"], "iceoryx2");
+
+    #[cfg(feature = "aeron")]
+    add(&mut all, crate::aeron_ipc::all());
+    absent(&mut all, cfg!(feature = "aeron"), &["aeron", "aeron-spin"], "aeron");
+
     all
 }
 
