@@ -71,12 +71,7 @@ impl Hub {
         };
         let header = Header::new(Kind::Welcome, 0, 0);
         let welcome = frame_bytes(header, &control::encode_welcome(&welcome));
-        let no_lanes = lanes.refusal();
-        if !no_lanes.is_empty() {
-            info!(session = session.serial(), reason = no_lanes, "no shared memory");
-            self.lanes_refused += 1;
-            self.lanes_refusal.clone_from(&no_lanes);
-        }
+        let no_lanes = self.note_refusal(session, lanes.refusal());
         let prefix = lanes.welcome(&mut link, welcome);
         let counters = self.register(session, &*link, no_lanes);
         let Some(slot) = slot_of(&mut self.slots, session) else {
@@ -109,6 +104,16 @@ impl Hub {
             true => Ok(()),
             false => Err(format!("this user has {own} clients on lanes, which is the limit")),
         }
+    }
+
+    /// Counts and tells why a client that has asked for lanes has none, if that is so.
+    fn note_refusal(&mut self, session: SessionId, reason: String) -> String {
+        if !reason.is_empty() {
+            info!(session = session.serial(), reason, "no shared memory");
+            self.lanes_refused += 1;
+            self.lanes_refusal.clone_from(&reason);
+        }
+        reason
     }
 
     fn on_lanes(&self) -> impl Iterator<Item = &Slot> {

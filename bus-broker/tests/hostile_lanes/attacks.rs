@@ -108,7 +108,7 @@ fn commit_nonsense(path: &Path, seed: u64) -> io::Result<()> {
     let lanes = Lanes::open(path)?;
     let words = [
         lanes.commit_word(0, LANE_BYTES),
-        lanes.commit_word(0, 1 << 30),
+        lanes.commit_word(0, 1 << 29),
         7 << 32 | 8,
         u64::MAX,
         1 << 32 | 1 << 31 | 1,

@@ -8,6 +8,7 @@ mod handshake;
 mod inbound;
 mod outbound;
 mod server;
+mod span;
 
 pub use client::{ChannelKind, ClientSession, Established, Event, Leased, Origin, Restart};
 pub use handshake::*;

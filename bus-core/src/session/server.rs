@@ -22,6 +22,7 @@ use crate::name::Name;
 use crate::router::{Channel, Command, Lease, Output, Source, Ticket};
 
 use super::outbound::word_frame;
+use super::span::Span;
 use super::{Inbound, Outbound};
 
 /// What a frame of a client comes to.
@@ -56,13 +57,6 @@ pub struct ServerSession {
     next_origin: u32,
 }
 
-/// A run of numbers that waits to be told in one frame.
-#[derive(Debug, Default)]
-struct Span {
-    first: u64,
-    count: u32,
-}
-
 /// What an origin number stands for: a publisher on a topic (even) or a sender (odd).
 type SourceKey = u64;
 
@@ -72,17 +66,6 @@ fn publisher_key(source: &Source) -> SourceKey {
 
 fn sender_key(sender: &Sender) -> SourceKey {
     sender.session << 1 | 1
-}
-
-impl Span {
-    /// Adds the number, or gives the run back if it does not go on with it.
-    fn add(&mut self, number: u64) -> Option<Span> {
-        if self.count > 0 && self.first + u64::from(self.count) == number && self.count < 0xffff {
-            self.count += 1;
-            return None;
-        }
-        Some(std::mem::replace(self, Span { first: number, count: 1 }))
-    }
 }
 
 impl ServerSession {
