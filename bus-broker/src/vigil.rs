@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use bus_core::router::SessionId;
 use bus_core::transport::{Pace, Waiting};
@@ -47,7 +49,7 @@ pub(crate) struct Vigil {
 
 impl Vigil {
     pub fn new(waiting: Waiting) -> Vigil {
-        Vigil { pace: Pace::new(waiting), lively: Vec::new(), found: 0 }
+        Vigil { pace: Pace::new(waiting, since_start), lively: Vec::new(), found: 0 }
     }
 
     /// A session's lane has brought so many bytes.
@@ -95,10 +97,24 @@ impl Hub {
                 waker.wake_by_ref();
             }
         }
-        if !seen.unwrap_or(false) {
-            pace.sleeps();
+        if seen.unwrap_or(false) {
+            return;
+        }
+        pace.sleeps();
+        // With work to do the runtime does not sleep.
+        if pace.waiting() == Waiting::Spin
+            && let Some((session, _)) = lively.first()
+            && let Some(waker) = line_of(slots, *session).and_then(|line| line.waker.as_ref())
+        {
+            waker.wake_by_ref();
         }
     }
+}
+
+/// The time since this was first asked for.
+fn since_start() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 fn line_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Line> {

@@ -98,6 +98,10 @@ impl Shared {
         let Some(pump) = &mut *pump else { return false };
         match pump.assist(self, || !self.wanted.load(Ordering::Relaxed)) {
             Assisted::Nothing => false,
+            Assisted::Again => {
+                cx.waker().wake_by_ref();
+                false
+            }
             Assisted::Progress => match tokio::task::coop::poll_proceed(cx) {
                 Poll::Ready(budget) => {
                     budget.made_progress();

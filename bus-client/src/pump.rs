@@ -6,7 +6,9 @@
 //! either. The state's lock is never held while a link is read or written.
 
 use std::io;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bus_core::Failure;
 use bus_core::transport::{Pace, Waiting, read_room};
@@ -48,13 +50,15 @@ pub(crate) enum Assisted {
     Progress,
     /// Nothing: the driver wakes who waits.
     Nothing,
+    /// Nothing, and it does not want to sleep.
+    Again,
     /// The driver has something to do that only it can, and wakes whom that concerns.
     WakeDriver,
 }
 
 impl Pump {
     pub fn new(connected: Connected, waiting: Waiting) -> Pump {
-        let pace = Pace::new(waiting);
+        let pace = Pace::new(waiting, since_start);
         Pump { connected, slices: Vec::new(), blocked: false, pace, end: None }
     }
 
@@ -138,6 +142,7 @@ impl Pump {
                 return Ok(match (self.blocked != was_blocked, progress) {
                     (true, _) => Assisted::WakeDriver,
                     (false, true) => Assisted::Progress,
+                    (false, false) if self.pace.waiting() == Waiting::Spin => Assisted::Again,
                     (false, false) => {
                         self.pace.sleeps();
                         Assisted::Nothing
@@ -238,6 +243,12 @@ impl Pump {
             Err(error) => Err(End::Lost(format!("writing failed: {error}"))),
         }
     }
+}
+
+/// The time since this was first asked for.
+fn since_start() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 fn lost(error: io::Error) -> End {

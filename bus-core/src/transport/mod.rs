@@ -26,7 +26,7 @@ pub use local::{LocalListener, connect_local};
 pub use mem::{
     MemConnector, MemListener, connect_mem, mem_listener, mem_pair, register_mem, unregister_mem,
 };
-pub use pace::{InvalidWaiting, Pace, Waiting};
+pub use pace::{Clock, InvalidWaiting, Pace, Waiting};
 pub use path::{candidate_paths, default_path, prepare_directory};
 pub use tcp::{TcpListener, connect_tcp};
 

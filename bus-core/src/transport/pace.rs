@@ -2,13 +2,13 @@
 //!
 //! Waiting awake answers in a microsecond and costs a core; sleeping costs nothing and tens of
 //! microseconds to wake up. `Pace` decides by what it has seen: it waits awake for a moment
-//! while that was worth it lately, and at rest it is never awake.
+//! while that was worth it lately, and at rest it is never awake. It has no clock of its own.
 
 use std::fmt;
 use std::hint::spin_loop;
 use std::io;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How a client or broker waits at its lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ const SHORT_SLEEP: Duration = Duration::from_micros(250);
 /// Successes that are remembered: the hope is halved with each failure.
 const HOPE_MAX: u32 = 16;
 /// With how much hope it tries.
-const HOPE_TRY: u32 = 2;
+const HOPE_TRY: u32 = 1;
 /// Failed attempts in a row that count: after n of them, 2^n short sleeps call for the next one.
 const FAILURES_MAX: u32 = 12;
 
@@ -87,14 +87,18 @@ pub struct Pace {
     /// Pauses that the last success took.
     paused: u32,
     /// When it went to sleep.
-    asleep_since: Option<Instant>,
+    asleep_since: Option<Duration>,
     /// Others can run at the same time: a look without yielding makes sense.
     has_cores: bool,
+    clock: Clock,
 }
+
+/// Tells the time since some moment in the past.
+pub type Clock = fn() -> Duration;
 
 impl Pace {
     /// For a waiter of this sort on the cores that this thread may use.
-    pub fn new(waiting: Waiting) -> Pace {
+    pub fn new(waiting: Waiting, clock: Clock) -> Pace {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Pace {
             waiting,
@@ -105,6 +109,7 @@ impl Pace {
             paused: 0,
             asleep_since: None,
             has_cores: cores > 1,
+            clock,
         }
     }
 
@@ -137,7 +142,7 @@ impl Pace {
                 }
             }
         }
-        let start = Instant::now();
+        let start = (self.clock)();
         let limit = if self.waiting == Waiting::Spin { TURN } else { AWAKE };
         loop {
             // Whoever the message is to come from may want this very core.
@@ -146,7 +151,7 @@ impl Pace {
             if look()? {
                 return Ok(self.note(true));
             }
-            if start.elapsed() >= limit {
+            if (self.clock)().saturating_sub(start) >= limit {
                 return Ok(self.note(false));
             }
         }
@@ -155,7 +160,7 @@ impl Pace {
     /// It goes to sleep.
     pub fn sleeps(&mut self) {
         if self.waiting == Waiting::Adaptive && self.asleep_since.is_none() {
-            self.asleep_since = Some(Instant::now());
+            self.asleep_since = Some((self.clock)());
         }
     }
 
@@ -176,13 +181,13 @@ impl Pace {
     /// more often that was in vain, the more rarely.
     fn found(&mut self) {
         let Some(since) = self.asleep_since.take() else { return };
-        if since.elapsed() > SHORT_SLEEP {
+        if (self.clock)().saturating_sub(since) > SHORT_SLEEP {
             return;
         }
         self.short_sleeps += 1;
-        if self.short_sleeps >= 1 << self.failures {
+        if self.hope == 0 && self.short_sleeps >= 1 << self.failures {
             self.short_sleeps = 0;
-            self.hope = self.hope.max(HOPE_TRY);
+            self.hope = HOPE_TRY;
         }
     }
 
@@ -199,5 +204,105 @@ impl Pace {
             }
         }
         success
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    fn pace(waiting: Waiting) -> Pace {
+        Pace::new(waiting, || NOW.get())
+    }
+
+    fn pass(micros: u64) {
+        NOW.set(NOW.get() + Duration::from_micros(micros));
+    }
+
+    /// Nothing comes, while each look takes a microsecond. How many looks that were.
+    fn watch_in_vain(pace: &mut Pace) -> u32 {
+        let mut looks = 0;
+        let seen = pace.watch(|| {
+            looks += 1;
+            pass(1);
+            Ok(false)
+        });
+        assert!(!seen.expect("looking does not fail"));
+        looks
+    }
+
+    /// Sleeps so long until something comes.
+    fn sleep(pace: &mut Pace, micros: u64) {
+        pace.sleeps();
+        pass(micros);
+        pace.drained(64);
+    }
+
+    #[test]
+    fn rare_messages_never_keep_it_awake() {
+        let mut pace = pace(Waiting::Adaptive);
+        for _ in 0..1000 {
+            assert!(!pace.stays_awake());
+            sleep(&mut pace, 300);
+        }
+    }
+
+    #[test]
+    fn messages_that_come_at_once_keep_it_awake_and_silence_puts_it_to_sleep() {
+        let mut pace = pace(Waiting::Adaptive);
+        sleep(&mut pace, 60);
+        assert!(pace.stays_awake());
+        for _ in 0..100 {
+            assert!(pace.watch(|| Ok(true)).expect("looking does not fail"));
+            pace.drained(64);
+        }
+        let mut awake_micros = 0;
+        while pace.stays_awake() {
+            awake_micros += watch_in_vain(&mut pace);
+        }
+        assert!(awake_micros < 400, "awake for {awake_micros} us after the last message");
+    }
+
+    #[test]
+    fn attempts_in_vain_become_ever_rarer() {
+        let mut pace = pace(Waiting::Adaptive);
+        let mut attempts = 0;
+        for _ in 0..10_000 {
+            if pace.stays_awake() {
+                attempts += 1;
+                watch_in_vain(&mut pace);
+            }
+            sleep(&mut pace, 100);
+        }
+        assert!((5..60).contains(&attempts), "{attempts} attempts");
+    }
+
+    #[test]
+    fn parked_and_spinning_do_as_they_are_told() {
+        let (mut parked, mut spinning) = (pace(Waiting::Park), pace(Waiting::Spin));
+        for _ in 0..100 {
+            sleep(&mut parked, 1);
+            sleep(&mut spinning, 10_000);
+            assert!(!parked.stays_awake() && spinning.stays_awake());
+        }
+    }
+
+    #[test]
+    fn distance_grows_under_load_and_not_in_a_ping_pong() {
+        let mut pace = pace(Waiting::Spin);
+        pace.has_cores = true;
+        for (bytes, range) in [(64 * 1024, 128..=DISTANCE_MAX), (64, 1..=4)] {
+            for _ in 0..50 {
+                assert!(pace.watch(|| Ok(true)).expect("looking does not fail"));
+                pace.drained(bytes);
+            }
+            assert!(range.contains(&pace.distance), "{} after {bytes} bytes each", pace.distance);
+        }
     }
 }
