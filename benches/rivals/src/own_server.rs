@@ -24,6 +24,7 @@ pub fn start(contender: &str, address: &str, cell: &Cell, room: &Room) -> Result
         address: address.to_owned(),
         core: None,
         timing: Timing { warm_up_ms: 0, measure_ms: 0, idle_ms: 0, patience_ms: 0 },
+        trace: None,
     };
     let core = cell.pinning.core_of_server(room.cores());
     let arguments = ["role", &serde_json::to_string(&order)?];

@@ -37,6 +37,7 @@ pub fn start(contender: &str, cell: &Cell, room: &Room) -> Result<Child> {
         address: prefix(room)?,
         core: None,
         timing: Timing { warm_up_ms: 0, measure_ms: 0, idle_ms: 0, patience_ms: 0 },
+        trace: None,
     };
     let (sender, reports) = sync_channel(4);
     let sweeper = Child::worker(&order, 0, sender)?;
