@@ -191,7 +191,10 @@ impl Hub {
             }
             self.dispatch();
             let slot = slot_of(&mut self.slots, session);
-            if slot.is_none_or(|slot| slot.state.outbound.kept_bytes() > KEPT_BYTES_MAX) {
+            // A parcel is published wholly: it counts as received.
+            let whole = |slot: &Slot| slot.line.as_ref().is_none_or(|line| line.rest.is_none());
+            let ends = |slot: &Slot| slot.state.outbound.kept_bytes() > KEPT_BYTES_MAX;
+            if slot.is_none_or(|slot| whole(slot) && ends(slot)) {
                 return Err(Some(unread()));
             }
         }
@@ -207,10 +210,20 @@ impl Hub {
         };
         let mut asked = Vec::new();
         let result = loop {
+            if let Some((channel, parcel)) = line.rest.take() {
+                let rest = self.router.publish_parcel(now, session, channel, parcel);
+                line.rest = rest.map(|rest| (channel, rest));
+                match line.rest.is_some() || self.router.effect_count() > EFFECTS_MAX {
+                    true => break Ok(true),
+                    false => continue,
+                }
+            }
             let taken = match line.decoder.next_arrival() {
                 Ok(Some(Arrival::Frame(frame))) => state.frame(frame),
                 Ok(Some(Arrival::Parcel { channel, parcel })) => {
-                    Ok(Action::Command(state.parcel(channel, parcel)))
+                    state.note_parcel(&parcel);
+                    line.rest = Some((channel, parcel));
+                    continue;
                 }
                 Ok(None) => break Ok(false),
                 Err(error) => break broken(&error),

@@ -77,8 +77,8 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
-        slot.line =
-            Some(Line { link, decoder, waker: None, number, counters, blocked: false, prefix });
+        let (waker, blocked, rest) = (None, false, None);
+        slot.line = Some(Line { link, decoder, waker, number, counters, blocked, prefix, rest });
         if was_resumed {
             self.router.resume(self.now(), session);
             self.dispatch();

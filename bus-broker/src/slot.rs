@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use bus_core::Decoder;
-use bus_core::router::SessionId;
+use bus_core::router::{Channel, SessionId};
 use bus_core::session::ServerSession;
 use bus_core::transport::{Link, read_room};
+use bus_core::{Decoder, Parcel};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
@@ -49,6 +49,8 @@ pub(crate) struct Line {
     pub blocked: bool,
     /// What goes out before everything else: the Welcome.
     pub prefix: Bytes,
+    /// What is left to be published of a parcel on this channel, which had very many effects.
+    pub rest: Option<(Channel, Parcel)>,
 }
 
 impl Slot {

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::OnceLock;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bus_core::router::SessionId;
@@ -74,7 +75,9 @@ impl Hub {
     fn watch_lanes(&mut self) {
         let Hub { vigil, slots, .. } = self;
         let Vigil { pace, lively, found } = vigil;
-        lively.retain(|(_, when)| *found - when <= LIVELY);
+        lively.retain(|(session, when)| {
+            *found - when <= LIVELY && line_of(slots, *session).is_some()
+        });
         if !pace.stays_awake() || lively.is_empty() {
             return pace.sleeps();
         }
@@ -102,11 +105,10 @@ impl Hub {
         }
         pace.sleeps();
         // With work to do the runtime does not sleep.
-        if pace.waiting() == Waiting::Spin
-            && let Some((session, _)) = lively.first()
-            && let Some(waker) = line_of(slots, *session).and_then(|line| line.waker.as_ref())
-        {
-            waker.wake_by_ref();
+        let mut wakers =
+            lively.iter().filter_map(|(session, _)| line_of(slots, *session)?.waker.clone());
+        if pace.waiting() == Waiting::Spin {
+            wakers.next().into_iter().for_each(Waker::wake);
         }
     }
 }

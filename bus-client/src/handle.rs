@@ -107,7 +107,11 @@ impl Shared {
                     budget.made_progress();
                     true
                 }
-                Poll::Pending => false,
+                // Nobody may look again: what the read has brought about is the driver's to write.
+                Poll::Pending => {
+                    self.with(|_| ());
+                    false
+                }
             },
             Assisted::WakeDriver => {
                 if let Some(driver) = &*self.driver.lock() {

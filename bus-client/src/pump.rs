@@ -32,6 +32,8 @@ pub(crate) struct Pump {
     pace: Pace,
     /// Why it has ended, found by somebody else than the driver.
     end: Option<End>,
+    /// The driver knows that it has ended.
+    ended: bool,
 }
 
 /// Why a connection has ended.
@@ -59,14 +61,26 @@ pub(crate) enum Assisted {
 impl Pump {
     pub fn new(connected: Connected, waiting: Waiting) -> Pump {
         let pace = Pace::new(waiting, since_start);
-        Pump { connected, slices: Vec::new(), blocked: false, pace, end: None }
+        Pump { connected, slices: Vec::new(), blocked: false, pace, end: None, ended: false }
     }
 
     /// Drives it on behalf of the driver's task.
     pub fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<End> {
         if let Some(end) = self.end.take() {
+            self.ended = true;
             return Poll::Ready(end);
         }
+        let done = self.poll_rounds(shared, cx);
+        self.ended |= done.is_ready();
+        done
+    }
+
+    /// Whether others than the driver may drive it: over lanes, while it lasts.
+    fn can_assist(&mut self) -> bool {
+        !self.ended && self.end.is_none() && self.connected.link.direct().is_some()
+    }
+
+    fn poll_rounds(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<End> {
         for _ in 0..ROUNDS_MAX {
             let read = match self.poll_read(shared, cx) {
                 Ok(read) => read,
@@ -88,7 +102,7 @@ impl Pump {
     /// Drives it on behalf of somebody who waits: over lanes only. Waits awake while that pays
     /// and `alone` says that nobody else wants the connection.
     pub fn assist(&mut self, shared: &Shared, alone: impl Fn() -> bool) -> Assisted {
-        if self.end.is_some() || self.connected.link.direct().is_none() {
+        if !self.can_assist() {
             return Assisted::Nothing;
         }
         match self.try_assist(shared, alone) {
@@ -102,7 +116,7 @@ impl Pump {
 
     /// Writes what is unsent, over lanes only. `false` if the driver must go on with it.
     pub fn push(&mut self, shared: &Shared) -> bool {
-        if self.blocked || self.end.is_some() || self.connected.link.direct().is_none() {
+        if self.blocked || !self.can_assist() {
             return true;
         }
         match self.write(shared) {

@@ -118,11 +118,13 @@ impl Decoder {
                 self.next_run(header.channel).map(|run| Some(Incoming::Run(run)))
             }
             Some((header, ..)) if header.kind == Kind::DeliverParcel => {
-                Ok(self.next_frame()?.map(|Frame { header, body }| {
-                    let (channel, frames) = (header.channel, header.word);
-                    let origins = Vec::new();
-                    Incoming::Run(Run { channel, frames, numbered: 1, origins, bytes: body })
-                }))
+                let Some(Frame { header, body }) = self.next_frame()? else { return Ok(None) };
+                if !is_parcel(&body, header.word) {
+                    let text = "a parcel whose frames are not what it says";
+                    return Err(FrameError::Violation(text.into()));
+                }
+                let (channel, frames, origins) = (header.channel, header.word, Vec::new());
+                Ok(Some(Incoming::Run(Run { channel, frames, numbered: 1, origins, bytes: body })))
             }
             Some(_) => Ok(self.next_frame()?.map(Incoming::Frame)),
             None => Ok(None),
@@ -215,6 +217,16 @@ impl Decoder {
         }
         Ok((rest.len() >= header_len + body_len).then_some((header, header_len, body_len)))
     }
+}
+
+/// Whether this is just so many published messages, at least one.
+fn is_parcel(body: &[u8], count: u64) -> bool {
+    let (mut rest, mut found) = (body, 0);
+    while let Some((_, length)) = plain_publish(rest) {
+        let Some(behind) = rest.get(SHORT_BYTES + length..) else { return false };
+        (rest, found) = (behind, found + 1);
+    }
+    rest.is_empty() && found == count && found > 0
 }
 
 impl Run {

@@ -229,6 +229,34 @@ fn neighbouring_deliveries_come_as_one_run() {
 }
 
 #[test]
+fn parcel_that_is_not_what_it_says_ends_the_connection() {
+    let mut publishes = claim(Kind::Publish, 8).to_vec();
+    publishes[8] = 1;
+    publishes.extend_from_slice(&[7; 8]);
+    let publishes = publishes.repeat(2);
+    let deliver = |count: u8, body: &[u8]| {
+        let mut frame = claim(Kind::DeliverParcel, body.len() as u32).to_vec();
+        frame[8] = count;
+        frame.extend_from_slice(body);
+        let mut decoder = established();
+        decoder.buffer().extend_from_slice(&frame);
+        decoder.next_incoming()
+    };
+    match deliver(2, &publishes) {
+        Ok(Some(Incoming::Run(run))) => assert_eq!((run.frames, run.views().count()), (2, 2)),
+        other => panic!("{other:?}"),
+    }
+    let cut = &publishes[..publishes.len() - 1];
+    let mut other_kind = publishes.clone();
+    other_kind[4] = Kind::Ping.code();
+    let cases =
+        [(3, &publishes[..]), (1, &publishes), (0, &[]), (5, &[]), (2, cut), (2, &other_kind)];
+    for (count, body) in cases {
+        assert!(deliver(count, body).is_err(), "{count} in {} bytes", body.len());
+    }
+}
+
+#[test]
 fn frame_that_claims_4_gib_is_refused_at_once() {
     for kind in Kind::ALL {
         let mut decoder = established();

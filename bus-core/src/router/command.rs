@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::frame::Parcel;
 use crate::limits::{
     BACKLOG_BYTES_DEFAULT, DELIVERIES_DEFAULT, HOLD_DEFAULT, LEASE_DEFAULT, QUEUE_BYTES_DEFAULT,
     QUEUE_COUNT_DEFAULT, WINDOW_BYTES_DEFAULT,
@@ -59,8 +58,6 @@ pub enum Command {
 
     /// Publishes; with a ticket it is answered.
     Publish { channel: Channel, message: Message, ticket: Option<Ticket> },
-    /// Publishes several small messages, one after the other.
-    PublishParcel { channel: Channel, parcel: Parcel },
     /// Answers when all that was published on the channel is accepted.
     Flush { request: RequestId, channel: Channel },
     /// A subscriber has used up so many bytes in all.

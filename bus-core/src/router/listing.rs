@@ -192,7 +192,7 @@ impl Router {
             too_slow: topic.too_slow,
             publishers: topic.publishers,
             subscribers: topic.links.len() as u64,
-            held: topic.held.len() as u64,
+            held: topic.held_count(),
             backlog_bytes: topic.links.iter().map(backlog).sum(),
             kept: topic.kept.len() as u64,
             last_publish: self.touch(&topic.last_publish),

@@ -168,9 +168,6 @@ impl Router {
             Command::Publish { channel, message, ticket } => {
                 return self.publish(session, channel, message, ticket);
             }
-            Command::PublishParcel { channel, parcel } => {
-                return self.publish_parcel(session, channel, parcel);
-            }
             Command::Consumed { channel, bytes } => return self.consumed(session, channel, bytes),
             command => self.handle_other(session, command),
         }
@@ -180,10 +177,7 @@ impl Router {
 
     fn handle_other(&mut self, session: SessionId, command: Command) {
         match command {
-            Command::Publish { .. }
-            | Command::PublishParcel { .. }
-            | Command::Consumed { .. }
-            | Command::Broker { .. } => {}
+            Command::Publish { .. } | Command::Consumed { .. } | Command::Broker { .. } => {}
             Command::Send { channel, ticket, message, no_wait } => {
                 self.send(session, channel, ticket, message, no_wait)
             }

@@ -11,23 +11,31 @@ use crate::frame::Parcel;
 use crate::limits::WINDOW_BYTES_DEFAULT;
 use crate::message::Message;
 use crate::selector::Selector;
+use crate::time::Time;
 
-use super::Router;
 use super::command::Channel;
 use super::effect::{Output, Source};
 use super::ground::Ground;
 use super::rights::Right;
 use super::session::Session;
 use super::topic::{Backlogged, Held, Subscription, Topic};
+use super::{Router, SessionId};
+
+/// Effects after which the rest of a parcel must wait until those are carried out.
+const EFFECTS_MAX: usize = 4096;
 
 impl Router {
-    /// Publishes all of a parcel.
-    pub(super) fn publish_parcel(
+    /// Publishes a parcel. Gives back what is left of it when there are enough effects: one
+    /// message may have as many as there are subscribers.
+    #[must_use = "what is left must be published too"]
+    pub fn publish_parcel(
         &mut self,
-        session: Id<Session>,
+        now: Time,
+        session: SessionId,
         channel: Channel,
-        parcel: Parcel,
-    ) {
+        mut parcel: Parcel,
+    ) -> Option<Parcel> {
+        self.ground.now = now;
         match self.open_way(session, channel) {
             Some((id, source)) if self.takes_whole(id, &parcel) => {
                 self.let_parcel_in(id, session, channel, &source, parcel);
@@ -37,9 +45,15 @@ impl Router {
             }
             // Also where something is wrong, which is told as for any message.
             _ => {
-                parcel.messages().for_each(|message| self.publish(session, channel, message, None))
+                while let Some(message) = parcel.pop_front() {
+                    self.publish(session, channel, message, None);
+                    if self.ground.effects.len() > EFFECTS_MAX && !parcel.is_empty() {
+                        return Some(parcel);
+                    }
+                }
             }
         }
+        None
     }
 
     /// The topic of a publisher, if it may publish there.
@@ -83,7 +97,7 @@ impl Router {
         session: Id<Session>,
         channel: Channel,
         source: &Arc<Source>,
-        parcel: Parcel,
+        mut parcel: Parcel,
     ) {
         let Some(topic) = self.topics.get_mut(id) else { return };
         let charge = parcel.charge(WINDOW_BYTES_DEFAULT);
@@ -91,7 +105,7 @@ impl Router {
         for link in &topic.links {
             if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
                 topic.delivered += parcel.count();
-                subscription.offer_parcel(&mut self.ground, source, parcel.clone());
+                subscription.offer_parcel(&mut self.ground, source, &mut parcel);
             }
         }
         topic.last_publish = Some((source.sender.clone(), self.ground.now));
@@ -163,23 +177,31 @@ impl Router {
 impl Subscription {
     /// Whether it can take all of this, and is not full with it.
     fn takes_whole(&self, ground: &Ground, parcel: &Parcel) -> bool {
+        let fits = || self.backlog_bytes + parcel.cost() < self.options.backlog_bytes;
+        self.members.len() == 1
+            && self.options.selector == Selector::Any
+            && (self.goes_out(ground, parcel) || fits())
+    }
+
+    /// Whether all of it can be sent at once.
+    fn goes_out(&self, ground: &Ground, parcel: &Parcel) -> bool {
         let [member] = &self.members[..] else { return false };
-        let goes_out = || {
-            self.backlog.is_empty()
-                && member.has_window(parcel.charge(member.window))
-                && ground.has_flow_for(member.session, parcel.cost())
-        };
-        self.options.selector == Selector::Any
-            && (goes_out() || self.backlog_bytes + parcel.cost() < self.options.backlog_bytes)
+        self.backlog.is_empty()
+            && member.has_window(parcel.charge(member.window))
+            && ground.has_flow_for(member.session, parcel.cost())
     }
 
     /// Sends what the window allows, and keeps the rest for later.
-    fn offer_parcel(&mut self, ground: &mut Ground, source: &Arc<Source>, mut parcel: Parcel) {
+    fn offer_parcel(&mut self, ground: &mut Ground, source: &Arc<Source>, shared: &mut Parcel) {
+        if !self.goes_out(ground, shared) {
+            // One copy for all of them.
+            shared.compact();
+        }
+        let mut parcel = shared.clone();
         if self.backlog.is_empty() {
             self.send_parcel(ground, source, &mut parcel);
         }
         if !parcel.is_empty() {
-            parcel.compact();
             self.backlog_bytes += parcel.cost();
             self.backlog.push_back((source.clone(), Backlogged::Parcel(parcel)));
         }

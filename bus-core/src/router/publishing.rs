@@ -311,12 +311,8 @@ impl Router {
                 self.ground.end_channel(session, channel, failure.clone());
             }
         }
-        let mut count = 0;
+        let count = topic.held_count();
         for held in topic.held {
-            count += match &held {
-                Held::Parcel { parcel, .. } => parcel.count(),
-                Held::Message { .. } | Held::Flush { .. } => 1,
-            };
             match held {
                 Held::Flush { session, request, .. } => {
                     self.ground.reply(session, request, Err(failure.clone()))

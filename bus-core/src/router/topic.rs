@@ -257,6 +257,15 @@ impl Topic {
         }
     }
 
+    /// How much waits to be let in: messages and flushes.
+    pub(crate) fn held_count(&self) -> u64 {
+        let count = |held: &Held| match held {
+            Held::Parcel { parcel, .. } => parcel.count(),
+            Held::Message { .. } | Held::Flush { .. } => 1,
+        };
+        self.held.iter().map(count).sum()
+    }
+
     /// Whether a message waits to be let in.
     pub(crate) fn has_held(&self) -> bool {
         self.held.iter().any(|held| !matches!(held, Held::Flush { .. }))

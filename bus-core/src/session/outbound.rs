@@ -18,8 +18,8 @@ const CHUNK_MIN: usize = 1024;
 const CHUNK_MAX: usize = 64 * 1024;
 
 /// Parcels from this length on are kept by reference. A shorter one would keep the whole buffer
-/// that it was read in, which is much longer.
-const SHARE_BYTES_MIN: usize = 8 * 1024;
+/// that it was read in, of 64 KiB mostly.
+const SHARE_BYTES_MIN: usize = 32 * 1024;
 
 /// A run of encoded bytes.
 #[derive(Debug)]

@@ -119,11 +119,10 @@ impl ServerSession {
         Ok(Action::Command(command))
     }
 
-    /// Takes several messages that the client has published on a channel.
+    /// Several messages that the client has published on a channel have come.
     #[inline]
-    pub fn parcel(&mut self, channel: Channel, parcel: Parcel) -> Command {
+    pub fn note_parcel(&mut self, parcel: &Parcel) {
         self.inbound.note(parcel.count(), parcel.frame_bytes());
-        Command::PublishParcel { channel, parcel }
     }
 
     #[inline]

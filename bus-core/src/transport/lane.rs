@@ -18,9 +18,13 @@ use crate::sys::{peer_process, watch};
 
 /// The byte that rings.
 const TOKEN: [u8; 1] = [1];
-/// How often this side asks to be woken before it takes the tokens off the socket. Each time the
-/// peer rings at most once, and so many tokens fit into any socket: it never finds it full.
+/// How often this side asks to be woken before it takes the tokens off the socket: each time the
+/// peer rings at most once. Only below that a wake-up may leave them there, and so many fit into
+/// any socket; if more have come, or it is full, the event that says so takes them off.
 const ASKED_MAX: u32 = 64;
+/// Tokens that are taken at once: all that were asked for since the last time, and more.
+const TOKENS_MAX: usize = 256;
+const _: () = assert!(TOKENS_MAX > 2 * ASKED_MAX as usize);
 
 /// A link over lanes.
 pub(super) struct LaneLink {
@@ -77,7 +81,7 @@ impl LaneLink {
             return Poll::Ready(Ok(()));
         }
         self.asked = 0;
-        let mut tokens = [0; 4 * ASKED_MAX as usize];
+        let mut tokens = [0; TOKENS_MAX];
         match recv(guard.get_inner(), &mut tokens[..], RecvFlags::DONTWAIT) {
             // The second one says that it is gone, and has not taken what was rung for it.
             Ok((0, _)) | Err(rustix::io::Errno::CONNRESET) => self.ended = true,
@@ -153,7 +157,7 @@ impl Link for LaneLink {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
                     let length = self.outgoing.fit(self.wanted);
-                    self.asked += 1;
+                    self.asked = self.asked.saturating_add(1);
                     return match self.outgoing.wait_for_room(length).map_err(refused)? {
                         true => Poll::Pending,
                         false => Poll::Ready(Ok(())),
@@ -223,7 +227,7 @@ impl Direct for LaneLink {
     }
 
     fn rest(&mut self) -> io::Result<bool> {
-        self.asked += 1;
+        self.asked = self.asked.saturating_add(1);
         self.incoming.wait().map_err(tampered)
     }
 }

@@ -53,7 +53,7 @@ impl fmt::Display for Waiting {
 /// How long `Adaptive` stays awake for the next message.
 const AWAKE: Duration = Duration::from_micros(50);
 /// How long `Spin` stays awake before others on its thread have their turn.
-const TURN: Duration = Duration::from_micros(200);
+const TURN: Duration = Duration::from_micros(20);
 /// Looks with pauses only, before every look gives the core to whoever else wants it.
 const LOOKS: u32 = 8;
 /// The most pauses between two looks: some microseconds.

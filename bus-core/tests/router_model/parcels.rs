@@ -87,6 +87,14 @@ impl Side {
         self.note();
     }
 
+    fn publish(&mut self, now: Time, channel: u32, parcel: Parcel) {
+        let mut rest = Some(parcel);
+        while let Some(parcel) = rest {
+            rest = self.router.publish_parcel(now, self.sessions[0], channel, parcel);
+            self.note();
+        }
+    }
+
     fn note(&mut self) {
         for effect in self.router.take_effects(Vec::new()) {
             let slot = self.sessions.iter().position(|session| *session == effect.session);
@@ -167,7 +175,7 @@ fn check(steps: &[Step], forgets: bool) -> Result<(), String> {
             let given = &messages[usize::from(forgets)..];
             let [one, many] = &mut sides;
             match parcel(given) {
-                Some(parcel) => many.act(now, 0, Command::PublishParcel { channel: topic, parcel }),
+                Some(parcel) => many.publish(now, topic, parcel),
                 // One message is none.
                 None if given.len() < 2 => {}
                 None => return Err(format!("no parcel of {count}")),

@@ -83,8 +83,7 @@ macro_rules! commands {
                     (0, Wire::Return(v1::Return { leases: leases.clone() }))
                 }
                 Command::Broker { request } => (*request, Wire::Broker(v1::Broker {})),
-                Command::Publish { .. } | Command::PublishParcel { .. }
-                | Command::Consumed { .. } | Command::Send { .. }
+                Command::Publish { .. } | Command::Consumed { .. } | Command::Send { .. }
                 | Command::Offer { .. } | Command::Granted { .. } | Command::Withdraw { .. }
                 | Command::Taken { .. } | Command::Ack { .. } | Command::Call { .. }
                 | Command::CallReply { .. } => return None,
