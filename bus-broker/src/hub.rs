@@ -25,6 +25,8 @@ use crate::vigil::Vigil;
 
 /// Batches that a connection may read before others have their turn.
 const BATCHES_MAX: usize = 1;
+/// Frames of a connection that are taken before others have their turn; a parcel is none.
+const FRAMES_MAX: usize = 128;
 /// Effects after which they are turned into frames, although the batch goes on.
 const EFFECTS_MAX: usize = 4096;
 
@@ -118,7 +120,10 @@ impl Hub {
                 Some(waker) if waker.will_wake(cx.waker()) => {}
                 _ => own.waker = Some(cx.waker().clone()),
             }
-            let filled = own.poll_fill(cx, &mut self.scratch);
+            let filled = match std::mem::take(&mut own.more) {
+                true => Poll::Ready(Ok(true)),
+                false => own.poll_fill(cx, &mut self.scratch),
+            };
             let ended = match filled {
                 Poll::Pending => return self.drive_output(session, cx),
                 Poll::Ready(Ok(true)) => {
@@ -208,8 +213,12 @@ impl Hub {
         let broken = |error: &dyn std::fmt::Display| {
             Err(Some(format!("the client broke the protocol: {error}")))
         };
-        let mut asked = Vec::new();
+        let (mut asked, mut frames) = (Vec::new(), 0);
         let result = loop {
+            if frames == FRAMES_MAX {
+                line.more = true;
+                break Ok(false);
+            }
             if let Some((channel, parcel)) = line.rest.take() {
                 let rest = self.router.publish_parcel(now, session, channel, parcel);
                 line.rest = rest.map(|rest| (channel, rest));
@@ -219,7 +228,10 @@ impl Hub {
                 }
             }
             let taken = match line.decoder.next_arrival() {
-                Ok(Some(Arrival::Frame(frame))) => state.frame(frame),
+                Ok(Some(Arrival::Frame(frame))) => {
+                    frames += 1;
+                    state.frame(frame)
+                }
                 Ok(Some(Arrival::Parcel { channel, parcel })) => {
                     state.note_parcel(&parcel);
                     line.rest = Some((channel, parcel));

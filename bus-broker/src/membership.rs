@@ -77,8 +77,9 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
-        let (waker, blocked, rest) = (None, false, None);
-        slot.line = Some(Line { link, decoder, waker, number, counters, blocked, prefix, rest });
+        let (waker, blocked, rest, more) = (None, false, None, false);
+        slot.line =
+            Some(Line { link, decoder, waker, number, counters, blocked, prefix, rest, more });
         if was_resumed {
             self.router.resume(self.now(), session);
             self.dispatch();

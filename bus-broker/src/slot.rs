@@ -51,6 +51,8 @@ pub(crate) struct Line {
     pub prefix: Bytes,
     /// What is left to be published of a parcel on this channel, which had very many effects.
     pub rest: Option<(Channel, Parcel)>,
+    /// The decoder holds frames for another turn.
+    pub more: bool,
 }
 
 impl Slot {

@@ -1,6 +1,7 @@
 //! A client that does everything about lanes by hand: it makes its regions, shakes hands, and
 //! stores into its lane what no library would.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,7 +20,8 @@ use rustix::net::{SendFlags, send};
 use crate::bare_memory::Scratch;
 use crate::descriptors::{Door, receive_with, send_with, wait_at};
 use crate::layout::{
-    CAPACITY_AT, CURSOR_AT, CURSOR_BYTES, CURSOR_MAGIC, LANE_MAGIC, MAGIC_AT, RING_AT, commit_word,
+    CAPACITY_AT, CURSOR_AT, CURSOR_BYTES, CURSOR_MAGIC, LANE_MAGIC, MAGIC_AT, RING_AT, WAKE_AT,
+    commit_word,
 };
 
 /// Bytes of the rings here.
@@ -145,6 +147,8 @@ pub struct Lanes {
     pub theirs: [File; 2],
     capacity: usize,
     head: u64,
+    /// For which tail it has rung last: who rings without being asked may ring itself deaf.
+    rung: Cell<u64>,
 }
 
 impl Lanes {
@@ -170,6 +174,7 @@ impl Lanes {
                     theirs: theirs.map(File::from),
                     capacity,
                     head: 0,
+                    rung: Cell::new(0),
                 })
             }
             _ => Err(io::Error::other("the broker does not take good lanes")),
@@ -207,12 +212,14 @@ impl Lanes {
         Ok(true)
     }
 
-    /// Rings, and looks whether the broker is still there.
+    /// Rings if the broker has asked for it, once, and looks whether it is still there.
     pub fn turn(&self) -> io::Result<Door> {
-        match self.ring(&[1]) {
-            Ok(()) => crate::descriptors::look_at(&self.socket),
-            Err(_) => Ok(Door::Gone),
+        let wake_at = self.theirs_word(WAKE_AT)?;
+        let asked = (1..=self.head).contains(&wake_at);
+        if asked && self.rung.replace(wake_at) != wake_at && self.ring(&[1]).is_err() {
+            return Ok(Door::Gone);
         }
+        crate::descriptors::look_at(&self.socket)
     }
 
     /// Sends bytes over the socket. Full is fine.
@@ -225,8 +232,12 @@ impl Lanes {
 
     /// How far the broker has read.
     fn theirs_at(&self) -> io::Result<u64> {
+        self.theirs_word(CURSOR_AT)
+    }
+
+    fn theirs_word(&self, at: usize) -> io::Result<u64> {
         let mut bytes = [0; 8];
-        rustix::io::pread(&self.theirs[1], &mut bytes, CURSOR_AT as u64)?;
+        rustix::io::pread(&self.theirs[1], &mut bytes, at as u64)?;
         Ok(u64::from_le_bytes(bytes))
     }
 

@@ -20,7 +20,7 @@ use crate::sys::{peer_process, watch};
 const TOKEN: [u8; 1] = [1];
 /// How often this side asks to be woken before it takes the tokens off the socket: each time the
 /// peer rings at most once. Only below that a wake-up may leave them there, and so many fit into
-/// any socket; if more have come, or it is full, the event that says so takes them off.
+/// any socket. A peer that rings without being asked may fill it, and be unheard afterwards.
 const ASKED_MAX: u32 = 64;
 /// Tokens that are taken at once: all that were asked for since the last time, and more.
 const TOKENS_MAX: usize = 256;
