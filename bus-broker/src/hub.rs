@@ -5,15 +5,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bus_core::router::{
-    Answer, BrokerInfo, Command, Effect, Output, RequestId, Router, SessionEnd, SessionId,
+    Answer, BrokerInfo, Effect, Output, RequestId, Router, SessionEnd, SessionId,
 };
-use bus_core::session::Action;
-use bus_core::{Arrival, KEPT_BYTES_MAX, Time};
+use bus_core::{KEPT_BYTES_MAX, Time};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, mpsc};
 
@@ -25,10 +23,6 @@ use crate::vigil::Vigil;
 
 /// Batches that a connection may read before others have their turn.
 const BATCHES_MAX: usize = 1;
-/// Frames of a connection that are taken before others have their turn; a parcel is none.
-const FRAMES_MAX: usize = 128;
-/// Effects after which they are turned into frames, although the batch goes on.
-const EFFECTS_MAX: usize = 4096;
 
 /// The hub, shared by the tasks of the broker's thread.
 pub(crate) type SharedHub = Rc<RefCell<Hub>>;
@@ -46,7 +40,7 @@ pub(crate) struct Hub {
     effects: Vec<Effect>,
     dirty: Vec<usize>,
     slices: Vec<Bytes>,
-    scratch: BytesMut,
+    pub(crate) scratch: BytesMut,
     /// When the timer task looks next; it is told of anything earlier.
     armed: Option<Time>,
     /// No new sessions.
@@ -187,91 +181,8 @@ impl Hub {
         taken
     }
 
-    /// Takes the frames that a connection has read.
-    fn take_frames(&mut self, session: SessionId) -> Result<(), Option<String>> {
-        loop {
-            let more = self.take_some_frames(session)?;
-            if !more {
-                return Ok(());
-            }
-            self.dispatch();
-            let slot = slot_of(&mut self.slots, session);
-            // A parcel is published wholly: it counts as received.
-            let whole = |slot: &Slot| slot.line.as_ref().is_none_or(|line| line.rest.is_none());
-            let ends = |slot: &Slot| slot.state.outbound.kept_bytes() > KEPT_BYTES_MAX;
-            if slot.is_none_or(|slot| whole(slot) && ends(slot)) {
-                return Err(Some(unread()));
-            }
-        }
-    }
-
-    /// Takes frames until there is enough to be written. Whether some are left.
-    fn take_some_frames(&mut self, session: SessionId) -> Result<bool, Option<String>> {
-        let now = self.now();
-        let Some(slot) = slot_of(&mut self.slots, session) else { return Err(None) };
-        let Slot { state, line: Some(line), .. } = slot else { return Err(None) };
-        let broken = |error: &dyn std::fmt::Display| {
-            Err(Some(format!("the client broke the protocol: {error}")))
-        };
-        let (mut asked, mut frames) = (Vec::new(), 0);
-        let result = loop {
-            if frames == FRAMES_MAX {
-                line.more = true;
-                break Ok(false);
-            }
-            if let Some((channel, parcel)) = line.rest.take() {
-                let rest = self.router.publish_parcel(now, session, channel, parcel);
-                line.rest = rest.map(|rest| (channel, rest));
-                match line.rest.is_some() || self.router.effect_count() > EFFECTS_MAX {
-                    true => break Ok(true),
-                    false => continue,
-                }
-            }
-            let taken = match line.decoder.next_arrival() {
-                Ok(Some(Arrival::Frame(frame))) => {
-                    frames += 1;
-                    state.frame(frame)
-                }
-                Ok(Some(Arrival::Parcel { channel, parcel })) => {
-                    state.note_parcel(&parcel);
-                    line.rest = Some((channel, parcel));
-                    continue;
-                }
-                Ok(None) => break Ok(false),
-                Err(error) => break broken(&error),
-            };
-            match taken {
-                Ok(Action::Command(Command::Broker { request })) => asked.push(request),
-                Ok(Action::Command(command)) => {
-                    // An answer may be a million times as long as its question.
-                    let long = matches!(command, Command::Peek { .. } | Command::List { .. });
-                    self.router.handle(now, session, command);
-                    if long || self.router.effect_count() > EFFECTS_MAX {
-                        break Ok(true);
-                    }
-                }
-                Ok(Action::Refused | Action::Nothing) => {}
-                Ok(Action::Goodbye) => break Err(None),
-                Err(error) => break broken(&error),
-            }
-        };
-        line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
-        line.give_back(&mut self.scratch);
-        if !asked.is_empty() {
-            self.dispatch();
-        }
-        for request in asked {
-            self.answer_info(session, request);
-        }
-        if result == Err(None) {
-            self.router.close_session(now, session, SessionEnd::Goodbye);
-            self.forget(session);
-        }
-        result
-    }
-
     /// Tells a session about the broker, after everything that it sent before.
-    fn answer_info(&mut self, session: SessionId, request: RequestId) {
+    pub(crate) fn answer_info(&mut self, session: SessionId, request: RequestId) {
         let result = Ok(Answer::Broker(Box::new(self.info())));
         self.output(Effect { session, output: Output::Reply { request, result } });
     }
@@ -398,11 +309,12 @@ impl Hub {
     }
 }
 
-/// The slot of a session, unless it is gone.
-fn unread() -> String {
+/// Why a session ends that reads nothing.
+pub(crate) fn unread() -> String {
     format!("it has left {KEPT_BYTES_MAX} bytes unread")
 }
 
+/// The slot of a session, unless it is gone.
 pub(crate) fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Slot> {
     slots.get_mut(session.index())?.as_mut().filter(|slot| slot.id == session)
 }

@@ -24,6 +24,7 @@ mod membership;
 mod registry;
 mod slot;
 mod system;
+mod taking;
 mod vigil;
 
 pub use broker::{Broker, DrainReport, StartError};
