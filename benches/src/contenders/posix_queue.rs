@@ -73,6 +73,11 @@ impl Contender for PosixQueues {
         if self.raised && !rustix::process::geteuid().is_root() {
             return Err("only root may make a namespace".to_owned());
         }
+        if self.raised && raise_queued_bytes().is_err() {
+            return Err(
+                "the limit of queued bytes (RLIMIT_MSGQUEUE) may not be raised here".to_owned()
+            );
+        }
         let largest = limit("msgsize_max");
         if !self.raised && cell.payload_bytes > largest {
             return Err(format!("fs.mqueue.msgsize_max is {largest}"));
@@ -121,6 +126,12 @@ fn name_of(keeper: u32, number: usize) -> Result<CString> {
     Ok(CString::new(format!("/bus-benches.{keeper}.{number}"))?)
 }
 
+/// What the queues of one user may hold is a limit of the process that makes them: without the
+/// right to raise it (`CAP_SYS_RESOURCE`) not even root may.
+fn raise_queued_bytes() -> rustix::io::Result<()> {
+    setrlimit(Resource::Msgqueue, Rlimit { current: None, maximum: None })
+}
+
 /// The keeper's part: makes the queues, removes their names at the end.
 fn keep(cell: &Cell, raised: bool) -> Result<()> {
     if raised {
@@ -129,9 +140,7 @@ fn keep(cell: &Cell, raised: bool) -> Result<()> {
             let path = format!("{LIMITS}/{name}");
             fs::write(&path, value.to_string()).with_context(|| format!("raising {path}"))?;
         }
-        // What the queues of one user may hold is a limit of the process that makes them.
-        let unlimited = Rlimit { current: None, maximum: None };
-        setrlimit(Resource::Msgqueue, unlimited).context("raising the limit of queued bytes")?;
+        raise_queued_bytes().context("raising the limit of queued bytes")?;
     }
     let messages = match raised {
         true => (RAISED_BYTES / cell.payload_bytes).clamp(RAISED_MESSAGES_MIN, RAISED_MESSAGES),
