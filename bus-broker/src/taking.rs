@@ -5,9 +5,9 @@
 
 use std::sync::atomic::Ordering;
 
-use bus_core::router::{Command, SessionEnd, SessionId};
+use bus_core::router::{Channel, Command, Lease, RequestId, Router, SessionEnd, SessionId, Ticket};
 use bus_core::session::{Action, ServerSession};
-use bus_core::{Arrival, FrameError, KEPT_BYTES_MAX};
+use bus_core::{Arrival, FrameError, KEPT_BYTES_MAX, Parcel, Time};
 
 use crate::hub::{Hub, slot_of, unread};
 use crate::slot::{Line, Slot};
@@ -17,11 +17,16 @@ const FRAMES_MAX: usize = 128;
 /// Effects after which they are turned into frames, although the batch goes on.
 const EFFECTS_MAX: usize = 4096;
 
+/// Acknowledgements from which on no more are taken together.
+const ACKS_MAX: u32 = 4096;
+
 /// What the decoder has given.
 enum Taken {
     Frame(Action),
     /// It waits in `Line::rest`.
     Parcel,
+    /// Messages for a queue, and the ticket of the first.
+    Sends(Channel, Ticket, Parcel),
     Nothing,
 }
 
@@ -49,7 +54,7 @@ impl Hub {
         let now = self.now();
         let Some(slot) = slot_of(&mut self.slots, session) else { return Err(None) };
         let Slot { state, line: Some(line), .. } = slot else { return Err(None) };
-        let (mut asked, mut frames) = (Vec::new(), 0);
+        let (mut asked, mut frames, mut acks) = (Vec::new(), 0, Acks::default());
         let result = loop {
             if frames == FRAMES_MAX {
                 line.more = true;
@@ -63,19 +68,25 @@ impl Hub {
                     false => continue,
                 }
             }
-            let taken = next(line, state);
+            let mut taken = next(line, state);
             frames += usize::from(matches!(taken, Ok(Taken::Frame(_))));
+            if let Some(command) = acks.before(&mut taken) {
+                self.router.handle(now, session, command);
+            }
             match taken {
                 Ok(Taken::Parcel) => {}
+                Ok(Taken::Sends(channel, first, parcel)) => {
+                    self.router.send_parcel(now, session, channel, first, parcel);
+                    if self.router.effect_count() > EFFECTS_MAX {
+                        break Ok(true);
+                    }
+                }
                 Ok(Taken::Nothing) => break Ok(false),
                 Ok(Taken::Frame(Action::Command(Command::Broker { request }))) => {
                     asked.push(request);
                 }
                 Ok(Taken::Frame(Action::Command(command))) => {
-                    // An answer may be a million times as long as its question.
-                    let long = matches!(command, Command::Peek { .. } | Command::List { .. });
-                    self.router.handle(now, session, command);
-                    if long || self.router.effect_count() > EFFECTS_MAX {
+                    if carry_out(&mut self.router, now, session, command) {
                         break Ok(true);
                     }
                 }
@@ -86,25 +97,79 @@ impl Hub {
                 }
             }
         };
+        if let Some(command) = acks.take() {
+            self.router.handle(now, session, command);
+        }
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
         line.give_back(&mut self.scratch);
-        if !asked.is_empty() {
-            self.dispatch();
-        }
-        for request in asked {
-            self.answer_info(session, request);
-        }
+        self.answer(session, asked);
         if result == Err(None) {
             self.router.close_session(now, session, SessionEnd::Goodbye);
             self.forget(session);
         }
         result
     }
+
+    /// Answers who asks about the broker, behind what was carried out before.
+    fn answer(&mut self, session: SessionId, asked: Vec<RequestId>) {
+        if !asked.is_empty() {
+            self.dispatch();
+        }
+        for request in asked {
+            self.answer_info(session, request);
+        }
+    }
+}
+
+/// Has the router carry out a command. Whether there is enough to be written.
+fn carry_out(router: &mut Router, now: Time, session: SessionId, command: Command) -> bool {
+    // An answer may be a million times as long as its question.
+    let long = matches!(command, Command::Peek { .. } | Command::List { .. });
+    router.handle(now, session, command);
+    long || router.effect_count() > EFFECTS_MAX
+}
+
+/// Acknowledgements whose leases follow each other, carried out as one: what they give back can
+/// then be filled as one.
+#[derive(Default)]
+struct Acks {
+    first: Lease,
+    count: u32,
+}
+
+impl Acks {
+    /// Holds back what goes on with them. What must be carried out before `taken` is given.
+    fn before(&mut self, taken: &mut Result<Taken, FrameError>) -> Option<Command> {
+        let Ok(Taken::Frame(action)) = taken else { return self.take() };
+        match *action {
+            Action::Nothing => None,
+            Action::Command(Command::Ack { first, count }) => {
+                *action = Action::Nothing;
+                let goes_on = self.first + u64::from(self.count) == first;
+                if self.count > 0 && goes_on && self.count < ACKS_MAX {
+                    self.count += count;
+                    return None;
+                }
+                let held = self.take();
+                *self = Acks { first, count };
+                held
+            }
+            _ => self.take(),
+        }
+    }
+
+    fn take(&mut self) -> Option<Command> {
+        let Acks { first, count } = std::mem::take(self);
+        (count > 0).then_some(Command::Ack { first, count })
+    }
 }
 
 fn next(line: &mut Line, state: &mut ServerSession) -> Result<Taken, FrameError> {
     Ok(match line.decoder.next_arrival()? {
         Some(Arrival::Frame(frame)) => Taken::Frame(state.frame(frame)?),
+        Some(Arrival::Sends { channel, parcel }) => {
+            Taken::Sends(channel, state.note_sends(&parcel), parcel)
+        }
         Some(Arrival::Parcel { channel, parcel }) => {
             state.note_parcel(&parcel);
             line.rest = Some((channel, parcel));

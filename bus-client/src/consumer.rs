@@ -201,10 +201,24 @@ fn poll_leased(channel: &OpenChannel, cx: &mut Context<'_>) -> Poll<Result<Deliv
 /// Takes the next delivery out of an inbox: from now on the application has it.
 fn take(state: &mut crate::state::State, channel: u32, serial: u64) -> Option<Leased> {
     let inbox = state.inbox(channel, serial)?;
-    loop {
-        if let Item::Leased(leased) = inbox.items.pop_front()? {
-            state.session.take(channel, leased.serial, leased.lease);
-            return Some(leased);
+    let leased = loop {
+        match inbox.items.front_mut()? {
+            Item::LeasedParcel(several) => match several.pop_front() {
+                Some(leased) => {
+                    if several.parcel.is_empty() {
+                        inbox.items.pop_front();
+                    }
+                    break leased;
+                }
+                None => drop(inbox.items.pop_front()),
+            },
+            _ => {
+                if let Some(Item::Leased(leased)) = inbox.items.pop_front() {
+                    break leased;
+                }
+            }
         }
-    }
+    };
+    state.session.take(channel, leased.serial, leased.lease);
+    Some(leased)
 }

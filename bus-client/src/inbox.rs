@@ -8,7 +8,7 @@ use std::task::Context;
 
 use bus_core::Message;
 use bus_core::Run;
-use bus_core::session::{Leased, Origin};
+use bus_core::session::{Leased, LeasedParcel, Origin};
 
 use crate::error::Error;
 use crate::waiters::Waiters;
@@ -33,6 +33,8 @@ pub(crate) enum Item {
     Lost(u64),
     /// A delivery of a queue.
     Leased(Leased),
+    /// Several of them, at least one.
+    LeasedParcel(LeasedParcel),
     /// A call to serve.
     Call { call: u64, timeout_ms: u64, origin: Arc<Origin>, message: Message },
 }
@@ -44,6 +46,26 @@ pub(crate) struct Ended(pub bus_core::Failure);
 impl Inbox {
     pub fn new(serial: u64, pattern: Option<String>) -> Inbox {
         Inbox { serial, items: VecDeque::new(), waiting: Waiters::default(), ended: None, pattern }
+    }
+
+    /// Takes a delivery out. Whether it was here.
+    pub fn remove(&mut self, lease: u64) -> bool {
+        let is_it = |item: &Item| match item {
+            Item::Leased(leased) => leased.lease == lease,
+            Item::LeasedParcel(leased) => leased.leases().contains(&lease),
+            _ => false,
+        };
+        let Some(place) = self.items.iter().position(is_it) else { return false };
+        if let Some(Item::LeasedParcel(mut leased)) = self.items.remove(place) {
+            let behind = self.items.split_off(place);
+            while let Some(one) = leased.pop_front() {
+                if one.lease != lease {
+                    self.items.push_back(Item::Leased(one));
+                }
+            }
+            self.items.extend(behind);
+        }
+        true
     }
 
     /// Asks to be woken.

@@ -4,7 +4,7 @@
 //! them when the lock is released.
 
 use bus_core::router::{Answer, Channel, RequestId, Ticket};
-use bus_core::session::{Event, Restart};
+use bus_core::session::{Event, Leased, LeasedParcel, Restart};
 use bus_core::{ErrorKind, Failure};
 
 use crate::events::ClientEvent;
@@ -25,6 +25,7 @@ impl State {
                 self.deliver(run.channel, Item::Run { run, origins, life });
             }
             Event::Lease(leased) => self.on_lease(leased),
+            Event::LeaseParcel(leased) => self.on_lease_parcel(leased),
             Event::Accepted { first, count } => {
                 for ticket in first..first.saturating_add(u64::from(count)) {
                     self.finish(ticket, Verdict::Accepted);
@@ -83,11 +84,18 @@ impl State {
         }
     }
 
-    fn on_lease(&mut self, leased: bus_core::session::Leased) {
+    fn on_lease(&mut self, leased: Leased) {
         let (channel, serial) = (leased.channel, leased.serial);
         match self.inbox(channel, serial) {
             Some(_) => self.deliver(channel, Item::Leased(leased)),
             None => self.session.give_back(leased.lease),
+        }
+    }
+
+    fn on_lease_parcel(&mut self, leased: LeasedParcel) {
+        match self.inbox(leased.channel, leased.serial) {
+            Some(_) => self.deliver(leased.channel, Item::LeasedParcel(leased)),
+            None => self.give_back_all(leased.leases()),
         }
     }
 
@@ -142,12 +150,7 @@ impl State {
     /// Gives a prefetched delivery back, unless the application has it already.
     fn on_recall(&mut self, lease: u64) {
         for inbox in self.inboxes.iter_mut().flatten() {
-            let place = inbox
-                .items
-                .iter()
-                .position(|item| matches!(item, Item::Leased(l) if l.lease == lease));
-            if let Some(place) = place {
-                inbox.items.remove(place);
+            if inbox.remove(lease) {
                 return self.session.give_back(lease);
             }
         }

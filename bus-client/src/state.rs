@@ -4,6 +4,7 @@
 //! is dropped before it came is put right here.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 
 use bus_core::router::{Answer, Channel, RequestId, Ticket};
@@ -135,6 +136,7 @@ impl State {
                     self.session.call_reply(call, Err(&failure));
                 }
                 Item::Leased(leased) => self.session.give_back(leased.lease),
+                Item::LeasedParcel(leased) => self.give_back_all(leased.leases()),
                 Item::Run { .. } | Item::Lost(_) => {}
             }
         }
@@ -148,9 +150,18 @@ impl State {
     pub fn return_items(&mut self, channel: Channel, serial: u64) {
         let Some(inbox) = self.inbox(channel, serial) else { return };
         for item in std::mem::take(&mut inbox.items) {
-            if let Item::Leased(leased) = item {
-                self.session.give_back(leased.lease);
+            match item {
+                Item::Leased(leased) => self.session.give_back(leased.lease),
+                Item::LeasedParcel(leased) => self.give_back_all(leased.leases()),
+                _ => {}
             }
+        }
+    }
+
+    /// Gives back deliveries that nobody has looked at.
+    pub fn give_back_all(&mut self, leases: Range<u64>) {
+        for lease in leases {
+            self.session.give_back(lease);
         }
     }
 

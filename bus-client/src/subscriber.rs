@@ -254,7 +254,9 @@ impl Subscriber {
                 self.lost += count;
                 self.poll_run(cx)
             }
-            Some(Ok(Item::Leased(_) | Item::Call { .. })) => self.poll_run(cx),
+            Some(Ok(Item::Leased(_) | Item::LeasedParcel(_) | Item::Call { .. })) => {
+                self.poll_run(cx)
+            }
             Some(Err(error)) => {
                 self.finished = true;
                 Poll::Ready(error.map(Err))

@@ -86,6 +86,12 @@ impl<T> Default for Arena<T> {
 }
 
 impl<T> Id<T> {
+    /// One that is of no arena.
+    #[cfg(test)]
+    pub fn of_none(serial: u64) -> Id<T> {
+        Id { index: u32::MAX, serial, kind: PhantomData }
+    }
+
     /// The number that no other entry of this arena ever has.
     pub fn serial(self) -> u64 {
         self.serial

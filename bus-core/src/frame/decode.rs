@@ -6,7 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::header::{SHORT_BYTES, plain_publish};
+use super::header::{Plain, SHORT_BYTES, plain};
 use super::{FrameError, Header, Kind, Parcel, message_of, split_body};
 use crate::limits::{
     CONTROL_BYTES_MAX, COPY_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX,
@@ -46,6 +46,13 @@ pub enum Arrival {
     /// Small messages that were published on one channel.
     Parcel {
         /// The publisher's.
+        channel: u32,
+        /// The messages.
+        parcel: Parcel,
+    },
+    /// Small messages of one type that were sent to one queue.
+    Sends {
+        /// The queue's.
         channel: u32,
         /// The messages.
         parcel: Parcel,
@@ -119,10 +126,7 @@ impl Decoder {
             }
             Some((header, ..)) if header.kind == Kind::DeliverParcel => {
                 let Some(Frame { header, body }) = self.next_frame()? else { return Ok(None) };
-                if !is_parcel(&body, header.word) {
-                    let text = "a parcel whose frames are not what it says";
-                    return Err(FrameError::Violation(text.into()));
-                }
+                check_parcel(Kind::Publish, &body, header.word)?;
                 let (channel, frames, origins) = (header.channel, header.word, Vec::new());
                 Ok(Some(Incoming::Run(Run { channel, frames, numbered: 1, origins, bytes: body })))
             }
@@ -137,25 +141,40 @@ impl Decoder {
     /// As [`Decoder::next_frame`].
     #[inline]
     pub fn next_arrival(&mut self) -> Result<Option<Arrival>, FrameError> {
-        if let Some((channel, length)) = plain_publish(&self.buffer)
-            && let Some(parcel) = self.next_parcel(channel, length)
+        if let Some(first) = plain(&self.buffer, Kind::Publish)
+            && let Some(parcel) = self.next_parcel(Kind::Publish, first, |_| true)
         {
-            return Ok(Some(Arrival::Parcel { channel: u32::from(channel), parcel }));
+            return Ok(Some(Arrival::Parcel { channel: u32::from(first.channel), parcel }));
+        }
+        if let Some(first) = plain(&self.buffer, Kind::Send)
+            && let Some(parcel) =
+                self.next_parcel(Kind::Send, first, |next| next.kind == first.kind)
+        {
+            return Ok(Some(Arrival::Sends { channel: u32::from(first.channel), parcel }));
         }
         Ok(self.next_frame()?.map(Arrival::Frame))
     }
 
-    /// What is published on this channel from the front on, if that is more than one message;
-    /// the first payload has so many bytes.
-    fn next_parcel(&mut self, channel: u16, mut length: usize) -> Option<Parcel> {
+    /// The frames of this kind and on the channel of the first one, from the front on and as far
+    /// as they are such, if there is more than one.
+    #[inline]
+    fn next_parcel(
+        &mut self,
+        kind: Kind,
+        first: Plain,
+        is_such: impl Fn(&Plain) -> bool,
+    ) -> Option<Parcel> {
         let (mut end, mut count, mut longest) = (0, 0, 0);
         let limit = self.buffer.len().min(PARCEL_BYTES_MAX);
+        let mut length = first.length;
         while length < COPY_BYTES_MAX && end + SHORT_BYTES + length <= limit {
             end += SHORT_BYTES + length;
             count += 1;
             longest = longest.max(length);
-            match plain_publish(&self.buffer[end..]) {
-                Some((other, next)) if other == channel => length = next,
+            match plain(&self.buffer[end..], kind) {
+                Some(next) if next.channel == first.channel && is_such(&next) => {
+                    length = next.length;
+                }
                 _ => break,
             }
         }
@@ -209,7 +228,7 @@ impl Decoder {
             Kind::Reply if self.body_bytes_max > HANDSHAKE_FRAME_BYTES_MAX => {
                 self.body_bytes_max + HANDSHAKE_FRAME_BYTES_MAX
             }
-            Kind::DeliverParcel => PARCEL_BYTES_MAX.min(self.body_bytes_max),
+            Kind::DeliverParcel | Kind::LeaseParcel => PARCEL_BYTES_MAX.min(self.body_bytes_max),
             _ => CONTROL_BYTES_MAX.min(self.body_bytes_max),
         };
         if body_len > limit {
@@ -219,14 +238,18 @@ impl Decoder {
     }
 }
 
-/// Whether this is just so many published messages, at least one.
-fn is_parcel(body: &[u8], count: u64) -> bool {
-    let (mut rest, mut found) = (body, 0);
-    while let Some((_, length)) = plain_publish(rest) {
-        let Some(behind) = rest.get(SHORT_BYTES + length..) else { return false };
-        (rest, found) = (behind, found + 1);
+/// Fails unless this is just so many messages of this kind, at least one. Length of the longest.
+pub(super) fn check_parcel(kind: Kind, body: &[u8], count: u64) -> Result<usize, FrameError> {
+    let (mut rest, mut found, mut longest) = (body, 0, 0);
+    while let Some(next) = plain(rest, kind)
+        && let Some(behind) = rest.get(SHORT_BYTES + next.length..)
+    {
+        (rest, found, longest) = (behind, found + 1, longest.max(next.length));
     }
-    rest.is_empty() && found == count && found > 0
+    if rest.is_empty() && found == count && found > 0 {
+        return Ok(longest);
+    }
+    Err(FrameError::Violation("a parcel whose frames are not what it says".into()))
 }
 
 impl Run {

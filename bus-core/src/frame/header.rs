@@ -124,6 +124,9 @@ kinds! {
     /// Broker: `word` published messages for a subscription, all from its last source; body: their
     /// frames as their publisher has sent them.
     DeliverParcel = 61;
+    /// Broker: `word` leased messages for a consumer, all from its last source; body: their frames
+    /// as their sender has sent them.
+    LeaseParcel = 62;
 }
 
 impl Kind {
@@ -243,14 +246,26 @@ impl Header {
     }
 }
 
-/// Channel and length of the payload, if `bytes` begin with a published message of a valid type
-/// that asks for nothing: short header, no flag.
+/// The header of a message that asks for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plain {
+    pub channel: u16,
+    pub kind: MessageType,
+    /// Length of the payload.
+    pub length: usize,
+}
+
+/// The header that `bytes` begin with, if it is of this kind, with a valid type, short and
+/// without a flag.
 #[inline]
-pub(super) fn plain_publish(bytes: &[u8]) -> Option<(u16, usize)> {
-    let [l0, l1, l2, l3, kind, flags, c0, c1, word @ ..] = *bytes.first_chunk::<SHORT_BYTES>()?;
-    let is_plain = kind == Kind::Publish.code() && flags == 0;
-    (is_plain && MessageType::new(u64::from_le_bytes(word)).is_some())
-        .then(|| (u16::from_le_bytes([c0, c1]), u32::from_le_bytes([l0, l1, l2, l3]) as usize))
+pub(super) fn plain(bytes: &[u8], wanted: Kind) -> Option<Plain> {
+    let [l0, l1, l2, l3, code, flags, c0, c1, word @ ..] = *bytes.first_chunk::<SHORT_BYTES>()?;
+    if code != wanted.code() || flags != 0 {
+        return None;
+    }
+    let kind = MessageType::new(u64::from_le_bytes(word))?;
+    let channel = u16::from_le_bytes([c0, c1]);
+    Some(Plain { channel, kind, length: u32::from_le_bytes([l0, l1, l2, l3]) as usize })
 }
 
 fn number32(bytes: &[u8; FULL_BYTES], at: usize) -> u32 {

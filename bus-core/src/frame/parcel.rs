@@ -1,16 +1,21 @@
-//! A parcel: small messages that were published one behind the other on one channel, still
-//! encoded.
+//! A parcel: small messages that were published, or sent to a queue, one behind the other on one
+//! channel, still encoded.
 //!
 //! It is checked when it is taken off the stream: every frame in it is whole, has the short
-//! header, no flags and a valid type, and at least two are in it. It is handed on as it is. To the
-//! router it is a number of messages with a cost.
+//! header, no flags and a valid type, the same for all if they were sent, and at least two are in
+//! it. It is handed on as it is. To the router it is a number of messages with a cost.
 
 use bytes::{Buf, Bytes};
 
+use super::decode::check_parcel;
 use super::header::SHORT_BYTES;
-use super::{Header, message_of};
+use super::{FrameError, Header, Kind, message_of};
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, window_charge};
 use crate::message::Message;
+use crate::message_type::MessageType;
+
+/// A parcel is copied out of a buffer that is so many times as long, for longer keeping.
+const SPARE_FACTOR: usize = 4;
 
 /// Messages that are handled as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +24,23 @@ pub struct Parcel {
     count: u64,
     /// Length of the longest payload.
     longest: usize,
-    is_compact: bool,
+    /// Length of the buffer that it keeps; unknown for what was read.
+    buffer: usize,
 }
 
 impl Parcel {
     /// Of frames that were checked.
     pub(super) fn new(bytes: Bytes, count: u64, longest: usize) -> Parcel {
-        Parcel { bytes, count, longest, is_compact: false }
+        Parcel { bytes, count, longest, buffer: usize::MAX }
+    }
+
+    /// The messages of this kind that a frame bears, of which it says how many there are.
+    ///
+    /// # Errors
+    /// When they are something else.
+    pub fn check(kind: Kind, body: Bytes, count: u64) -> Result<Parcel, FrameError> {
+        let longest = check_parcel(kind, &body, count)?;
+        Ok(Parcel::new(body, count, longest))
     }
 
     /// How many messages are in it.
@@ -36,6 +51,22 @@ impl Parcel {
     /// Bytes of its frames.
     pub fn frame_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Type of the first message.
+    pub fn kind(&self) -> Option<MessageType> {
+        let word = self.bytes.get(8..SHORT_BYTES)?;
+        MessageType::new(u64::from_le_bytes(word.try_into().ok()?))
+    }
+
+    /// Length of the first payload.
+    pub fn first_length(&self) -> u64 {
+        self.lengths().next().unwrap_or_default() as u64
+    }
+
+    /// Length of the longest payload, or of one that has gone.
+    pub fn longest(&self) -> u64 {
+        self.longest as u64
     }
 
     /// What its messages count wherever bytes are bounded.
@@ -67,11 +98,48 @@ impl Parcel {
         if count == 0 {
             return None;
         }
-        let mut front = self.clone();
-        front.bytes = self.bytes.split_to(end);
-        front.count = count;
+        Some(self.split_front(count, end))
+    }
+
+    /// Splits off so many messages from the front, at most as many as there are.
+    pub fn split_to(&mut self, count: u64) -> Parcel {
+        let count = count.min(self.count);
+        let end = match self.is_even() {
+            true => count as usize * (SHORT_BYTES + self.longest),
+            false => {
+                let lengths = self.lengths().take(count as usize);
+                lengths.map(|length| SHORT_BYTES + length).sum()
+            }
+        };
+        self.split_front(count, end)
+    }
+
+    /// How many messages from the front cost no more than this.
+    pub fn fitting(&self, cost_max: u64) -> u64 {
+        let cost = |length: usize| (length + MESSAGE_OVERHEAD_BYTES) as u64;
+        if self.is_even() {
+            return self.count.min(cost_max / cost(self.longest));
+        }
+        let mut left = cost_max;
+        let fits = |length: &usize| match left.checked_sub(cost(*length)) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        self.lengths().take_while(fits).count() as u64
+    }
+
+    fn split_front(&mut self, count: u64, end: usize) -> Parcel {
+        let bytes = self.bytes.split_to(end);
         self.count -= count;
-        Some(front)
+        Parcel { bytes, count, ..*self }
+    }
+
+    /// Whether all its messages are of one length.
+    fn is_even(&self) -> bool {
+        self.bytes.len() as u64 == self.count * (SHORT_BYTES + self.longest) as u64
     }
 
     /// The first message.
@@ -98,10 +166,11 @@ impl Parcel {
         std::iter::from_fn(move || self.pop_front())
     }
 
-    /// Frees it from the larger buffer that it was read in, for longer keeping.
+    /// Frees it from a much larger buffer, or the one that it was read in, for longer keeping.
     pub fn compact(&mut self) {
-        if !std::mem::replace(&mut self.is_compact, true) {
+        if self.bytes.len() < self.buffer / SPARE_FACTOR {
             self.bytes = Bytes::copy_from_slice(&self.bytes);
+            self.buffer = self.bytes.len();
         }
     }
 

@@ -257,6 +257,68 @@ fn parcel_that_is_not_what_it_says_ends_the_connection() {
 }
 
 #[test]
+fn leased_parcel_is_so_many_sends_and_nothing_else() {
+    let send = |kind: Kind| {
+        let mut frame = claim(kind, 8).to_vec();
+        frame[8] = 1;
+        frame.extend_from_slice(&[7; 8]);
+        frame
+    };
+    let sends = send(Kind::Send).repeat(3);
+    let check = |body: &[u8], count| Parcel::check(Kind::Send, Bytes::copy_from_slice(body), count);
+    let parcel = check(&sends, 3).expect("as it was sent");
+    assert_eq!((parcel.count(), parcel.longest(), parcel.messages().count()), (3, 8, 3));
+    let mixed = [send(Kind::Send), send(Kind::Publish)].concat();
+    for (body, count) in [(&sends[..], 2), (&sends[..71], 3), (&mixed, 2), (&[], 0)] {
+        assert!(check(body, count).is_err(), "{count} in {} bytes", body.len());
+    }
+}
+
+#[test]
+fn sends_of_one_type_come_together() {
+    let mut decoder = established();
+    for (kind, flag) in [(1, 0), (1, 0), (2, 0), (2, 0), (2, FLAG_TRY), (2, 0)] {
+        let header = Header::new(Kind::Send, 3, kind).with_flags(flag);
+        header.encode(4, decoder.buffer());
+        decoder.buffer().extend_from_slice(b"work");
+    }
+    let mut found = Vec::new();
+    while let Some(arrival) = decoder.next_arrival().expect("well formed") {
+        found.push(match arrival {
+            Arrival::Sends { channel: 3, parcel } => (parcel.kind(), parcel.count()),
+            Arrival::Frame(frame) => (MessageType::new(frame.header.word), 1),
+            other => panic!("{other:?}"),
+        });
+    }
+    let kind = MessageType::new;
+    assert_eq!(found, [(kind(1), 2), (kind(2), 2), (kind(2), 1), (kind(2), 1)]);
+}
+
+#[test]
+fn parcels_are_split_as_their_messages_are() {
+    let lengths = [10, 10, 0, 300, 10, 10];
+    let mut bytes = BytesMut::new();
+    for length in lengths {
+        Header::new(Kind::Send, 0, 1).encode(length, &mut bytes);
+        bytes.extend_from_slice(&vec![7; length]);
+    }
+    let whole = Parcel::check(Kind::Send, bytes.freeze(), 6).expect("well formed");
+    let cost = |lengths: &[usize]| lengths.iter().map(|length| *length as u64 + 64).sum::<u64>();
+    assert_eq!(whole.cost(), cost(&lengths));
+    for count in 0..=6 {
+        let mut rest = whole.clone();
+        let front = rest.split_to(count as u64);
+        assert_eq!((front.count(), front.cost()), (count as u64, cost(&lengths[..count])));
+        assert_eq!((rest.count(), rest.cost()), (6 - count as u64, cost(&lengths[count..])));
+        assert_eq!(whole.fitting(front.cost()), count as u64);
+        assert_eq!(whole.fitting(front.cost() + 63), count as u64);
+        let mut compact = rest.clone();
+        compact.compact();
+        assert!(compact.messages().eq(rest.messages()));
+    }
+}
+
+#[test]
 fn frame_that_claims_4_gib_is_refused_at_once() {
     for kind in Kind::ALL {
         let mut decoder = established();

@@ -45,8 +45,16 @@ pub enum Output {
         sender: SharedSender,
         message: Message,
     },
-    /// A send, or confirmed publish, is accepted.
-    Accepted { ticket: Ticket },
+    /// Leased messages of one type for a consumer, none of them delivered before.
+    LeaseParcel {
+        channel: Channel,
+        first: Lease,
+        auto_ack: bool,
+        sender: SharedSender,
+        parcel: Parcel,
+    },
+    /// Sends, or confirmed publishes, are accepted.
+    Accepted { first: Ticket, count: u32 },
     /// A send, offer, call or publish failed.
     Failed { ticket: Ticket, failure: Failure },
     /// An offered message may be sent now.
@@ -89,7 +97,9 @@ impl Output {
             | Output::Lease { message, .. }
             | Output::Invoke { message, .. }
             | Output::Result { message, .. } => message.cost(),
-            Output::DeliverParcel { parcel, .. } => parcel.cost(),
+            Output::DeliverParcel { parcel, .. } | Output::LeaseParcel { parcel, .. } => {
+                parcel.cost()
+            }
             _ => 0,
         }
     }

@@ -19,10 +19,26 @@ pub enum Fault {
     UnredeemedCredit,
     /// A blocked send stalls the later sends of its session to other queues.
     BlockedSendStalls,
+    /// A batch is let in although there is no room for all of it.
+    BatchOverRoom,
+    /// A batch that is acknowledged does not give its credit back.
+    BatchKeepsCredit,
+    /// A batch goes before a message that comes first and is let in now.
+    BatchOutOfTurn,
+    /// Nobody notes that a batch is not with the application yet.
+    BatchNotNoted,
 }
 
 impl Fault {
-    /// Every planted bug.
+    /// Those of batches. With any other one nothing is handled as a batch.
+    pub const OF_BATCHES: &'static [Fault] = &[
+        Fault::BatchOverRoom,
+        Fault::BatchKeepsCredit,
+        Fault::BatchOutOfTurn,
+        Fault::BatchNotNoted,
+    ];
+
+    /// Every planted bug, those of batches aside.
     pub const ALL: &'static [Fault] = &[
         Fault::LoseMessage,
         Fault::DuplicateMessage,

@@ -68,10 +68,15 @@ impl Ground {
     /// Answers a ticket.
     pub fn verdict(&mut self, session: Id<Session>, ticket: Ticket, result: Result<(), Failure>) {
         let output = match result {
-            Ok(()) => Output::Accepted { ticket },
+            Ok(()) => Output::Accepted { first: ticket, count: 1 },
             Err(failure) => Output::Failed { ticket, failure },
         };
         self.tell(session, output);
+    }
+
+    /// Accepts so many tickets from this one on, less than 2^15.
+    pub fn accept(&mut self, session: Id<Session>, first: Ticket, count: u64) {
+        self.tell(session, Output::Accepted { first, count: count as u32 });
     }
 
     /// Ends a channel from this side: the handle is gone, the client is told why.
@@ -132,6 +137,13 @@ impl Ground {
                 self.timers.set(at, Timer::Leases(session));
             }
         }
+    }
+
+    /// Whether a test has planted a bug that batches would hide.
+    #[inline]
+    pub fn has_other_fault(&self) -> bool {
+        cfg!(feature = "faults")
+            && self.fault.is_some_and(|fault| !Fault::OF_BATCHES.contains(&fault))
     }
 
     /// Whether a test has planted this bug.

@@ -11,7 +11,7 @@ use crate::error::{ErrorKind, Failure};
 
 use super::command::{Channel, Lifetime, RequestId, Ticket};
 use super::effect::{Answer, Output};
-use super::lease::Leased;
+use super::lease::LeaseView;
 use super::rights::Identity;
 use super::session::{Handle, Session, SessionEnd};
 use super::timer::Timer;
@@ -158,14 +158,14 @@ impl Router {
     /// the dead letters.
     fn end_all_leases(&mut self, session: Id<Session>, end: SessionEnd) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
-        let receiver = |leased: &Leased| (leased.queue, leased.waiter);
+        let receiver = |leased: &LeaseView| (leased.queue, leased.waiter);
         let taken = entry.leases.iter().filter(|(_, leased)| leased.taken);
-        let mut known: BTreeSet<_> = taken.map(|(_, leased)| receiver(leased)).collect();
+        let mut known: BTreeSet<_> = taken.map(|(_, leased)| receiver(&leased)).collect();
         let ended: Vec<_> = entry
             .leases
             .iter()
             .map(|(lease, leased)| {
-                let suspect = end == SessionEnd::Lost && known.insert(receiver(leased));
+                let suspect = end == SessionEnd::Lost && known.insert(receiver(&leased));
                 (session, lease, leased.taken || suspect)
             })
             .collect();
@@ -176,7 +176,7 @@ impl Router {
         let Some(entry) = self.ground.sessions.get(session) else { return };
         // The newest first: none of them comes in because another one has made room.
         let tickets: Vec<Ticket> =
-            entry.blocked.keys().rev().chain(entry.granted.keys()).copied().collect();
+            entry.blocked.newest_first().chain(entry.granted.keys().copied()).collect();
         let calls: Vec<u64> = entry.calls.values().copied().collect();
         for ticket in tickets {
             self.withdraw(session, ticket);

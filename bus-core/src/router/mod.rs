@@ -4,6 +4,8 @@
 //! knows names, ids and messages; it knows no address, socket, file or wire format. It has no
 //! lock: one thread owns it.
 
+mod batches;
+mod blocked;
 mod burial;
 mod command;
 mod delay;
@@ -14,6 +16,7 @@ mod ground;
 mod guard;
 mod holding;
 mod lease;
+mod leases;
 mod lifecycle;
 mod line;
 mod listing;
@@ -25,6 +28,7 @@ mod queue;
 mod recall;
 mod receiving;
 mod rights;
+mod row;
 mod sending;
 mod service;
 mod session;
@@ -35,6 +39,7 @@ mod subscribing;
 mod timer;
 mod topic;
 mod type_names;
+mod untaken;
 mod waiter;
 
 use std::collections::{BTreeMap, BTreeSet};

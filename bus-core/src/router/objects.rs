@@ -221,7 +221,7 @@ impl Router {
 impl Queue {
     fn purge(&mut self, ground: &mut Ground) -> u64 {
         let count = self.waiting_count();
-        self.shelf.drain();
+        self.shelf = Shelf::default();
         self.clear_delayed(ground);
         self.bytes = 0;
         self.counters.dropped += count;
@@ -277,10 +277,7 @@ impl Queue {
             match refuse(self, ground, blocked.session, length) {
                 None => self.blocked.insert(place, blocked),
                 Some(failure) => {
-                    if let Some(entry) = ground.sessions.get_mut(blocked.session) {
-                        entry.blocked.remove(&blocked.ticket);
-                        entry.count_blocked(&blocked.content, false);
-                    }
+                    self.forget_blocked(ground, &blocked);
                     ground.verdict(blocked.session, blocked.ticket, Err(failure));
                 }
             }

@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
-use crate::message::{Message, Sender, SharedSender};
+use crate::message::{Sender, SharedSender};
 use crate::message_type::MessageType;
 use crate::name::Name;
-use crate::selector::Selector;
 use crate::time::Time;
 
+use super::blocked::Blocked;
 use super::command::{QueueOptions, Ticket};
 use super::effect::Output;
 use super::fault::Fault;
 use super::ground::Ground;
-use super::lease::{Leased, Stored};
+use super::lease::{Leased, Shelved, Stored};
 use super::line::Line;
 use super::rights::Access;
 use super::session::{GrantedOffer, Session};
@@ -35,7 +35,7 @@ pub(crate) struct Queue {
     /// The session that it lives with, if its lifetime says so.
     pub creator_session: Id<Session>,
     pub options: QueueOptions,
-    pub shelf: Shelf<Stored>,
+    pub shelf: Shelf<Shelved>,
     pub blocked: Shelf<Blocked>,
     pub delayed: BTreeMap<(Time, Arrival), Stored>,
     /// The timer that is set for the delayed.
@@ -70,33 +70,6 @@ pub(crate) struct Counters {
     pub dropped: u64,
     pub last_send: Option<(SharedSender, Time)>,
     pub last_receive: Option<(SharedSender, Time)>,
-}
-
-/// A send or offer that waits for room.
-#[derive(Debug)]
-pub(crate) struct Blocked {
-    pub session: Id<Session>,
-    pub ticket: Ticket,
-    pub sender: SharedSender,
-    pub content: Content,
-}
-
-/// What is blocked.
-#[derive(Debug)]
-pub(crate) enum Content {
-    /// The message itself.
-    Parked(Message),
-    /// Its length; the client has it.
-    Offered(u64),
-}
-
-impl Content {
-    pub fn length(&self) -> u64 {
-        match self {
-            Content::Parked(message) => message.len() as u64,
-            Content::Offered(length) => *length,
-        }
-    }
 }
 
 impl Queue {
@@ -139,7 +112,7 @@ impl Queue {
         // A receive ends with its delivery.
         let bears_again = !options.once && !std::mem::replace(&mut waiter.bears, true);
         if !options.once {
-            waiter.untaken.push_back(lease);
+            waiter.untaken.push(lease, 1);
         }
         self.leased += 1;
         self.counters.delivered += 1;
@@ -165,7 +138,13 @@ impl Queue {
 
     /// Gives a receiver what it can have now; else it stands ready, or ends as empty.
     pub fn serve(&mut self, ground: &mut Ground, id: Id<Waiter>) {
-        while self.serve_next(ground, id) {}
+        loop {
+            if self.serve_batches(ground, id) {
+                self.admit(ground);
+            } else if !self.serve_next(ground, id) {
+                return;
+            }
+        }
     }
 
     /// Gives a receiver the next message that it can have. Whether it may have another one.
@@ -193,17 +172,6 @@ impl Queue {
         true
     }
 
-    /// What a receiver takes of those who wait for room. One that has been promised as much as
-    /// it may have still takes what is here: it waits for no sender.
-    fn next_blocked(&self, selector: Selector, may_grant: bool) -> Option<Place> {
-        match may_grant {
-            true => self.blocked.select(selector),
-            false => self
-                .blocked
-                .select_where(selector, |blocked| matches!(blocked.content, Content::Parked(_))),
-        }
-    }
-
     fn refuse_too_big(
         &mut self,
         ground: &mut Ground,
@@ -211,59 +179,12 @@ impl Queue {
         place: Place,
         limit: u64,
     ) -> bool {
-        let length = self.shelf.get(place).map_or(0, |stored| stored.message.len() as u64);
+        let length = self.shelf.get(place).map_or(0, Shelved::length);
         let refused = length > limit;
         if refused {
             self.end_too_big(ground, id, place.kind, length);
         }
         refused
-    }
-
-    /// Gives a receiver what another session waits to send: it needs no room.
-    fn serve_blocked(&mut self, ground: &mut Ground, id: Id<Waiter>, place: Place) {
-        let Some(blocked) = self.blocked.get(place) else { return };
-        let length = blocked.content.length();
-        if self.waiters.get(id).is_some_and(|waiter| length > waiter.options.bytes_max) {
-            return self.end_too_big(ground, id, place.kind, length);
-        }
-        let Some(blocked) = self.unblock(ground, place) else { return };
-        match blocked.content {
-            Content::Parked(message) => {
-                self.accepted(ground, &blocked.sender);
-                ground.verdict(blocked.session, blocked.ticket, Ok(()));
-                let stored = Stored::new(message, blocked.sender, place.arrival);
-                self.lease_to(ground, id, stored);
-            }
-            Content::Offered(length) => {
-                if let Some(waiter) = self.waiters.get_mut(id) {
-                    waiter.promises += 1;
-                }
-                self.grant(ground, blocked.session, blocked.ticket, place, length, Some(id));
-            }
-        }
-    }
-
-    /// Lets in those who wait for room, in order, as far as it goes.
-    pub fn admit(&mut self, ground: &mut Ground) {
-        while let Some(place) = self.blocked.first() {
-            let Some(blocked) = self.blocked.get(place) else { return };
-            let length = blocked.content.length();
-            if !self.has_room(length) {
-                return;
-            }
-            let Some(blocked) = self.unblock(ground, place) else { return };
-            match blocked.content {
-                Content::Parked(message) => {
-                    self.accepted(ground, &blocked.sender);
-                    ground.verdict(blocked.session, blocked.ticket, Ok(()));
-                    let stored = Stored::new(message, blocked.sender, place.arrival);
-                    self.put(ground, stored);
-                }
-                Content::Offered(length) => {
-                    self.grant(ground, blocked.session, blocked.ticket, place, length, None);
-                }
-            }
-        }
     }
 
     /// Grants an offer: with room kept for it, or for a receiver that waits.
@@ -319,39 +240,40 @@ impl Queue {
             stored.arrival = place.arrival;
         }
         self.bytes += stored.message.cost();
-        self.shelf.insert(place, stored);
+        self.shelf.insert(place, Shelved::One(stored));
     }
 
     /// Takes a message off the shelf.
     pub fn take(&mut self, ground: &Ground, place: Place) -> Option<Stored> {
         if ground.planted(Fault::DuplicateMessage) && place.arrival % 7 == 3 {
-            return self.shelf.get(place).cloned();
+            return self.shelf.get(place).cloned()?.into_stored();
         }
-        let stored = self.shelf.take(place)?;
+        let stored = self.shelf.take(place)?.into_stored()?;
         self.bytes -= stored.message.cost();
         Some(stored)
     }
 
-    /// Takes a blocked send out of the line and off its sender's account.
-    pub fn unblock(&mut self, ground: &mut Ground, place: Place) -> Option<Blocked> {
-        let blocked = self.blocked.take(place)?;
-        if let Some(session) = ground.sessions.get_mut(blocked.session) {
-            session.blocked.remove(&blocked.ticket);
-            session.count_blocked(&blocked.content, false);
-        }
-        Some(blocked)
-    }
-
     /// Counts an accepted message.
     pub fn accepted(&mut self, ground: &Ground, sender: &SharedSender) {
-        self.counters.accepted += 1;
+        self.accepted_all(ground, sender, 1);
+    }
+
+    /// Counts so many accepted messages.
+    pub fn accepted_all(&mut self, ground: &Ground, sender: &SharedSender, count: u64) {
+        self.counters.accepted += count;
         self.counters.last_send = Some((sender.clone(), ground.now));
     }
 
     /// The next place at the end.
     pub fn new_place(&mut self, kind: MessageType) -> Place {
-        self.next_arrival += 1;
-        Place { kind, arrival: self.next_arrival }
+        self.new_places(kind, 1)
+    }
+
+    /// The next so many places at the end: the first of them.
+    pub fn new_places(&mut self, kind: MessageType, count: u64) -> Place {
+        let arrival = self.next_arrival + 1;
+        self.next_arrival += count;
+        Place { kind, arrival }
     }
 
     /// The failure that says that this queue is gone.

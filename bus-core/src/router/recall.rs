@@ -103,9 +103,9 @@ impl Queue {
                 continue;
             }
             let Some(session) = ground.sessions.get(holder.session) else { continue };
-            let leases = holder.untaken.iter().filter_map(|lease| session.leases.get(*lease));
+            let leases = holder.untaken.iter().filter_map(|lease| session.leases.get(lease));
             for leased in leases.filter(|leased| leased.recalled_for.is_none()) {
-                *counts.entry(sort_of(&leased.stored)).or_default() += 1;
+                *counts.entry((leased.kind, leased.recalled)).or_default() += 1;
             }
         }
         counts
@@ -151,17 +151,15 @@ impl Queue {
                 return holder.bears;
             }
             let Some(session) = ground.sessions.get(holder.session) else { return holder.bears };
-            let mut leases = holder
-                .untaken
-                .iter()
-                .filter_map(|lease| Some((lease, session.leases.get(*lease)?)));
+            let mut leases =
+                holder.untaken.iter().filter_map(|lease| Some((lease, session.leases.get(lease)?)));
             let first = leases.find(|(_, leased)| {
-                leased.recalled_for.is_none() && may_have(sort_of(&leased.stored), options)
+                leased.recalled_for.is_none() && may_have((leased.kind, leased.recalled), options)
             });
             if let Some((lease, leased)) = first
-                && oldest.is_none_or(|(arrival, ..)| leased.stored.arrival < arrival)
+                && oldest.is_none_or(|(arrival, ..)| leased.arrival < arrival)
             {
-                oldest = Some((leased.stored.arrival, holder.session, *lease));
+                oldest = Some((leased.arrival, holder.session, lease));
             }
             holder.bears
         });

@@ -12,10 +12,12 @@ use crate::selector::Selector;
 use super::Router;
 use super::command::{Channel, ConsumeOptions, Lease, RequestId};
 use super::effect::{Answer, Output, Peeked};
+use super::lease::Shelved;
 use super::queue::Queue;
 use super::rights::Right;
 use super::session::{Handle, Session};
-use super::waiter::{Waiter, take_while};
+use super::untaken::Range;
+use super::waiter::Waiter;
 
 impl Router {
     pub(super) fn consume(
@@ -136,14 +138,14 @@ impl Router {
         queue: Id<Queue>,
         waiter: Id<Waiter>,
         last: Lease,
-    ) -> Vec<Lease> {
+    ) -> Vec<Range> {
         let Some(entry) = self.ground.sessions.get_mut(session) else { return Vec::new() };
         let Entry::Occupied(mut untaken) = entry.untaken.entry((queue, waiter)) else {
             // A receive has one delivery, and no list.
             let known = entry.leases.get(last).is_some_and(|leased| !leased.taken);
-            return if known { vec![last] } else { Vec::new() };
+            return if known { vec![(last, 1)] } else { Vec::new() };
         };
-        let taken = take_while(untaken.get_mut(), last);
+        let taken = untaken.get_mut().take_upto(last);
         if untaken.get().is_empty() {
             untaken.remove();
         }
@@ -159,20 +161,20 @@ impl Router {
         index: u64,
     ) {
         let result = self.queue_for(session, queue, Right::Read).and_then(|id| {
-            let queue = self.queues.get(id);
-            let found =
-                queue.and_then(|queue| queue.shelf.get(queue.shelf.select_nth(selector, index)?));
-            let stored = found.ok_or_else(|| {
-                let name = queue.map_or("", |queue| queue.name.as_str());
-                Failure::new(
-                    ErrorKind::Empty,
-                    format!(
-                        "queue `{name}` has no message at index {index} that `{selector}` matches"
-                    ),
-                )
-            })?;
+            let Some(queue) = self.queues.get_mut(id) else {
+                return Err(Failure::new(ErrorKind::Removed, "the queue was removed"));
+            };
+            let place = queue.shelf.select_nth(selector, index);
+            let found = place.and_then(|place| queue.shelf.get(place));
+            let Some(stored) = found.cloned().and_then(Shelved::into_stored) else {
+                let text = format!(
+                    "queue `{}` has no message at index {index} that `{selector}` matches",
+                    queue.name
+                );
+                return Err(Failure::new(ErrorKind::Empty, text));
+            };
             Ok(Answer::Peeked(Box::new(Peeked {
-                message: stored.message.clone(),
+                message: stored.message,
                 attempt: stored.attempt,
                 sender: (*stored.sender).clone(),
             })))

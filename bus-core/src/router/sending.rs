@@ -10,20 +10,21 @@ use crate::message::Message;
 use crate::message_type::MessageType;
 
 use super::Router;
+use super::blocked::Content;
 use super::command::{Channel, Ticket};
 use super::fault::Fault;
 use super::ground::Ground;
 use super::lease::Stored;
-use super::queue::{Blocked, Content, Queue};
+use super::queue::Queue;
 use super::rights::Right;
 use super::session::{GrantedOffer, Handle, Session, too_big};
-use super::shelf::Place;
 
-/// One send as it goes through the checks.
-struct Arriving {
-    session: Id<Session>,
-    ticket: Ticket,
-    no_wait: bool,
+/// One send, or several with tickets that follow each other, as it goes through the checks.
+pub(super) struct Arriving {
+    pub session: Id<Session>,
+    /// Of the first.
+    pub ticket: Ticket,
+    pub no_wait: bool,
 }
 
 impl Router {
@@ -173,7 +174,7 @@ impl Router {
             "the send was taken back before there was room for it",
         );
         let Some(entry) = self.ground.sessions.get(session) else { return };
-        if let Some((id, place)) = entry.blocked.get(&ticket).copied() {
+        if let Some((id, place)) = entry.blocked.get(ticket) {
             if let Some(queue) = self.queues.get_mut(id) {
                 queue.unblock(&mut self.ground, place);
                 self.ground.verdict(session, ticket, Err(withdrawn));
@@ -212,7 +213,7 @@ impl Router {
 
     fn has_blocked(&self, session: Id<Session>, besides: Id<Queue>) -> bool {
         let Some(entry) = self.ground.sessions.get(session) else { return false };
-        entry.blocked.values().any(|(queue, _)| *queue != besides)
+        entry.blocked.any_besides(besides)
     }
 
     /// The queue on a channel, if the session has that right to it.
@@ -237,67 +238,6 @@ impl Router {
 }
 
 impl Queue {
-    /// Whether a message that finds no room may stand in line.
-    fn check_can_wait(&self, kind: MessageType, length: u64, no_wait: bool) -> Result<(), Failure> {
-        if !self.could_fit(length) {
-            let limit =
-                self.options.bytes_max.saturating_sub(crate::limits::MESSAGE_OVERHEAD_BYTES as u64);
-            return Err(too_big(&format!("queue `{}`", self.name), kind, length, limit));
-        }
-        if no_wait {
-            return Err(Failure::new(
-                ErrorKind::QueueFull,
-                format!(
-                    "queue `{}` is full: {} of {} messages, {} of {} bytes (with what is on its way), {} sends wait before this one",
-                    self.name,
-                    self.waiting_count() + self.reserved_count,
-                    self.options.count_max,
-                    self.bytes + self.reserved_bytes,
-                    self.options.bytes_max,
-                    self.blocked.len(),
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Parks a message until there is room for it, charged to its sender.
-    fn wait_for_room(
-        &mut self,
-        ground: &mut Ground,
-        arriving: &Arriving,
-        mut stored: Stored,
-        parked_max: u64,
-    ) -> Result<(), Failure> {
-        let (kind, length) = (stored.message.kind(), stored.message.len() as u64);
-        self.check_can_wait(kind, length, arriving.no_wait)?;
-        let parked = ground.sessions.get(arriving.session).map_or(0, |entry| entry.parked_bytes);
-        if parked + stored.message.cost() > parked_max {
-            return Err(Failure::new(
-                ErrorKind::QuotaExceeded,
-                format!(
-                    "queue `{}` is full, and this session has {parked} bytes of sends waiting for room already (at most {parked_max}): wait for their receipts first",
-                    self.name
-                ),
-            ));
-        }
-        stored.message.compact();
-        let place = Place { kind, arrival: stored.arrival };
-        self.block(ground, arriving, place, Content::Parked(stored.message));
-        Ok(())
-    }
-
-    /// Puts a send or offer into the line of those who wait for room.
-    fn block(&mut self, ground: &mut Ground, arriving: &Arriving, place: Place, content: Content) {
-        let Some(entry) = ground.sessions.get_mut(arriving.session) else { return };
-        entry.blocked.insert(arriving.ticket, (self.id, place));
-        entry.count_blocked(&content, true);
-        let sender = entry.sender.clone();
-        let blocked =
-            Blocked { session: arriving.session, ticket: arriving.ticket, sender, content };
-        self.blocked.insert(place, blocked);
-    }
-
     /// The receiver that an offer would go to, and which can be promised one more. As with a
     /// message that is there, one that would take the type but not the length ends as too big:
     /// a shorter one that comes behind must not pass by.

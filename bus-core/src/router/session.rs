@@ -2,7 +2,8 @@
 //!
 //! Everything that must be let go when the session ends can be reached from here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +14,16 @@ use crate::message::SharedSender;
 use crate::message_type::MessageType;
 use crate::time::Time;
 
+use super::blocked::{BlockedTickets, Content};
 use super::command::{Channel, Lease, Ticket};
 use super::effect::Source;
-use super::lease::Leases;
-use super::queue::{Content, Queue};
+use super::leases::Leases;
+use super::queue::Queue;
 use super::rights::Identity;
 use super::service::{Server, Service};
 use super::shelf::Place;
 use super::topic::{Subscription, Topic};
+use super::untaken::Untaken;
 use super::waiter::Waiter;
 
 /// How a session ends.
@@ -44,11 +47,11 @@ pub struct Session {
     open: u32,
     pub(crate) leases: Leases,
     /// Deliveries of consumers that are gone, which the application has not been handed yet.
-    pub(crate) untaken: BTreeMap<(Id<Queue>, Id<Waiter>), VecDeque<Lease>>,
+    pub(crate) untaken: BTreeMap<(Id<Queue>, Id<Waiter>), Untaken>,
     /// When its leases are looked at next.
     pub(crate) lease_check: Option<Time>,
     /// Its sends and offers that wait for room.
-    pub(crate) blocked: BTreeMap<Ticket, (Id<Queue>, Place)>,
+    pub(crate) blocked: BlockedTickets,
     /// Its offers that were granted and have not arrived.
     pub(crate) granted: BTreeMap<Ticket, GrantedOffer>,
     /// Its calls that are not answered.
@@ -128,7 +131,7 @@ impl Session {
             leases: Leases::default(),
             untaken: BTreeMap::new(),
             lease_check: None,
-            blocked: BTreeMap::new(),
+            blocked: BlockedTickets::default(),
             granted: BTreeMap::new(),
             calls: BTreeMap::new(),
             serving: BTreeMap::new(),
@@ -186,11 +189,27 @@ impl Session {
 
     /// Counts what waits for room, or waits no longer.
     pub(crate) fn count_blocked(&mut self, content: &Content, begins: bool) {
-        match (content, begins) {
-            (Content::Parked(message), true) => self.parked_bytes += message.cost(),
-            (Content::Parked(message), false) => self.parked_bytes -= message.cost(),
-            (Content::Offered(_), true) => self.blocked_offers += 1,
-            (Content::Offered(_), false) => self.blocked_offers -= 1,
+        let (cost, offers) = (content.parked_cost(), u32::from(content.is_offer()));
+        if begins {
+            self.parked_bytes += cost;
+            self.blocked_offers += offers;
+        } else {
+            self.parked_bytes -= cost;
+            self.blocked_offers -= offers;
+        }
+    }
+
+    /// Takes leases off the list of what a consumer that is gone has borne and nobody has said to
+    /// be taken.
+    pub(crate) fn forget_untaken(&mut self, of: (Id<Queue>, Id<Waiter>), first: Lease, count: u64) {
+        if self.untaken.is_empty() {
+            return;
+        }
+        if let Entry::Occupied(mut untaken) = self.untaken.entry(of) {
+            untaken.get_mut().forget(first, count);
+            if untaken.get().is_empty() {
+                untaken.remove();
+            }
         }
     }
 

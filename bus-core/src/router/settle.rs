@@ -2,7 +2,6 @@
 //!
 //! Every way out of a lease goes through `end_lease`, which gives the credit back.
 
-use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use crate::arena::Id;
@@ -14,10 +13,20 @@ use super::command::{Channel, Lease, RequestId};
 use super::effect::{Answer, Output};
 use super::fault::Fault;
 use super::ground::DeadLetter;
-use super::lease::{Leased, Stored};
+use super::lease::{LeaseView, Leased, Stored};
 use super::queue::Queue;
 use super::session::{Handle, Session};
-use super::waiter::{forget_untaken, take_while};
+use super::waiter::Waiter;
+
+/// Acknowledged leases that follow each other, of one receiver.
+#[derive(Clone, Copy, Default)]
+struct Acked {
+    first: Lease,
+    count: u64,
+    of: Option<(Id<Queue>, Id<Waiter>)>,
+    /// For whom the last of them was recalled.
+    recaller: Option<Id<Waiter>>,
+}
 
 impl Router {
     /// Leases up to `lease` that the channel bore are with the application: clocks start.
@@ -33,13 +42,26 @@ impl Router {
         let Some((queue, waiter)) = found else { return };
         let untaken =
             match self.queues.get_mut(queue).and_then(|queue| queue.waiters.get_mut(waiter)) {
-                Some(waiter) => take_while(&mut waiter.untaken, lease),
+                Some(waiter) => waiter.untaken.take_upto(lease),
                 // A receive ends with its delivery.
-                None if channel == CHANNELS_MAX - 1 => vec![lease],
+                None if channel == CHANNELS_MAX - 1 => vec![(lease, 1)],
                 None => self.untaken_of(session, queue, waiter, lease),
             };
-        for lease in untaken {
-            self.start_lease(session, lease);
+        for (first, count) in untaken {
+            self.start_leases(session, first, count);
+        }
+    }
+
+    fn start_leases(&mut self, session: Id<Session>, first: Lease, count: u64) {
+        let (mut lease, end) = (first, first + count);
+        while lease < end {
+            match self.start_batch(session, lease, end - lease) {
+                0 => {
+                    self.start_lease(session, lease);
+                    lease += 1;
+                }
+                started => lease += started,
+            }
         }
     }
 
@@ -61,24 +83,65 @@ impl Router {
         }
     }
 
-    /// Acknowledges leases; with `answer` the session is told of each.
+    /// Acknowledges leases; with `answer` the session is told of each. A receiver is served when
+    /// all are settled that follow each other and were its own.
     pub(super) fn ack(&mut self, session: Id<Session>, first: Lease, count: u32, answer: bool) {
-        for lease in first..first.saturating_add(u64::from(count)) {
-            let Some((leased, _)) = self.end_lease(session, lease) else {
-                if answer {
-                    let failure = self.stale(session, lease);
-                    self.ground.tell(session, Output::Unsettled { lease, failure });
-                }
-                continue;
+        let (mut lease, end) = (first, first.saturating_add(u64::from(count)));
+        let mut acked = Acked::default();
+        while lease < end {
+            if acked.of != self.bearer_of(session, lease) || acked.recaller.is_some() {
+                self.finish_acks(session, std::mem::take(&mut acked), answer);
+            }
+            let ended = self.end_some(session, lease, end - lease);
+            if ended.of.is_none() && answer {
+                let failure = self.stale(session, lease);
+                self.ground.tell(session, Output::Unsettled { lease, failure });
+            }
+            lease += ended.count.max(1);
+            acked = match acked.count {
+                0 => ended,
+                before => Acked { first: acked.first, count: before + ended.count, ..ended },
             };
-            if answer {
-                self.ground.tell(session, Output::Settled { first: lease, count: 1 });
-            }
-            if let Some(queue) = self.queues.get_mut(leased.queue) {
-                queue.counters.acked += 1;
-            }
-            self.serve_again(&leased);
         }
+        self.finish_acks(session, acked, answer);
+    }
+
+    /// The queue and receiver that a lease is of.
+    fn bearer_of(&self, session: Id<Session>, lease: Lease) -> Option<(Id<Queue>, Id<Waiter>)> {
+        let leased = self.ground.sessions.get(session)?.leases.get(lease)?;
+        Some((leased.queue, leased.waiter))
+    }
+
+    /// Ends leases from this one on, at most so many; none if this one is not there.
+    fn end_some(&mut self, session: Id<Session>, first: Lease, count: u64) -> Acked {
+        if let Some(leased) = self.end_batch(session, first, count) {
+            let of = Some((leased.queue, leased.waiter));
+            return Acked { first, count: leased.batch.count(), of, recaller: None };
+        }
+        match self.end_lease(session, first) {
+            Some((leased, queue)) => {
+                let of = Some((queue, leased.waiter));
+                Acked { first, count: 1, of, recaller: leased.recalled_for }
+            }
+            None => Acked::default(),
+        }
+    }
+
+    /// Answers acknowledgements, and serves who has waited for their end.
+    fn finish_acks(&mut self, session: Id<Session>, acked: Acked, answer: bool) {
+        let Acked { first, count, of: Some((id, waiter)), recaller } = acked else { return };
+        if answer {
+            // No more than the acknowledgement that is being carried out.
+            self.ground.tell(session, Output::Settled { first, count: count as u32 });
+        }
+        let Some(queue) = self.queues.get_mut(id) else { return };
+        queue.counters.acked += count;
+        if let Some(recaller) = recaller {
+            queue.recall_answered(&mut self.ground, recaller);
+        }
+        queue.serve(&mut self.ground, waiter);
+        self.bury_dead();
+        self.let_go(id);
     }
 
     pub(super) fn nack(
@@ -188,7 +251,7 @@ impl Router {
         for session in &sessions {
             let Some(entry) = self.ground.sessions.get_mut(*session) else { continue };
             entry.lease_check = None;
-            let due = |leased: &Leased| leased.deadline.is_some_and(|deadline| deadline <= now);
+            let due = |leased: &LeaseView| leased.deadline.is_some_and(|deadline| deadline <= now);
             let over = entry.leases.iter().filter(|(_, leased)| due(leased));
             expired.extend(over.map(|(lease, _)| (*session, lease, true)));
         }
@@ -238,14 +301,7 @@ impl Router {
         let entry = self.ground.sessions.get_mut(session)?;
         let leased = entry.leases.remove(lease)?;
         entry.leased_bytes -= leased.stored.message.cost();
-        if !entry.untaken.is_empty()
-            && let Entry::Occupied(mut untaken) = entry.untaken.entry((leased.queue, leased.waiter))
-        {
-            forget_untaken(untaken.get_mut(), lease);
-            if untaken.get().is_empty() {
-                untaken.remove();
-            }
-        }
+        entry.forget_untaken((leased.queue, leased.waiter), lease, 1);
         if !entry.starved.is_empty() && self.ground.hungry.last() != Some(&session) {
             self.ground.hungry.push(session);
         }
@@ -255,7 +311,7 @@ impl Router {
             if !self.ground.planted(Fault::UnredeemedCredit) {
                 waiter.outstanding -= 1;
             }
-            forget_untaken(&mut waiter.untaken, lease);
+            waiter.untaken.forget(lease, 1);
         }
         let id = leased.queue;
         Some((leased, id))

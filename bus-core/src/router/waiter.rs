@@ -8,12 +8,13 @@ use crate::message_type::MessageType;
 
 use crate::time::Time;
 
-use super::command::{Channel, ConsumeOptions, Lease};
+use super::command::{Channel, ConsumeOptions};
 use super::fault::Fault;
 use super::ground::Ground;
 use super::line::Turn;
 use super::queue::Queue;
 use super::session::Session;
+use super::untaken::Untaken;
 
 /// A receive or consumer.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Waiter {
     /// Deliveries that are not settled.
     pub outstanding: u32,
     /// Deliveries that the application has not been handed yet, oldest first.
-    pub untaken: VecDeque<Lease>,
+    pub untaken: Untaken,
     /// Whether the queue has it among its bearers.
     pub bears: bool,
     /// Its turn, while it stands in the queue's line of those who wait.
@@ -44,7 +45,7 @@ impl Waiter {
             channel,
             options,
             outstanding: 0,
-            untaken: VecDeque::new(),
+            untaken: Untaken::default(),
             bears: false,
             turn: None,
             recalls: 0,
@@ -104,7 +105,7 @@ impl Queue {
 
     /// The first in the line, from this turn on, that takes this type and whose session can be
     /// handed a delivery. Whoever is passed over keeps its turn.
-    fn next_taker(
+    pub fn next_taker(
         &self,
         ground: &mut Ground,
         kind: MessageType,
@@ -181,22 +182,5 @@ impl Queue {
             ),
         );
         ground.end_channel(waiter.session, waiter.channel, failure);
-    }
-}
-
-/// Takes the leases up to this one off the list of those that nobody has looked at.
-pub(super) fn take_while(untaken: &mut VecDeque<Lease>, last: Lease) -> Vec<Lease> {
-    let count = untaken.iter().take_while(|other| **other <= last).count();
-    untaken.drain(..count).collect()
-}
-
-/// Takes one lease off the list of those that nobody has looked at, if it is there.
-pub(super) fn forget_untaken(untaken: &mut VecDeque<Lease>, lease: Lease) {
-    match untaken.front() {
-        Some(first) if *first == lease => {
-            untaken.pop_front();
-        }
-        Some(first) if *first < lease => untaken.retain(|other| *other != lease),
-        _ => {}
     }
 }

@@ -10,7 +10,9 @@ mod outbound;
 mod server;
 mod span;
 
-pub use client::{ChannelKind, ClientSession, Established, Event, Leased, Origin, Restart};
+pub use client::{
+    ChannelKind, ClientSession, Established, Event, Leased, LeasedParcel, Origin, Restart,
+};
 pub use handshake::*;
 pub use inbound::Inbound;
 pub use outbound::Outbound;

@@ -82,15 +82,14 @@ impl Outbound {
         self.segments.push_back(segment);
     }
 
-    /// Adds a parcel's messages as one delivery on a channel: a long one by reference.
-    pub fn push_parcel(&mut self, channel: u32, parcel: &Parcel) {
-        let header = Header::new(Kind::DeliverParcel, channel, parcel.count());
+    /// Adds a frame that bears a parcel's messages: a long one by reference.
+    pub fn push_parcel(&mut self, header: &Header, parcel: &Parcel) {
         if parcel.frame_bytes() < SHARE_BYTES_MIN {
-            return self.push(&header, parcel.bytes());
+            return self.push(header, parcel.bytes());
         }
         self.reserve(header.encoded_len());
         header.encode(parcel.frame_bytes(), &mut self.open);
-        self.count(&header, header.encoded_len() + parcel.frame_bytes());
+        self.count(header, header.encoded_len() + parcel.frame_bytes());
         self.close_chunk();
         let (bytes, before, last) = (parcel.bytes().clone(), self.last, self.last);
         self.segments.push_back(Segment { bytes, before, last, is_chunk: false });
@@ -363,7 +362,8 @@ mod tests {
                     5 => {
                         pushed += 1;
                         let one = message((size / 2).min(COPY_BYTES_MAX - 1), pushed);
-                        outbound.push_parcel(1, &parcel(&[one.clone(), one]));
+                        let header = Header::new(Kind::DeliverParcel, 1, 2);
+                        outbound.push_parcel(&header, &parcel(&[one.clone(), one]));
                     }
                     2 => {
                         outbound.push(&word_frame(Kind::Ping, 7), &[]);

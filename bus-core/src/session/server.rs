@@ -5,25 +5,24 @@
 //! outlives a connection.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::error::Failure;
 use crate::frame::{
-    FLAG_AUTO, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Frame, FrameError, Header, Kind, Notice,
-    Parcel, control, message_of,
+    FLAG_RECEIPT, FLAG_TRY, Frame, FrameError, Header, Kind, Notice, Parcel, control, message_of,
 };
-use crate::limits::{CHANNELS_MAX, INLINE_BYTES_MAX, ORIGINS_MAX, REQUEST_TIMEOUT_MAX};
-use crate::message::{Message, Sender};
+use crate::limits::{CHANNELS_MAX, INLINE_BYTES_MAX, REQUEST_TIMEOUT_MAX};
+use crate::message::Sender;
 use crate::message_type::MessageType;
-use crate::name::Name;
-use crate::router::{Channel, Command, Lease, Output, Source, Ticket};
+use crate::router::{Command, Lease, Output, Source, Ticket};
 
 use super::outbound::word_frame;
 use super::span::Span;
 use super::{Inbound, Outbound};
+
+mod deliveries;
 
 /// What a frame of a client comes to.
 #[derive(Debug)]
@@ -197,6 +196,15 @@ impl ServerSession {
         self.last_ticket
     }
 
+    /// Several messages that the client has sent to a queue have come. The ticket of the first.
+    #[inline]
+    pub fn note_sends(&mut self, parcel: &Parcel) -> Ticket {
+        self.note_parcel(parcel);
+        let first = self.last_ticket + 1;
+        self.last_ticket += parcel.count();
+        first
+    }
+
     /// Turns an output of the router into frames.
     pub fn output(&mut self, output: Output) {
         match output {
@@ -209,13 +217,16 @@ impl ServerSession {
             Output::Lease { channel, lease, attempt, auto_ack, sender, message } => {
                 self.lease(channel, lease, attempt, auto_ack, &sender, &message);
             }
-            Output::Accepted { ticket } => {
-                if let Some(span) = self.accepted.add(ticket) {
+            Output::LeaseParcel { channel, first, auto_ack, sender, parcel } => {
+                self.lease_parcel(channel, first, auto_ack, &sender, parcel);
+            }
+            Output::Accepted { first, count } => {
+                if let Some(span) = self.accepted.add(first, count) {
                     self.push_span(Kind::Accepted, &span);
                 }
             }
-            Output::Settled { first, .. } => {
-                if let Some(span) = self.settled.add(first) {
+            Output::Settled { first, count } => {
+                if let Some(span) = self.settled.add(first, count) {
                     self.push_span(Kind::Settled, &span);
                 }
             }
@@ -299,90 +310,6 @@ impl ServerSession {
 
     fn notice(&mut self, notice: &Notice) {
         self.outbound.push(&word_frame(Kind::Notice, 0), &notice.encode());
-    }
-
-    #[inline]
-    fn deliver(&mut self, channel: Channel, source: &Arc<Source>, message: &Message) {
-        let mut header = Header::new(Kind::Deliver, channel, message.kind().get());
-        if !self.is_last_source(channel, publisher_key(source)) {
-            header.origin = self.origin(publisher_key(source), &source.sender, Some(&source.topic));
-        }
-        self.outbound.push_message(&header, message);
-    }
-
-    /// As one frame, behind a first message that names the source if that is a new one.
-    fn deliver_parcel(&mut self, channel: Channel, source: &Arc<Source>, mut parcel: Parcel) {
-        let named = self.channel_sources.get(channel as usize) == Some(&publisher_key(source));
-        if !named && let Some(message) = parcel.pop_front() {
-            self.deliver(channel, source, &message);
-        }
-        if !parcel.is_empty() {
-            self.outbound.push_parcel(channel, &parcel);
-        }
-    }
-
-    fn lease(
-        &mut self,
-        channel: Channel,
-        lease: Lease,
-        attempt: u32,
-        auto_ack: bool,
-        sender: &Arc<Sender>,
-        message: &Message,
-    ) {
-        let mut header = Header::new(Kind::Lease, channel, message.kind().get());
-        if !self.is_last_source(channel, sender_key(sender)) {
-            header.origin = self.origin(sender_key(sender), sender, None);
-        }
-        if attempt > 0 {
-            header = header.with_flags(FLAG_REDELIVERED);
-            header.extra = u64::from(attempt);
-        }
-        if auto_ack {
-            header = header.with_flags(FLAG_AUTO);
-        }
-        debug_assert_eq!(lease, self.last_lease + 1, "leases count on");
-        self.last_lease = lease;
-        self.outbound.push_message(&header, message);
-    }
-
-    /// Whether the channel's last message had this source; from now on it has.
-    #[inline]
-    fn is_last_source(&mut self, channel: Channel, key: SourceKey) -> bool {
-        let index = channel as usize;
-        if self.channel_sources.len() <= index {
-            self.channel_sources.resize(index + 1, 0);
-        }
-        // The index is within the length by the line before.
-        std::mem::replace(&mut self.channel_sources[index], key) == key
-    }
-
-    fn forget_source(&mut self, channel: Channel) {
-        if let Some(last) = self.channel_sources.get_mut(channel as usize) {
-            *last = 0;
-        }
-    }
-
-    /// The number of a source; names it to the client first if it is new.
-    fn origin(&mut self, key: SourceKey, sender: &Arc<Sender>, topic: Option<&Name>) -> u32 {
-        if let Some(origin) = self.origins.get(&key) {
-            return *origin;
-        }
-        if self.origins.len() >= ORIGINS_MAX {
-            self.origins.clear();
-            // Their numbers will stand for others: no channel goes on with one unsaid.
-            self.channel_sources.fill(0);
-        }
-        // Numbers go round: a client replaces what a number stood for.
-        self.next_origin = self.next_origin % (2 * ORIGINS_MAX as u32) + 1;
-        let origin = self.next_origin;
-        self.origins.insert(key, origin);
-        self.notice(&Notice::Origin {
-            origin,
-            sender: Sender::clone(sender),
-            topic: topic.cloned(),
-        });
-        origin
     }
 }
 

@@ -8,12 +8,13 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Adds the number, or gives the run back if it does not go on with it.
-    pub fn add(&mut self, number: u64) -> Option<Span> {
-        if self.count > 0 && self.first + u64::from(self.count) == number && self.count < 0xffff {
-            self.count += 1;
+    /// Adds the numbers, at most 2^15, or gives the run back if they do not go on with it.
+    pub fn add(&mut self, first: u64, count: u32) -> Option<Span> {
+        let goes_on = self.first + u64::from(self.count) == first;
+        if self.count > 0 && goes_on && self.count <= 0xffff - count {
+            self.count += count;
             return None;
         }
-        Some(std::mem::replace(self, Span { first: number, count: 1 }))
+        Some(std::mem::replace(self, Span { first, count }))
     }
 }

@@ -318,7 +318,10 @@ fn sentence(output: Output) -> String {
             let again = if attempt > 0 { format!(" again {attempt}") } else { String::new() };
             format!("got {} on {channel} as {lease}{again}", number(&message))
         }
-        Output::Accepted { ticket } => format!("accepted {ticket}"),
+        Output::Accepted { first, .. } => format!("accepted {first}"),
+        Output::LeaseParcel { channel, first, parcel, .. } => {
+            format!("got {} together on {channel} from {first} on", parcel.count())
+        }
         Output::Failed { ticket, failure } => format!("failed {ticket} {:?}", failure.kind()),
         Output::Grant { ticket } => format!("granted {ticket}"),
         Output::Credit { channel, bytes } => format!("credit {bytes} on {channel}"),

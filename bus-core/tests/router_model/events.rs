@@ -69,7 +69,7 @@ fn event(slot: usize, output: Output) -> Event {
             let (from, message) = (sender.session, number_of(message.payload()));
             Event::Lease(Delivery { slot, lease, channel, message, attempt, auto_ack, from })
         }
-        Output::Accepted { ticket } => Event::Accepted { slot, ticket },
+        Output::Accepted { first, .. } => Event::Accepted { slot, ticket: first },
         Output::Failed { ticket, failure } => Event::Failed { slot, ticket, kind: failure.kind() },
         Output::Settled { first, .. } => Event::Settled { slot, lease: first },
         Output::Unsettled { lease, failure } => {

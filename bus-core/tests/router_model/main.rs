@@ -4,6 +4,8 @@
 //! hold; `planted_bugs` shows that the model catches what it is there for; the rest are single
 //! cases of the contract and of rights.
 
+mod batch_side;
+mod batches;
 mod bus;
 mod contract_flow;
 mod contract_leases;

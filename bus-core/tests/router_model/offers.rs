@@ -243,7 +243,7 @@ impl World {
             };
             match effect.output {
                 Output::Grant { ticket } => self.grants.push((slot, ticket)),
-                Output::Accepted { ticket } => self.decide(ticket, Fate::Accepted)?,
+                Output::Accepted { first, .. } => self.decide(first, Fate::Accepted)?,
                 Output::Failed { ticket, failure } => {
                     self.grants.retain(|(_, other)| *other != ticket);
                     let expected = [

@@ -289,7 +289,7 @@ impl World {
         for effect in self.router.take_effects(Vec::new()) {
             let slot = self.slots.iter().position(|slot| *slot == effect.session);
             match (effect.output, slot) {
-                (Output::Accepted { ticket }, _) => self.model.accepted(ticket)?,
+                (Output::Accepted { first, .. }, _) => self.model.accepted(first)?,
                 (Output::Deliver { channel, message, source }, Some(slot)) => {
                     let number = number_of(message.payload());
                     self.model.delivered(slot, channel, number)?;

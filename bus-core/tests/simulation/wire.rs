@@ -143,8 +143,10 @@ impl Wire {
         let number = |message: &bus_core::Message| post.number_of_any(message);
         let life = self.life(key);
         let told = match output {
-            Output::Accepted { ticket } => {
-                assert!(life.accepted.insert(*ticket), "{key:?}: {ticket} was accepted twice");
+            Output::Accepted { first, count } => {
+                for ticket in *first..first + u64::from(*count) {
+                    assert!(life.accepted.insert(ticket), "{key:?}: {ticket} was accepted twice");
+                }
                 return;
             }
             Output::Settled { first, count } => {
@@ -161,7 +163,9 @@ impl Wire {
                 from: source.sender.session,
                 topic: source.topic.to_string(),
             },
-            Output::DeliverParcel { .. } => unreachable!("frames are routed one by one here"),
+            Output::DeliverParcel { .. } | Output::LeaseParcel { .. } => {
+                unreachable!("frames are routed one by one here")
+            }
             Output::Lost { channel, count } => Told::Lost { channel: *channel, count: *count },
             Output::Lease { channel, lease, attempt, sender, message, .. } => Told::Lease {
                 channel: *channel,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{ErrorKind, Failure};
-use crate::frame::{Answer, FrameError, Header, Kind, Run, control};
+use crate::frame::{Answer, FrameError, Header, Kind, Parcel, Run, control};
 use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
 use crate::name::Name;
@@ -62,6 +62,46 @@ pub struct Leased {
     pub message: Message,
 }
 
+/// Messages that this session has on leases which follow each other, delivered together.
+#[derive(Clone, Debug)]
+pub struct LeasedParcel {
+    /// Number of the first lease.
+    pub first: Lease,
+    /// The channel that bore them.
+    pub channel: Channel,
+    /// Tells channels of one number apart.
+    pub serial: u64,
+    /// They are acknowledged when they are taken.
+    pub auto_ack: bool,
+    /// Who sent them.
+    pub origin: Arc<Origin>,
+    /// The messages, all of one type.
+    pub parcel: Parcel,
+}
+
+impl LeasedParcel {
+    /// Takes the first message out.
+    #[inline]
+    pub fn pop_front(&mut self) -> Option<Leased> {
+        let message = self.parcel.pop_front()?;
+        self.first += 1;
+        Some(Leased {
+            lease: self.first - 1,
+            channel: self.channel,
+            serial: self.serial,
+            attempt: 0,
+            auto_ack: self.auto_ack,
+            origin: self.origin.clone(),
+            message,
+        })
+    }
+
+    /// The leases.
+    pub fn leases(&self) -> std::ops::Range<Lease> {
+        self.first..self.first + self.parcel.count()
+    }
+}
+
 /// What a frame of the broker comes to.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Debug)]
@@ -72,6 +112,8 @@ pub enum Event {
     Run { run: Run, origins: Vec<(u32, Arc<Origin>)> },
     /// A delivery of a consumer or receive.
     Lease(Leased),
+    /// Deliveries of a consumer.
+    LeaseParcel(LeasedParcel),
     /// Tickets are accepted.
     Accepted { first: Ticket, count: u32 },
     /// A ticket failed.

@@ -5,14 +5,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::error::Failure;
 use crate::frame::{
-    FLAG_AUTO, Frame, FrameError, Header, Incoming, Kind, Notice, Run, control, message_of,
+    FLAG_AUTO, Frame, FrameError, Header, Incoming, Kind, Notice, Parcel, Run, control, message_of,
 };
 use crate::router::Ticket;
 
 use super::super::outbound::word_frame;
-use super::{ChannelKind, ClientSession, Event, Leased, Origin};
+use super::channel::Entry;
+use super::{ChannelKind, ClientSession, Event, Leased, LeasedParcel, Origin};
 
 impl ClientSession {
     /// Takes what the decoder yields.
@@ -44,6 +47,7 @@ impl ClientSession {
         }
         let event = match header.kind {
             Kind::Lease => return self.lease(&header, body),
+            Kind::LeaseParcel => return self.lease_parcel(&header, body),
             Kind::Accepted => self.accepted(&header),
             Kind::Settled => {
                 self.acks_answered += u64::from(header.channel) + 1;
@@ -109,7 +113,7 @@ impl ClientSession {
         }
     }
 
-    fn lease(&mut self, header: &Header, body: bytes::Bytes) -> Result<Option<Event>, FrameError> {
+    fn lease(&mut self, header: &Header, body: Bytes) -> Result<Option<Event>, FrameError> {
         self.last_lease += 1;
         let lease = self.last_lease;
         let Some(entry) = self.channels.get_mut(header.channel) else {
@@ -137,6 +141,28 @@ impl ClientSession {
             entry.delivered = true;
         }
         Ok(Some(Event::Lease(leased)))
+    }
+
+    fn lease_parcel(&mut self, header: &Header, body: Bytes) -> Result<Option<Event>, FrameError> {
+        let parcel = Parcel::check(Kind::Send, body, header.word)?;
+        let first = self.last_lease + 1;
+        self.last_lease += parcel.count();
+        let open = |entry: &&Entry| !entry.closing && !entry.over;
+        let Some(entry) = self.channels.get(header.channel).filter(open) else {
+            self.returns.extend(first..=self.last_lease);
+            return Ok(None);
+        };
+        if !matches!(entry.kind, ChannelKind::Consumer { .. }) {
+            return Err(FrameError::Violation("several deliveries for what is no consumer".into()));
+        }
+        Ok(Some(Event::LeaseParcel(LeasedParcel {
+            first,
+            channel: header.channel,
+            serial: entry.serial,
+            auto_ack: header.has(FLAG_AUTO),
+            origin: self.origins.get(&entry.origin).cloned().unwrap_or_default(),
+            parcel,
+        })))
     }
 
     fn accepted(&mut self, header: &Header) -> Event {

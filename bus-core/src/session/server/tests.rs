@@ -1,11 +1,15 @@
 //! What a client must not be able to make of the broker's side of its session.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::*;
 use crate::frame::Decoder;
+use crate::limits::ORIGINS_MAX;
+use crate::message::Message;
+use crate::router::Channel;
 
 fn from(session: u64) -> Arc<Sender> {
     Arc::new(Sender { session, ..Sender::default() })

@@ -179,7 +179,11 @@ impl Ledger {
                 let sent_by = self.sent_by(session, *lease);
                 assert_eq!(sender.session, sent_by, "{number} has another sender");
             }
-            Output::Accepted { ticket } => self.on_accepted(session, *ticket),
+            Output::Accepted { first, count } => {
+                for ticket in *first..first + u64::from(*count) {
+                    self.on_accepted(session, ticket);
+                }
+            }
             Output::Failed { ticket, failure } => {
                 self.on_failed(session, *ticket, failure.kind());
             }
@@ -198,7 +202,9 @@ impl Ledger {
                 let number = self.post.number(message);
                 self.on_deliver((session, *channel), source, number);
             }
-            Output::DeliverParcel { .. } => unreachable!("frames are routed one by one here"),
+            Output::DeliverParcel { .. } | Output::LeaseParcel { .. } => {
+                unreachable!("frames are routed one by one here")
+            }
             Output::Lost { channel, count } => self.on_lost((session, *channel), *count),
             Output::Credit { channel, bytes } => self.on_credit((session, *channel), *bytes),
             Output::Invoke { channel, call, message, sender, .. } => {

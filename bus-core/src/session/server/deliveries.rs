@@ -1,0 +1,137 @@
+//! What is delivered becomes frames: published and leased messages, one by one or as parcels.
+//!
+//! A source is named to the client before its first delivery, by a number that later ones bear;
+//! a delivery whose source is that of the last one on its channel bears none.
+
+use std::sync::Arc;
+
+use crate::frame::{FLAG_AUTO, FLAG_REDELIVERED, Header, Kind, Notice, Parcel};
+use crate::limits::ORIGINS_MAX;
+use crate::message::{Message, Sender};
+use crate::name::Name;
+use crate::router::{Channel, Lease, Source};
+
+use super::{ServerSession, SourceKey, publisher_key, sender_key};
+
+impl ServerSession {
+    #[inline]
+    pub(super) fn deliver(&mut self, channel: Channel, source: &Arc<Source>, message: &Message) {
+        let mut header = Header::new(Kind::Deliver, channel, message.kind().get());
+        if !self.is_last_source(channel, publisher_key(source)) {
+            header.origin = self.origin(publisher_key(source), &source.sender, Some(&source.topic));
+        }
+        self.outbound.push_message(&header, message);
+    }
+
+    /// As one frame, behind a first message that names the source if that is a new one.
+    pub(super) fn deliver_parcel(
+        &mut self,
+        channel: Channel,
+        source: &Arc<Source>,
+        mut parcel: Parcel,
+    ) {
+        let named = self.channel_sources.get(channel as usize) == Some(&publisher_key(source));
+        if !named && let Some(message) = parcel.pop_front() {
+            self.deliver(channel, source, &message);
+        }
+        if !parcel.is_empty() {
+            let header = Header::new(Kind::DeliverParcel, channel, parcel.count());
+            self.outbound.push_parcel(&header, &parcel);
+        }
+    }
+
+    pub(super) fn lease(
+        &mut self,
+        channel: Channel,
+        lease: Lease,
+        attempt: u32,
+        auto_ack: bool,
+        sender: &Arc<Sender>,
+        message: &Message,
+    ) {
+        let mut header = Header::new(Kind::Lease, channel, message.kind().get());
+        if !self.is_last_source(channel, sender_key(sender)) {
+            header.origin = self.origin(sender_key(sender), sender, None);
+        }
+        if attempt > 0 {
+            header = header.with_flags(FLAG_REDELIVERED);
+            header.extra = u64::from(attempt);
+        }
+        if auto_ack {
+            header = header.with_flags(FLAG_AUTO);
+        }
+        debug_assert_eq!(lease, self.last_lease + 1, "leases count on");
+        self.last_lease = lease;
+        self.outbound.push_message(&header, message);
+    }
+
+    /// As one frame, behind a first message that names the sender if that is a new one.
+    pub(super) fn lease_parcel(
+        &mut self,
+        channel: Channel,
+        mut first: Lease,
+        auto_ack: bool,
+        sender: &Arc<Sender>,
+        mut parcel: Parcel,
+    ) {
+        let named = self.channel_sources.get(channel as usize) == Some(&sender_key(sender));
+        if !named && let Some(message) = parcel.pop_front() {
+            self.lease(channel, first, 0, auto_ack, sender, &message);
+            first += 1;
+        }
+        if parcel.is_empty() {
+            return;
+        }
+        debug_assert_eq!(first, self.last_lease + 1, "leases count on");
+        self.last_lease += parcel.count();
+        let mut header = Header::new(Kind::LeaseParcel, channel, parcel.count());
+        if auto_ack {
+            header = header.with_flags(FLAG_AUTO);
+        }
+        self.outbound.push_parcel(&header, &parcel);
+    }
+
+    /// Whether the channel's last message had this source; from now on it has.
+    #[inline]
+    fn is_last_source(&mut self, channel: Channel, key: SourceKey) -> bool {
+        let index = channel as usize;
+        if self.channel_sources.len() <= index {
+            self.channel_sources.resize(index + 1, 0);
+        }
+        // The index is within the length by the line before.
+        std::mem::replace(&mut self.channel_sources[index], key) == key
+    }
+
+    pub(super) fn forget_source(&mut self, channel: Channel) {
+        if let Some(last) = self.channel_sources.get_mut(channel as usize) {
+            *last = 0;
+        }
+    }
+
+    /// The number of a source; names it to the client first if it is new.
+    pub(super) fn origin(
+        &mut self,
+        key: SourceKey,
+        sender: &Arc<Sender>,
+        topic: Option<&Name>,
+    ) -> u32 {
+        if let Some(origin) = self.origins.get(&key) {
+            return *origin;
+        }
+        if self.origins.len() >= ORIGINS_MAX {
+            self.origins.clear();
+            // Their numbers will stand for others: no channel goes on with one unsaid.
+            self.channel_sources.fill(0);
+        }
+        // Numbers go round: a client replaces what a number stood for.
+        self.next_origin = self.next_origin % (2 * ORIGINS_MAX as u32) + 1;
+        let origin = self.next_origin;
+        self.origins.insert(key, origin);
+        self.notice(&Notice::Origin {
+            origin,
+            sender: Sender::clone(sender),
+            topic: topic.cloned(),
+        });
+        origin
+    }
+}
