@@ -34,7 +34,7 @@ impl State {
             }
             Event::Failed { ticket, failure } => self.finish(ticket, Verdict::Failed(failure)),
             Event::Result { ticket, message } => {
-                self.finish(ticket, Verdict::Reply(message));
+                self.finish(ticket, Verdict::Reply(Box::new(message)));
                 // A drain waits here until no ticket is open.
                 self.send_waiting.release(&mut self.wakers);
             }

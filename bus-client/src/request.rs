@@ -68,7 +68,7 @@ impl Service {
         let verdict =
             wait_assisted(handle, |cx| handle.with(|state| state.poll_verdict(ticket, cx)));
         match timeout_at(deadline, verdict).await.map_err(late)? {
-            Verdict::Reply(message) => Ok(message),
+            Verdict::Reply(message) => Ok(*message),
             Verdict::Failed(failure) => {
                 Err(Error::from(failure).context(format_args!("calling `{}`", self.name)))
             }

@@ -71,7 +71,8 @@ pub(crate) enum Slot<T> {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Accepted,
-    Reply(Message),
+    /// Boxed, so that the verdicts of sends stay small.
+    Reply(Box<Message>),
     Failed(Failure),
 }
 

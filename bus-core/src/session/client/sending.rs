@@ -24,8 +24,8 @@ pub(super) struct Ticketed {
     pub serial: u64,
     /// What it takes of the window of its queue.
     pub charge: u64,
-    /// What is offered and not granted yet.
-    pub offered: Option<Offered>,
+    /// What is offered and not granted yet. Most tickets offer nothing, and stay small.
+    pub offered: Option<Box<Offered>>,
     /// Whether its message was ever handed to the broker.
     pub sent: bool,
 }
@@ -104,7 +104,7 @@ impl ClientSession {
         self.outbound.push(&header, &(message.len() as u64).to_le_bytes());
         // What is no queue has nothing to grant: the broker refuses the offer.
         let queue = self.channels.get(channel).and_then(Entry::queue).cloned();
-        let offered = queue.map(|queue| Offered { queue, message });
+        let offered = queue.map(|queue| Box::new(Offered { queue, message }));
         if let Some(offered) = &offered {
             self.offers.add(offered);
         }
