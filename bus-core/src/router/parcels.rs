@@ -71,16 +71,20 @@ impl Router {
 
     /// Whether nothing holds the topic back, and every subscription takes all of the parcel
     /// without being full with it.
-    pub(super) fn takes_whole(&self, id: Id<Topic>, parcel: &Parcel) -> bool {
-        let Some(topic) = self.topics.get(id) else { return false };
-        let takes = |subscription: &Subscription| subscription.takes_whole(&self.ground, parcel);
-        topic.holding == 0
-            && topic.held.is_empty()
-            && !topic.options.keep_last
-            && topic
-                .links
-                .iter()
-                .all(|link| self.subscriptions.get(link.subscription).is_none_or(takes))
+    fn takes_whole(&self, id: Id<Topic>, parcel: &Parcel) -> bool {
+        let may_pass = |topic: &Topic| topic.holding == 0 && topic.held.is_empty();
+        self.topics.get(id).is_some_and(may_pass) && self.taken_of(id, parcel) == parcel.count()
+    }
+
+    /// How many from the front every subscription takes without being full with them.
+    fn taken_of(&self, id: Id<Topic>, parcel: &Parcel) -> u64 {
+        let Some(topic) = self.topics.get(id).filter(|topic| !topic.options.keep_last) else {
+            return 0;
+        };
+        let subscriptions =
+            topic.links.iter().map(|link| self.subscriptions.get(link.subscription));
+        let taken = |subscription: &Subscription| subscription.taken_of(&self.ground, parcel);
+        subscriptions.flatten().map(taken).min().unwrap_or(parcel.count())
     }
 
     /// Whether all of the parcel must wait, and may.
@@ -134,8 +138,8 @@ impl Router {
         self.start_clocks(id);
     }
 
-    /// Lets a parcel in that was held: wholly, or its first message. The rest goes back to the
-    /// front of what is held.
+    /// Lets a parcel in that was held: as much of its front as everybody takes, or its first
+    /// message. The rest goes back to the front of what is held.
     pub(super) fn release_parcel(
         &mut self,
         id: Id<Topic>,
@@ -144,20 +148,18 @@ impl Router {
         source: Arc<Source>,
         mut parcel: Parcel,
     ) {
-        // What is behind it does not hold it back.
-        let behind = self.topics.get_mut(id).map(|topic| std::mem::take(&mut topic.held));
-        let whole = self.takes_whole(id, &parcel);
-        let first = if whole { None } else { parcel.pop_front() };
+        let front = parcel.split_to(self.taken_of(id, &parcel));
+        let first = if front.is_empty() { parcel.pop_front() } else { None };
         let (cost, count) = match &first {
             Some(message) => (message.cost(), 1),
-            None => (parcel.cost(), parcel.count()),
+            None => (front.cost(), front.count()),
         };
-        if let Some(topic) = self.topics.get_mut(id) {
-            topic.held = behind.unwrap_or_default();
-            if first.is_some() && !parcel.is_empty() {
-                let (source, parcel) = (source.clone(), parcel.clone());
-                topic.held.push_front(Held::Parcel { session, channel, source, parcel });
-            }
+        if !parcel.is_empty()
+            && let Some(topic) = self.topics.get_mut(id)
+        {
+            parcel.compact();
+            let source = source.clone();
+            topic.held.push_front(Held::Parcel { session, channel, source, parcel });
         }
         if let Some(entry) = self.ground.sessions.get_mut(session) {
             entry.parked_bytes -= cost;
@@ -169,18 +171,24 @@ impl Router {
         }
         match first {
             Some(message) => self.let_in(id, session, channel, source, message, None),
-            None => self.let_parcel_in(id, session, channel, &source, parcel),
+            None => self.let_parcel_in(id, session, channel, &source, front),
         }
     }
 }
 
 impl Subscription {
-    /// Whether it can take all of this, and is not full with it.
-    fn takes_whole(&self, ground: &Ground, parcel: &Parcel) -> bool {
-        let fits = || self.backlog_bytes + parcel.cost() < self.options.backlog_bytes;
-        self.members.len() == 1
-            && self.options.selector == Selector::Any
-            && (self.goes_out(ground, parcel) || fits())
+    /// How many from the front of this it can take without being full with them.
+    fn taken_of(&self, ground: &Ground, parcel: &Parcel) -> u64 {
+        if self.members.len() != 1 || self.options.selector != Selector::Any {
+            return 0;
+        }
+        match self.goes_out(ground, parcel) {
+            true => parcel.count(),
+            false => {
+                let room = self.options.backlog_bytes.saturating_sub(self.backlog_bytes);
+                parcel.fitting(room.saturating_sub(1))
+            }
+        }
     }
 
     /// Whether all of it can be sent at once.
