@@ -134,7 +134,12 @@ impl Hub {
                 return Poll::Ready(reason);
             }
         }
-        cx.waker().wake_by_ref();
+        // Mostly there was no more: then it need not have another turn to find that out.
+        let line = slot_of(&mut self.slots, session).and_then(|slot| slot.line.as_mut());
+        let done = line.is_some_and(|line| !line.more && line.link.poll_readable(cx).is_pending());
+        if !done {
+            cx.waker().wake_by_ref();
+        }
         self.drive_output(session, cx)
     }
 
