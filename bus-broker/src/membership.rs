@@ -68,6 +68,7 @@ impl Hub {
             not_resumed,
             lane_bytes: lanes.bytes(),
             no_lanes: lanes.refusal(),
+            rings: lanes.rings(),
         };
         let header = Header::new(Kind::Welcome, 0, 0);
         let welcome = frame_bytes(header, &control::encode_welcome(&welcome));
