@@ -78,9 +78,19 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
-        let (waker, blocked, rest, more) = (None, false, None, false);
-        slot.line =
-            Some(Line { link, decoder, waker, number, counters, blocked, prefix, rest, more });
+        let (waker, blocked, rest, more, ended) = (None, false, None, false, None);
+        slot.line = Some(Line {
+            link,
+            decoder,
+            waker,
+            number,
+            counters,
+            blocked,
+            prefix,
+            rest,
+            more,
+            ended,
+        });
         if was_resumed {
             self.router.resume(self.now(), session);
             self.dispatch();
@@ -284,8 +294,12 @@ impl Hub {
 
     pub(crate) fn forget(&mut self, session: SessionId) {
         if slot_of(&mut self.slots, session).is_some() {
-            self.slots[session.index()] = None;
+            let slot = self.slots[session.index()].take();
             self.unregister(session);
+            // Its task has nothing more to do, and is to find that out.
+            if let Some(waker) = slot.and_then(|slot| slot.line).and_then(|line| line.waker) {
+                waker.wake();
+            }
         }
     }
 

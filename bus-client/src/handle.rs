@@ -153,6 +153,9 @@ impl Shared {
     pub fn drive<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.lock();
         let result = act(&mut state);
+        if state.wakers.is_empty() && state.events.is_empty() {
+            return result;
+        }
         let mut wakers = std::mem::take(&mut state.wakers);
         let events = std::mem::take(&mut state.events);
         drop(state);

@@ -285,6 +285,9 @@ impl Pump {
     fn write(&mut self, shared: &Shared) -> Result<bool, End> {
         self.slices.clear();
         let closing = shared.drive(|state| {
+            if !state.session.wants_write() {
+                return state.closing;
+            }
             state.session.seal();
             state.session.outbound.unsent(WRITE_BYTES, WRITE_SLICES, &mut self.slices);
             state.closing

@@ -5,6 +5,9 @@
 
 use crate::limits::{CONFIRM_BYTES, CONFIRM_FRAMES};
 
+/// A confirmation goes with other frames after this part of what makes it go alone.
+const WITH_OTHERS_PART: usize = 16;
+
 /// The receiving half.
 #[derive(Debug, Default)]
 pub struct Inbound {
@@ -28,6 +31,13 @@ impl Inbound {
     /// Whether a confirmation should be sent though nothing else is.
     pub fn must_confirm(&self) -> bool {
         self.bytes >= CONFIRM_BYTES || self.received - self.confirmed >= CONFIRM_FRAMES
+    }
+
+    /// Whether a confirmation should go with what is sent. Not with every frame of a
+    /// conversation: taking one costs about as much as the frame itself.
+    pub fn may_confirm(&self) -> bool {
+        self.bytes >= CONFIRM_BYTES / WITH_OTHERS_PART
+            || self.received - self.confirmed >= CONFIRM_FRAMES / WITH_OTHERS_PART as u64
     }
 
     /// What to confirm, if there is anything new.
