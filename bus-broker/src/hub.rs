@@ -158,6 +158,13 @@ impl Hub {
             Ok(false) => Err(Some("the client closed the connection".into())),
             Err(error) => Err(Some(format!("reading failed: {error}"))),
         };
+        // Answers that are no effects, as that to a ping, go out with them.
+        if let Some(slot) = slot_of(&mut self.slots, session)
+            && slot.state.wants_write()
+            && !std::mem::replace(&mut slot.dirty, true)
+        {
+            self.dirty.push(session.index());
+        }
         self.dispatch();
         taken
     }

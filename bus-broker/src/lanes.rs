@@ -107,3 +107,58 @@ impl Lanes {
         Bytes::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use bus_core::transport::{LocalListener, connect_local};
+    use bytes::BytesMut;
+
+    use super::*;
+
+    fn hello(rings: bool) -> Hello {
+        Hello {
+            version_min: 1,
+            version_max: 1,
+            name: "a client".into(),
+            grace: Duration::ZERO,
+            resume: None,
+            lane_bytes: LANE_BYTES_DEFAULT as u64,
+            rings,
+        }
+    }
+
+    /// What comes of a Hello with a good pair of lanes, and this beside it.
+    async fn offered(rings: bool, third: OwnedFd) -> Lanes {
+        let home = tempfile::tempdir().expect("a folder");
+        let listener = LocalListener::bind(&home.path().join("socket")).expect("a socket");
+        let (near, far) = tokio::join!(connect_local(listener.path()), listener.accept());
+        let (mut near, mut far) = (near.expect("connects"), far.expect("accepts"));
+        let offer = LaneOffer::new(LANE_BYTES_DEFAULT).expect("memory");
+        let [lane, cursor] = offer.descriptors();
+        let carrier = near.carrier().expect("a local socket");
+        carrier.write_with(b"hello", &[lane, cursor, third.as_fd()]).expect("it goes");
+        poll_fn(|cx| far.poll_readable(cx)).await.expect("it came");
+        far.try_read(&mut BytesMut::with_capacity(100)).expect("it came");
+        Lanes::agree(&mut *far, &hello(rings), Ok(()))
+    }
+
+    #[tokio::test]
+    async fn only_a_bell_is_rung_and_lanes_are_had_without_one() {
+        let good = offered(true, make_bell().expect("an eventfd")).await;
+        assert!(good.rings() && good.bytes() > 0);
+        let (socket, _other) = UnixStream::pair().expect("sockets");
+        let bad = offered(true, socket.into()).await;
+        assert!(!bad.rings() && bad.bytes() > 0);
+        assert!(matches!(&bad, Lanes::Agreed { descriptors, .. } if descriptors.len() == 3));
+    }
+
+    #[tokio::test]
+    async fn descriptor_that_was_not_agreed_on_costs_the_lanes() {
+        let refused = offered(false, make_bell().expect("an eventfd")).await;
+        assert!(refused.refusal().starts_with("3 descriptors"), "{}", refused.refusal());
+    }
+}

@@ -78,19 +78,7 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
-        let (waker, blocked, rest, more, ended) = (None, false, None, false, None);
-        slot.line = Some(Line {
-            link,
-            decoder,
-            waker,
-            number,
-            counters,
-            blocked,
-            prefix,
-            rest,
-            more,
-            ended,
-        });
+        slot.line = Some(Line::new(link, decoder, number, counters, prefix));
         if was_resumed {
             self.router.resume(self.now(), session);
             self.dispatch();

@@ -91,6 +91,18 @@ impl Slot {
 }
 
 impl Line {
+    /// Over a link, of which this goes out first.
+    pub fn new(
+        link: Box<dyn Link>,
+        decoder: Decoder,
+        number: u64,
+        counters: Arc<Counters>,
+        prefix: Bytes,
+    ) -> Line {
+        let (waker, blocked, rest, more, ended) = (None, false, None, false, None);
+        Line { link, decoder, waker, number, counters, blocked, prefix, rest, more, ended }
+    }
+
     /// Writes the prefix. Whether it is out wholly.
     fn write_prefix(&mut self) -> io::Result<bool> {
         while !self.prefix.is_empty() {

@@ -65,6 +65,9 @@ impl Vigil {
 
     /// A session's lane has brought so many bytes.
     pub fn found(&mut self, session: SessionId, bytes: usize) {
+        if self.pace.waiting() == Waiting::Park {
+            return;
+        }
         self.pace.drained(bytes);
         self.found += 1;
         let now = self.found;
@@ -85,10 +88,13 @@ impl Hub {
     fn watch_lanes(&mut self) {
         let Hub { vigil, slots, .. } = self;
         let Vigil { pace, lively, found, .. } = vigil;
+        if !pace.stays_awake() {
+            return pace.sleeps();
+        }
         lively.retain(|(session, when)| {
             *found - when <= LIVELY && line_of(slots, *session).is_some()
         });
-        if !pace.stays_awake() || lively.is_empty() {
+        if lively.is_empty() {
             return pace.sleeps();
         }
         for (session, _) in &*lively {

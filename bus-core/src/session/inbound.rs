@@ -14,6 +14,8 @@ pub struct Inbound {
     received: u64,
     confirmed: u64,
     bytes: usize,
+    /// The next frames that go out take a confirmation with them.
+    hurries: bool,
 }
 
 impl Inbound {
@@ -36,12 +38,19 @@ impl Inbound {
     /// Whether a confirmation should go with what is sent. Not with every frame of a
     /// conversation: taking one costs about as much as the frame itself.
     pub fn may_confirm(&self) -> bool {
-        self.bytes >= CONFIRM_BYTES / WITH_OTHERS_PART
+        self.hurries
+            || self.bytes >= CONFIRM_BYTES / WITH_OTHERS_PART
             || self.received - self.confirmed >= CONFIRM_FRAMES / WITH_OTHERS_PART as u64
+    }
+
+    /// A ping is answered, or asks for it: both sides can then let go of everything.
+    pub fn hurry(&mut self) {
+        self.hurries = true;
     }
 
     /// What to confirm, if there is anything new.
     pub fn confirm(&mut self) -> Option<u64> {
+        self.hurries = false;
         if self.received == self.confirmed {
             return None;
         }

@@ -183,6 +183,7 @@ impl ServerSession {
                 header.word
             ))),
             Kind::Ping => {
+                self.inbound.hurry();
                 self.outbound.push(&word_frame(Kind::Pong, header.word), &[]);
                 Ok(Action::Nothing)
             }

@@ -66,6 +66,7 @@ mod tests {
     use rustix::fs::fcntl_setfl;
 
     use super::*;
+    use crate::sys::Credentials;
 
     #[test]
     fn only_an_eventfd_that_does_not_block_is_taken_for_a_bell() {
@@ -78,6 +79,17 @@ mod tests {
         socket.set_nonblocking(true).expect("it is open");
         assert!(take_bell(socket.into()).is_none());
         assert!(take_bell(tempfile::tempfile().expect("a file").into()).is_none());
+    }
+
+    #[test]
+    fn nobody_of_another_user_is_trusted_with_a_write_that_may_block() {
+        let peer = |uid| Peer {
+            credentials: Some(Credentials { uid, ..Credentials::default() }),
+            ..Peer::default()
+        };
+        assert!(is_same_user(&peer(effective_uid())));
+        assert!(!is_same_user(&peer(effective_uid() + 1)));
+        assert!(!is_same_user(&Peer::default()), "the kernel has not told who it is");
     }
 
     #[test]

@@ -217,6 +217,7 @@ impl ClientSession {
 
     /// Asks for a Pong with this word.
     pub fn ping(&mut self, word: u64) {
+        self.inbound.hurry();
         self.outbound.push(&word_frame(Kind::Ping, word), &[]);
     }
 

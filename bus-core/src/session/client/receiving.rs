@@ -98,6 +98,7 @@ impl ClientSession {
                 header.word
             ))),
             Kind::Ping => {
+                self.inbound.hurry();
                 self.outbound.push(&word_frame(Kind::Pong, header.word), &[]);
                 Ok(None)
             }
