@@ -14,7 +14,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::distance::Distance;
 use super::meeting::{exchange, meet};
-use crate::cell::{Order, Pinning};
+use crate::cell::{Order, Pinning, WorkloadKind};
 use crate::contender::{Connector, Port};
 
 /// What whoever finds nothing does.
@@ -57,9 +57,11 @@ impl Connector for LaneConnector {
         let theirs = exchange(&socket, &offer.descriptors())?;
         let (outgoing, incoming) =
             offer.join(theirs[0].as_fd(), theirs[1].as_fd(), self.lane_bytes)?;
-        // Messages that are one frame each are written and read where they stand, as in the bare
-        // ring, by processes that trust each other.
-        let trust = match order.cell.payload_bytes <= outgoing.payload_max() {
+        // Single messages that are one frame each are written and read where they stand, as in
+        // the bare ring, by processes that trust each other. Many are faster copied out, by
+        // which the writer has its lines back.
+        let one_by_one = order.cell.workload == WorkloadKind::RoundTrip;
+        let trust = match one_by_one && order.cell.payload_bytes <= outgoing.payload_max() {
             true => SameUser::of_peer(socket.as_fd())?,
             false => None,
         };
