@@ -12,7 +12,8 @@ use std::time::Duration;
 use bus_core::transport::{mem_listener, register_mem, unregister_mem};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, spawn_local};
+use tracing::error;
 
 use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
@@ -94,7 +95,11 @@ impl Broker {
                 Err(error) => return drop(tell.send(Err(error.into()))),
             };
             let main = run(config, thread_registry, Listener::Mem(inside), tell, stops);
-            LocalSet::new().block_on(&runtime, main);
+            // In a task: what is awaited here is polled whenever any task is.
+            let main = async { spawn_local(main).await };
+            if let Err(error) = LocalSet::new().block_on(&runtime, main) {
+                error!(%error, "the broker has failed");
+            }
         })?;
         let urls = told.await.map_err(|_| io::Error::other("the broker's thread ended"))??;
         Ok(Broker { url, urls, registry, stop })

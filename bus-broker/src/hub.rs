@@ -4,6 +4,7 @@
 //! those are written at once by whoever caused them. Nothing here waits.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -17,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::config::BrokerConfig;
 use crate::registry::Registry;
-use crate::slot::Slot;
+use crate::slot::{Line, Slot};
 use crate::system::SystemEvent;
 use crate::vigil::Vigil;
 
@@ -47,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) ending: bool,
     pub timer: Rc<Notify>,
     pub(crate) vigil: Vigil,
+    /// A task was woken: the thread must not stay at its lanes.
+    pub(crate) has_woken: bool,
     events: mpsc::Sender<SystemEvent>,
     /// Connections that were refused lanes, and why the last one was.
     pub lanes_refused: u64,
@@ -80,6 +83,7 @@ impl Hub {
             ending: false,
             timer: Rc::new(Notify::new()),
             vigil,
+            has_woken: false,
             events,
             lanes_refused: 0,
             lanes_refusal: String::new(),
@@ -114,28 +118,85 @@ impl Hub {
                 Some(waker) if waker.will_wake(cx.waker()) => {}
                 _ => own.waker = Some(cx.waker().clone()),
             }
+            if let Some(reason) = own.ended.take() {
+                return Poll::Ready(reason);
+            }
             let filled = match std::mem::take(&mut own.more) {
                 true => Poll::Ready(Ok(true)),
                 false => own.poll_fill(cx, &mut self.scratch),
             };
-            let ended = match filled {
-                Poll::Pending => return self.drive_output(session, cx),
-                Poll::Ready(Ok(true)) => {
-                    if own.link.direct().is_some() {
-                        self.vigil.found(session, own.decoder.pending());
-                    }
-                    self.take_frames(session)
-                }
-                Poll::Ready(Ok(false)) => Err(Some("the client closed the connection".into())),
-                Poll::Ready(Err(error)) => Err(Some(format!("reading failed: {error}"))),
-            };
-            self.dispatch();
-            if let Err(reason) = ended {
+            let Poll::Ready(filled) = filled else { return self.drive_output(session, cx) };
+            if let Err(reason) = self.take_filled(session, filled) {
                 return Poll::Ready(reason);
             }
         }
-        cx.waker().wake_by_ref();
+        // Mostly there was no more: then it need not have another turn to find that out.
+        let line = line_of(&mut self.slots, session);
+        let done = line.is_some_and(|line| !line.more && line.link.poll_readable(cx).is_pending());
+        if !done {
+            cx.waker().wake_by_ref();
+        }
         self.drive_output(session, cx)
+    }
+
+    /// Takes what a connection has read, and writes what that brings about. Fails as
+    /// [`Hub::drive`] ends.
+    fn take_filled(
+        &mut self,
+        session: SessionId,
+        filled: io::Result<bool>,
+    ) -> Result<(), Option<String>> {
+        let taken = match filled {
+            Ok(true) => {
+                if let Some(line) = line_of(&mut self.slots, session)
+                    && line.link.direct().is_some()
+                {
+                    self.vigil.found(session, line.decoder.pending());
+                }
+                self.take_frames(session)
+            }
+            Ok(false) => Err(Some("the client closed the connection".into())),
+            Err(error) => Err(Some(format!("reading failed: {error}"))),
+        };
+        // Answers that are no effects, as that to a ping, go out with them.
+        if let Some(slot) = slot_of(&mut self.slots, session)
+            && slot.state.wants_write()
+            && !std::mem::replace(&mut slot.dirty, true)
+        {
+            self.dirty.push(session.index());
+        }
+        self.dispatch();
+        taken
+    }
+
+    /// Reads what is in a session's lane, and takes it, without its task: that is woken for
+    /// what else there is to do.
+    pub(crate) fn take_turn(&mut self, session: SessionId) {
+        let Some(line) = line_of(&mut self.slots, session) else { return };
+        let filled = match line.more || line.ended.is_some() {
+            true => None,
+            false => line.try_fill(&mut self.scratch).transpose(),
+        };
+        let taken = filled.map_or(Ok(()), |filled| self.take_filled(session, filled));
+        self.has_woken |= taken.is_err();
+        let Some(line) = line_of(&mut self.slots, session) else { return };
+        if let Err(reason) = taken {
+            line.ended = Some(reason);
+        }
+        if let (true, Some(waker)) = (line.more || line.ended.is_some(), &line.waker) {
+            self.has_woken = true;
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Ends a session's connection, whose turn has failed.
+    pub(crate) fn give_up(&mut self, session: SessionId) {
+        self.has_woken = true;
+        let Some(line) = line_of(&mut self.slots, session) else { return };
+        line.ended = Some(Some("the broker has made a mistake with what it sent".into()));
+        if let Some(waker) = &line.waker {
+            waker.wake_by_ref();
+        }
     }
 
     /// Writes what is left for a session, and asks to be woken when more can be written.
@@ -205,6 +266,7 @@ impl Hub {
 
     /// Tells the broker's own client, if it keeps up.
     pub fn tell(&mut self, event: SystemEvent) {
+        self.has_woken = true;
         if self.events.try_send(event).is_err() {
             self.events_left_out += 1;
         }
@@ -227,6 +289,7 @@ impl Hub {
         let next = self.router.next_deadline();
         if next.is_some() && self.armed.is_none_or(|armed| next < Some(armed)) {
             self.armed = next;
+            self.has_woken = true;
             self.timer.notify_one();
         }
     }
@@ -243,6 +306,7 @@ impl Hub {
             match &mut slot.line {
                 // The connection's own task deals with what is wrong, and what would block.
                 Some(line) if flushed.is_err() || line.blocked || slot.ending || overrun => {
+                    self.has_woken = true;
                     if let Some(waker) = &line.waker {
                         waker.wake_by_ref();
                     }
@@ -317,4 +381,9 @@ pub(crate) fn unread() -> String {
 /// The slot of a session, unless it is gone.
 pub(crate) fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Slot> {
     slots.get_mut(session.index())?.as_mut().filter(|slot| slot.id == session)
+}
+
+/// Its link, while it is connected.
+pub(crate) fn line_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Line> {
+    slot_of(slots, session)?.line.as_mut()
 }

@@ -68,6 +68,7 @@ impl Hub {
             not_resumed,
             lane_bytes: lanes.bytes(),
             no_lanes: lanes.refusal(),
+            rings: lanes.rings(),
         };
         let header = Header::new(Kind::Welcome, 0, 0);
         let welcome = frame_bytes(header, &control::encode_welcome(&welcome));
@@ -77,9 +78,7 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
-        let (waker, blocked, rest, more) = (None, false, None, false);
-        slot.line =
-            Some(Line { link, decoder, waker, number, counters, blocked, prefix, rest, more });
+        slot.line = Some(Line::new(link, decoder, number, counters, prefix));
         if was_resumed {
             self.router.resume(self.now(), session);
             self.dispatch();
@@ -283,8 +282,12 @@ impl Hub {
 
     pub(crate) fn forget(&mut self, session: SessionId) {
         if slot_of(&mut self.slots, session).is_some() {
-            self.slots[session.index()] = None;
+            let slot = self.slots[session.index()].take();
             self.unregister(session);
+            // Its task has nothing more to do, and is to find that out.
+            if let Some(waker) = slot.and_then(|slot| slot.line).and_then(|line| line.waker) {
+                waker.wake();
+            }
         }
     }
 

@@ -53,6 +53,8 @@ pub(crate) struct Line {
     pub rest: Option<(Channel, Parcel)>,
     /// The decoder holds frames for another turn.
     pub more: bool,
+    /// Why it has ended, as [`crate::hub::Hub::drive`] will tell its task.
+    pub ended: Option<Option<String>>,
 }
 
 impl Slot {
@@ -89,6 +91,18 @@ impl Slot {
 }
 
 impl Line {
+    /// Over a link, of which this goes out first.
+    pub fn new(
+        link: Box<dyn Link>,
+        decoder: Decoder,
+        number: u64,
+        counters: Arc<Counters>,
+        prefix: Bytes,
+    ) -> Line {
+        let (waker, blocked, rest, more, ended) = (None, false, None, false, None);
+        Line { link, decoder, waker, number, counters, blocked, prefix, rest, more, ended }
+    }
+
     /// Writes the prefix. Whether it is out wholly.
     fn write_prefix(&mut self) -> io::Result<bool> {
         while !self.prefix.is_empty() {
@@ -117,21 +131,31 @@ impl Line {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(())) => {}
             }
-            let room = read_room(self.decoder.missing());
-            let buffer = self.decoder.buffer();
-            if buffer.is_empty() && buffer.capacity() == 0 {
-                std::mem::swap(buffer, scratch);
+            if let Some(filled) = self.try_fill(scratch).transpose() {
+                return Poll::Ready(filled);
             }
-            buffer.reserve(room);
-            match self.link.try_read(buffer) {
-                Ok(0) => return Poll::Ready(Ok(false)),
-                Ok(count) => {
-                    self.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
-                    return Poll::Ready(Ok(true));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.give_back(scratch),
-                Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+
+    /// The same of what is there. `None` if nothing is.
+    pub fn try_fill(&mut self, scratch: &mut BytesMut) -> io::Result<Option<bool>> {
+        let room = read_room(self.decoder.missing());
+        let buffer = self.decoder.buffer();
+        if buffer.is_empty() && buffer.capacity() == 0 {
+            std::mem::swap(buffer, scratch);
+        }
+        buffer.reserve(room);
+        match self.link.try_read(buffer) {
+            Ok(0) => Ok(Some(false)),
+            Ok(count) => {
+                self.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
+                Ok(Some(true))
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.give_back(scratch);
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -1,10 +1,12 @@
 //! The broker's thread stays awake for its lanes, for a moment and while that pays.
 //!
 //! The runtime calls before it goes to sleep. Lanes that have brought something lately are then
-//! looked at without a system call; whoever writes into one of them need not wake the broker.
-//! Sockets and timers wait for that moment, which is 50 us at most.
+//! looked at without a system call, and what they bring is taken there and then; whoever writes
+//! into one of them need not wake the broker. Sockets, timers and tasks wait for that moment:
+//! for some tens of microseconds, and for what one look has found.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::OnceLock;
 use std::task::Waker;
@@ -13,11 +15,12 @@ use std::time::{Duration, Instant};
 use bus_core::router::SessionId;
 use bus_core::transport::{Pace, Waiting};
 
-use crate::hub::{Hub, SharedHub, slot_of};
-use crate::slot::{Line, Slot};
+use crate::hub::{Hub, SharedHub, line_of};
 
 /// Lanes that are looked at, those that have brought something last.
 const LANES_MAX: usize = 64;
+/// How long others wait at the most while lanes go on bringing something.
+const TURN: Duration = Duration::from_micros(50);
 /// A lane is lively until others have brought something so often since it has.
 const LIVELY: u64 = 256;
 
@@ -46,15 +49,25 @@ pub(crate) struct Vigil {
     /// Sessions whose lanes have brought something lately, and when: counted in `found`.
     lively: Vec<(SessionId, u64)>,
     found: u64,
+    /// Those that have something, at this look.
+    seen: Vec<SessionId>,
 }
 
 impl Vigil {
     pub fn new(waiting: Waiting) -> Vigil {
-        Vigil { pace: Pace::new(waiting, since_start), lively: Vec::new(), found: 0 }
+        Vigil {
+            pace: Pace::new(waiting, since_start),
+            lively: Vec::new(),
+            found: 0,
+            seen: Vec::new(),
+        }
     }
 
     /// A session's lane has brought so many bytes.
     pub fn found(&mut self, session: SessionId, bytes: usize) {
+        if self.pace.waiting() == Waiting::Park {
+            return;
+        }
         self.pace.drained(bytes);
         self.found += 1;
         let now = self.found;
@@ -74,11 +87,14 @@ impl Vigil {
 impl Hub {
     fn watch_lanes(&mut self) {
         let Hub { vigil, slots, .. } = self;
-        let Vigil { pace, lively, found } = vigil;
+        let Vigil { pace, lively, found, .. } = vigil;
+        if !pace.stays_awake() {
+            return pace.sleeps();
+        }
         lively.retain(|(session, when)| {
             *found - when <= LIVELY && line_of(slots, *session).is_some()
         });
-        if !pace.stays_awake() || lively.is_empty() {
+        if lively.is_empty() {
             return pace.sleeps();
         }
         for (session, _) in &*lively {
@@ -86,13 +102,45 @@ impl Hub {
                 direct.stay_awake();
             }
         }
-        // A link that fails to be looked at has something to tell its task.
-        let seen = pace.watch(|| {
-            Ok(lively.iter().any(|(session, _)| {
+        self.has_woken = false;
+        let until = since_start() + TURN;
+        let mut seen = self.look();
+        while seen {
+            let mut sessions = std::mem::take(&mut self.vigil.seen);
+            for session in sessions.drain(..) {
+                // As in a task of its own: a mistake costs that connection alone.
+                if catch_unwind(AssertUnwindSafe(|| self.take_turn(session))).is_err() {
+                    self.give_up(session);
+                }
+            }
+            self.vigil.seen = sessions;
+            if self.has_woken || since_start() >= until {
+                break;
+            }
+            seen = self.look();
+        }
+        self.rest(seen);
+    }
+
+    /// Waits awake until some lane has something: which ones is in `seen`.
+    fn look(&mut self) -> bool {
+        let Hub { vigil, slots, .. } = self;
+        let Vigil { pace, lively, seen, .. } = vigil;
+        let looked = pace.watch(|| {
+            // A link that fails to be looked at has something to tell.
+            seen.extend(lively.iter().map(|(session, _)| *session).filter(|session| {
                 let direct = line_of(slots, *session).and_then(|line| line.link.direct());
                 direct.is_some_and(|direct| direct.look().unwrap_or(true))
-            }))
+            }));
+            Ok(!seen.is_empty())
         });
+        looked.unwrap_or(false)
+    }
+
+    /// Has the tasks of the lanes woken for what comes from here on.
+    fn rest(&mut self, seen: bool) {
+        let Hub { vigil, slots, .. } = self;
+        let Vigil { pace, lively, .. } = vigil;
         for (session, _) in &*lively {
             let Some(line) = line_of(slots, *session) else { continue };
             let rests = line.link.direct().is_none_or(|direct| direct.rest().unwrap_or(false));
@@ -100,7 +148,7 @@ impl Hub {
                 waker.wake_by_ref();
             }
         }
-        if seen.unwrap_or(false) {
+        if seen {
             return;
         }
         pace.sleeps();
@@ -117,8 +165,4 @@ impl Hub {
 fn since_start() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
-}
-
-fn line_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Line> {
-    slot_of(slots, session)?.line.as_mut()
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bus_broker::{Broker, BrokerConfig};
-use bus_client::{Client, ClientOptions, ErrorKind, Selector, Transport};
+use bus_client::{Client, ClientOptions, ErrorKind, Selector, Transport, Waiting};
 use tempfile::TempDir;
 
 /// A broker on a local socket: its handle, and the path of that.
@@ -88,9 +88,33 @@ async fn lanes_bear_messages_of_all_lengths_and_leave_nothing() {
 }
 
 /// One after the other: the last one counts what the whole process holds.
+/// However it waits: what is read where it is looked for is answered, and ended, as what a
+/// connection's own task reads.
+async fn pings_are_answered_and_goodbyes_heard_however_the_broker_waits() {
+    for waiting in [Waiting::Spin, Waiting::Adaptive, Waiting::Park] {
+        let (broker, path, _home) = broker(BrokerConfig::default().waiting(waiting)).await;
+        let options = ClientOptions::default().waiting(Waiting::Park);
+        let client = Client::connect_with(&format!("shm:{path}"), options).await.expect("connects");
+        let before = broker.registry().len();
+        for number in 0..300 {
+            let answer = tokio::time::timeout(Duration::from_secs(10), client.ping()).await;
+            answer.unwrap_or_else(|_| panic!("{waiting}: ping {number}")).expect("answers");
+        }
+        drop(client);
+        let gone = async {
+            while broker.registry().len() == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(10), gone).await;
+        assert!(gone.is_ok(), "{waiting}: it is still there after its goodbye");
+    }
+}
+
 #[tokio::test]
 async fn shared_memory_between_client_and_broker() {
     transport_is_what_was_asked_for_and_says_why().await;
     broker_without_shared_memory_says_so().await;
+    pings_are_answered_and_goodbyes_heard_however_the_broker_waits().await;
     lanes_bear_messages_of_all_lengths_and_leave_nothing().await;
 }

@@ -14,7 +14,7 @@ use futures::Stream;
 use crate::client::wait_reply;
 use crate::delivery::Delivery;
 use crate::error::Error;
-use crate::handle::{Handle, OpenChannel, Waits, poll_assisted, wait_assisted};
+use crate::handle::{Handle, OpenChannel, Place, Waits, poll_assisted, wait_assisted};
 use crate::inbox::Item;
 
 /// How to consume.
@@ -133,8 +133,8 @@ impl Stream for Consumer {
 }
 
 impl Waits for Consumer {
-    fn handle(&self) -> &Handle {
-        &self.channel.handle
+    fn place(&self) -> Place<'_> {
+        self.channel.alone()
     }
 }
 

@@ -40,7 +40,7 @@ impl Driver {
         let mut backoff = Backoff::new(&self.options);
         loop {
             let since = Instant::now();
-            let mut pump = Pump::new(connected, self.options.waiting);
+            let mut pump = Pump::new(connected, self.options.waiting, self.shared.alarm().clone());
             // Frames may have come together with the Welcome; nothing else would look at them.
             let end = match self.shared.drive(|state| pump.take_frames(state)) {
                 Ok(()) => {

@@ -11,6 +11,7 @@ use bus_core::router::Channel;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use crate::alarm::Alarm;
 use crate::error::Error;
 use crate::events::{ClientEvent, EVENTS_KEPT};
 use crate::pump::{Assisted, End, Pump};
@@ -28,7 +29,8 @@ pub(crate) struct Shared {
     pump: Mutex<Option<Pump>>,
     /// The driver waits for the connection: whoever has it must not keep it.
     wanted: AtomicBool,
-    driver: Mutex<Option<Waker>>,
+    /// Woken by the connection.
+    alarm: Arc<Alarm>,
     /// Counts hand-overs.
     turn: AtomicU32,
     events: broadcast::Sender<ClientEvent>,
@@ -41,7 +43,7 @@ impl Shared {
             state: Mutex::new(state),
             pump: Mutex::new(None),
             wanted: AtomicBool::new(false),
-            driver: Mutex::new(None),
+            alarm: Arc::default(),
             turn: AtomicU32::new(0),
             events,
         })
@@ -54,16 +56,17 @@ impl Shared {
         drop(old);
     }
 
+    /// Whom a connection wakes.
+    pub fn alarm(&self) -> &Arc<Alarm> {
+        &self.alarm
+    }
+
     /// Drives the connection on behalf of the driver.
     pub fn poll_pump(&self, cx: &mut Context<'_>) -> Poll<End> {
         self.wanted.store(true, Ordering::Relaxed);
         let mut pump = self.pump.lock();
         self.wanted.store(false, Ordering::Relaxed);
-        let mut driver = self.driver.lock();
-        if !driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *driver = Some(cx.waker().clone());
-        }
-        drop(driver);
+        self.alarm.set_driver(cx.waker());
         match &mut *pump {
             Some(pump) => pump.poll(self, cx),
             None => Poll::Ready(End::Lost("there is no connection".into())),
@@ -84,20 +87,22 @@ impl Shared {
         if let Some(mut pump) = self.pump.try_lock()
             && let Some(pump) = &mut *pump
             && !pump.push(self)
-            && let Some(driver) = &*self.driver.lock()
         {
-            driver.wake_by_ref();
+            self.alarm.wake_driver();
         }
         Poll::Ready(())
     }
 
     /// Whether something has come, so that it is worth polling again. Takes part in the
     /// runtime's budget: a task that always finds something still lets others run.
-    fn assist(&self, cx: &mut Context<'_>) -> bool {
+    fn assist(&self, cx: &mut Context<'_>, alone: Option<Channel>) -> bool {
         let Some(mut pump) = self.pump.try_lock() else { return false };
         let Some(pump) = &mut *pump else { return false };
-        match pump.assist(self, || !self.wanted.load(Ordering::Relaxed)) {
-            Assisted::Nothing => false,
+        match pump.assist(self, alone, || !self.wanted.load(Ordering::Relaxed)) {
+            Assisted::Nothing => {
+                self.alarm.set_helper(cx.waker());
+                false
+            }
             Assisted::Again => {
                 cx.waker().wake_by_ref();
                 false
@@ -114,9 +119,9 @@ impl Shared {
                 }
             },
             Assisted::WakeDriver => {
-                if let Some(driver) = &*self.driver.lock() {
-                    driver.wake_by_ref();
-                }
+                self.alarm.wake_driver();
+                // Something may have come for it all the same.
+                cx.waker().wake_by_ref();
                 false
             }
         }
@@ -135,10 +140,22 @@ impl Shared {
         result
     }
 
+    /// The driver is woken when there is something to write. `false` if there is by now.
+    pub fn stay_driven(&self, driver: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(driver)) {
+            state.driver = Some(driver.clone());
+        }
+        !state.wants_driver()
+    }
+
     /// Acts on the state on behalf of the driver; wakes whom it lists, and tells its events.
     pub fn drive<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.lock();
         let result = act(&mut state);
+        if state.wakers.is_empty() && state.events.is_empty() {
+            return result;
+        }
         let mut wakers = std::mem::take(&mut state.wakers);
         let events = std::mem::take(&mut state.events);
         drop(state);
@@ -172,31 +189,38 @@ impl Handle {
 
 /// Something that waits at a client.
 pub(crate) trait Waits {
-    /// At which.
-    fn handle(&self) -> &Handle;
+    /// Where.
+    fn place(&self) -> Place<'_>;
+}
+
+/// Where something waits.
+pub(crate) struct Place<'a> {
+    handle: &'a Handle,
+    /// The channel, if nobody else waits for what comes there.
+    alone: Option<Channel>,
 }
 
 impl Waits for Handle {
-    fn handle(&self) -> &Handle {
-        self
+    fn place(&self) -> Place<'_> {
+        Place { handle: self, alone: None }
     }
 }
 
 impl Waits for Arc<Handle> {
-    fn handle(&self) -> &Handle {
-        self
+    fn place(&self) -> Place<'_> {
+        Place { handle: self, alone: None }
     }
 }
 
 impl Waits for OpenChannel {
-    fn handle(&self) -> &Handle {
-        &self.handle
+    fn place(&self) -> Place<'_> {
+        Place { handle: &self.handle, alone: None }
     }
 }
 
 impl<S: Waits> Waits for &S {
-    fn handle(&self) -> &Handle {
-        (*self).handle()
+    fn place(&self) -> Place<'_> {
+        (*self).place()
     }
 }
 
@@ -208,9 +232,13 @@ pub(crate) fn poll_assisted<S: Waits, T>(
     mut poll: impl FnMut(&mut S, &mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
     for _ in 0..LOOKS_MAX {
-        match poll(own, cx) {
-            Poll::Pending if own.handle().0.assist(cx) => {}
-            done => return done,
+        let done = poll(own, cx);
+        if done.is_ready() {
+            return done;
+        }
+        let Place { handle, alone } = own.place();
+        if !handle.0.assist(cx, alone) {
+            return Poll::Pending;
         }
     }
     cx.waker().wake_by_ref();
@@ -225,7 +253,7 @@ pub(crate) fn poll_fairly<S: Waits, T>(
     cx: &mut Context<'_>,
     poll: impl FnMut(&mut S, &mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    ready!(own.handle().0.poll_turn(cx));
+    ready!(own.place().handle.0.poll_turn(cx));
     poll_assisted(own, cx, poll)
 }
 
@@ -261,6 +289,11 @@ impl OpenChannel {
             state.check_open(self.channel, self.serial)?;
             Ok(act(state))
         })
+    }
+
+    /// For who alone waits for what comes here.
+    pub fn alone(&self) -> Place<'_> {
+        Place { handle: &self.handle, alone: Some(self.channel) }
     }
 }
 

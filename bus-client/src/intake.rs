@@ -80,7 +80,10 @@ impl State {
     fn deliver(&mut self, channel: Channel, item: Item) {
         if let Some(Some(inbox)) = self.inboxes.get_mut(channel as usize) {
             inbox.items.push_back(item);
-            inbox.waiting.release(&mut self.wakers);
+            match self.looks == Some(channel) {
+                true => inbox.waiting.forget(),
+                false => inbox.waiting.release(&mut self.wakers),
+            }
         }
     }
 

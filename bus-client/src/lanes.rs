@@ -1,11 +1,13 @@
 //! Lanes in shared memory, as a client asks for them in its handshake.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use bus_core::BusUrl;
 use bus_core::session::{Hello, Welcome};
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
-use bus_core::transport::{Link, LinkError, frame_bytes, write_frame};
+use bus_core::transport::{
+    Bells, Link, LinkError, frame_bytes, is_same_user, make_bell, take_bell, write_frame,
+};
 use bus_core::{ErrorKind, Header, Kind, control};
 
 use crate::error::Error;
@@ -35,7 +37,11 @@ impl Wish {
 
 /// What this side has offered.
 pub(crate) enum Asked {
-    Offered(LaneOffer),
+    Offered {
+        lane: LaneOffer,
+        /// It goes only to a broker that may write to it: one of the same user.
+        bell: Option<OwnedFd>,
+    },
     /// It has not; why.
     Nothing(String),
 }
@@ -50,16 +56,25 @@ pub(crate) async fn say_hello(
         (Wish::Never(reason), _) => Asked::Nothing(reason.into()),
         (_, false) => Asked::Nothing("only a local socket can hand over shared memory".into()),
         _ => match LaneOffer::new(LANE_BYTES_DEFAULT) {
-            Ok(offer) => Asked::Offered(offer),
+            Ok(lane) => {
+                let bell = match is_same_user(link.peer()) {
+                    true => make_bell().ok(),
+                    false => None,
+                };
+                Asked::Offered { lane, bell }
+            }
             Err(error) => Asked::Nothing(error.to_string()),
         },
     };
     let header = Header::new(Kind::Hello, 0, 0);
     match (&asked, link.carrier()) {
-        (Asked::Offered(offer), Some(carrier)) => {
-            let hello = Hello { lane_bytes: LANE_BYTES_DEFAULT as u64, ..hello.clone() };
+        (Asked::Offered { lane, bell }, Some(carrier)) => {
+            let lane_bytes = LANE_BYTES_DEFAULT as u64;
+            let hello = Hello { lane_bytes, rings: true, ..hello.clone() };
             let bytes = frame_bytes(header, &control::encode_hello(&hello));
-            carrier.write_with(&bytes, &offer.descriptors())?;
+            let mut descriptors = lane.descriptors().to_vec();
+            descriptors.extend(bell.as_ref().map(AsFd::as_fd));
+            carrier.write_with(&bytes, &descriptors)?;
         }
         _ => write_frame(link, header, &control::encode_hello(hello)).await?,
     }
@@ -75,15 +90,21 @@ pub(crate) fn take_up(
     asked: Asked,
     welcome: &Welcome,
 ) -> Result<String, Error> {
-    let theirs = link.carrier().map(|carrier| carrier.take_descriptors()).unwrap_or_default();
-    let offer = match asked {
+    let mut theirs = link.carrier().map(|carrier| carrier.take_descriptors()).unwrap_or_default();
+    let (offer, bell) = match asked {
         Asked::Nothing(reason) => return Ok(reason),
-        Asked::Offered(_) if welcome.lane_bytes == 0 => return Ok(welcome.no_lanes.clone()),
-        Asked::Offered(offer) => offer,
+        Asked::Offered { .. } if welcome.lane_bytes == 0 => return Ok(welcome.no_lanes.clone()),
+        Asked::Offered { lane, bell } => (lane, bell),
     };
     let failed = |text: String| {
         Error::new(ErrorKind::Io, format!("the broker's shared memory is not used: {text}"))
     };
+    // A broker is of this user or root: whom it makes wait it could stop as well.
+    let rung = match theirs.len() > LaneOffer::DESCRIPTORS {
+        true => theirs.pop().and_then(take_bell),
+        false => None,
+    };
+    let bells = Bells { own: bell.filter(|_| welcome.rings), theirs: rung };
     let [lane, cursor] = &theirs[..] else {
         return Err(failed(format!("{} descriptors came along, not 2", theirs.len())));
     };
@@ -92,7 +113,7 @@ pub(crate) fn take_up(
     let joined = offer.join(lane.as_fd(), cursor.as_fd(), capacity);
     let (outgoing, incoming) = joined.map_err(|error| failed(error.to_string()))?;
     if let Some(carrier) = link.carrier() {
-        let lanes = carrier.upgrade(outgoing, incoming);
+        let lanes = carrier.upgrade(outgoing, incoming, bells);
         *link = lanes.map_err(|error| failed(error.to_string()))?;
     }
     Ok("it is the fastest there is".into())

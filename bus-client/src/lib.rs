@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod alarm;
 mod client;
 mod connect;
 mod consumer;

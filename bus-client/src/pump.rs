@@ -6,14 +6,16 @@
 //! either. The state's lock is never held while a link is read or written.
 
 use std::io;
-use std::sync::OnceLock;
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bus_core::Failure;
+use bus_core::router::Channel;
 use bus_core::transport::{Pace, Waiting, read_room};
 use bytes::Bytes;
 
+use crate::alarm::Alarm;
 use crate::connect::Connected;
 use crate::handle::Shared;
 use crate::state::State;
@@ -29,6 +31,12 @@ pub(crate) struct Pump {
     connected: Connected,
     slices: Vec<Bytes>,
     blocked: bool,
+    /// What the link wakes.
+    alarm: Arc<Alarm>,
+    waker: Waker,
+    /// The link wakes for whatever comes, unless it has done so since: it has the waker, and
+    /// its peer knows that this side sleeps.
+    rests: bool,
     pace: Pace,
     /// Why it has ended, found by somebody else than the driver.
     end: Option<End>,
@@ -59,9 +67,12 @@ pub(crate) enum Assisted {
 }
 
 impl Pump {
-    pub fn new(connected: Connected, waiting: Waiting) -> Pump {
+    pub fn new(connected: Connected, waiting: Waiting, alarm: Arc<Alarm>) -> Pump {
+        let waker = Waker::from(alarm.clone());
         let pace = Pace::new(waiting, since_start);
-        Pump { connected, slices: Vec::new(), blocked: false, pace, end: None, ended: false }
+        let (slices, blocked, rests) = (Vec::new(), false, false);
+        let (end, ended) = (None, false);
+        Pump { connected, slices, blocked, alarm, waker, rests, pace, end, ended }
     }
 
     /// Drives it on behalf of the driver's task.
@@ -69,6 +80,10 @@ impl Pump {
         if let Some(end) = self.end.take() {
             self.ended = true;
             return Poll::Ready(end);
+        }
+        // Whoever waits was woken first, and may have done everything.
+        if self.rests && !self.blocked && !self.alarm.has_rung() && shared.stay_driven(cx.waker()) {
+            return Poll::Pending;
         }
         let done = self.poll_rounds(shared, cx);
         self.ended |= done.is_ready();
@@ -81,8 +96,10 @@ impl Pump {
     }
 
     fn poll_rounds(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<End> {
+        self.rests = false;
+        self.alarm.take();
         for _ in 0..ROUNDS_MAX {
-            let read = match self.poll_read(shared, cx) {
+            let read = match self.poll_read(shared) {
                 Ok(read) => read,
                 Err(end) => return Poll::Ready(end),
             };
@@ -91,6 +108,7 @@ impl Pump {
                 Err(end) => return Poll::Ready(end),
             };
             if !read && !wrote {
+                self.rests = true;
                 self.pace.sleeps();
                 return Poll::Pending;
             }
@@ -100,12 +118,18 @@ impl Pump {
     }
 
     /// Drives it on behalf of somebody who waits: over lanes only. Waits awake while that pays
-    /// and `alone` says that nobody else wants the connection.
-    pub fn assist(&mut self, shared: &Shared, alone: impl Fn() -> bool) -> Assisted {
+    /// and `unwanted` says that nobody else wants the connection. Who waits `alone` at a channel
+    /// is not woken for what this brings there: he will look.
+    pub fn assist(
+        &mut self,
+        shared: &Shared,
+        alone: Option<Channel>,
+        unwanted: impl Fn() -> bool,
+    ) -> Assisted {
         if !self.can_assist() {
             return Assisted::Nothing;
         }
-        match self.try_assist(shared, alone) {
+        match self.try_assist(shared, alone, unwanted) {
             Ok(assisted) => assisted,
             Err(end) => {
                 self.end = Some(end);
@@ -128,7 +152,12 @@ impl Pump {
         }
     }
 
-    fn try_assist(&mut self, shared: &Shared, alone: impl Fn() -> bool) -> Result<Assisted, End> {
+    fn try_assist(
+        &mut self,
+        shared: &Shared,
+        alone: Option<Channel>,
+        unwanted: impl Fn() -> bool,
+    ) -> Result<Assisted, End> {
         let stays_awake = self.pace.stays_awake();
         if stays_awake && let Some(direct) = self.connected.link.direct() {
             direct.stay_awake();
@@ -136,23 +165,22 @@ impl Pump {
         let was_blocked = self.blocked;
         self.blocked = false;
         self.write(shared)?;
-        let mut progress = self.read(shared)?;
+        let mut progress = self.read(shared, alone)?;
         if !progress
             && stays_awake
             && let Some(direct) = self.connected.link.direct()
         {
             let mut wanted = false;
             let seen = self.pace.watch(|| {
-                wanted = !alone();
+                wanted = !unwanted();
                 Ok(wanted || direct.look()?)
             });
-            progress = seen.map_err(lost)? && self.read(shared)?;
+            progress = seen.map_err(lost)? && self.read(shared, alone)?;
         }
-        // Whatever comes from here on must wake the driver, whoever is waiting for it: the one
-        // who has looked may go away.
+        // Whatever comes from here on must wake the driver as well, whoever is waiting for it:
+        // the one who has looked may go away.
         for _ in 0..ROUNDS_MAX {
-            let Some(direct) = self.connected.link.direct() else { break };
-            if direct.rest().map_err(lost)? {
+            if self.rest().map_err(lost)? {
                 return Ok(match (self.blocked != was_blocked, progress) {
                     (true, _) => Assisted::WakeDriver,
                     (false, true) => Assisted::Progress,
@@ -163,27 +191,47 @@ impl Pump {
                     }
                 });
             }
-            progress |= self.read(shared)?;
+            progress |= self.read(shared, alone)?;
         }
         Ok(Assisted::WakeDriver)
     }
 
+    /// Has the link wake for what comes. `false` if something is there.
+    fn rest(&mut self) -> io::Result<bool> {
+        let Some(direct) = self.connected.link.direct() else { return Ok(false) };
+        // A waker is of use once.
+        self.rests = match self.rests && !self.alarm.take() {
+            true => direct.rest()?,
+            false => self.poll_link()?.is_pending(),
+        };
+        Ok(self.rests)
+    }
+
+    /// Whether the link has something to read; else it wakes when it has.
+    fn poll_link(&mut self) -> io::Result<Poll<()>> {
+        self.alarm.take();
+        match self.connected.link.poll_readable(&mut Context::from_waker(&self.waker)) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(result) => result.map(Poll::Ready),
+        }
+    }
+
     /// Reads a batch and takes its frames. `false` if nothing was there.
-    fn poll_read(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Result<bool, End> {
+    fn poll_read(&mut self, shared: &Shared) -> Result<bool, End> {
         loop {
-            match self.connected.link.poll_readable(cx) {
+            match self.connected.link.poll_readable(&mut Context::from_waker(&self.waker)) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Err(lost(error)),
             }
-            if self.read(shared)? {
+            if self.read(shared, None)? {
                 return Ok(true);
             }
         }
     }
 
     /// Reads what is there and takes its frames. `false` if nothing was.
-    fn read(&mut self, shared: &Shared) -> Result<bool, End> {
+    fn read(&mut self, shared: &Shared, alone: Option<Channel>) -> Result<bool, End> {
         let Connected { link, decoder, .. } = &mut self.connected;
         let room = read_room(decoder.missing());
         let buffer = decoder.buffer();
@@ -196,7 +244,13 @@ impl Pump {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(lost(error)),
         }
-        shared.drive(|state| self.take_frames(state)).map(|()| true)
+        let taken = shared.drive(|state| {
+            state.looks = alone;
+            let taken = self.take_frames(state);
+            state.looks = None;
+            taken
+        });
+        taken.map(|()| true)
     }
 
     /// Takes the frames that are there.
@@ -215,7 +269,7 @@ impl Pump {
     /// Writes what there is. `false` if there was nothing, or nothing went.
     fn poll_write(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Result<bool, End> {
         if self.blocked {
-            match self.connected.link.poll_writable(cx) {
+            match self.connected.link.poll_writable(&mut Context::from_waker(&self.waker)) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(())) => self.blocked = false,
                 Poll::Ready(Err(error)) => {
@@ -223,11 +277,7 @@ impl Pump {
                 }
             }
         }
-        shared.drive(|state| {
-            if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                state.driver = Some(cx.waker().clone());
-            }
-        });
+        shared.stay_driven(cx.waker());
         self.write(shared)
     }
 
@@ -235,6 +285,9 @@ impl Pump {
     fn write(&mut self, shared: &Shared) -> Result<bool, End> {
         self.slices.clear();
         let closing = shared.drive(|state| {
+            if !state.session.wants_write() {
+                return state.closing;
+            }
             state.session.seal();
             state.session.outbound.unsent(WRITE_BYTES, WRITE_SLICES, &mut self.slices);
             state.closing

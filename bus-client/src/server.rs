@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::error::Error;
-use crate::handle::{Handle, OpenChannel, Waits, poll_assisted};
+use crate::handle::{Handle, OpenChannel, Place, Waits, poll_assisted};
 use crate::inbox::Item;
 
 /// Serves a name. Dropping it ends serving: calls that were not looked at are refused as
@@ -104,8 +104,8 @@ impl Stream for Server {
 }
 
 impl Waits for Server {
-    fn handle(&self) -> &Handle {
-        &self.channel.handle
+    fn place(&self) -> Place<'_> {
+        self.channel.alone()
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub session: ClientSession,
     pub driver: Option<Waker>,
     pub wakers: Vec<Waker>,
+    /// Whoever waits at this channel looks as soon as the lock is released.
+    pub looks: Option<Channel>,
     pub events: Vec<ClientEvent>,
     /// Every handle is gone, or the client was drained.
     pub closing: bool,

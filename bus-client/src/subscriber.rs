@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::error::Error;
-use crate::handle::{Handle, OpenChannel, Waits, poll_assisted};
+use crate::handle::{Handle, OpenChannel, Place, Waits, poll_assisted};
 use crate::inbox::Item;
 
 /// How to subscribe.
@@ -278,8 +278,8 @@ impl Stream for Subscriber {
 }
 
 impl Waits for Subscriber {
-    fn handle(&self) -> &Handle {
-        &self.channel.handle
+    fn place(&self) -> Place<'_> {
+        self.channel.alone()
     }
 }
 

@@ -38,6 +38,13 @@ impl Waiters {
         self.tasks = 0;
     }
 
+    /// Wakes nobody: who waits is looking now.
+    #[inline]
+    pub fn forget(&mut self) {
+        self.wakers.clear();
+        self.tasks = 0;
+    }
+
     pub fn is_empty(&self) -> bool {
         self.wakers.is_empty()
     }

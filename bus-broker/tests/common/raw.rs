@@ -36,6 +36,7 @@ pub fn honest() -> Hello {
         grace: Duration::ZERO,
         resume: None,
         lane_bytes: 0,
+        rings: false,
     }
 }
 

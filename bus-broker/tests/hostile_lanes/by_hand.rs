@@ -104,6 +104,7 @@ pub fn hello(lane_bytes: u64) -> Vec<u8> {
         grace: std::time::Duration::ZERO,
         resume: None,
         lane_bytes,
+        rings: false,
     };
     frame_bytes(Header::new(Kind::Hello, 0, 0), &control::encode_hello(&hello)).to_vec()
 }

@@ -30,7 +30,8 @@ pub fn expected() -> Vec<(&'static str, &'static str)> {
     let mut all = vec![
         ("no descriptor", "0 descriptors came along"),
         ("one descriptor", "1 descriptors came along"),
-        ("three descriptors", ENDS),
+        ("three descriptors", "3 descriptors came along"),
+        ("four descriptors", ENDS),
         ("253 descriptors", ENDS),
         ("descriptors without lanes", ""),
         ("sparse", "not all of its pages are there"),
@@ -95,6 +96,7 @@ fn cases() -> io::Result<Vec<Case>> {
         case("no descriptor", []),
         case("one descriptor", [wrong_lane("unsafe-one", Pages::All, all_seals())?]),
         case("three descriptors", (0..3).map(|_| good_lane()).collect::<io::Result<Vec<_>>>()?),
+        case("four descriptors", (0..4).map(|_| good_lane()).collect::<io::Result<Vec<_>>>()?),
         case("253 descriptors", (0..253).map(|_| good_cursor()).collect::<io::Result<Vec<_>>>()?),
         Case { lane_bytes: 0, ..case("descriptors without lanes", [good_lane()?, good_cursor()?]) },
     ];

@@ -59,6 +59,7 @@ impl Peer {
             not_resumed: String::new(),
             lane_bytes: 0,
             no_lanes: String::new(),
+            rings: false,
         };
         let mut peer = Peer { link, decoder };
         peer.say(Header::new(Kind::Welcome, 0, 0), &control::encode_welcome(&welcome)).await;

@@ -29,6 +29,8 @@ pub struct Hello {
     pub resume: Option<Resume>,
     /// Bytes of its lane, whose descriptors come along; 0 if it has none.
     pub lane_bytes: u64,
+    /// It rings the bell that comes with the broker's lane. Its own may come with this.
+    pub rings: bool,
 }
 
 /// A session to take up again.
@@ -74,6 +76,8 @@ pub struct Welcome {
     pub lane_bytes: u64,
     /// Why the client's lane is not used.
     pub no_lanes: String,
+    /// It rings the bell that came with the client's lane.
+    pub rings: bool,
 }
 
 /// Limits that a broker tells its clients.

@@ -182,6 +182,7 @@ impl ServerSession {
                 header.word
             ))),
             Kind::Ping => {
+                self.inbound.hurry();
                 self.outbound.push(&word_frame(Kind::Pong, header.word), &[]);
                 Ok(Action::Nothing)
             }
@@ -275,7 +276,8 @@ impl ServerSession {
                 self.outbound.push(&Header::new(kind, span.count - 1, span.first), &[]);
             }
         }
-        if (self.outbound.has_unsent() || self.inbound.must_confirm())
+        let with_others = self.outbound.has_unsent() && self.inbound.may_confirm();
+        if (with_others || self.inbound.must_confirm())
             && let Some(received) = self.inbound.confirm()
         {
             self.outbound.push(&word_frame(Kind::Confirm, received), &[]);

@@ -13,8 +13,8 @@ use tokio::io::unix::AsyncFd;
 
 use crate::limits::HANDSHAKE_FRAME_BYTES_MAX;
 
-/// Descriptors that a peer may hand over in its handshake.
-const DESCRIPTORS_MAX: usize = 2;
+/// Descriptors that a peer may hand over in its handshake: lane, cursor, bell.
+const DESCRIPTORS_MAX: usize = 3;
 
 /// Has the runtime watch a descriptor for this.
 ///

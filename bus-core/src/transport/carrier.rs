@@ -1,13 +1,14 @@
 //! How a link over a local socket becomes one over lanes.
 //!
 //! During the handshake each side hands the other the descriptors of its half, together with
-//! the bytes of Hello or Welcome. When both have verified what they got, the socket bears
-//! nothing but tokens.
+//! the bytes of Hello or Welcome, and a bell, if the other side may trust it. When both have
+//! verified what they got, the socket bears nothing but tokens.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
 use super::Link;
+use super::bell::Bells;
 use crate::shm::{LaneReader, LaneWriter};
 
 /// A link that can carry descriptors, and be exchanged for lanes.
@@ -26,9 +27,15 @@ pub trait Carrier {
     /// Takes the descriptors that came with what was read so far.
     fn take_descriptors(&mut self) -> Vec<OwnedFd>;
 
-    /// The link over these lanes, with this socket for tokens. The old link is of no more use.
+    /// The link over these lanes, with these bells, and this socket for tokens where there are
+    /// none. The old link is of no more use.
     ///
     /// # Errors
     /// When the system has no descriptor.
-    fn upgrade(&mut self, outgoing: LaneWriter, incoming: LaneReader) -> io::Result<Box<dyn Link>>;
+    fn upgrade(
+        &mut self,
+        outgoing: LaneWriter,
+        incoming: LaneReader,
+        bells: Bells,
+    ) -> io::Result<Box<dyn Link>>;
 }

@@ -1,22 +1,23 @@
 //! Links over a pair of lanes, beside the local socket by which they were agreed on.
 //!
-//! All frames go through the lanes. The socket bears single bytes that say "look", sent only
-//! to a peer that has said that it sleeps, and tells when the peer is gone.
+//! All frames go through the lanes. A bell says "look", rung only for a peer that has said that
+//! it sleeps; between peers that do not trust each other so far it is a byte on the socket. The
+//! socket also tells when the peer is gone.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
+use super::bell::{self, Bells};
+use super::ear::Ear;
 use super::{Direct, Link, Peer, READ_BYTES, Transport};
 use crate::shm::{LaneReader, LaneWriter, Refused, Tampered};
-use crate::sys::{peer_process, watch};
+use crate::sys::peer_process;
 
-/// The byte that rings.
+/// The byte that rings where there is no bell.
 const TOKEN: [u8; 1] = [1];
 /// How often this side asks to be woken before it takes the tokens off the socket: each time the
 /// peer rings at most once. Only below that a wake-up may leave them there, and so many fit into
@@ -28,10 +29,13 @@ const _: () = assert!(TOKENS_MAX > 2 * ASKED_MAX as usize);
 
 /// A link over lanes.
 pub(super) struct LaneLink {
-    socket: AsyncFd<OwnedFd>,
+    socket: Ear,
     /// The process at the other end, if the kernel lets it be watched: a child that it has forked
     /// may hold the socket longer than it lives.
-    process: Option<AsyncFd<OwnedFd>>,
+    process: Option<Ear>,
+    /// What the peer rings, and what it is rung by; else it is the socket.
+    bell: Option<Ear>,
+    theirs: Option<OwnedFd>,
     outgoing: LaneWriter,
     incoming: LaneReader,
     peer: Peer,
@@ -44,39 +48,61 @@ pub(super) struct LaneLink {
 
 impl LaneLink {
     /// Over lanes that both sides have verified.
+    ///
+    /// # Errors
+    /// When the runtime or the kernel refuses to watch.
     pub fn new(
-        socket: AsyncFd<OwnedFd>,
+        socket: OwnedFd,
+        bells: Bells,
         outgoing: LaneWriter,
         incoming: LaneReader,
         peer: Peer,
-    ) -> LaneLink {
+    ) -> io::Result<LaneLink> {
         let pid = peer.credentials.as_ref().and_then(|credentials| credentials.pid);
         // Without it the socket alone tells of the end.
-        let process = peer_process(socket.get_ref().as_fd(), pid)
-            .and_then(|process| watch(process, Interest::READABLE))
-            .ok();
-        let (wanted, asked, ended) = (1, 0, false);
-        LaneLink { socket, process, outgoing, incoming, peer, wanted, asked, ended }
+        let process = peer_process(socket.as_fd(), pid).and_then(Ear::new).ok();
+        let (socket, bell) = (Ear::new(socket)?, bells.own.map(Ear::new).transpose()?);
+        let (theirs, wanted, asked, ended) = (bells.theirs, 1, 0, false);
+        Ok(LaneLink {
+            socket,
+            process,
+            bell,
+            theirs,
+            outgoing,
+            incoming,
+            peer,
+            wanted,
+            asked,
+            ended,
+        })
     }
 
     /// Pending when nobody has rung since it was last asked: the task is woken when somebody
-    /// does. Each token is an event of its own, so that most of them can stay where they are.
+    /// does.
+    fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(bell) = &mut self.bell
+            && let Poll::Ready(guard) = bell.poll(cx)
+        {
+            guard?.clear_ready();
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(process) = &mut self.process
+            && process.poll(cx).is_ready()
+        {
+            (self.ended, self.process) = (true, None);
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_tokens(cx)
+    }
+
+    /// The same for the socket. Each token is an event of its own, so that most of them can stay
+    /// where they are.
     fn poll_tokens(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut guard = match self.socket.poll_read_ready(cx) {
-            Poll::Pending => {
-                let process = self.process.as_ref().map(|process| process.poll_read_ready(cx));
-                return match process {
-                    Some(Poll::Ready(_)) => {
-                        (self.ended, self.process) = (true, None);
-                        Poll::Ready(Ok(()))
-                    }
-                    _ => Poll::Pending,
-                };
-            }
-            Poll::Ready(guard) => guard?,
-        };
+        let mut guard = ready!(self.socket.poll(cx))?;
         let ready = guard.ready();
-        if self.asked < ASKED_MAX && !ready.is_read_closed() && !ready.is_error() {
+        // Where there is a bell nobody was asked for tokens.
+        let few = self.asked < ASKED_MAX && self.bell.is_none();
+        if few && !ready.is_read_closed() && !ready.is_error() {
             guard.clear_ready();
             return Poll::Ready(Ok(()));
         }
@@ -98,8 +124,11 @@ impl LaneLink {
     /// tokens are taken, when everything that it has committed is read.
     fn ring(&self) -> io::Result<()> {
         use rustix::io::Errno;
+        if let Some(bell) = &self.theirs {
+            return bell::ring(bell);
+        }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match send(self.socket.get_ref(), &TOKEN, flags) {
+        match send(self.socket.descriptor(), &TOKEN, flags) {
             // It has not taken those that are there: it will look.
             Ok(_) | Err(Errno::AGAIN | Errno::PIPE | Errno::CONNRESET) => Ok(()),
             Err(error) => Err(error.into()),
@@ -113,7 +142,7 @@ impl Link for LaneLink {
             if self.incoming.has_frame().map_err(tampered)? || self.ended {
                 return Poll::Ready(Ok(()));
             }
-            match self.poll_tokens(cx) {
+            match self.poll_rung(cx) {
                 Poll::Ready(result) => result?,
                 // The waker is in place: only now the peer is told.
                 Poll::Pending if self.rest()? => return Poll::Pending,
@@ -153,7 +182,7 @@ impl Link for LaneLink {
                 }
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
-            match self.poll_tokens(cx) {
+            match self.poll_rung(cx) {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
                     let length = self.outgoing.fit(self.wanted);

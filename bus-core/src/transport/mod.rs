@@ -3,7 +3,9 @@
 //! One trait for all of them, and one conformance suite (`tests/conformance`). A link moves
 //! bytes in order, or ends; what the frames in them mean is not its business.
 
+mod bell;
 mod carrier;
+mod ear;
 mod exchange;
 mod lane;
 mod local;
@@ -20,6 +22,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
+pub use bell::{Bells, is_same_user, make_bell, take_bell};
 pub use carrier::Carrier;
 pub use exchange::{LinkError, frame_bytes, next_frame, write_frame};
 pub use local::{LocalListener, connect_local};

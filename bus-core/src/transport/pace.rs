@@ -60,6 +60,8 @@ const LOOKS: u32 = 8;
 const DISTANCE_MAX: u32 = 256;
 /// A look that gives the core away takes about as long as so many pauses.
 const PAUSES_PER_YIELD: u32 = 20;
+/// Giving the core away takes less than this if nobody wants it.
+const SHARED: Duration = Duration::from_nanos(900);
 /// Bytes of a frame, as far as the distance is concerned.
 const FRAME_BYTES: usize = 64;
 /// A sleep that was no longer than this might have been none, if all who take part stay awake:
@@ -90,6 +92,9 @@ pub struct Pace {
     asleep_since: Option<Duration>,
     /// Others can run at the same time: a look without yielding makes sense.
     has_cores: bool,
+    /// When it last gave the core away, somebody else took it: the message may have to come
+    /// from there.
+    shares: bool,
     clock: Clock,
 }
 
@@ -109,6 +114,7 @@ impl Pace {
             paused: 0,
             asleep_since: None,
             has_cores: cores > 1,
+            shares: false,
             clock,
         }
     }
@@ -133,7 +139,7 @@ impl Pace {
     /// What looking says.
     pub fn watch(&mut self, mut look: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
         self.paused = 0;
-        if self.has_cores {
+        if self.has_cores && !self.shares {
             for _ in 0..LOOKS {
                 (0..self.distance).for_each(|_| spin_loop());
                 self.paused += self.distance;
@@ -143,15 +149,20 @@ impl Pace {
             }
         }
         let start = (self.clock)();
+        let mut first = true;
         let limit = if self.waiting == Waiting::Spin { TURN } else { AWAKE };
         loop {
             // Whoever the message is to come from may want this very core.
             std::thread::yield_now();
             self.paused += PAUSES_PER_YIELD;
+            let awake = (self.clock)().saturating_sub(start);
+            if std::mem::take(&mut first) {
+                self.shares = awake >= SHARED;
+            }
             if look()? {
                 return Ok(self.note(true));
             }
-            if (self.clock)().saturating_sub(start) >= limit {
+            if awake >= limit {
                 return Ok(self.note(false));
             }
         }

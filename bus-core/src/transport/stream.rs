@@ -15,6 +15,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::bell::Bells;
 use super::lane::LaneLink;
 use super::{Carrier, Link, Peer, READ_BYTES, Transport};
 use crate::limits::HANDSHAKE_FRAME_BYTES_MAX;
@@ -24,8 +25,8 @@ use crate::sys::{read_into, read_with_descriptors, watch};
 /// Most slices that go into one system call.
 const SLICES_MAX: usize = 64;
 
-/// Space for the descriptors of one handshake.
-const DESCRIPTORS_SPACE: usize = rustix::cmsg_space!(ScmRights(LaneOffer::DESCRIPTORS));
+/// Space for the descriptors of one handshake: of lanes, and of a bell.
+const DESCRIPTORS_SPACE: usize = rustix::cmsg_space!(ScmRights(LaneOffer::DESCRIPTORS + 1));
 
 /// A link over a socket.
 pub(super) struct StreamLink {
@@ -144,8 +145,13 @@ impl Carrier for StreamLink {
         std::mem::take(&mut self.descriptors)
     }
 
-    fn upgrade(&mut self, outgoing: LaneWriter, incoming: LaneReader) -> io::Result<Box<dyn Link>> {
-        let socket = watch(self.socket.get_ref().try_clone()?, Interest::READABLE)?;
-        Ok(Box::new(LaneLink::new(socket, outgoing, incoming, self.peer.clone())))
+    fn upgrade(
+        &mut self,
+        outgoing: LaneWriter,
+        incoming: LaneReader,
+        bells: Bells,
+    ) -> io::Result<Box<dyn Link>> {
+        let socket = self.socket.get_ref().try_clone()?;
+        Ok(Box::new(LaneLink::new(socket, bells, outgoing, incoming, self.peer.clone())?))
     }
 }

@@ -49,7 +49,11 @@ const PROPERTIES: &[Property] = properties![
 ];
 
 async fn check(transport: Transport) {
-    let listening = Listening::start(transport).await;
+    check_at(Listening::start(transport).await).await;
+}
+
+async fn check_at(listening: Listening) {
+    let transport = listening.transport;
     for (name, property) in PROPERTIES {
         eprintln!("{transport}: {name}");
         let checking = property(listening.pair().await);
@@ -73,6 +77,13 @@ async fn local_sockets_conform() {
 #[tokio::test]
 async fn lanes_conform() {
     check(Transport::SharedMemory).await;
+}
+
+#[tokio::test]
+async fn lanes_with_bells_conform() {
+    for bells in [[true, true], [true, false], [false, true]] {
+        check_at(Listening::start(Transport::SharedMemory).await.with_bells(bells)).await;
+    }
 }
 
 #[tokio::test]

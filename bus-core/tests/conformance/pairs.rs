@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
 use bus_core::transport::{
-    Link, LocalListener, MemConnector, MemListener, TcpListener, Transport, connect_local,
-    connect_tcp, mem_listener,
+    Bells, Link, LocalListener, MemConnector, MemListener, TcpListener, Transport, connect_local,
+    connect_tcp, make_bell, mem_listener, take_bell,
 };
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
@@ -22,6 +22,8 @@ pub struct Pair {
 /// A listener, and the way to it.
 pub struct Listening {
     pub transport: Transport,
+    /// Which sides of lanes have a bell: the one that connects, the one that accepts.
+    bells: [bool; 2],
     listener: Listener,
     _home: TempDir,
 }
@@ -48,7 +50,12 @@ impl Listening {
                 Listener::Tcp(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
             }
         };
-        Listening { transport, listener, _home: home }
+        Listening { transport, bells: [false; 2], listener, _home: home }
+    }
+
+    /// The same, where lanes have bells on these sides.
+    pub fn with_bells(self, bells: [bool; 2]) -> Listening {
+        Listening { bells, ..self }
     }
 
     pub async fn connect(&self) -> Box<dyn Link> {
@@ -79,14 +86,14 @@ impl Listening {
             assert!(none.is_none_or(|none| none.is_empty()));
         }
         match self.transport {
-            Transport::SharedMemory => over_lanes(near, far),
+            Transport::SharedMemory => over_lanes(near, far, self.bells),
             _ => Pair { near, far },
         }
     }
 }
 
 /// Exchanges both ends for lanes, as a handshake does.
-fn over_lanes(mut near: Box<dyn Link>, mut far: Box<dyn Link>) -> Pair {
+fn over_lanes(mut near: Box<dyn Link>, mut far: Box<dyn Link>, bells: [bool; 2]) -> Pair {
     let offers = [(); 2].map(|()| LaneOffer::new(LANE_BYTES_DEFAULT).expect("memory"));
     let handed = offers.each_ref().map(|offer| {
         offer.descriptors().map(|file| file.try_clone_to_owned().expect("a descriptor"))
@@ -95,11 +102,23 @@ fn over_lanes(mut near: Box<dyn Link>, mut far: Box<dyn Link>) -> Pair {
     let join = |offer: LaneOffer, [lane, cursor]: &[OwnedFd; 2]| {
         offer.join(lane.as_fd(), cursor.as_fd(), LANE_BYTES_DEFAULT).expect("a good peer")
     };
+    let [near_bells, far_bells] = hand_over_bells(bells);
     let (outgoing, incoming) = join(mine, &handed[1]);
-    let near = near.carrier().expect("a local socket").upgrade(outgoing, incoming);
+    let near = near.carrier().expect("a local socket").upgrade(outgoing, incoming, near_bells);
     let (outgoing, incoming) = join(theirs, &handed[0]);
-    let far = far.carrier().expect("a local socket").upgrade(outgoing, incoming);
+    let far = far.carrier().expect("a local socket").upgrade(outgoing, incoming, far_bells);
     Pair { near: near.expect("exchanged"), far: far.expect("exchanged") }
+}
+
+/// What either side has when these sides have made one.
+fn hand_over_bells(bells: [bool; 2]) -> [Bells; 2] {
+    let [near, far] = bells.map(|has| has.then(|| make_bell().expect("an eventfd")));
+    let handed = |bell: &Option<OwnedFd>| {
+        let copy = bell.as_ref().map(|bell| bell.try_clone().expect("a descriptor"));
+        copy.map(|copy| take_bell(copy).expect("it is one"))
+    };
+    let (near_rings, far_rings) = (handed(&far), handed(&near));
+    [Bells { own: near, theirs: near_rings }, Bells { own: far, theirs: far_rings }]
 }
 
 pub fn would_block<T>(result: &io::Result<T>) -> bool {

@@ -168,6 +168,7 @@ impl Broker {
             not_resumed,
             lane_bytes: 0,
             no_lanes: String::new(),
+            rings: false,
         };
         match (&resumed, &hello.resume) {
             (Ok(_), _) => self.log.count("resumed"),

@@ -92,6 +92,7 @@ impl World {
             grace: self.plan.peace,
             resume: Some(resume),
             lane_bytes: 0,
+            rings: false,
         };
         let answer = self.broker.attach(self.now, &hello, u64::MAX, &mut self.wire);
         let refused = answer.err().map(|failure| failure.kind());

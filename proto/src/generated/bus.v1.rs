@@ -15,6 +15,10 @@ pub struct Hello {
     /// Bytes of the lane whose descriptors come along; 0 if the client has none.
     #[prost(uint64, tag = "6")]
     pub lane_bytes: u64,
+    /// The client rings the bell whose descriptor comes as the third with the broker's lane. If a
+    /// third one comes with the client's lane, it is its own.
+    #[prost(bool, tag = "7")]
+    pub rings: bool,
 }
 /// A client that had a session asks for it again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -63,6 +67,9 @@ pub struct Welcome {
     /// Why the client's lane is not used.
     #[prost(string, tag = "13")]
     pub no_lanes: ::prost::alloc::string::String,
+    /// The broker rings the client's bell, else it sends bytes over the socket.
+    #[prost(bool, tag = "14")]
+    pub rings: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Limits {

@@ -11,11 +11,11 @@ use crate::error::Failure;
 use crate::session::{Hello, Resume, SessionLimits, Welcome};
 
 record! {
-    Hello as Hello { version_min, version_max, name, resume, lane_bytes; grace: grace_ms }
+    Hello as Hello { version_min, version_max, name, resume, lane_bytes, rings; grace: grace_ms }
     Resume as Resume { epoch, session, token, received }
     Welcome as Welcome {
         version, epoch, session, token, resumed, received, limits, broker, pid, not_resumed,
-        lane_bytes, no_lanes;
+        lane_bytes, no_lanes, rings;
         grace: grace_ms
     }
     SessionLimits as Limits { message_bytes, window_bytes, inline_bytes, channels, offers }

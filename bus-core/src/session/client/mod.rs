@@ -259,6 +259,7 @@ impl ClientSession {
 
     /// Asks for a Pong with this word.
     pub fn ping(&mut self, word: u64) {
+        self.inbound.hurry();
         self.outbound.push(&word_frame(Kind::Ping, word), &[]);
     }
 
@@ -273,7 +274,8 @@ impl ClientSession {
         self.flush_taken();
         self.flush_acks();
         self.flush_returns();
-        if (self.outbound.has_unsent() || self.inbound.must_confirm())
+        let with_others = self.outbound.has_unsent() && self.inbound.may_confirm();
+        if (with_others || self.inbound.must_confirm())
             && let Some(received) = self.inbound.confirm()
         {
             self.outbound.push(&word_frame(Kind::Confirm, received), &[]);

@@ -102,6 +102,7 @@ impl ClientSession {
                 header.word
             ))),
             Kind::Ping => {
+                self.inbound.hurry();
                 self.outbound.push(&word_frame(Kind::Pong, header.word), &[]);
                 Ok(None)
             }

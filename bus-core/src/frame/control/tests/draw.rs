@@ -149,6 +149,7 @@ impl Draw {
                 received: draw.id64(),
             }),
             lane_bytes: self.id64(),
+            rings: self.flag(),
         }
     }
 
@@ -173,6 +174,7 @@ impl Draw {
             not_resumed: self.text(20),
             lane_bytes: self.id64(),
             no_lanes: self.text(20),
+            rings: self.flag(),
         }
     }
 
