@@ -6,13 +6,15 @@
 mod decode;
 mod header;
 mod parcel;
+mod run;
 
 pub mod control;
 
 pub use control::{Answer, Notice};
-pub use decode::{Arrival, Decoder, Frame, Incoming, Run, View};
+pub use decode::{Arrival, Decoder, Frame, Incoming};
 pub use header::{FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Header, Kind};
 pub use parcel::Parcel;
+pub use run::{Run, View};
 
 use bytes::{BufMut, Bytes};
 
