@@ -11,8 +11,8 @@ use std::time::Instant;
 use bus_core::router::{
     Answer, BrokerInfo, Effect, Output, RequestId, Router, SessionEnd, SessionId,
 };
-use bus_core::{KEPT_BYTES_MAX, Time};
-use bytes::{Bytes, BytesMut};
+use bus_core::{Buffers, KEPT_BYTES_MAX, Time};
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::BrokerConfig;
@@ -40,7 +40,7 @@ pub(crate) struct Hub {
     effects: Vec<Effect>,
     dirty: Vec<usize>,
     slices: Vec<Bytes>,
-    pub(crate) scratch: BytesMut,
+    pub(crate) buffers: Buffers,
     /// When the timer task looks next; it is told of anything earlier.
     armed: Option<Time>,
     /// No new sessions.
@@ -75,7 +75,7 @@ impl Hub {
             effects: Vec::new(),
             dirty: Vec::new(),
             slices: Vec::new(),
-            scratch: BytesMut::new(),
+            buffers: Buffers::default(),
             armed: None,
             ending: false,
             timer: Rc::new(Notify::new()),
@@ -116,7 +116,7 @@ impl Hub {
             }
             let filled = match std::mem::take(&mut own.more) {
                 true => Poll::Ready(Ok(true)),
-                false => own.poll_fill(cx, &mut self.scratch),
+                false => own.poll_fill(cx, &mut self.buffers),
             };
             let ended = match filled {
                 Poll::Pending => return self.drive_output(session, cx),

@@ -87,7 +87,7 @@ impl Hub {
             }
         };
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
-        line.give_back(&mut self.scratch);
+        line.decoder.give_back(&mut self.buffers);
         if !asked.is_empty() {
             self.dispatch();
         }

@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bus_core::Failure;
-use bus_core::transport::{Pace, Waiting, read_room};
+use bus_core::transport::{Pace, Waiting};
+use bus_core::{Buffers, Failure};
 use bytes::Bytes;
 
 use crate::connect::Connected;
@@ -23,11 +23,14 @@ const ROUNDS_MAX: usize = 8;
 /// Bytes and slices of one write.
 const WRITE_BYTES: usize = 256 * 1024;
 const WRITE_SLICES: usize = 64;
+/// Bytes of a frame that is not whole after which writing has its turn.
+const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// One connection being driven.
 pub(crate) struct Pump {
     connected: Connected,
     slices: Vec<Bytes>,
+    buffers: Buffers,
     blocked: bool,
     pace: Pace,
     /// Why it has ended, found by somebody else than the driver.
@@ -61,7 +64,15 @@ pub(crate) enum Assisted {
 impl Pump {
     pub fn new(connected: Connected, waiting: Waiting) -> Pump {
         let pace = Pace::new(waiting, since_start);
-        Pump { connected, slices: Vec::new(), blocked: false, pace, end: None, ended: false }
+        Pump {
+            connected,
+            slices: Vec::new(),
+            buffers: Buffers::default(),
+            blocked: false,
+            pace,
+            end: None,
+            ended: false,
+        }
     }
 
     /// Drives it on behalf of the driver's task.
@@ -185,18 +196,23 @@ impl Pump {
     /// Reads what is there and takes its frames. `false` if nothing was.
     fn read(&mut self, shared: &Shared) -> Result<bool, End> {
         let Connected { link, decoder, .. } = &mut self.connected;
-        let room = read_room(decoder.missing());
-        let buffer = decoder.buffer();
-        if buffer.capacity() - buffer.len() < room / 4 {
-            buffer.reserve(room);
+        let mut filled = 0;
+        // A whole frame and little more, as far as it is there.
+        while filled < READ_BYTES_MAX && !decoder.has_frame() {
+            match link.try_read(decoder.room(&mut self.buffers)) {
+                Ok(0) => return Err(End::Lost("the broker closed the connection".into())),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(lost(error)),
+            }
         }
-        match link.try_read(buffer) {
-            Ok(0) => return Err(End::Lost("the broker closed the connection".into())),
-            Ok(count) => self.pace.drained(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(lost(error)),
+        if filled == 0 {
+            return Ok(false);
         }
-        shared.drive(|state| self.take_frames(state)).map(|()| true)
+        self.pace.drained(filled);
+        let taken = shared.drive(|state| self.take_frames(state));
+        self.connected.decoder.give_back(&mut self.buffers);
+        taken.map(|()| true)
     }
 
     /// Takes the frames that are there.

@@ -2,15 +2,17 @@
 //!
 //! A claimed length is only a claim: memory grows with the bytes that have really arrived.
 //! Neighbouring deliveries for one subscription come out as one [`Run`], to be decoded where
-//! they are used.
+//! they are used. A long frame is gathered in a buffer of its own, into which most of it is read
+//! at once: it is not copied again, and whoever keeps it keeps nothing else.
 
 use bytes::{Bytes, BytesMut};
 
-use super::header::{SHORT_BYTES, plain_publish};
+use super::buffers::{Buffers, Kept};
+use super::header::{FULL_BYTES, SHORT_BYTES, plain_publish};
 use super::{FrameError, Header, Kind, Parcel, Run};
 use crate::limits::{
-    CONTROL_BYTES_MAX, COPY_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX,
-    INLINE_BYTES_MAX, PARCEL_BYTES_MAX,
+    CONTROL_BYTES_MAX, COPY_BYTES_MAX, FRAME_BODY_BYTES_MAX, GATHER_BYTES_MIN,
+    HANDSHAKE_FRAME_BYTES_MAX, INLINE_BYTES_MAX, PARCEL_BYTES_MAX, READ_BYTES, ROOM_BYTES_MAX,
 };
 
 /// One whole frame.
@@ -45,17 +47,41 @@ pub enum Incoming {
     Run(Run),
 }
 
+/// Behind a long frame only so much is read at once: the next one's header, so that its body can
+/// be read to where it stays.
+const AHEAD_BYTES: usize = FULL_BYTES + 16;
+
 /// Turns bytes into frames.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
     body_bytes_max: usize,
+    /// A long frame. What is read goes there, and `buffer` is empty.
+    gathered: Option<Gathered>,
+    /// The last long frame, for its buffer.
+    last: Option<Kept>,
+    /// A long frame was just taken: another may follow.
+    after_long: bool,
+}
+
+/// A frame that is read into a buffer of its own.
+#[derive(Debug)]
+struct Gathered {
+    buffer: BytesMut,
+    /// The length of the whole frame.
+    length: usize,
 }
 
 impl Decoder {
     /// A decoder for the handshake: frames of at most 4 KiB.
     pub fn for_handshake() -> Decoder {
-        Decoder { buffer: BytesMut::new(), body_bytes_max: HANDSHAKE_FRAME_BYTES_MAX }
+        Decoder {
+            buffer: BytesMut::new(),
+            body_bytes_max: HANDSHAKE_FRAME_BYTES_MAX,
+            gathered: None,
+            last: None,
+            after_long: false,
+        }
     }
 
     /// Lifts the limit to that of an established session.
@@ -65,19 +91,60 @@ impl Decoder {
 
     /// The buffer to read into. Bytes are appended, never changed.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.buffer
+        match &mut self.gathered {
+            Some(gathered) => &mut gathered.buffer,
+            None => &mut self.buffer,
+        }
+    }
+
+    /// The buffer to read into, with as much room as should be read now. To be asked for when
+    /// there is no whole frame.
+    pub fn room(&mut self, buffers: &mut Buffers) -> &mut BytesMut {
+        self.hand_over_last(buffers);
+        if self.gathered.is_none() {
+            self.gather(buffers);
+        }
+        if self.gathered.is_none() {
+            self.make_short_room(buffers);
+        }
+        match &mut self.gathered {
+            Some(Gathered { buffer, length }) => {
+                if buffer.len() == buffer.capacity() {
+                    let missing = length.saturating_sub(buffer.len()) + AHEAD_BYTES;
+                    buffer.reserve(missing.min(ROOM_BYTES_MAX));
+                }
+                buffer
+            }
+            None => &mut self.buffer,
+        }
+    }
+
+    /// Gives back what is not needed while nothing is pending, so that whoever is idle has
+    /// nothing. To be called when frames were taken.
+    pub fn give_back(&mut self, buffers: &mut Buffers) {
+        self.hand_over_last(buffers);
+        if !self.buffer.is_empty() {
+            return;
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        // One that is used up may become whole again when its frames are gone.
+        if buffers.scratch.capacity() <= buffer.capacity() {
+            buffers.scratch = buffer;
+        }
     }
 
     /// Bytes that wait for the rest of their frame.
     pub fn pending(&self) -> usize {
-        self.buffer.len()
+        let gathered = self.gathered.as_ref().map_or(0, |gathered| gathered.buffer.len());
+        self.buffer.len() + gathered
     }
 
-    /// How many bytes the frame at the front still lacks, as far as that is known.
-    pub fn missing(&self) -> usize {
-        match Header::decode(&self.buffer) {
-            Ok(Some((_, header, body))) => (header + body).saturating_sub(self.buffer.len()),
-            _ => 0,
+    /// Whether the frame at the front is there wholly, or cannot be one.
+    #[inline]
+    pub fn has_frame(&self) -> bool {
+        match &self.gathered {
+            Some(gathered) => gathered.buffer.len() >= gathered.length,
+            None => !matches!(self.peek(0), Ok(None)),
         }
     }
 
@@ -86,6 +153,11 @@ impl Decoder {
     /// # Errors
     /// When the bytes are not a frame. The connection is of no use after that.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.gathered.is_some() {
+            let Some(bytes) = self.take_gathered() else { return Ok(None) };
+            let Some((header, header_len, _)) = Header::decode(&bytes)? else { return Ok(None) };
+            return Ok(Some(Frame { header, body: bytes.slice(header_len..) }));
+        }
         let Some((header, header_len, body_len)) = self.peek(0)? else { return Ok(None) };
         let mut bytes = self.split(header_len + body_len);
         let body = if body_len == 0 { Bytes::new() } else { bytes.split_off(header_len).freeze() };
@@ -97,7 +169,7 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::next_frame`].
     pub fn next_incoming(&mut self) -> Result<Option<Incoming>, FrameError> {
-        match self.peek(0)? {
+        match self.front()? {
             Some((header, ..)) if header.kind == Kind::Deliver => {
                 self.next_run(header.channel).map(|run| Some(Incoming::Run(run)))
             }
@@ -148,6 +220,14 @@ impl Decoder {
 
     fn next_run(&mut self, channel: u32) -> Result<Run, FrameError> {
         let (mut length, mut frames, mut origins) = (0, 0, Vec::new());
+        if let Some(bytes) = self.take_gathered() {
+            if let Some((header, ..)) = Header::decode(&bytes)?
+                && header.origin != 0
+            {
+                origins.push(header.origin);
+            }
+            return Ok(Run { channel, frames: 1, numbered: 1, origins, bytes });
+        }
         while let Some((header, header_len, body_len)) = self.peek(length)? {
             if header.kind != Kind::Deliver || header.channel != channel {
                 break;
@@ -162,6 +242,58 @@ impl Decoder {
         Ok(Run { channel, frames, numbered: frames, origins, bytes })
     }
 
+    /// Goes on in a buffer of its own, if the frame at the front is long and not there wholly.
+    fn gather(&mut self, buffers: &mut Buffers) {
+        let Ok(Some((header, header_len, body_len))) = Header::decode(&self.buffer) else { return };
+        let length = header_len + body_len;
+        let is_allowed = body_len <= self.limit(header.kind);
+        if length < GATHER_BYTES_MIN || length <= self.buffer.len() || !is_allowed {
+            return;
+        }
+        // Of a frame that is longer, no more than this ahead of what has arrived.
+        let mut buffer = buffers.take((length + AHEAD_BYTES).min(ROOM_BYTES_MAX));
+        buffer.extend_from_slice(&self.buffer);
+        self.buffer.clear();
+        self.give_back(buffers);
+        self.gathered = Some(Gathered { buffer, length });
+    }
+
+    /// The long frame, if it is there wholly. What was read behind it is few bytes mostly.
+    fn take_gathered(&mut self) -> Option<Bytes> {
+        let Gathered { mut buffer, length } =
+            self.gathered.take_if(|gathered| gathered.buffer.len() >= gathered.length)?;
+        self.buffer.extend_from_slice(&buffer[length..]);
+        self.after_long = true;
+        buffer.truncate(length);
+        let capacity = buffer.capacity();
+        let frame = buffer.freeze();
+        self.last = Some(Kept { frame: frame.clone(), capacity });
+        Some(frame)
+    }
+
+    /// Its buffer is remembered.
+    fn hand_over_last(&mut self, buffers: &mut Buffers) {
+        if let Some(last) = self.last.take() {
+            buffers.keep(last);
+        }
+    }
+
+    /// Room for short frames; behind a long one for a header alone, since another may follow.
+    fn make_short_room(&mut self, buffers: &mut Buffers) {
+        if std::mem::take(&mut self.after_long) && self.buffer.is_empty() {
+            self.give_back(buffers);
+            return self.buffer.reserve(AHEAD_BYTES);
+        }
+        let scratch = &mut buffers.scratch;
+        if self.buffer.is_empty() && scratch.capacity() >= self.buffer.capacity() {
+            std::mem::swap(&mut self.buffer, scratch);
+        } else if self.buffer.capacity() <= AHEAD_BYTES && scratch.capacity() >= READ_BYTES {
+            scratch.extend_from_slice(&self.buffer);
+            self.buffer = std::mem::take(scratch);
+        }
+        self.buffer.reserve(READ_BYTES);
+    }
+
     /// Takes a frame off the front. A long one takes its buffer along: else whatever is read
     /// behind it, and kept, would keep all of that.
     fn split(&mut self, length: usize) -> BytesMut {
@@ -174,12 +306,32 @@ impl Decoder {
         piece
     }
 
+    /// The header at the front, if its whole frame is there.
+    #[inline]
+    fn front(&self) -> Result<Option<(Header, usize, usize)>, FrameError> {
+        match &self.gathered {
+            None => self.peek(0),
+            Some(gathered) if gathered.buffer.len() < gathered.length => Ok(None),
+            Some(gathered) => Header::decode(&gathered.buffer),
+        }
+    }
+
     /// The header at `at`, if its whole frame is there.
     #[inline]
     fn peek(&self, at: usize) -> Result<Option<(Header, usize, usize)>, FrameError> {
         let rest = &self.buffer[at..];
         let Some((header, header_len, body_len)) = Header::decode(rest)? else { return Ok(None) };
-        let limit = match header.kind {
+        let limit = self.limit(header.kind);
+        if body_len > limit {
+            return Err(FrameError::TooLong { kind: header.kind, length: body_len, limit });
+        }
+        Ok((rest.len() >= header_len + body_len).then_some((header, header_len, body_len)))
+    }
+
+    /// The longest body of a frame of this kind.
+    #[inline]
+    fn limit(&self, kind: Kind) -> usize {
+        match kind {
             Kind::Publish
             | Kind::Send
             | Kind::Granted
@@ -195,11 +347,7 @@ impl Decoder {
             }
             Kind::DeliverParcel => PARCEL_BYTES_MAX.min(self.body_bytes_max),
             _ => CONTROL_BYTES_MAX.min(self.body_bytes_max),
-        };
-        if body_len > limit {
-            return Err(FrameError::TooLong { kind: header.kind, length: body_len, limit });
         }
-        Ok((rest.len() >= header_len + body_len).then_some((header, header_len, body_len)))
     }
 }
 
