@@ -158,6 +158,8 @@ const _: () = {
     assert!(HANDSHAKE_FRAME_BYTES_MAX < GATHER_BYTES_MIN && GATHER_BYTES_MIN < READ_BYTES);
     assert!(MIB + HEADERS_BYTES_MAX + 1024 <= ROOM_BYTES_MAX);
     assert!(2 * ROOM_BYTES_MAX < BUFFERS_BYTES_MAX);
+    // What is kept without a copy is half of what was read with it at the least.
+    assert!(READ_BYTES <= 2 * GATHER_BYTES_MIN);
     assert!(CHANNELS_MAX <= 1 << 16);
     assert!(CREDIT_MAX <= 1 << 16);
     assert!(WINDOW_BYTES_MIN <= WINDOW_BYTES_DEFAULT && WINDOW_BYTES_DEFAULT <= WINDOW_BYTES_MAX);
