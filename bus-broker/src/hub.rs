@@ -12,8 +12,8 @@ use std::time::Instant;
 use bus_core::router::{
     Answer, BrokerInfo, Effect, Output, RequestId, Router, SessionEnd, SessionId,
 };
-use bus_core::{KEPT_BYTES_MAX, Time};
-use bytes::{Bytes, BytesMut};
+use bus_core::{Buffers, KEPT_BYTES_MAX, Time};
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::BrokerConfig;
@@ -41,7 +41,7 @@ pub(crate) struct Hub {
     effects: Vec<Effect>,
     dirty: Vec<usize>,
     slices: Vec<Bytes>,
-    pub(crate) scratch: BytesMut,
+    pub(crate) buffers: Buffers,
     /// When the timer task looks next; it is told of anything earlier.
     armed: Option<Time>,
     /// No new sessions.
@@ -78,7 +78,7 @@ impl Hub {
             effects: Vec::new(),
             dirty: Vec::new(),
             slices: Vec::new(),
-            scratch: BytesMut::new(),
+            buffers: Buffers::default(),
             armed: None,
             ending: false,
             timer: Rc::new(Notify::new()),
@@ -123,7 +123,7 @@ impl Hub {
             }
             let filled = match std::mem::take(&mut own.more) {
                 true => Poll::Ready(Ok(true)),
-                false => own.poll_fill(cx, &mut self.scratch),
+                false => own.poll_fill(cx, &mut self.buffers),
             };
             let Poll::Ready(filled) = filled else { return self.drive_output(session, cx) };
             if let Err(reason) = self.take_filled(session, filled) {
@@ -175,7 +175,7 @@ impl Hub {
         let Some(line) = line_of(&mut self.slots, session) else { return };
         let filled = match line.more || line.ended.is_some() {
             true => None,
-            false => line.try_fill(&mut self.scratch).transpose(),
+            false => line.try_fill(&mut self.buffers).transpose(),
         };
         let taken = filled.map_or(Ok(()), |filled| self.take_filled(session, filled));
         self.has_woken |= taken.is_err();

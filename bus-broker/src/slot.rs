@@ -11,9 +11,9 @@ use std::task::{Context, Poll, Waker};
 
 use bus_core::router::{Channel, SessionId};
 use bus_core::session::ServerSession;
-use bus_core::transport::{Link, read_room};
-use bus_core::{Decoder, Parcel};
-use bytes::{Bytes, BytesMut};
+use bus_core::transport::Link;
+use bus_core::{Buffers, Decoder, Parcel};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::registry::Counters;
@@ -21,6 +21,8 @@ use crate::registry::Counters;
 /// Bytes handed to one system call, and slices of them.
 const WRITE_BYTES: usize = 256 * 1024;
 const WRITE_SLICES: usize = 64;
+/// Bytes of a frame that is not whole after which others have their turn.
+const FILL_BYTES: usize = 256 * 1024;
 
 /// A session.
 pub(crate) struct Slot {
@@ -118,12 +120,13 @@ impl Line {
         Ok(true)
     }
 
-    /// Reads one batch into the decoder. `scratch` is lent to a decoder that has nothing
-    /// pending, so that idle connections hold no buffer. Ready with `false` at the end.
+    /// Reads one batch into the decoder: what one read brings, or a whole frame and little more,
+    /// as far as it is there. `buffers` are lent to it, so that idle connections hold none.
+    /// Ready with `false` at the end.
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        scratch: &mut BytesMut,
+        buffers: &mut Buffers,
     ) -> Poll<io::Result<bool>> {
         loop {
             match self.link.poll_readable(cx) {
@@ -131,41 +134,27 @@ impl Line {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Ready(Ok(())) => {}
             }
-            if let Some(filled) = self.try_fill(scratch).transpose() {
+            if let Some(filled) = self.try_fill(buffers).transpose() {
                 return Poll::Ready(filled);
             }
         }
     }
 
     /// The same of what is there. `None` if nothing is.
-    pub fn try_fill(&mut self, scratch: &mut BytesMut) -> io::Result<Option<bool>> {
-        let room = read_room(self.decoder.missing());
-        let buffer = self.decoder.buffer();
-        if buffer.is_empty() && buffer.capacity() == 0 {
-            std::mem::swap(buffer, scratch);
-        }
-        buffer.reserve(room);
-        match self.link.try_read(buffer) {
-            Ok(0) => Ok(Some(false)),
-            Ok(count) => {
-                self.counters.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
-                Ok(Some(true))
+    pub fn try_fill(&mut self, buffers: &mut Buffers) -> io::Result<Option<bool>> {
+        let mut filled = 0;
+        while filled < FILL_BYTES && !self.decoder.has_frame() {
+            match self.link.try_read(self.decoder.room(buffers)) {
+                Ok(0) => return Ok(Some(false)),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.decoder.give_back(buffers);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.give_back(scratch);
-                Ok(None)
-            }
-            Err(error) => Err(error),
         }
-    }
-
-    /// Gives the lent buffer back, if nothing is pending in it.
-    pub fn give_back(&mut self, scratch: &mut BytesMut) {
-        let buffer = self.decoder.buffer();
-        if buffer.is_empty() && scratch.capacity() == 0 {
-            std::mem::swap(buffer, scratch);
-        } else if buffer.is_empty() {
-            *buffer = BytesMut::new();
-        }
+        self.counters.bytes_in.fetch_add(filled as u64, Ordering::Relaxed);
+        Ok((filled > 0).then_some(true))
     }
 }

@@ -101,7 +101,7 @@ impl Hub {
             self.router.handle(now, session, command);
         }
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
-        line.give_back(&mut self.scratch);
+        line.decoder.give_back(&mut self.buffers);
         self.answer(session, asked);
         if result == Err(None) {
             self.router.close_session(now, session, SessionEnd::Goodbye);

@@ -10,9 +10,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bus_core::Failure;
 use bus_core::router::Channel;
-use bus_core::transport::{Pace, Waiting, read_room};
+use bus_core::transport::{Pace, Waiting};
+use bus_core::{Buffers, Failure};
 use bytes::Bytes;
 
 use crate::alarm::Alarm;
@@ -25,11 +25,14 @@ const ROUNDS_MAX: usize = 8;
 /// Bytes and slices of one write.
 const WRITE_BYTES: usize = 256 * 1024;
 const WRITE_SLICES: usize = 64;
+/// Bytes of a frame that is not whole after which writing has its turn.
+const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// One connection being driven.
 pub(crate) struct Pump {
     connected: Connected,
     slices: Vec<Bytes>,
+    buffers: Buffers,
     blocked: bool,
     /// What the link wakes.
     alarm: Arc<Alarm>,
@@ -70,9 +73,9 @@ impl Pump {
     pub fn new(connected: Connected, waiting: Waiting, alarm: Arc<Alarm>) -> Pump {
         let waker = Waker::from(alarm.clone());
         let pace = Pace::new(waiting, since_start);
-        let (slices, blocked, rests) = (Vec::new(), false, false);
-        let (end, ended) = (None, false);
-        Pump { connected, slices, blocked, alarm, waker, rests, pace, end, ended }
+        let (slices, buffers) = (Vec::new(), Buffers::default());
+        let (blocked, rests, end, ended) = (false, false, None, false);
+        Pump { connected, slices, buffers, blocked, alarm, waker, rests, pace, end, ended }
     }
 
     /// Drives it on behalf of the driver's task.
@@ -233,23 +236,27 @@ impl Pump {
     /// Reads what is there and takes its frames. `false` if nothing was.
     fn read(&mut self, shared: &Shared, alone: Option<Channel>) -> Result<bool, End> {
         let Connected { link, decoder, .. } = &mut self.connected;
-        let room = read_room(decoder.missing());
-        let buffer = decoder.buffer();
-        if buffer.capacity() - buffer.len() < room / 4 {
-            buffer.reserve(room);
+        let mut filled = 0;
+        // A whole frame and little more, as far as it is there.
+        while filled < READ_BYTES_MAX && !decoder.has_frame() {
+            match link.try_read(decoder.room(&mut self.buffers)) {
+                Ok(0) => return Err(End::Lost("the broker closed the connection".into())),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(lost(error)),
+            }
         }
-        match link.try_read(buffer) {
-            Ok(0) => return Err(End::Lost("the broker closed the connection".into())),
-            Ok(count) => self.pace.drained(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(lost(error)),
+        if filled == 0 {
+            return Ok(false);
         }
+        self.pace.drained(filled);
         let taken = shared.drive(|state| {
             state.looks = alone;
             let taken = self.take_frames(state);
             state.looks = None;
             taken
         });
+        self.connected.decoder.give_back(&mut self.buffers);
         taken.map(|()| true)
     }
 

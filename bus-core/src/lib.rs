@@ -30,8 +30,8 @@ pub mod transport;
 pub use arena::{Arena, Id};
 pub use error::{ErrorKind, Failure};
 pub use frame::{
-    Answer, Arrival, Decoder, FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY,
-    Frame, FrameError, Header, Incoming, Kind, Notice, Parcel, Run, View, control,
+    Answer, Arrival, Buffers, Decoder, FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED,
+    FLAG_TRY, Frame, FrameError, Header, Incoming, Kind, Notice, Parcel, Run, View, control,
 };
 pub use limits::*;
 pub use message::{Headers, InvalidHeader, Message, Sender};

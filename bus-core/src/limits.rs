@@ -114,6 +114,18 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 /// The longest deadline of a request.
 pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// What is read at once, at the least, if it has arrived.
+pub const READ_BYTES: usize = 64 * KIB;
+/// A frame of this length, with its header, is read into a buffer of its own.
+pub const GATHER_BYTES_MIN: usize = 32 * KIB;
+/// Room that is made for a frame ahead of what has arrived of it: 1 MiB of payload, its headers,
+/// and what else is read with it.
+pub const ROOM_BYTES_MAX: usize = MIB + 8 * KIB;
+/// Bytes of long frames' buffers that are remembered, to be used again.
+pub const BUFFERS_BYTES_MAX: usize = 4 * MIB;
+/// How many they may be.
+pub const BUFFERS_COUNT_MAX: usize = 64;
+
 /// Bytes after which a receiver of frames confirms them without being asked.
 pub const CONFIRM_BYTES: usize = 64 * KIB;
 /// Frames after which it does so.
@@ -143,6 +155,11 @@ const _: () = {
     assert!(COPY_BYTES_MAX <= INLINE_BYTES_MAX);
     assert!(INLINE_BYTES_MAX <= MESSAGE_BYTES_MAX);
     assert!(HEADERS_BYTES_MAX <= u16::MAX as usize);
+    assert!(HANDSHAKE_FRAME_BYTES_MAX < GATHER_BYTES_MIN && GATHER_BYTES_MIN < READ_BYTES);
+    assert!(MIB + HEADERS_BYTES_MAX + 1024 <= ROOM_BYTES_MAX);
+    assert!(2 * ROOM_BYTES_MAX < BUFFERS_BYTES_MAX);
+    // What is kept without a copy is half of what was read with it at the least.
+    assert!(READ_BYTES <= 2 * GATHER_BYTES_MIN);
     assert!(CHANNELS_MAX <= 1 << 16);
     assert!(CREDIT_MAX <= 1 << 16);
     assert!(WINDOW_BYTES_MIN <= WINDOW_BYTES_DEFAULT && WINDOW_BYTES_DEFAULT <= WINDOW_BYTES_MAX);

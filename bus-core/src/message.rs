@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{
-    HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, INLINE_BYTES_MAX, MESSAGE_OVERHEAD_BYTES,
+    GATHER_BYTES_MIN, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, MESSAGE_OVERHEAD_BYTES,
 };
 use crate::message_type::MessageType;
 
@@ -86,13 +86,13 @@ impl Message {
         (self.len() + MESSAGE_OVERHEAD_BYTES) as u64
     }
 
-    /// Frees the message from the larger buffer it was read in, for longer keeping. A payload
-    /// above the inline limit has been read into a buffer of its own.
+    /// Frees the message from the larger buffer it was read in, for longer keeping. A long payload
+    /// has been read into a buffer of its own, or is at least half of what one read brings.
     pub fn compact(&mut self) {
         if std::mem::replace(&mut self.is_compact, true) {
             return;
         }
-        if self.payload.len() <= INLINE_BYTES_MAX && !self.payload.is_empty() {
+        if self.payload.len() < GATHER_BYTES_MIN && !self.payload.is_empty() {
             self.payload = Bytes::copy_from_slice(&self.payload);
         }
         if !self.headers.encoded.is_empty() {

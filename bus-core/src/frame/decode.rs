@@ -2,17 +2,18 @@
 //!
 //! A claimed length is only a claim: memory grows with the bytes that have really arrived.
 //! Neighbouring deliveries for one subscription come out as one [`Run`], to be decoded where
-//! they are used.
+//! they are used. A long frame is gathered in a buffer of its own, into which most of it is read
+//! at once: it is not copied again, and whoever keeps it keeps nothing else.
 
 use bytes::{Bytes, BytesMut};
 
-use super::header::{Plain, SHORT_BYTES, plain};
-use super::{FrameError, Header, Kind, Parcel, message_of, split_body};
+use super::buffers::{Buffers, Kept};
+use super::header::{FULL_BYTES, Plain, SHORT_BYTES, plain};
+use super::{FrameError, Header, Kind, Parcel, Run};
 use crate::limits::{
-    CONTROL_BYTES_MAX, COPY_BYTES_MAX, FRAME_BODY_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX,
-    INLINE_BYTES_MAX, PARCEL_BYTES_MAX,
+    CONTROL_BYTES_MAX, COPY_BYTES_MAX, FRAME_BODY_BYTES_MAX, GATHER_BYTES_MIN,
+    HANDSHAKE_FRAME_BYTES_MAX, INLINE_BYTES_MAX, PARCEL_BYTES_MAX, READ_BYTES, ROOM_BYTES_MAX,
 };
-use crate::message::Message;
 
 /// One whole frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,21 +22,6 @@ pub struct Frame {
     pub header: Header,
     /// What follows it.
     pub body: Bytes,
-}
-
-/// Neighbouring `Deliver` frames for one channel, or a parcel for it, still encoded.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// The subscription.
-    pub channel: u32,
-    /// How many messages there are.
-    pub frames: u64,
-    /// In how many numbered frames they came.
-    pub numbered: u64,
-    /// The sources that they name, in order; mostly none.
-    pub origins: Vec<u32>,
-    /// The frames.
-    pub bytes: Bytes,
 }
 
 /// What the decoder yields to a broker.
@@ -68,17 +54,41 @@ pub enum Incoming {
     Run(Run),
 }
 
+/// Behind a long frame only so much is read at once: the next one's header, so that its body can
+/// be read to where it stays.
+const AHEAD_BYTES: usize = FULL_BYTES + 16;
+
 /// Turns bytes into frames.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
     body_bytes_max: usize,
+    /// A long frame. What is read goes there, and `buffer` is empty.
+    gathered: Option<Gathered>,
+    /// The last long frame, for its buffer.
+    last: Option<Kept>,
+    /// A long frame was just taken: another may follow.
+    after_long: bool,
+}
+
+/// A frame that is read into a buffer of its own.
+#[derive(Debug)]
+struct Gathered {
+    buffer: BytesMut,
+    /// The length of the whole frame.
+    length: usize,
 }
 
 impl Decoder {
     /// A decoder for the handshake: frames of at most 4 KiB.
     pub fn for_handshake() -> Decoder {
-        Decoder { buffer: BytesMut::new(), body_bytes_max: HANDSHAKE_FRAME_BYTES_MAX }
+        Decoder {
+            buffer: BytesMut::new(),
+            body_bytes_max: HANDSHAKE_FRAME_BYTES_MAX,
+            gathered: None,
+            last: None,
+            after_long: false,
+        }
     }
 
     /// Lifts the limit to that of an established session.
@@ -88,19 +98,60 @@ impl Decoder {
 
     /// The buffer to read into. Bytes are appended, never changed.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.buffer
+        match &mut self.gathered {
+            Some(gathered) => &mut gathered.buffer,
+            None => &mut self.buffer,
+        }
+    }
+
+    /// The buffer to read into, with as much room as should be read now. To be asked for when
+    /// there is no whole frame.
+    pub fn room(&mut self, buffers: &mut Buffers) -> &mut BytesMut {
+        self.hand_over_last(buffers);
+        if self.gathered.is_none() {
+            self.gather(buffers);
+        }
+        if self.gathered.is_none() {
+            self.make_short_room(buffers);
+        }
+        match &mut self.gathered {
+            Some(Gathered { buffer, length }) => {
+                if buffer.len() == buffer.capacity() {
+                    let missing = length.saturating_sub(buffer.len()) + AHEAD_BYTES;
+                    buffer.reserve(missing.min(ROOM_BYTES_MAX));
+                }
+                buffer
+            }
+            None => &mut self.buffer,
+        }
+    }
+
+    /// Gives back what is not needed while nothing is pending, so that whoever is idle has
+    /// nothing. To be called when frames were taken.
+    pub fn give_back(&mut self, buffers: &mut Buffers) {
+        self.hand_over_last(buffers);
+        if !self.buffer.is_empty() {
+            return;
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        // One that is used up may become whole again when its frames are gone.
+        if buffers.scratch.capacity() <= buffer.capacity() {
+            buffers.scratch = buffer;
+        }
     }
 
     /// Bytes that wait for the rest of their frame.
     pub fn pending(&self) -> usize {
-        self.buffer.len()
+        let gathered = self.gathered.as_ref().map_or(0, |gathered| gathered.buffer.len());
+        self.buffer.len() + gathered
     }
 
-    /// How many bytes the frame at the front still lacks, as far as that is known.
-    pub fn missing(&self) -> usize {
-        match Header::decode(&self.buffer) {
-            Ok(Some((_, header, body))) => (header + body).saturating_sub(self.buffer.len()),
-            _ => 0,
+    /// Whether the frame at the front is there wholly, or cannot be one.
+    #[inline]
+    pub fn has_frame(&self) -> bool {
+        match &self.gathered {
+            Some(gathered) => gathered.buffer.len() >= gathered.length,
+            None => !matches!(self.peek(0), Ok(None)),
         }
     }
 
@@ -109,6 +160,11 @@ impl Decoder {
     /// # Errors
     /// When the bytes are not a frame. The connection is of no use after that.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.gathered.is_some() {
+            let Some(bytes) = self.take_gathered() else { return Ok(None) };
+            let Some((header, header_len, _)) = Header::decode(&bytes)? else { return Ok(None) };
+            return Ok(Some(Frame { header, body: bytes.slice(header_len..) }));
+        }
         let Some((header, header_len, body_len)) = self.peek(0)? else { return Ok(None) };
         let mut bytes = self.split(header_len + body_len);
         let body = if body_len == 0 { Bytes::new() } else { bytes.split_off(header_len).freeze() };
@@ -120,7 +176,7 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::next_frame`].
     pub fn next_incoming(&mut self) -> Result<Option<Incoming>, FrameError> {
-        match self.peek(0)? {
+        match self.front()? {
             Some((header, ..)) if header.kind == Kind::Deliver => {
                 self.next_run(header.channel).map(|run| Some(Incoming::Run(run)))
             }
@@ -183,6 +239,14 @@ impl Decoder {
 
     fn next_run(&mut self, channel: u32) -> Result<Run, FrameError> {
         let (mut length, mut frames, mut origins) = (0, 0, Vec::new());
+        if let Some(bytes) = self.take_gathered() {
+            if let Some((header, ..)) = Header::decode(&bytes)?
+                && header.origin != 0
+            {
+                origins.push(header.origin);
+            }
+            return Ok(Run { channel, frames: 1, numbered: 1, origins, bytes });
+        }
         while let Some((header, header_len, body_len)) = self.peek(length)? {
             if header.kind != Kind::Deliver || header.channel != channel {
                 break;
@@ -197,6 +261,58 @@ impl Decoder {
         Ok(Run { channel, frames, numbered: frames, origins, bytes })
     }
 
+    /// Goes on in a buffer of its own, if the frame at the front is long and not there wholly.
+    fn gather(&mut self, buffers: &mut Buffers) {
+        let Ok(Some((header, header_len, body_len))) = Header::decode(&self.buffer) else { return };
+        let length = header_len + body_len;
+        let is_allowed = body_len <= self.limit(header.kind);
+        if length < GATHER_BYTES_MIN || length <= self.buffer.len() || !is_allowed {
+            return;
+        }
+        // Of a frame that is longer, no more than this ahead of what has arrived.
+        let mut buffer = buffers.take((length + AHEAD_BYTES).min(ROOM_BYTES_MAX));
+        buffer.extend_from_slice(&self.buffer);
+        self.buffer.clear();
+        self.give_back(buffers);
+        self.gathered = Some(Gathered { buffer, length });
+    }
+
+    /// The long frame, if it is there wholly. What was read behind it is few bytes mostly.
+    fn take_gathered(&mut self) -> Option<Bytes> {
+        let Gathered { mut buffer, length } =
+            self.gathered.take_if(|gathered| gathered.buffer.len() >= gathered.length)?;
+        self.buffer.extend_from_slice(&buffer[length..]);
+        self.after_long = true;
+        buffer.truncate(length);
+        let capacity = buffer.capacity();
+        let frame = buffer.freeze();
+        self.last = Some(Kept { frame: frame.clone(), capacity });
+        Some(frame)
+    }
+
+    /// Its buffer is remembered.
+    fn hand_over_last(&mut self, buffers: &mut Buffers) {
+        if let Some(last) = self.last.take() {
+            buffers.keep(last);
+        }
+    }
+
+    /// Room for short frames; behind a long one for a header alone, since another may follow.
+    fn make_short_room(&mut self, buffers: &mut Buffers) {
+        if std::mem::take(&mut self.after_long) && self.buffer.is_empty() {
+            self.give_back(buffers);
+            return self.buffer.reserve(AHEAD_BYTES);
+        }
+        let scratch = &mut buffers.scratch;
+        if self.buffer.is_empty() && scratch.capacity() >= self.buffer.capacity() {
+            std::mem::swap(&mut self.buffer, scratch);
+        } else if self.buffer.capacity() <= AHEAD_BYTES && scratch.capacity() >= READ_BYTES {
+            scratch.extend_from_slice(&self.buffer);
+            self.buffer = std::mem::take(scratch);
+        }
+        self.buffer.reserve(READ_BYTES);
+    }
+
     /// Takes a frame off the front. A long one takes its buffer along: else whatever is read
     /// behind it, and kept, would keep all of that.
     fn split(&mut self, length: usize) -> BytesMut {
@@ -209,12 +325,32 @@ impl Decoder {
         piece
     }
 
+    /// The header at the front, if its whole frame is there.
+    #[inline]
+    fn front(&self) -> Result<Option<(Header, usize, usize)>, FrameError> {
+        match &self.gathered {
+            None => self.peek(0),
+            Some(gathered) if gathered.buffer.len() < gathered.length => Ok(None),
+            Some(gathered) => Header::decode(&gathered.buffer),
+        }
+    }
+
     /// The header at `at`, if its whole frame is there.
     #[inline]
     fn peek(&self, at: usize) -> Result<Option<(Header, usize, usize)>, FrameError> {
         let rest = &self.buffer[at..];
         let Some((header, header_len, body_len)) = Header::decode(rest)? else { return Ok(None) };
-        let limit = match header.kind {
+        let limit = self.limit(header.kind);
+        if body_len > limit {
+            return Err(FrameError::TooLong { kind: header.kind, length: body_len, limit });
+        }
+        Ok((rest.len() >= header_len + body_len).then_some((header, header_len, body_len)))
+    }
+
+    /// The longest body of a frame of this kind.
+    #[inline]
+    fn limit(&self, kind: Kind) -> usize {
+        match kind {
             Kind::Publish
             | Kind::Send
             | Kind::Granted
@@ -230,11 +366,7 @@ impl Decoder {
             }
             Kind::DeliverParcel | Kind::LeaseParcel => PARCEL_BYTES_MAX.min(self.body_bytes_max),
             _ => CONTROL_BYTES_MAX.min(self.body_bytes_max),
-        };
-        if body_len > limit {
-            return Err(FrameError::TooLong { kind: header.kind, length: body_len, limit });
         }
-        Ok((rest.len() >= header_len + body_len).then_some((header, header_len, body_len)))
     }
 }
 
@@ -250,71 +382,4 @@ pub(super) fn check_parcel(kind: Kind, body: &[u8], count: u64) -> Result<usize,
         return Ok(longest);
     }
     Err(FrameError::Violation("a parcel whose frames are not what it says".into()))
-}
-
-impl Run {
-    /// Splits the first message off: its header and where headers and payload stand.
-    ///
-    /// # Errors
-    /// When what the broker sent is malformed.
-    pub fn next_message(&mut self) -> Option<Result<(Header, Message), FrameError>> {
-        if self.bytes.is_empty() {
-            return None;
-        }
-        let (header, header_len, body_len) = match Header::decode(&self.bytes) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Some(Err(FrameError::Cut)),
-            Err(error) => return Some(Err(error)),
-        };
-        if self.bytes.len() < header_len + body_len {
-            return Some(Err(FrameError::Cut));
-        }
-        let mut bytes = self.bytes.split_to(header_len + body_len);
-        self.frames = self.frames.saturating_sub(1);
-        let body = bytes.split_off(header_len);
-        Some(message_of(&header, body).map(|message| (header, message)))
-    }
-
-    /// All messages where they stand: header, encoded user headers, payload.
-    ///
-    /// # Errors
-    /// When what the broker sent is malformed; the iterator ends with that.
-    pub fn views(&self) -> impl Iterator<Item = Result<View<'_>, FrameError>> {
-        let mut rest = &self.bytes[..];
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let view = view_at(rest);
-            match &view {
-                Ok((_, length)) => rest = &rest[*length..],
-                Err(_) => rest = &[],
-            }
-            Some(view.map(|(view, _)| view))
-        })
-    }
-}
-
-/// A message where it stands.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    /// Its header.
-    pub header: Header,
-    /// The user's headers, encoded.
-    pub headers: &'a [u8],
-    /// Its payload.
-    pub payload: &'a [u8],
-}
-
-/// The message at the front, and the length of its frame.
-#[inline]
-fn view_at(bytes: &[u8]) -> Result<(View<'_>, usize), FrameError> {
-    let Some((header, header_len, body_len)) = Header::decode(bytes)? else {
-        return Err(FrameError::Cut);
-    };
-    let Some(body) = bytes.get(header_len..header_len + body_len) else {
-        return Err(FrameError::Cut);
-    };
-    let (headers, payload) = split_body(&header, body)?;
-    Ok((View { header, headers, payload }, header_len + body_len))
 }

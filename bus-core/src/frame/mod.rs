@@ -3,16 +3,20 @@
 //! This is the only room that sees the generated protobuf types; `control` turns them into
 //! the domain's own and back. Nothing here knows what a frame means.
 
+mod buffers;
 mod decode;
 mod header;
 mod parcel;
+mod run;
 
 pub mod control;
 
+pub use buffers::Buffers;
 pub use control::{Answer, Notice};
-pub use decode::{Arrival, Decoder, Frame, Incoming, Run, View};
+pub use decode::{Arrival, Decoder, Frame, Incoming};
 pub use header::{FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Header, Kind};
 pub use parcel::Parcel;
+pub use run::{Run, View};
 
 use bytes::{BufMut, Bytes};
 

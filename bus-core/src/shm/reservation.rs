@@ -150,7 +150,9 @@ impl<'a> Reservation<'a> {
         }
         // Not what a reader may still be at.
         if next + LEAD_BYTES <= writer.limit {
-            writer.lane.expect_writes(writer.head + LEAD_BYTES, next - writer.head);
+            // The lines of the frame itself have come with its bytes.
+            let from = next.max(writer.head + LEAD_BYTES);
+            writer.lane.expect_writes(from, next + LEAD_BYTES - from);
         }
         writer.head = next;
         writer.frames += 1;

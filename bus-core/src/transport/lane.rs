@@ -13,7 +13,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::bell::{self, Bells};
 use super::ear::Ear;
-use super::{Direct, Link, Peer, READ_BYTES, Transport};
+use super::{Direct, Link, Peer, Transport};
+use crate::limits::READ_BYTES;
 use crate::shm::{LaneReader, LaneWriter, Refused, Tampered};
 use crate::sys::peer_process;
 

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use super::{Link, Peer, READ_BYTES, Transport};
+use super::{Link, Peer, Transport};
+use crate::limits::READ_BYTES;
 use crate::sys::{Credentials, effective_uid};
 
 /// Bytes that a pipe holds.

@@ -128,11 +128,3 @@ pub struct Peer {
     /// Its host, if it came over the network.
     pub ip: Option<IpAddr>,
 }
-
-/// What has been read at once, at the least, if it has arrived.
-pub const READ_BYTES: usize = 64 * 1024;
-
-/// How much room to make for the next read, if so many bytes of a frame are missing.
-pub fn read_room(missing: usize) -> usize {
-    missing.clamp(READ_BYTES, 16 * READ_BYTES)
-}

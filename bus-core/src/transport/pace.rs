@@ -56,6 +56,9 @@ const AWAKE: Duration = Duration::from_micros(50);
 const TURN: Duration = Duration::from_micros(20);
 /// Looks with pauses only, before every look gives the core to whoever else wants it.
 const LOOKS: u32 = 8;
+/// From this distance on every look gives the core away: where so much comes, all who take part
+/// have work, and mostly there are more of them than cores.
+const DISTANCE_LONG: u32 = 64;
 /// The most pauses between two looks: some microseconds.
 const DISTANCE_MAX: u32 = 256;
 /// A look that gives the core away takes about as long as so many pauses.
@@ -139,7 +142,7 @@ impl Pace {
     /// What looking says.
     pub fn watch(&mut self, mut look: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
         self.paused = 0;
-        if self.has_cores && !self.shares {
+        if self.has_cores && !self.shares && self.distance < DISTANCE_LONG {
             for _ in 0..LOOKS {
                 (0..self.distance).for_each(|_| spin_loop());
                 self.paused += self.distance;
@@ -302,6 +305,18 @@ mod tests {
             sleep(&mut spinning, 10_000);
             assert!(!parked.stays_awake() && spinning.stays_awake());
         }
+    }
+
+    #[test]
+    fn under_load_every_look_gives_the_core_away() {
+        let mut pace = pace(Waiting::Spin);
+        pace.has_cores = true;
+        for _ in 0..20 {
+            assert!(pace.watch(|| Ok(true)).expect("looking does not fail"));
+            pace.drained(64 * 1024);
+        }
+        assert!(pace.watch(|| Ok(true)).expect("looking does not fail"));
+        assert_eq!(pace.paused, PAUSES_PER_YIELD, "the first look already");
     }
 
     #[test]

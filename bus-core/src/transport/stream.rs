@@ -17,8 +17,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::bell::Bells;
 use super::lane::LaneLink;
-use super::{Carrier, Link, Peer, READ_BYTES, Transport};
-use crate::limits::HANDSHAKE_FRAME_BYTES_MAX;
+use super::{Carrier, Link, Peer, Transport};
+use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, READ_BYTES};
 use crate::shm::{LaneOffer, LaneReader, LaneWriter};
 use crate::sys::{read_into, read_with_descriptors, watch};
 
