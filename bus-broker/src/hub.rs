@@ -114,6 +114,9 @@ impl Hub {
                 Some(waker) if waker.will_wake(cx.waker()) => {}
                 _ => own.waker = Some(cx.waker().clone()),
             }
+            if own.poll_pause(cx).is_pending() {
+                return self.drive_output(session, cx);
+            }
             let filled = match std::mem::take(&mut own.more) {
                 true => Poll::Ready(Ok(true)),
                 false => own.poll_fill(cx, &mut self.scratch),

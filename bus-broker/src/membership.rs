@@ -77,9 +77,18 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
-        let (waker, blocked, rest, more) = (None, false, None, false);
-        slot.line =
-            Some(Line { link, decoder, waker, number, counters, blocked, prefix, rest, more });
+        slot.line = Some(Line {
+            link,
+            decoder,
+            waker: None,
+            number,
+            counters,
+            blocked: false,
+            prefix,
+            rest: None,
+            more: false,
+            pause: None,
+        });
         if was_resumed {
             self.router.resume(self.now(), session);
             self.dispatch();

@@ -5,9 +5,10 @@
 //! in the core.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bus_core::router::{Channel, SessionId};
 use bus_core::session::ServerSession;
@@ -15,6 +16,7 @@ use bus_core::transport::{Link, read_room};
 use bus_core::{Decoder, Parcel};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
 use crate::registry::Counters;
 
@@ -53,6 +55,8 @@ pub(crate) struct Line {
     pub rest: Option<(Channel, Parcel)>,
     /// The decoder holds frames for another turn.
     pub more: bool,
+    /// It has said much that is about nothing, and is heard again after this.
+    pub pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Slot {
@@ -133,6 +137,15 @@ impl Line {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Pending while it is not to be heard.
+    pub fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
     }
 
     /// Gives the lent buffer back, if nothing is pending in it.

@@ -4,16 +4,21 @@
 //! the most; what is left stays in the decoder for the next turn.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bus_core::router::{Command, SessionEnd, SessionId};
 use bus_core::session::{Action, ServerSession};
 use bus_core::{Arrival, FrameError, KEPT_BYTES_MAX};
+use tokio::time::sleep;
 
 use crate::hub::{Hub, slot_of, unread};
 use crate::slot::{Line, Slot};
 
 /// Frames of a connection that are taken before others have their turn; a parcel is none.
 const FRAMES_MAX: usize = 128;
+/// When more than half of them are about nothing, as pings are, the connection is not heard for so
+/// long: nobody honest asks so often, and whoever does would keep the broker busy with nothing.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Effects after which they are turned into frames, although the batch goes on.
 const EFFECTS_MAX: usize = 4096;
 
@@ -49,10 +54,11 @@ impl Hub {
         let now = self.now();
         let Some(slot) = slot_of(&mut self.slots, session) else { return Err(None) };
         let Slot { state, line: Some(line), .. } = slot else { return Err(None) };
-        let (mut asked, mut frames) = (Vec::new(), 0);
+        let (mut asked, mut frames, mut idle) = (Vec::new(), 0, 0);
         let result = loop {
             if frames == FRAMES_MAX {
                 line.more = true;
+                line.pause = (idle > FRAMES_MAX / 2).then(|| Box::pin(sleep(PAUSE)));
                 break Ok(false);
             }
             if let Some((channel, parcel)) = line.rest.take() {
@@ -79,7 +85,7 @@ impl Hub {
                         break Ok(true);
                     }
                 }
-                Ok(Taken::Frame(Action::Refused | Action::Nothing)) => {}
+                Ok(Taken::Frame(Action::Refused | Action::Nothing)) => idle += 1,
                 Ok(Taken::Frame(Action::Goodbye)) => break Err(None),
                 Err(error) => {
                     break Err(Some(format!("the client broke the protocol: {error}")));

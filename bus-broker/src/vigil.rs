@@ -76,7 +76,9 @@ impl Hub {
         let Hub { vigil, slots, .. } = self;
         let Vigil { pace, lively, found } = vigil;
         lively.retain(|(session, when)| {
-            *found - when <= LIVELY && line_of(slots, *session).is_some()
+            // One that is not to be heard now would be found again at every look.
+            let heard = line_of(slots, *session).is_some_and(|line| line.pause.is_none());
+            *found - when <= LIVELY && heard
         });
         if !pace.stays_awake() || lively.is_empty() {
             return pace.sleeps();
