@@ -77,18 +77,7 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
-        slot.line = Some(Line {
-            link,
-            decoder,
-            waker: None,
-            number,
-            counters,
-            blocked: false,
-            prefix,
-            rest: None,
-            more: false,
-            pause: None,
-        });
+        slot.line = Some(Line::new(link, decoder, number, counters, prefix));
         if was_resumed {
             self.router.resume(self.now(), session);
             self.dispatch();

@@ -93,6 +93,19 @@ impl Slot {
 }
 
 impl Line {
+    /// One that has read nothing, over which this goes out first.
+    pub fn new(
+        link: Box<dyn Link>,
+        decoder: Decoder,
+        number: u64,
+        counters: Arc<Counters>,
+        prefix: Bytes,
+    ) -> Line {
+        let (waker, rest, pause) = (None, None, None);
+        let (blocked, more) = (false, false);
+        Line { link, decoder, waker, number, counters, blocked, prefix, rest, more, pause }
+    }
+
     /// Writes the prefix. Whether it is out wholly.
     fn write_prefix(&mut self) -> io::Result<bool> {
         while !self.prefix.is_empty() {
