@@ -225,3 +225,38 @@ fn identify(peer: &Peer, hello: &Hello) -> Identity {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bus_core::transport::mem_pair;
+
+    use super::*;
+
+    const TURN: Duration = Duration::from_millis(700);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_his_turn_is_heard_then_and_not_before() {
+        let (mut near, mut far) = mem_pair();
+        let (mut decoder, began) = (Decoder::for_handshake(), Instant::now());
+        // What he says meanwhile is kept.
+        write_frame(&mut *far, Header::new(Kind::Ping, 0, 1), &[]).await.expect("there is room");
+        let stays = stays_until(&mut *near, &mut decoder, began + TURN).await;
+        assert!(stays.is_ok() && began.elapsed() >= TURN, "{stays:?}");
+        let frame = decoder.next_frame().expect("a good frame");
+        assert_eq!(frame.map(|frame| frame.header.kind), Some(Kind::Ping));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_made_for_one_who_goes_away_while_he_waits() {
+        let (mut near, far) = mem_pair();
+        let (mut decoder, began) = (Decoder::for_handshake(), Instant::now());
+        let going = async {
+            sleep(TURN / 7).await;
+            drop(far);
+        };
+        let staying = stays_until(&mut *near, &mut decoder, began + TURN);
+        let (stays, ()) = tokio::join!(staying, going);
+        assert!(matches!(stays, Err(LinkError::Ended)), "{stays:?}");
+        assert!(began.elapsed() < TURN, "he has been waited for");
+    }
+}
