@@ -162,7 +162,7 @@ async fn run(
     }
     let urls: Vec<String> = listeners.iter().skip(1).map(Listener::url).collect();
     hub.borrow_mut().listeners = urls.clone();
-    let handshakes = Handshakes::default();
+    let handshakes = Handshakes::new(hub.borrow().config.throttle);
     let mut tasks = tokio::task::JoinSet::new();
     for listener in listeners {
         tasks.spawn_local(listener.run(hub.clone(), handshakes.clone()));

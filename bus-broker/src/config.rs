@@ -9,6 +9,8 @@ use bus_core::router::RouterConfig;
 use bus_core::transport::Waiting;
 use bus_core::{BusUrl, GRACE_MAX};
 
+use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
+
 /// How a broker runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerConfig {
@@ -19,6 +21,9 @@ pub struct BrokerConfig {
     pub(crate) shared_memory: bool,
     pub(crate) waiting: Waiting,
     pub(crate) grace_max: Duration,
+    pub(crate) throttle: bool,
+    pub(crate) lanes_max: usize,
+    pub(crate) lanes_per_user_max: usize,
     pub(crate) router: RouterConfig,
 }
 
@@ -32,6 +37,9 @@ impl Default for BrokerConfig {
             shared_memory: true,
             waiting: Waiting::default(),
             grace_max: GRACE_MAX,
+            throttle: true,
+            lanes_max: LANES_MAX,
+            lanes_per_user_max: LANES_PER_USER_MAX,
             router: RouterConfig::default(),
         }
     }
@@ -74,6 +82,22 @@ impl BrokerConfig {
     /// Each costs the broker a quarter of a megabyte.
     pub fn shared_memory(mut self, allowed: bool) -> Self {
         self.shared_memory = allowed;
+        self
+    }
+
+    /// Whether users, and addresses, wait a little when very many of their connections have ended
+    /// badly or begun lately (they do by default; at most a second for each connection). Without it
+    /// one of them alone can keep the broker busy by connecting.
+    pub fn throttle(mut self, throttle: bool) -> Self {
+        self.throttle = throttle;
+        self
+    }
+
+    /// Clients on lanes at a time, 1,024 by default and at the most, and how many of one user: 768;
+    /// root and the broker's own user may have all. Those beyond it go over their sockets.
+    pub fn lanes_max(mut self, all: usize, per_user: usize) -> Self {
+        self.lanes_max = all.min(LANES_MAX);
+        self.lanes_per_user_max = per_user.min(LANES_PER_USER_MAX);
         self
     }
 

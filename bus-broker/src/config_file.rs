@@ -14,10 +14,20 @@ use bytesize::ByteSize;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::BrokerConfig;
+use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
 
 /// Keys at the top of the file.
-const TOP_KEYS: &[&str] =
-    &["name", "listen", "insecure", "grace_max", "shared_memory", "waiting", "defaults", "limits"];
+const TOP_KEYS: &[&str] = &[
+    "name",
+    "listen",
+    "insecure",
+    "grace_max",
+    "shared_memory",
+    "waiting",
+    "throttle",
+    "defaults",
+    "limits",
+];
 /// Keys of `[defaults]`.
 const DEFAULTS_KEYS: &[&str] = &["queue_mode", "topic_mode", "service_mode"];
 /// Keys of `[limits]`.
@@ -29,6 +39,8 @@ const LIMITS_KEYS: &[&str] = &[
     "subscriptions",
     "services",
     "objects_per_user",
+    "lanes",
+    "lanes_per_user",
     "parked_bytes",
 ];
 
@@ -71,6 +83,7 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
             "grace_max" => config.grace_max = entry.grace()?,
             "shared_memory" => config.shared_memory = entry.boolean()?,
             "waiting" => config.waiting = entry.waiting()?,
+            "throttle" => config.throttle = entry.boolean()?,
             "defaults" => {
                 let table = entry.table()?;
                 reader.table(table, "defaults", DEFAULTS_KEYS, |_, entry| {
@@ -79,9 +92,7 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
             }
             _ => {
                 let table = entry.table()?;
-                reader.table(table, "limits", LIMITS_KEYS, |_, entry| {
-                    limit(&mut config.router, entry)
-                });
+                reader.table(table, "limits", LIMITS_KEYS, |_, entry| limit(&mut config, entry));
             }
         }
         Ok(())
@@ -101,13 +112,14 @@ pub fn render_config(config: &BrokerConfig) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         out,
-        "name = {}\nlisten = [{}]\ninsecure = {}\ngrace_max = \"{}\"\nshared_memory = {}\nwaiting = \"{}\"\n\n[defaults]",
+        "name = {}\nlisten = [{}]\ninsecure = {}\ngrace_max = \"{}\"\nshared_memory = {}\nwaiting = \"{}\"\nthrottle = {}\n\n[defaults]",
         quoted(&config.name),
         urls.join(", "),
         config.insecure,
         humantime::format_duration(config.grace_max),
         config.shared_memory,
         config.waiting,
+        config.throttle,
     );
     for (key, mode) in
         DEFAULTS_KEYS.iter().zip([router.queue_mode, router.topic_mode, router.service_mode])
@@ -123,6 +135,8 @@ pub fn render_config(config: &BrokerConfig) -> String {
         router.subscriptions_max,
         router.services_max,
         router.objects_per_user_max,
+        config.lanes_max,
+        config.lanes_per_user_max,
     ];
     for (key, value) in LIMITS_KEYS.iter().zip(limits) {
         let _ = writeln!(out, "{key} = {value}");
@@ -141,7 +155,8 @@ fn default_mode(router: &mut RouterConfig, entry: &Entry<'_>) -> Result<(), Wron
     Ok(())
 }
 
-fn limit(router: &mut RouterConfig, entry: &Entry<'_>) -> Result<(), Wrong> {
+fn limit(config: &mut BrokerConfig, entry: &Entry<'_>) -> Result<(), Wrong> {
+    let router = &mut config.router;
     let place = match entry.key {
         "sessions" => &mut router.sessions_max,
         "sessions_per_user" => &mut router.sessions_per_user_max,
@@ -150,6 +165,14 @@ fn limit(router: &mut RouterConfig, entry: &Entry<'_>) -> Result<(), Wrong> {
         "subscriptions" => &mut router.subscriptions_max,
         "services" => &mut router.services_max,
         "objects_per_user" => &mut router.objects_per_user_max,
+        "lanes" => {
+            config.lanes_max = entry.count_up_to(LANES_MAX)?;
+            return Ok(());
+        }
+        "lanes_per_user" => {
+            config.lanes_per_user_max = entry.count_up_to(LANES_PER_USER_MAX)?;
+            return Ok(());
+        }
         _ => {
             router.parked_bytes_max = entry.bytes()?;
             return Ok(());
@@ -297,6 +320,13 @@ impl<'a> Entry<'a> {
         match usize::from_str_radix(number.as_str(), number.radix()) {
             Ok(count @ 1..) => Ok(count),
             _ => self.expected(EXPECTED),
+        }
+    }
+
+    fn count_up_to(&self, max: usize) -> Result<usize, Wrong> {
+        match self.count()? {
+            count if count <= max => Ok(count),
+            _ => self.expected(&format!("at most {max}")),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The life of one connection: handshake, driving, end.
 //!
 //! Until the handshake is done a peer costs at most 16 KiB and two seconds. After it, the
-//! connection's task only wakes up to let the hub drive it.
+//! connection's task only wakes up to let the hub drive it. Connections that end badly are charged
+//! to where they come from, whose next ones wait.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -13,26 +14,35 @@ use bus_core::transport::{Link, LinkError, Peer, next_frame, write_frame};
 use bus_core::{Decoder, ErrorKind, Failure, HANDSHAKE_TIMEOUT, Header, Kind, Sender, control};
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use crate::handshakes::Handshake;
+use crate::handshakes::{Account, Handshake};
 use crate::hub::SharedHub;
 use crate::lanes::Lanes;
 use crate::membership::Attached;
 
+/// A connection that ends sooner than this, and without a goodbye, has ended badly.
+const SHORT: Duration = Duration::from_secs(1);
+
 /// Serves a connection until it ends.
 pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Handshake) {
+    let account = handshake.account();
     let mut decoder = Decoder::for_handshake();
     let hello = match shake_hands(&mut *link, &mut decoder, handshake).await {
         Ok(hello) => hello,
         Err(failure) => {
+            account.charge_bad(hub.borrow().now());
+            if failure.kind() == ErrorKind::Disconnected {
+                // It is gone: there is nobody to be told, and nothing that an operator could do.
+                return debug!(peer = %link.peer().address, %failure, "handshake failed");
+            }
             info!(peer = %link.peer().address, %failure, "handshake failed");
             return refuse(&mut *link, &failure).await;
         }
     };
     let identity = identify(link.peer(), &hello);
-    run(hub, link, decoder, hello, identity).await;
+    run(hub, link, decoder, hello, identity, Some(&account)).await;
 }
 
 /// Serves the connection of the broker's own client.
@@ -41,21 +51,27 @@ pub(crate) async fn serve_own(hub: SharedHub, mut link: Box<dyn Link>) {
     match read_hello(&mut *link, &mut decoder).await {
         Ok(hello) => {
             let identity = Identity { system: true, ..identify(link.peer(), &hello) };
-            run(hub, link, decoder, hello, identity).await;
+            run(hub, link, decoder, hello, identity, None).await;
         }
         Err(error) => warn!(%error, "the broker's own client does not say hello"),
     }
 }
 
-/// Reads the Hello, for as long as the handshake may take.
+/// Reads the Hello, for as long as the handshake may take, and waits for its turn.
 async fn shake_hands(
     link: &mut dyn Link,
     decoder: &mut Decoder,
     mut handshake: Handshake,
 ) -> Result<Hello, Failure> {
+    let turn = Instant::now() + handshake.wait();
+    let heard = async {
+        let hello = read_hello(link, decoder).await?;
+        stays_until(link, decoder, turn).await?;
+        Ok(hello)
+    };
     tokio::select! {
         biased;
-        result = read_hello(link, decoder) => result.map_err(|error| match error {
+        result = heard => result.map_err(|error| match error {
             LinkError::Frame(error) => Failure::from(error),
             other => Failure::new(ErrorKind::Disconnected, other.to_string()),
         }),
@@ -70,19 +86,51 @@ async fn shake_hands(
     }
 }
 
-/// Serves a peer that has said who it is.
+/// Waits, unless the peer goes away meanwhile: then nothing need be made for it.
+async fn stays_until(
+    link: &mut dyn Link,
+    decoder: &mut Decoder,
+    time: Instant,
+) -> Result<(), LinkError> {
+    if time <= Instant::now() {
+        return Ok(());
+    }
+    let gone = async {
+        loop {
+            poll_fn(|cx| link.poll_readable(cx)).await?;
+            match link.try_read(decoder.buffer()) {
+                Ok(0) => return Err(LinkError::Ended),
+                // It says more, and is not asked for that yet.
+                Ok(_) => std::future::pending().await,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        result = gone => result,
+        () = sleep_until(time) => Ok(()),
+    }
+}
+
+/// Serves a peer that has said who it is. What it does badly is charged to its account.
 async fn run(
     hub: SharedHub,
     mut link: Box<dyn Link>,
     mut decoder: Decoder,
     hello: Hello,
     identity: Identity,
+    account: Option<&Account>,
 ) {
+    let began = hub.borrow().now();
+    let charge_bad = || account.into_iter().for_each(|it| it.charge_bad(hub.borrow().now()));
     let peer = link.peer().clone();
     let (system, sender) = (identity.system, identity.sender.clone());
     decoder.establish();
     let refusal = hub.borrow().check_hello(&hello, &identity).err();
     if let Some(failure) = refusal {
+        charge_bad();
         warn!(peer = %peer.address, client = %sender, %failure, "refused");
         return refuse(&mut *link, &failure).await;
     }
@@ -95,6 +143,9 @@ async fn run(
     let token = Bytes::copy_from_slice(&token);
     let allowed = hub.borrow().may_have_lanes(&identity);
     let lanes = Lanes::agree(&mut *link, &hello, allowed);
+    if matches!(lanes, Lanes::Distrusted(_)) {
+        charge_bad();
+    }
     let attached = hub.borrow_mut().attach(&hello, identity, link, decoder, token, lanes);
     let Attached { session, line } = match attached {
         Ok(attached) => attached,
@@ -110,6 +161,9 @@ async fn run(
         Ok(()) => poll_fn(|cx| hub.borrow_mut().drive(session, line, cx)).await,
         Err(reason) => reason,
     };
+    if reason.is_some() && hub.borrow().now().since(began) < SHORT {
+        charge_bad();
+    }
     if let (false, Some(reason)) = (system, &reason) {
         info!(client = %sender, session = session.serial(), reason, "disconnected");
     }
@@ -169,5 +223,40 @@ fn identify(peer: &Peer, hello: &Hello) -> Identity {
             admin: found.uid == 0 || found.uid == effective_uid(),
             system: false,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bus_core::transport::mem_pair;
+
+    use super::*;
+
+    const TURN: Duration = Duration::from_millis(700);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_his_turn_is_heard_then_and_not_before() {
+        let (mut near, mut far) = mem_pair();
+        let (mut decoder, began) = (Decoder::for_handshake(), Instant::now());
+        // What he says meanwhile is kept.
+        write_frame(&mut *far, Header::new(Kind::Ping, 0, 1), &[]).await.expect("there is room");
+        let stays = stays_until(&mut *near, &mut decoder, began + TURN).await;
+        assert!(stays.is_ok() && began.elapsed() >= TURN, "{stays:?}");
+        let frame = decoder.next_frame().expect("a good frame");
+        assert_eq!(frame.map(|frame| frame.header.kind), Some(Kind::Ping));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_made_for_one_who_goes_away_while_he_waits() {
+        let (mut near, far) = mem_pair();
+        let (mut decoder, began) = (Decoder::for_handshake(), Instant::now());
+        let going = async {
+            sleep(TURN / 7).await;
+            drop(far);
+        };
+        let staying = stays_until(&mut *near, &mut decoder, began + TURN);
+        let (stays, ()) = tokio::join!(staying, going);
+        assert!(matches!(stays, Err(LinkError::Ended)), "{stays:?}");
+        assert!(began.elapsed() < TURN, "he has been waited for");
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! There is always room for one more: when there are too many, the oldest one of whoever has
 //! the most must go. An honest handshake takes one round trip, so that it is hardly ever
-//! among the oldest, and nobody can keep others out by connecting and saying nothing.
+//! among the oldest, and nobody can keep others out by connecting and saying nothing. Whoever connects
+//! again and again waits for its turn (`charges`).
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
+use std::time::Duration;
 
+use bus_core::Time;
 use bus_core::transport::Peer;
 use tokio::sync::oneshot;
+
+use crate::charges::Charges;
 
 /// Handshakes at a time, over all listeners.
 const HANDSHAKES_MAX: usize = 512;
@@ -53,6 +58,8 @@ pub(crate) struct Handshakes(Rc<RefCell<Inner>>);
 struct Inner {
     all: VecDeque<Entry>,
     last: u64,
+    /// None if nobody waits.
+    charges: Option<Charges<Source>>,
 }
 
 #[derive(Debug)]
@@ -68,12 +75,27 @@ struct Entry {
 pub(crate) struct Handshake {
     all: Handshakes,
     number: u64,
+    source: Source,
+    wait: Duration,
     evicted: oneshot::Receiver<()>,
 }
 
+/// Whom a connection is charged to, also after its handshake.
+#[derive(Debug)]
+pub(crate) struct Account {
+    all: Handshakes,
+    source: Source,
+}
+
 impl Handshakes {
+    /// None so far. Whether those wait who have connected too often.
+    pub fn new(throttle: bool) -> Handshakes {
+        let charges = throttle.then(Charges::default);
+        Handshakes(Rc::new(RefCell::new(Inner { charges, ..Inner::default() })))
+    }
+
     /// One more; another one may have to go for it.
-    pub fn begin(&self, peer: &Peer) -> Handshake {
+    pub fn begin(&self, peer: &Peer, now: Time) -> Handshake {
         let source = Source::of(peer);
         let (evict, evicted) = oneshot::channel();
         let mut inner = self.0.borrow_mut();
@@ -84,7 +106,9 @@ impl Handshakes {
         inner.last += 1;
         let number = inner.last;
         inner.all.push_back(Entry { number, source, evict });
-        Handshake { all: self.clone(), number, evicted }
+        let charges = inner.charges.as_mut().filter(|_| source != Source::Unknown);
+        let wait = charges.map_or(Duration::ZERO, |charges| charges.begins(source, now));
+        Handshake { all: self.clone(), number, source, wait, evicted }
     }
 }
 
@@ -108,10 +132,31 @@ impl Inner {
 }
 
 impl Handshake {
+    /// How long it has to wait for its turn, from its beginning.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// Whom it is charged to.
+    pub fn account(&self) -> Account {
+        Account { all: self.all.clone(), source: self.source }
+    }
+
     /// Waits until it must go for another one.
     pub async fn evicted(&mut self) {
         // The other end lives as long as this one, so that there is no error.
         let _ = (&mut self.evicted).await;
+    }
+}
+
+impl Account {
+    /// The connection has ended badly, or what it has handed over was bad.
+    pub fn charge_bad(&self, now: Time) {
+        if let (true, Some(charges)) =
+            (self.source != Source::Unknown, &mut self.all.0.borrow_mut().charges)
+        {
+            charges.ended_badly(self.source, now);
+        }
     }
 }
 
@@ -145,9 +190,9 @@ mod tests {
     #[test]
     fn the_oldest_of_a_greedy_source_goes_and_nobody_elses() {
         let all = Handshakes::default();
-        let mut other = all.begin(&user(7));
+        let mut other = all.begin(&user(7), Time::ZERO);
         let mut greedy: Vec<Handshake> =
-            (0..HANDSHAKES_PER_SOURCE_MAX + 3).map(|_| all.begin(&user(8))).collect();
+            (0..HANDSHAKES_PER_SOURCE_MAX + 3).map(|_| all.begin(&user(8), Time::ZERO)).collect();
         let gone: Vec<bool> = greedy.iter_mut().map(evicted).collect();
         assert_eq!(gone.iter().filter(|gone| **gone).count(), 3);
         assert!(gone[..3].iter().all(|gone| *gone));
@@ -157,11 +202,11 @@ mod tests {
     #[test]
     fn when_all_places_are_taken_the_largest_source_gives_one() {
         let all = Handshakes::default();
-        let mut first = all.begin(&from("192.0.2.1"));
-        let mut large: Vec<Handshake> = (0..256).map(|_| all.begin(&user(8))).collect();
-        let mut small: Vec<Handshake> = (0..255).map(|_| all.begin(&user(9))).collect();
+        let mut first = all.begin(&from("192.0.2.1"), Time::ZERO);
+        let mut large: Vec<Handshake> = (0..256).map(|_| all.begin(&user(8), Time::ZERO)).collect();
+        let mut small: Vec<Handshake> = (0..255).map(|_| all.begin(&user(9), Time::ZERO)).collect();
         assert!(!evicted(&mut large[0]));
-        small.push(all.begin(&user(9)));
+        small.push(all.begin(&user(9), Time::ZERO));
         assert!(evicted(&mut large[0]));
         assert!(!evicted(&mut first));
         assert!(!small.iter_mut().any(evicted));
@@ -177,11 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn whoever_connects_in_vain_waits_and_others_do_not() {
+        let (all, now) = (Handshakes::new(true), Time::ZERO.after(Duration::from_secs(9)));
+        let account = all.begin(&user(8), now).account();
+        (0..200).for_each(|_| account.charge_bad(now));
+        assert!(all.begin(&user(8), now).wait() > Duration::ZERO);
+        assert_eq!(all.begin(&user(7), now).wait(), Duration::ZERO);
+        assert_eq!(all.begin(&from("192.0.2.1"), now).wait(), Duration::ZERO);
+        let later = now.after(Duration::from_secs(9));
+        assert_eq!(all.begin(&user(8), later).wait(), Duration::ZERO);
+    }
+
+    #[test]
     fn one_that_is_over_makes_room() {
         let all = Handshakes::default();
-        let mut first = all.begin(&user(8));
+        let mut first = all.begin(&user(8), Time::ZERO);
         for _ in 0..10 * HANDSHAKES_MAX {
-            drop(all.begin(&user(8)));
+            drop(all.begin(&user(8), Time::ZERO));
         }
         assert!(!evicted(&mut first));
         assert_eq!(all.0.borrow().all.len(), 1);

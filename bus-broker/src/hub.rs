@@ -121,6 +121,9 @@ impl Hub {
             if let Some(reason) = own.ended.take() {
                 return Poll::Ready(reason);
             }
+            if own.poll_pause(cx).is_pending() {
+                return self.drive_output(session, cx);
+            }
             let filled = match std::mem::take(&mut own.more) {
                 true => Poll::Ready(Ok(true)),
                 false => own.poll_fill(cx, &mut self.buffers),
@@ -173,7 +176,7 @@ impl Hub {
     /// what else there is to do.
     pub(crate) fn take_turn(&mut self, session: SessionId) {
         let Some(line) = line_of(&mut self.slots, session) else { return };
-        let filled = match line.more || line.ended.is_some() {
+        let filled = match line.more || line.ended.is_some() || line.is_paused() {
             true => None,
             false => line.try_fill(&mut self.buffers).transpose(),
         };

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use bus_core::session::Hello;
-use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
+use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer, PeerLanes};
 use bus_core::transport::{Bells, Link, is_same_user, make_bell, take_bell};
 use bytes::Bytes;
 use tracing::{debug, warn};
@@ -26,6 +26,8 @@ pub(crate) enum Lanes {
     },
     /// The client goes on over its socket; why, if it had offered lanes.
     Refused(String),
+    /// As above: what it has handed over is not to be trusted.
+    Distrusted(String),
 }
 
 impl Lanes {
@@ -46,7 +48,16 @@ impl Lanes {
             false => None,
         };
         let [lane, cursor] = &theirs[..] else {
-            return Lanes::Refused(format!("{} descriptors came along, not 2", theirs.len()));
+            return Lanes::Distrusted(format!("{} descriptors came along, not 2", theirs.len()));
+        };
+        // First theirs: nothing is made for a client whose memory is refused.
+        let capacity = usize::try_from(hello.lane_bytes).unwrap_or(usize::MAX);
+        let theirs = match PeerLanes::verify(lane.as_fd(), cursor.as_fd(), capacity) {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                warn!(%error, "a client's lanes are not used");
+                return Lanes::Distrusted(error.to_string());
+            }
         };
         let agreed = || -> Result<_, Box<dyn std::error::Error>> {
             let offer = LaneOffer::new(LANE_BYTES_DEFAULT)?;
@@ -58,8 +69,7 @@ impl Lanes {
                 false => None,
             };
             descriptors.extend(own.as_ref().map(OwnedFd::try_clone).transpose()?);
-            let capacity = usize::try_from(hello.lane_bytes)?;
-            let (outgoing, incoming) = offer.join(lane.as_fd(), cursor.as_fd(), capacity)?;
+            let (outgoing, incoming) = offer.join_verified(theirs);
             let (rings, bells) = (bell.is_some(), Bells { own, theirs: bell });
             Ok(Lanes::Agreed {
                 link: carrier.upgrade(outgoing, incoming, bells)?,
@@ -77,7 +87,7 @@ impl Lanes {
     pub fn bytes(&self) -> u64 {
         match self {
             Lanes::Agreed { .. } => LANE_BYTES_DEFAULT as u64,
-            Lanes::Refused(_) => 0,
+            Lanes::Refused(_) | Lanes::Distrusted(_) => 0,
         }
     }
 
@@ -90,7 +100,7 @@ impl Lanes {
     pub fn refusal(&self) -> String {
         match self {
             Lanes::Agreed { .. } => String::new(),
-            Lanes::Refused(reason) => reason.clone(),
+            Lanes::Refused(reason) | Lanes::Distrusted(reason) => reason.clone(),
         }
     }
 

@@ -13,6 +13,7 @@
 //! ```
 
 mod broker;
+mod charges;
 mod config;
 mod config_file;
 mod connection;

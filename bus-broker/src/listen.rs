@@ -1,6 +1,8 @@
 //! The broker's listeners: each accepts, and hands every connection to a task of its own.
 //!
-//! A listener outlives errors of accepting: without free descriptors it pauses and goes on.
+//! A listener outlives errors of accepting: without free descriptors it pauses and goes on. It also
+//! takes a breath after a connection from where too many come: to take and to end
+//! connections is all that somebody needs to keep the broker busy.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -18,6 +20,11 @@ use crate::hub::SharedHub;
 
 /// Pause after accepting has failed.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Pause after accepting a few connections whose sources owe too much (`charges`): about two thousand of
+/// them are accepted in a second. Others that connect meanwhile wait behind them, in the system's list.
+const BREATH: Duration = Duration::from_millis(1);
+const FEW: u32 = 4;
 
 /// Something that accepts connections.
 pub(crate) enum Listener {
@@ -66,11 +73,17 @@ impl Listener {
 
     /// Accepts for ever, or until nobody can connect any more.
     pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes) {
+        let mut owing = 0;
         loop {
             match self.accept().await {
                 Ok(Some(link)) => {
-                    let handshake = handshakes.begin(link.peer());
+                    let handshake = handshakes.begin(link.peer(), hub.borrow().now());
+                    owing += u32::from(!handshake.wait().is_zero());
                     tokio::task::spawn_local(connection::serve(hub.clone(), link, handshake));
+                    if owing == FEW {
+                        owing = 0;
+                        tokio::time::sleep(BREATH).await;
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => {

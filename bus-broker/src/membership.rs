@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use crate::hub::{Hub, slot_of};
-use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX, Lanes};
+use crate::lanes::Lanes;
 use crate::registry::{ClientInfo, Counters};
 use crate::slot::{Line, Slot};
 use crate::system::SystemEvent;
@@ -91,16 +91,22 @@ impl Hub {
         if !self.config.shared_memory {
             return Err("the broker is told to use no shared memory".into());
         }
+        if identity.sender.pid.is_none() {
+            // Nobody could tell whether it still lives: a child of it may hold its socket.
+            return Err("the system does not tell which process this client is: it is in \
+                        another namespace, as in a container"
+                .into());
+        }
         let uid = identity.sender.uid;
         let own = |slot: &&Slot| {
             self.router.identity(slot.id).is_some_and(|other| other.sender.uid == uid)
         };
         let own = self.on_lanes().filter(own).count();
         let count = self.on_lanes().count();
-        if count >= LANES_MAX {
+        if count >= self.config.lanes_max {
             return Err(format!("the broker has {count} clients on lanes, which is the limit"));
         }
-        match own < LANES_PER_USER_MAX || identity.admin {
+        match own < self.config.lanes_per_user_max || identity.admin {
             true => Ok(()),
             false => Err(format!("this user has {own} clients on lanes, which is the limit")),
         }

@@ -5,9 +5,11 @@
 //! in the core.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bus_core::router::{Channel, SessionId};
 use bus_core::session::ServerSession;
@@ -15,6 +17,7 @@ use bus_core::transport::Link;
 use bus_core::{Buffers, Decoder, Parcel};
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
 
 use crate::registry::Counters;
 
@@ -23,6 +26,10 @@ const WRITE_BYTES: usize = 256 * 1024;
 const WRITE_SLICES: usize = 64;
 /// Bytes of a frame that is not whole after which others have their turn.
 const FILL_BYTES: usize = 256 * 1024;
+
+/// When more than half of the frames of a turn are about nothing, as pings are, the connection is not
+/// heard for so long.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A session.
 pub(crate) struct Slot {
@@ -57,6 +64,9 @@ pub(crate) struct Line {
     pub more: bool,
     /// Why it has ended, as [`crate::hub::Hub::drive`] will tell its task.
     pub ended: Option<Option<String>>,
+    /// It has said much that is about nothing, and is not heard for a moment, from now or until this.
+    pub pauses: bool,
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Slot {
@@ -93,7 +103,7 @@ impl Slot {
 }
 
 impl Line {
-    /// Over a link, of which this goes out first.
+    /// One that has read nothing, over which this goes out first.
     pub fn new(
         link: Box<dyn Link>,
         decoder: Decoder,
@@ -101,8 +111,22 @@ impl Line {
         counters: Arc<Counters>,
         prefix: Bytes,
     ) -> Line {
-        let (waker, blocked, rest, more, ended) = (None, false, None, false, None);
-        Line { link, decoder, waker, number, counters, blocked, prefix, rest, more, ended }
+        let (waker, rest, ended, pause) = (None, None, None, None);
+        let (blocked, more, pauses) = (false, false, false);
+        Line {
+            link,
+            decoder,
+            waker,
+            number,
+            counters,
+            blocked,
+            prefix,
+            rest,
+            more,
+            ended,
+            pauses,
+            pause,
+        }
     }
 
     /// Writes the prefix. Whether it is out wholly.
@@ -156,5 +180,22 @@ impl Line {
         }
         self.counters.bytes_in.fetch_add(filled as u64, Ordering::Relaxed);
         Ok((filled > 0).then_some(true))
+    }
+
+    /// Pending while it is not to be heard.
+    pub fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.pauses) {
+            self.pause = Some(Box::pin(sleep(PAUSE)));
+        }
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether it is not to be heard now.
+    pub fn is_paused(&self) -> bool {
+        self.pauses || self.pause.is_some()
     }
 }

@@ -25,6 +25,8 @@ enum Taken {
     Frame(Action),
     /// It waits in `Line::rest`.
     Parcel,
+    /// Acknowledgements that are held back.
+    Held,
     /// Messages for a queue, and the ticket of the first.
     Sends(Channel, Ticket, Parcel),
     Nothing,
@@ -54,10 +56,13 @@ impl Hub {
         let now = self.now();
         let Some(slot) = slot_of(&mut self.slots, session) else { return Err(None) };
         let Slot { state, line: Some(line), .. } = slot else { return Err(None) };
-        let (mut asked, mut frames, mut acks) = (Vec::new(), 0, Acks::default());
+        let (mut asked, mut acks) = (Vec::new(), Acks::default());
+        let (mut frames, mut idle) = (0, 0);
         let result = loop {
             if frames == FRAMES_MAX {
                 line.more = true;
+                // Nobody honest asks so often, and whoever does would keep the broker busy with nothing.
+                line.pauses = idle > FRAMES_MAX / 2;
                 break Ok(false);
             }
             if let Some((channel, parcel)) = line.rest.take() {
@@ -74,7 +79,7 @@ impl Hub {
                 self.router.handle(now, session, command);
             }
             match taken {
-                Ok(Taken::Parcel) => {}
+                Ok(Taken::Parcel | Taken::Held) => {}
                 Ok(Taken::Sends(channel, first, parcel)) => {
                     self.router.send_parcel(now, session, channel, first, parcel);
                     if self.router.effect_count() > EFFECTS_MAX {
@@ -90,7 +95,7 @@ impl Hub {
                         break Ok(true);
                     }
                 }
-                Ok(Taken::Frame(Action::Refused | Action::Nothing)) => {}
+                Ok(Taken::Frame(Action::Refused | Action::Nothing)) => idle += 1,
                 Ok(Taken::Frame(Action::Goodbye)) => break Err(None),
                 Err(error) => {
                     break Err(Some(format!("the client broke the protocol: {error}")));
@@ -144,7 +149,7 @@ impl Acks {
         match *action {
             Action::Nothing => None,
             Action::Command(Command::Ack { first, count }) => {
-                *action = Action::Nothing;
+                *taken = Ok(Taken::Held);
                 let goes_on = self.first + u64::from(self.count) == first;
                 if self.count > 0 && goes_on && self.count < ACKS_MAX {
                     self.count += count;

@@ -92,7 +92,9 @@ impl Hub {
             return pace.sleeps();
         }
         lively.retain(|(session, when)| {
-            *found - when <= LIVELY && line_of(slots, *session).is_some()
+            // One that is not to be heard now would be found again at every look.
+            let heard = line_of(slots, *session).is_some_and(|line| !line.is_paused());
+            *found - when <= LIVELY && heard
         });
         if lively.is_empty() {
             return pace.sleeps();

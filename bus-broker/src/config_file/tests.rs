@@ -6,14 +6,15 @@ use super::*;
 fn whole_file_is_read() {
     let config = parse_config(
         "name = \"lab\"\nlisten = [\"local:\", \"tcp://127.0.0.1:4550\"]\ninsecure = true\n\
-         grace_max = \"1m\"\nshared_memory = false\nwaiting = \"park\"\n[defaults]\nqueue_mode = \"0770\"\ntopic_mode = \"755\"\n\
-         service_mode = \"0o733\"\n[limits]\nsessions = 7\nparked_bytes = \"2MiB\"\n",
+         grace_max = \"1m\"\nshared_memory = false\nwaiting = \"park\"\nthrottle = false\n[defaults]\nqueue_mode = \"0770\"\ntopic_mode = \"755\"\n\
+         service_mode = \"0o733\"\n[limits]\nsessions = 7\nlanes = 9\nlanes_per_user = 8\nparked_bytes = \"2MiB\"\n",
     )
     .expect("a good file");
     assert_eq!(config.name, "lab");
     assert_eq!(config.listen.len(), 2);
     assert_eq!(config.grace_max, Duration::from_secs(60));
     assert_eq!((config.shared_memory, config.waiting), (false, Waiting::Park));
+    assert_eq!((config.throttle, config.lanes_max, config.lanes_per_user_max), (false, 9, 8));
     let router = &config.router;
     assert_eq!((router.queue_mode, router.topic_mode, router.service_mode), (0o770, 0o755, 0o733));
     assert_eq!((router.sessions_max, router.parked_bytes_max), (7, 2 << 20));
@@ -52,6 +53,7 @@ fn mistakes_are_named_with_their_line() {
     check("[defaults]\nqueue_mode = 700", 2, &["`defaults.queue_mode`", "octal", "700"]);
     check("[defaults]\nqueue_mode = \"0888\"", 2, &["octal", "0888"]);
     check("[limits]\nqueues = -1", 2, &["`limits.queues`", "above 0", "-1"]);
+    check("[limits]\nlanes = 5000", 2, &["`limits.lanes`", "at most 1024", "5000"]);
     check("[limits]\nparked_bytes = \"many\"", 2, &["a size"]);
     check("limits = 3", 1, &["a table", "[limits]"]);
     check("name = ", 1, &["not TOML"]);

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// Longer than anything takes that works, also where the machine has much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How much memory may stay behind: allocators keep some for later.
 const SLACK_KIB: u64 = 8 * 1024;
 /// Pages of lanes that stay may be touched later.
@@ -36,21 +36,49 @@ pub fn open_folder() -> TempDir {
 
 impl BrokerProcess {
     pub async fn start() -> BrokerProcess {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bus"));
+        command.args(["serve", "--end-with-parent"]);
+        BrokerProcess::started_by(command).await.expect("the program starts")
+    }
+
+    /// In a namespace of processes of its own, as in a container: it cannot know those outside.
+    /// `None`, with the reason told, where this user may not have one.
+    pub async fn start_in_a_namespace() -> Option<BrokerProcess> {
+        // It ends with the first program, which is killed with this process's handle to it.
+        let namespace = ["--pid", "--fork", "--kill-child", "--"];
+        let tried = Command::new("unshare").args(namespace).arg("true").output().await;
+        match tried {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr);
+                eprintln!("skipped: no namespace of processes can be had: {}", text.trim());
+                return None;
+            }
+            Err(error) => {
+                eprintln!("skipped: no program that makes namespaces: {error}");
+                return None;
+            }
+        }
+        let mut command = Command::new("unshare");
+        command.args(namespace).arg(env!("CARGO_BIN_EXE_bus")).arg("serve");
+        BrokerProcess::started_by(command).await.ok()
+    }
+
+    async fn started_by(mut command: Command) -> std::io::Result<BrokerProcess> {
         let (home, log) = (open_folder(), open_folder());
         let words = std::fs::File::create(log.path().join("log")).expect("a file");
         let url = format!("local:{}", home.path().join("bus.sock").display());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bus"));
         for key in ["BUS_URL", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"] {
             command.env_remove(key);
         }
-        command.args(["serve", "--end-with-parent", "-v", "-l", &url]).kill_on_drop(true);
+        command.args(["-v", "-l", &url]).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words);
-        let mut child = command.spawn().expect("the program starts");
+        let mut child = command.spawn()?;
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let line = timeout(PATIENCE, lines.next_line()).await.expect("it says something");
         let line = line.expect("it can be read");
         assert_eq!(line, Some(format!("listening on {url}")));
-        BrokerProcess { child, home, log }
+        Ok(BrokerProcess { child, home, log })
     }
 
     pub fn pid(&self) -> u32 {

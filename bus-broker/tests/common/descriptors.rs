@@ -19,7 +19,7 @@ use rustix::net::{
 pub const AT_ONCE_MAX: usize = 253;
 const SPACE: usize = rustix::cmsg_space!(ScmRights(AT_ONCE_MAX));
 /// Longer than anything takes that works, also where the machine has much else to do.
-const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+const PATIENCE: Timespec = Timespec { tv_sec: 180, tv_nsec: 0 };
 
 /// What comes through a socket beside bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

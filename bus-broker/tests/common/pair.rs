@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Longer than anything takes that works, also where the machine has much else to do.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 
 /// Two clients that exchange messages, until they are told to stop.
 pub struct Pair {

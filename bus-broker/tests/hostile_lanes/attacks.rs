@@ -2,14 +2,16 @@
 //!
 //! Each turn ends with its connection, by the broker's doing or its own, or leaves it be.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use bus_core::transport::frame_bytes;
 use bus_core::{Header, Kind};
+use rustix::fs::{MemfdFlags, SealFlags};
 
-use crate::by_hand::{CAPACITY, LANE_BYTES, Lanes, Region, hello};
+use crate::by_hand::{Answer, CAPACITY, LANE_BYTES, Lanes, Pages, Region, hello, open};
 use crate::descriptors::{AT_ONCE_MAX, Door, look_at, readable_within, send_with};
 use crate::dice::Dice;
 use crate::layout::{CURSOR_AT, CURSOR_BYTES, RING_AT};
@@ -35,6 +37,9 @@ pub const ATTACKS: &[Attack] = &[
     attack("rings as fast as it can", ring_without_end, None, 3),
     attack("sends descriptors when none is expected", send_descriptors, None, 3),
     attack("writes nothing but noise into its frames", noise, Some("broke the protocol"), 10),
+    attack("hands over memory that is refused", unsealed, Some("not sealed"), 10),
+    attack("connects and goes without end", connect_and_go, None, 3),
+    attack("asks without end", ask_without_end, None, 3),
 ];
 
 const fn attack(
@@ -156,7 +161,7 @@ fn close_in_the_middle(path: &Path, seed: u64) -> io::Result<()> {
     let (lane, cursor) =
         (Region::lane("hostile-lane", CAPACITY)?, Region::cursor("hostile-cursor")?);
     let hello = hello(CAPACITY as u64);
-    let socket = std::os::unix::net::UnixStream::connect(path)?;
+    let socket = UnixStream::connect(path)?;
     let length = 1 + seed as usize % hello.len();
     send_with(&socket, &hello[..length], &[lane.file.as_fd(), cursor.file.as_fd()])?;
     drop(socket);
@@ -187,7 +192,7 @@ fn ring_without_end(path: &Path, _seed: u64) -> io::Result<()> {
 fn send_descriptors(path: &Path, _seed: u64) -> io::Result<()> {
     let lanes = Lanes::open(path)?;
     let many = [lanes.lane.file.as_fd(); AT_ONCE_MAX];
-    let (plain, _) = crate::by_hand::open(path, 0, &[])?;
+    let (plain, _) = open(path, 0, &[])?;
     plain.set_nonblocking(true)?;
     lanes.socket.set_nonblocking(true)?;
     for _ in 0..20 {
@@ -196,6 +201,41 @@ fn send_descriptors(path: &Path, _seed: u64) -> io::Result<()> {
         let _ = send_with(&plain, &[0], &many);
     }
     lanes.turn().map(drop)
+}
+
+/// Regions that anybody could resize, again and again.
+fn unsealed(path: &Path, _seed: u64) -> io::Result<()> {
+    let (flags, seals) = (MemfdFlags::empty(), SealFlags::empty());
+    let lane = Region::new("unsafe-lane", LANE_BYTES, Pages::All, flags, seals, &[])?;
+    let cursor = Region::cursor("hostile-cursor")?;
+    for _ in 0..10 {
+        let own = [lane.file.as_fd(), cursor.file.as_fd()];
+        if let (_, Answer::Welcome(welcome, _)) = open(path, CAPACITY as u64, &own)? {
+            assert_eq!(welcome.lane_bytes, 0, "it is not used");
+        }
+    }
+    Ok(())
+}
+
+/// Connections without a word.
+fn connect_and_go(path: &Path, _seed: u64) -> io::Result<()> {
+    for _ in 0..1000 {
+        drop(UnixStream::connect(path)?);
+    }
+    Ok(())
+}
+
+/// Questions over a connection that stays, each answer read: what an honest client may do too.
+fn ask_without_end(path: &Path, _seed: u64) -> io::Result<()> {
+    let (socket, _) = open(path, 0, &[])?;
+    let ping = frame_bytes(Header::new(Kind::Ping, 0, 7), &[]);
+    let many: Vec<u8> = std::iter::repeat_n(&ping[..], 100).flatten().copied().collect();
+    let mut answers = vec![0; many.len()];
+    for _ in 0..1000 {
+        (&socket).write_all(&many)?;
+        (&socket).read_exact(&mut answers)?;
+    }
+    Ok(())
 }
 
 /// Whole frames of the lane, full of random bytes.

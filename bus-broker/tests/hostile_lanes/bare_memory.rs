@@ -116,6 +116,22 @@ pub fn fork_and_look_for(names: &[&[u8]]) -> io::Result<Vec<bool>> {
     }
 }
 
+/// Forks; the child holds everything that this process has open, and does nothing, for some minutes
+/// or until it is killed. Gives its number.
+pub fn fork_and_hold() -> io::Result<u32> {
+    const SECONDS: libc::c_uint = 300;
+    // SAFETY: the child calls nothing that takes a lock, and ends without returning.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: it waits for nothing but time, and touches no memory.
+        while unsafe { libc::sleep(SECONDS) } > 0 {}
+        // SAFETY: it ends the child, and nothing of it is needed any more.
+        unsafe { libc::_exit(0) };
+    }
+    outcome(child as isize)?;
+    u32::try_from(child).map_err(io::Error::other)
+}
+
 fn outcome(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }

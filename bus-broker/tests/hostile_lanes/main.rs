@@ -3,7 +3,8 @@
 //!
 //! One test after the other: they look at what the whole broker holds. `BUS_HOSTILE_SEED` is
 //! the seed; `BUS_HOSTILE_MILLIS` says how long each attack goes on at the least. What honest clients
-//! keep meanwhile is measured on demand, `BUS_HOSTILE_ROUNDS` times.
+//! keep meanwhile is measured on demand, `BUS_HOSTILE_ROUNDS` times, for the attacks with
+//! `BUS_HOSTILE_ATTACK` in their names.
 
 mod attacks;
 mod bare_memory;
@@ -58,8 +59,10 @@ fn child_process() {
             handed_over::hand_over(Path::new(path)).expect("the broker is there")
         }
         ["protections", path] => protections::try_all(Path::new(path)).expect("good lanes"),
+        ["neighbour", share] => measure::neighbour(share.parse().expect("a part")),
         ["spy", pid, range] => spies::spy(pid.parse().expect("a number"), range),
         ["fork", url] => block_on(forked::fork(url)),
+        ["take and fork", url] => block_on(forked::take_and_fork(url)),
         ["read", url] => block_on(stopped::read(url)),
         ["write", url] => block_on(stopped::write(url)),
         _ => panic!("no such task: {task}"),
@@ -205,5 +208,15 @@ fn forked_child_has_no_lanes() {
         let child = Process::start(None, &format!("fork|{}", broker.url("shm")));
         let told = child.expect("it is this user's").answers().await;
         assert_eq!(told, [forked::EXPECTED]);
+    });
+}
+
+#[test]
+fn what_a_dead_client_was_given_returns_although_its_child_holds_its_socket() {
+    let _alone = alone();
+    block_on(async {
+        let broker = BrokerProcess::start().await;
+        forked::hold_the_socket_of_a_dead_client(&broker).await;
+        broker.ends_cleanly().await;
     });
 }

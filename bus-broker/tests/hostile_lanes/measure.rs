@@ -1,59 +1,168 @@
 //! How much of their throughput honest clients keep beside each attack.
 //!
-//! An honest pair streams small messages over lanes as fast as it can. Times with and without the
-//! attack take turns, so that what else the machine does meets both; the median counts.
+//! An honest pair streams small messages over lanes as fast as it can. On few cores any process
+//! takes time away from others, so each attack is compared with two times without it: with nobody
+//! else there, and beside a neighbour that burns as much of a core as the attack did and leaves
+//! the broker alone. The times take turns, so that what else the machine does meets all of
+//! them; medians count.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus_client::{Client, PublisherOptions, SlowPolicy, SubscribeOptions};
+use rustix::event::{Timespec, poll};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
-use crate::attacks::ATTACKS;
+use crate::attacks::{ATTACKS, Attack};
 use crate::broker::BrokerProcess;
 use crate::dice::given;
-use crate::process::{Process, User};
+use crate::process::{Process, User, cpu_time, say};
 
 /// How often each attack is measured, and for how long, with as much time without it.
 const ROUNDS: u64 = 5;
 const MILLIS: u64 = 400;
 const BYTES: usize = 64;
+/// A neighbour looks so often whether it has burnt enough.
+const STEP: Duration = Duration::from_micros(200);
 
-/// Measures all attacks, and prints a line for each.
+/// What one attack was like.
+#[derive(Default)]
+struct Rows {
+    alone: Vec<f64>,
+    neighbour: Vec<f64>,
+    beside: Vec<f64>,
+    /// Of a core, by the attacker and by the broker.
+    burnt: Vec<f64>,
+    broker: Vec<f64>,
+    /// Milliseconds until a new honest client is connected, alone and beside the attack.
+    connects_alone: Vec<f64>,
+    connects_beside: Vec<f64>,
+}
+
+/// Measures the attacks whose names have a part of this in them, and prints a line for each.
 pub async fn all(user: Option<User>, seed: u64) {
-    let time = Duration::from_millis(given("BUS_HOSTILE_MILLIS", MILLIS));
     let broker = BrokerProcess::start().await;
     let (tasks, count) = stream(&broker).await;
+    let scene = Measured {
+        broker,
+        count,
+        user,
+        time: Duration::from_millis(given("BUS_HOSTILE_MILLIS", MILLIS)),
+    };
     let rounds = given("BUS_HOSTILE_ROUNDS", ROUNDS);
-    println!("honest messages of {BYTES} bytes a second, medians of {rounds} times {time:?}");
-    for attack in ATTACKS {
-        let (mut alone, mut beside, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let wanted = std::env::var("BUS_HOSTILE_ATTACK").unwrap_or_default();
+    println!(
+        "honest messages of {BYTES} bytes a second, medians of {rounds} times {:?}",
+        scene.time
+    );
+    println!("alone; beside a neighbour that burns as much as the attack; beside the attack");
+    for attack in ATTACKS.iter().filter(|attack| attack.name.contains(&wanted)) {
+        let mut rows = Rows::default();
         for round in 0..rounds {
-            alone.push(rate(&count, time).await);
-            let path = broker.path();
-            let task = format!("attack|{}|{}|{}", attack.name, path.display(), seed ^ round);
-            let Some(mut child) = Process::start(user, &task) else { return };
-            assert_eq!(child.line().await.as_deref(), Some("begins"));
-            let hearing = async { while child.line().await.is_some() {} };
-            tokio::select! {
-                rate = rate(&count, time) => beside.push(rate),
-                () = hearing => panic!("{} has ended: {}", attack.name, broker.log()),
+            if !scene.measure(attack, seed ^ round, &mut rows).await {
+                return;
             }
-            child.kill().await;
-            ratios.extend(beside.last().zip(alone.last()).map(|(beside, alone)| beside / alone));
         }
-        println!(
-            "{:<42} alone {:>9.0}, beside {:>9.0}, ratio {:.2}",
-            attack.name,
-            median(&mut alone),
-            median(&mut beside),
-            median(&mut ratios)
-        );
+        rows.print(attack.name);
     }
     assert!(tasks.iter().all(|task| !task.is_finished()), "the honest ones go on");
     tasks.iter().for_each(JoinHandle::abort);
-    broker.ends_cleanly().await;
+    scene.broker.ends_cleanly().await;
+}
+
+struct Measured {
+    broker: BrokerProcess,
+    count: watch::Receiver<u64>,
+    user: Option<User>,
+    time: Duration,
+}
+
+impl Measured {
+    /// One round of one attack. `false`: no such process can be started.
+    async fn measure(&self, attack: &Attack, seed: u64, rows: &mut Rows) -> bool {
+        rows.alone.push(self.rate().await);
+        rows.connects_alone.push(self.connects().await);
+        let path = self.broker.path();
+        let task = format!("attack|{}|{}|{seed}", attack.name, path.display());
+        let Some(mut child) = Process::start(self.user, &task) else { return false };
+        assert_eq!(child.line().await.as_deref(), Some("begins"));
+        let (began, pid) = (Instant::now(), child.pid());
+        let before = (cpu_time(pid), cpu_time(self.broker.pid()));
+        let hearing = async { while child.line().await.is_some() {} };
+        let measured = async { (self.rate().await, self.connects().await) };
+        tokio::select! {
+            (rate, connects) = measured => {
+                rows.beside.push(rate);
+                rows.connects_beside.push(connects);
+            }
+            () = hearing => panic!("{} has ended: {}", attack.name, self.broker.log()),
+        }
+        let time = began.elapsed().as_secs_f64();
+        let share = (cpu_time(pid) - before.0).as_secs_f64() / time;
+        rows.burnt.push(share);
+        rows.broker.push((cpu_time(self.broker.pid()) - before.1).as_secs_f64() / time);
+        child.kill().await;
+        let Some(mut neighbour) = Process::start(self.user, &format!("neighbour|{share}")) else {
+            return false;
+        };
+        assert_eq!(neighbour.line().await.as_deref(), Some("begins"));
+        rows.neighbour.push(self.rate().await);
+        neighbour.kill().await;
+        true
+    }
+
+    /// Until another client has lanes, in milliseconds.
+    async fn connects(&self) -> f64 {
+        let began = Instant::now();
+        let client = Client::connect(&self.broker.url("shm")).await.expect("connects");
+        let time = began.elapsed();
+        client.drain(Duration::from_secs(5)).await;
+        time.as_secs_f64() * 1e3
+    }
+
+    async fn rate(&self) -> f64 {
+        let (began, before) = (Instant::now(), *self.count.borrow());
+        tokio::time::sleep(self.time).await;
+        (*self.count.borrow() - before) as f64 / began.elapsed().as_secs_f64()
+    }
+}
+
+impl Rows {
+    fn print(mut self, name: &str) {
+        let ratios = |of: &[f64], by: &[f64]| -> Vec<f64> {
+            of.iter().zip(by).map(|(of, by)| of / by).collect()
+        };
+        let mut by_alone = ratios(&self.beside, &self.alone);
+        let mut by_neighbour = ratios(&self.beside, &self.neighbour);
+        println!(
+            "{name:<42} {:>9.0} {:>9.0} {:>9.0}, {:.2} of alone, {:.2} of beside the neighbour; \
+             the attack burns {:.2} of a core, the broker {:.2}; a client connects in {:.1} ms \
+             alone, {:.1} beside it",
+            median(&mut self.alone),
+            median(&mut self.neighbour),
+            median(&mut self.beside),
+            median(&mut by_alone),
+            median(&mut by_neighbour),
+            median(&mut self.burnt),
+            median(&mut self.broker),
+            median(&mut self.connects_alone),
+            median(&mut self.connects_beside),
+        );
+    }
+}
+
+/// Burns this part of a core, and touches nothing else, until it is killed.
+pub fn neighbour(share: f64) {
+    say("begins");
+    let (began, before) = (Instant::now(), cpu_time(std::process::id()));
+    let step = Timespec::try_from(STEP).expect("a short time");
+    loop {
+        if cpu_time(std::process::id()) - before >= began.elapsed().mul_f64(share) {
+            // Nothing to wait for: a pause.
+            let _ = poll(&mut [], Some(&step));
+        }
+        (0..1000).for_each(|_| std::hint::spin_loop());
+    }
 }
 
 /// A publisher and a subscriber, and how many messages have come.
@@ -84,12 +193,6 @@ async fn stream(broker: &BrokerProcess) -> ([JoinHandle<()>; 2], watch::Receiver
         }
     });
     ([publishing, reading], count)
-}
-
-async fn rate(count: &watch::Receiver<u64>, time: Duration) -> f64 {
-    let (began, before) = (Instant::now(), *count.borrow());
-    tokio::time::sleep(time).await;
-    (*count.borrow() - before) as f64 / began.elapsed().as_secs_f64()
 }
 
 fn median(all: &mut [f64]) -> f64 {

@@ -20,7 +20,7 @@ use crate::victim::{JOBS, NEWS, SENT, TOPIC, message, queue_options};
 
 /// Victims at a time.
 const AT_A_TIME: usize = 4;
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 pub const ROLES: &[&str] = &["publish", "send", "work", "watch"];
 
 /// Everything that goes on while victims come and go.

@@ -17,7 +17,9 @@ pub const NEWS: &str = "killed.news";
 
 /// A queue of the crowd: each message can be taken and lost again many times.
 pub fn queue_options() -> QueueOptions {
-    QueueOptions::default().count_max(256).deliveries_max(10_000)
+    // A lease does not end because the machine has stood still for a minute.
+    let lease = Duration::from_secs(600);
+    QueueOptions::default().count_max(256).deliveries_max(10_000).lease(lease)
 }
 
 /// `ROLE WRITER URL`. Nothing of it ever ends by itself.
@@ -25,8 +27,13 @@ pub async fn live(words: &[&str]) {
     let [role, writer, url] = words else { panic!("no such task: {words:?}") };
     let writer = writer.parse().expect("a number");
     // As long as anybody here waits: the machine may be busy with other things.
-    let patient = ClientOptions::default().connect_timeout(Duration::from_secs(60));
-    let client = Client::connect_with(url, patient).await.expect("there is a broker");
+    let patient = ClientOptions::default().connect_timeout(Duration::from_secs(180));
+    let client = match Client::connect_with(url, patient.clone()).await {
+        Ok(client) => client,
+        // It has stood still in the middle of the handshake, for which the broker waits two
+        // seconds.
+        Err(_) => Client::connect_with(url, patient).await.expect("there is a broker"),
+    };
     match *role {
         "publish" | "publish-torn" | "publish-lie" => publish(&client, writer, role).await,
         "send" => send(&client, writer).await,

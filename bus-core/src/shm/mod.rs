@@ -39,7 +39,7 @@ pub use heap::heap_lane;
 pub use layout::{LANE_BYTES_DEFAULT, LANE_BYTES_MAX, LANE_BYTES_MIN, LANE_READERS_MAX};
 pub use lossy::LossyReader;
 pub use reader::{LaneReader, Tampered};
-pub use region::{LaneOffer, RegionError};
+pub use region::{LaneOffer, PeerLanes, RegionError};
 pub use reservation::{Reservation, WriteBatch};
 pub use rolling::NextLane;
 pub use writer::{LaneWriter, Refused};

@@ -77,6 +77,28 @@ pub struct LaneOffer {
     descriptors: [OwnedFd; 2],
 }
 
+/// The other side's half, verified and mapped.
+#[derive(Debug)]
+pub struct PeerLanes {
+    lane: LaneMemory,
+    cursor: CursorMemory,
+}
+
+impl PeerLanes {
+    /// Verifies and maps what a peer has handed over, whose lane has so many bytes. The
+    /// descriptors are not kept: the mappings stay.
+    ///
+    /// # Errors
+    /// When the peer's memory is not to be trusted, or cannot be mapped.
+    pub fn verify(
+        lane: BorrowedFd<'_>,
+        cursor: BorrowedFd<'_>,
+        capacity: usize,
+    ) -> Result<PeerLanes, RegionError> {
+        Ok(PeerLanes { lane: verify_lane(lane, capacity)?, cursor: verify_cursor(cursor)? })
+    }
+}
+
 impl LaneOffer {
     /// Descriptors that each side hands to the other.
     pub const DESCRIPTORS: usize = 2;
@@ -107,11 +129,15 @@ impl LaneOffer {
         cursor: BorrowedFd<'_>,
         capacity: usize,
     ) -> Result<(LaneWriter, LaneReader), RegionError> {
-        let lane = verify_lane(lane, capacity)?;
-        let theirs = verify_cursor(cursor)?;
+        Ok(self.join_verified(PeerLanes::verify(lane, cursor, capacity)?))
+    }
+
+    /// Joins it with what was verified before: whoever is asked need not make anything for a peer
+    /// whose memory is not to be trusted.
+    pub fn join_verified(self, theirs: PeerLanes) -> (LaneWriter, LaneReader) {
         let LaneOffer { mut writer, cursor, .. } = self;
-        writer.add_reader(theirs, false);
-        Ok((writer, LaneReader::new(lane, cursor, 0)))
+        writer.add_reader(theirs.cursor, false);
+        (writer, LaneReader::new(theirs.lane, cursor, 0))
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
@@ -17,6 +18,7 @@ use interprocess::local_socket::{
 };
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use rustix::fs::{FlockOperation, flock};
+use rustix::net::{getpeername, listen};
 use tokio::net::UnixStream;
 
 use super::path::{explain, prepare_directory};
@@ -27,6 +29,13 @@ use crate::sys::{Credentials, effective_uid, peer_groups};
 
 /// Everybody may connect.
 const SOCKET_MODE: u32 = 0o666;
+
+/// Connections that the system keeps for a broker until it accepts them. Who comes when there are so
+/// many tries again: who waits here waits behind all of them, whoever has sent them.
+const WAITING_MAX: i32 = 128;
+
+/// Pause before that.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Accepts connections on a local socket.
 pub struct LocalListener {
@@ -55,6 +64,8 @@ impl LocalListener {
             .mode(SOCKET_MODE)
             .create_tokio()
             .map_err(|error| explain(error, "cannot listen on", path))?;
+        let Listener::UdSocket(socket) = &listener;
+        listen(socket, WAITING_MAX)?;
         // The process's umask has cut the mode down.
         fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
             .map_err(|error| explain(error, "cannot open to everybody", path))?;
@@ -87,13 +98,22 @@ impl Drop for LocalListener {
     }
 }
 
-/// Connects to the broker on a path, and checks that it is this user's or root's.
+/// Connects to the broker on a path, and checks that it is this user's or root's. While too many
+/// others are connecting it tries again, without end: the caller has the deadline.
 ///
 /// # Errors
 /// When nobody listens there, or somebody else does.
 pub async fn connect_local(path: &Path) -> io::Result<Box<dyn Link>> {
     check_length(path)?;
-    let stream = Stream::from_options(&ConnectOptions::new().name(socket_name(path)?)).await?;
+    let stream = loop {
+        let stream = Stream::from_options(&ConnectOptions::new().name(socket_name(path)?)).await?;
+        let Stream::UdSocket(socket) = &stream;
+        // One that has found no place is given out all the same, connected to nothing.
+        match getpeername(socket.inner()) {
+            Err(rustix::io::Errno::NOTCONN) => tokio::time::sleep(PAUSE).await,
+            _ => break stream,
+        }
+    };
     let link = link(stream, path)?;
     let uid = effective_uid();
     match &link.peer().credentials {

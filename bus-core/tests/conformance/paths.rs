@@ -1,14 +1,20 @@
 //! Where a broker may listen on its machine, and whom it does not push aside.
 
 use std::fs;
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
 use bus_core::sys::effective_uid;
 use bus_core::transport::{LocalListener, connect_local};
+use bytes::{Bytes, BytesMut};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 /// A folder, and a path for a socket in it.
 fn place() -> (TempDir, PathBuf) {
@@ -96,6 +102,36 @@ async fn a_live_listener_of_another_program_is_not_pushed_aside() {
     // It is still reached under its path.
     let _client = UnixStream::connect(&path).expect("it listens");
     while foreign.accept().is_ok() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_place_waits_until_there_is_one() {
+    let (_home, path) = place();
+    let listener = LocalListener::bind(&path).expect("nobody is there");
+    let address = SocketAddrUnix::new(&path).expect("it is short");
+    let mut others = Vec::new();
+    loop {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let socket = socket.expect("a socket");
+        match connect(&socket, &address) {
+            Ok(()) => others.push(socket),
+            Err(error) => break assert_eq!(error, rustix::io::Errno::AGAIN),
+        }
+    }
+    let mut connecting = pin!(connect_local(&path));
+    let early = timeout(Duration::from_millis(50), &mut connecting).await;
+    assert!(early.is_err(), "there is no place");
+    for _ in &others {
+        listener.accept().await.expect("they are there");
+    }
+    let (near, far) = tokio::join!(connecting, listener.accept());
+    let (mut near, mut far) = (near.expect("connects"), far.expect("accepts"));
+    let sent = Bytes::from_static(b"here");
+    assert_eq!(near.try_write(&[sent]).expect("it is connected"), 4);
+    poll_fn(|cx| far.poll_readable(cx)).await.expect("it comes");
+    let mut read = BytesMut::new();
+    assert_eq!(far.try_read(&mut read).expect("it is there"), 4);
 }
 
 #[tokio::test]
