@@ -12,7 +12,8 @@ use bus_core::{Arrival, FrameError, KEPT_BYTES_MAX, Parcel, Time};
 use crate::hub::{Hub, slot_of, unread};
 use crate::slot::{Line, Slot};
 
-/// Frames of a connection that are taken before others have their turn; a parcel is none.
+/// Frames of a connection that are taken before others have their turn. A parcel of what is published
+/// is none; one of sends counts as the steps that it takes.
 const FRAMES_MAX: usize = 128;
 /// Effects after which they are turned into frames, although the batch goes on.
 const EFFECTS_MAX: usize = 4096;
@@ -59,47 +60,43 @@ impl Hub {
         let (mut asked, mut acks) = (Vec::new(), Acks::default());
         let (mut frames, mut idle) = (0, 0);
         let result = loop {
-            if frames == FRAMES_MAX {
+            if frames >= FRAMES_MAX {
                 line.more = true;
                 // Nobody honest asks so often, and whoever does would keep the broker busy with nothing.
                 line.pauses = idle > FRAMES_MAX / 2;
                 break Ok(false);
             }
-            if let Some((channel, parcel)) = line.rest.take() {
-                let rest = self.router.publish_parcel(now, session, channel, parcel);
-                line.rest = rest.map(|rest| (channel, rest));
-                match line.rest.is_some() || self.router.effect_count() > EFFECTS_MAX {
-                    true => break Ok(true),
-                    false => continue,
-                }
+            match publish_rest(&mut self.router, now, session, line) {
+                Some(true) => break Ok(true),
+                Some(false) => continue,
+                None => {}
             }
             let mut taken = next(line, state);
             frames += usize::from(matches!(taken, Ok(Taken::Frame(_))));
-            if let Some(command) = acks.before(&mut taken) {
-                self.router.handle(now, session, command);
-            }
+            let before = acks.before(&mut taken);
+            let mut full =
+                before.is_some_and(|acks| carry_out(&mut self.router, now, session, acks));
             match taken {
                 Ok(Taken::Parcel | Taken::Held) => {}
                 Ok(Taken::Sends(channel, first, parcel)) => {
-                    self.router.send_parcel(now, session, channel, first, parcel);
-                    if self.router.effect_count() > EFFECTS_MAX {
-                        break Ok(true);
-                    }
+                    frames += self.router.send_parcel(now, session, channel, first, parcel);
+                    full |= self.router.effect_count() > EFFECTS_MAX;
                 }
                 Ok(Taken::Nothing) => break Ok(false),
                 Ok(Taken::Frame(Action::Command(Command::Broker { request }))) => {
                     asked.push(request);
                 }
                 Ok(Taken::Frame(Action::Command(command))) => {
-                    if carry_out(&mut self.router, now, session, command) {
-                        break Ok(true);
-                    }
+                    full |= carry_out(&mut self.router, now, session, command);
                 }
                 Ok(Taken::Frame(Action::Refused | Action::Nothing)) => idle += 1,
                 Ok(Taken::Frame(Action::Goodbye)) => break Err(None),
                 Err(error) => {
                     break Err(Some(format!("the client broke the protocol: {error}")));
                 }
+            }
+            if full {
+                break Ok(true);
             }
         };
         if let Some(command) = acks.take() {
@@ -124,6 +121,19 @@ impl Hub {
             self.answer_info(session, request);
         }
     }
+}
+
+/// Publishes what is left of a parcel, if anything is. Whether there is enough to be written.
+fn publish_rest(
+    router: &mut Router,
+    now: Time,
+    session: SessionId,
+    line: &mut Line,
+) -> Option<bool> {
+    let (channel, parcel) = line.rest.take()?;
+    let rest = router.publish_parcel(now, session, channel, parcel);
+    line.rest = rest.map(|rest| (channel, rest));
+    Some(line.rest.is_some() || router.effect_count() > EFFECTS_MAX)
 }
 
 /// Has the router carry out a command. Whether there is enough to be written.
@@ -151,7 +161,7 @@ impl Acks {
             Action::Command(Command::Ack { first, count }) => {
                 *taken = Ok(Taken::Held);
                 let goes_on = self.first + u64::from(self.count) == first;
-                if self.count > 0 && goes_on && self.count < ACKS_MAX {
+                if self.count > 0 && goes_on && self.count + count <= ACKS_MAX {
                     self.count += count;
                     return None;
                 }

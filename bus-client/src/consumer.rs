@@ -32,7 +32,8 @@ impl ConsumerOptions {
     }
 
     /// Acknowledges each delivery when it is yielded: if the program fails after that, the
-    /// message is gone.
+    /// message is gone. If the process dies before it has waited again, what was yielded since may be
+    /// delivered once more.
     pub fn auto_ack(mut self, auto_ack: bool) -> Self {
         self.options.auto_ack = auto_ack;
         self
@@ -74,8 +75,8 @@ impl Consumer {
     /// The next delivery, if one is there already.
     pub fn try_next(&mut self) -> Option<Delivery> {
         let (channel, serial) = (self.channel.channel, self.channel.serial);
-        let leased = self.channel.handle.with(|state| take(state, channel, serial))?;
-        Some(Delivery::new(self.channel.handle.clone(), leased))
+        let taken = self.channel.handle.with(|state| take(state, channel, serial))?;
+        Some(Delivery::new(self.channel.handle.clone(), taken))
     }
 
     /// Takes nothing more until [`Consumer::resume`]; what was not handed out goes back.
@@ -183,8 +184,8 @@ fn cause(queue: &OpenChannel, error: Error) -> Error {
 fn poll_leased(channel: &OpenChannel, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
     let (number, serial) = (channel.channel, channel.serial);
     let found = channel.handle.with(|state| {
-        if let Some(leased) = take(state, number, serial) {
-            return Poll::Ready(Ok(leased));
+        if let Some(taken) = take(state, number, serial) {
+            return Poll::Ready(Ok(taken));
         }
         state.check_open(number, serial)?;
         match state.inbox(number, serial) {
@@ -195,11 +196,12 @@ fn poll_leased(channel: &OpenChannel, cx: &mut Context<'_>) -> Poll<Result<Deliv
             None => Poll::Ready(Err(Error::new(ErrorKind::Closed, "the handle is closed"))),
         }
     });
-    found.map_ok(|leased| Delivery::new(channel.handle.clone(), leased))
+    found.map_ok(|taken| Delivery::new(channel.handle.clone(), taken))
 }
 
-/// Takes the next delivery out of an inbox: from now on the application has it.
-fn take(state: &mut crate::state::State, channel: u32, serial: u64) -> Option<Leased> {
+/// Takes the next delivery out of an inbox: from now on the application has it. Which life of the
+/// session it belongs to, too: after the lock is released another one may begin.
+fn take(state: &mut crate::state::State, channel: u32, serial: u64) -> Option<(Leased, u64)> {
     let inbox = state.inbox(channel, serial)?;
     let leased = loop {
         match inbox.items.front_mut()? {
@@ -220,5 +222,5 @@ fn take(state: &mut crate::state::State, channel: u32, serial: u64) -> Option<Le
         }
     };
     state.session.take(channel, leased.serial, leased.lease);
-    Some(leased)
+    Some((leased, state.life()))
 }

@@ -27,9 +27,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub(crate) fn new(handle: Arc<Handle>, leased: Leased) -> Delivery {
+    pub(crate) fn new(handle: Arc<Handle>, (leased, life): (Leased, u64)) -> Delivery {
         let settled = leased.auto_ack;
-        let life = handle.with(|state| state.life());
         Delivery { handle, life, leased, settled }
     }
 
@@ -58,13 +57,16 @@ impl Delivery {
         &self.leased.origin.sender
     }
 
-    /// How often it was delivered before and not acknowledged.
+    /// How often it was delivered before and not acknowledged, as far as that is known: of what a
+    /// process that was killed had been handed last, the broker may not have heard.
     pub fn attempt(&self) -> u32 {
         self.leased.attempt
     }
 
-    /// Acknowledges: the message is done with. It is sent at once; awaiting tells whether it
-    /// was in time. Many can be under way; dropping the answer is fine.
+    /// Acknowledges: the message is done with. It goes out with what else the client has to
+    /// send, at the latest when this task waits; awaiting tells whether it was in time. Many can be
+    /// under way; dropping the answer is fine. A process that dies before it has gone out has
+    /// not acknowledged.
     pub fn ack(mut self) -> Ack {
         self.settled = true;
         let number = match self.leased.auto_ack {

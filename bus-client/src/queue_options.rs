@@ -25,7 +25,7 @@ impl QueueOptions {
         self
     }
 
-    /// Bytes that it holds (16 MiB by default); each message counts 64 more than its length.
+    /// Bytes that it holds (64 MiB and 64 KiB by default); each message counts 64 more than its length.
     pub fn bytes_max(mut self, bytes: u64) -> Self {
         self.limits.bytes_max = bytes;
         self

@@ -114,11 +114,11 @@ impl Parcel {
         self.split_front(count, end)
     }
 
-    /// How many messages from the front cost no more than this.
-    pub fn fitting(&self, cost_max: u64) -> u64 {
+    /// How many messages from the front, at most so many, cost no more than this.
+    pub fn fitting(&self, cost_max: u64, count_max: u64) -> u64 {
         let cost = |length: usize| (length + MESSAGE_OVERHEAD_BYTES) as u64;
         if self.is_even() {
-            return self.count.min(cost_max / cost(self.longest));
+            return self.count.min(count_max).min(cost_max / cost(self.longest));
         }
         let mut left = cost_max;
         let fits = |length: &usize| match left.checked_sub(cost(*length)) {
@@ -128,7 +128,8 @@ impl Parcel {
             }
             None => false,
         };
-        self.lengths().take_while(fits).count() as u64
+        let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
+        self.lengths().take(count_max).take_while(fits).count() as u64
     }
 
     fn split_front(&mut self, count: u64, end: usize) -> Parcel {

@@ -312,8 +312,9 @@ fn parcels_are_split_as_their_messages_are() {
         let front = rest.split_to(count as u64);
         assert_eq!((front.count(), front.cost()), (count as u64, cost(&lengths[..count])));
         assert_eq!((rest.count(), rest.cost()), (6 - count as u64, cost(&lengths[count..])));
-        assert_eq!(whole.fitting(front.cost()), count as u64);
-        assert_eq!(whole.fitting(front.cost() + 63), count as u64);
+        assert_eq!(whole.fitting(front.cost(), 6), count as u64);
+        assert_eq!(whole.fitting(front.cost() + 63, u64::MAX), count as u64);
+        assert_eq!(whole.fitting(u64::MAX, count as u64), count as u64);
         let mut compact = rest.clone();
         compact.compact();
         assert!(compact.messages().eq(rest.messages()));

@@ -40,7 +40,7 @@ enum Next {
 
 impl Router {
     /// Sends a parcel of messages of one type to a queue; `first` is the ticket of the first one,
-    /// and those of the others follow it.
+    /// and those of the others follow it. In how many steps, each with the work of a message.
     pub fn send_parcel(
         &mut self,
         now: Time,
@@ -48,10 +48,12 @@ impl Router {
         channel: Channel,
         first: Ticket,
         mut parcel: Parcel,
-    ) {
+    ) -> usize {
         self.ground.now = now;
+        let mut steps = 0;
         let mut arriving = Arriving { session, ticket: first, no_wait: false };
         while !parcel.is_empty() {
+            steps += 1;
             let sent = self.send_batch(channel, &arriving, &mut parcel);
             if sent == 0 {
                 let Some(message) = parcel.pop_front() else { break };
@@ -62,6 +64,7 @@ impl Router {
             self.feed_hungry();
             self.bury_dead();
         }
+        steps
     }
 
     /// Sends what can go together off the front of a parcel. How many that was.
@@ -100,52 +103,12 @@ impl Router {
         count
     }
 
-    /// Takes up to so many leases from this one on from their session, if they lie as one, and
-    /// gives their credit back. The receiver is not served yet.
-    pub(super) fn end_batch(
-        &mut self,
-        session: Id<Session>,
-        first: Lease,
-        count: u64,
-    ) -> Option<LeasedBatch> {
-        let entry = self.ground.sessions.get_mut(session)?;
-        self.queues.get(entry.leases.get(first)?.queue)?;
-        let leased = entry.leases.remove_batch(first, count)?;
-        self.note_ended(session, &leased, first);
-        Some(leased)
-    }
-
-    /// Gives credit back for leases that are off their session's list.
-    fn note_ended(&mut self, session: Id<Session>, leased: &LeasedBatch, first: Lease) {
-        let count = leased.batch.count();
-        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
-        entry.leased_bytes -= leased.batch.parcel.cost();
-        entry.forget_untaken((leased.queue, leased.waiter), first, count);
-        if !entry.starved.is_empty() && self.ground.hungry.last() != Some(&session) {
-            self.ground.hungry.push(session);
-        }
-        let Some(queue) = self.queues.get_mut(leased.queue) else { return };
-        queue.leased -= count;
-        if let Some(waiter) = queue.waiters.get_mut(leased.waiter) {
-            // Credit is counted in the same 32 bits.
-            if !self.ground.planted(Fault::BatchKeepsCredit) {
-                waiter.outstanding -= count as u32;
-            }
-            waiter.untaken.forget(first, count);
-        }
-    }
-
     /// The clocks of up to so many leases from this one on start, if they lie as one. How many
     /// that was.
     pub(super) fn start_batch(&mut self, session: Id<Session>, first: Lease, count: u64) -> u64 {
         let now = self.ground.now;
         let Some(entry) = self.ground.sessions.get_mut(session) else { return 0 };
         let Some((count, leased)) = entry.leases.part_of_batch(first, count) else { return 0 };
-        if leased.auto_ack {
-            // A batch is no longer than `CHUNK_MAX`.
-            self.ack(session, first, count as u32, false);
-            return count;
-        }
         let Some(queue) = self.queues.get(leased.queue) else { return 0 };
         let deadline = now.after(queue.options.lease);
         leased.taken = true;
@@ -171,19 +134,17 @@ impl Queue {
         let count = parcel.count().min(CHUNK_MAX);
         let Some((turn, waiter)) = self.next_taker(ground, kind, 0) else {
             let room = if self.blocked.is_empty() { self.room_for(ground, parcel) } else { 0 };
-            return match (room.min(count), parcel.fitting(parked).min(count)) {
+            return match (room.min(count), parcel.fitting(parked, count)) {
                 (0, parked) => Next::Park(parked),
                 (room, _) => Next::Shelve(room),
             };
         };
+        let count = self.lease_count(ground, waiter, parcel, count);
         // Several take them by turns.
-        if self.next_taker(ground, kind, turn + 1).is_some() {
+        if count < 2 || self.next_taker(ground, kind, turn + 1).is_some() {
             return Next::Single;
         }
-        match self.lease_count(ground, waiter, parcel, count) {
-            0 => Next::Single,
-            count => Next::Lease(waiter, count),
-        }
+        Next::Lease(waiter, count)
     }
 
     /// How many from the front there is room for.
@@ -193,7 +154,7 @@ impl Queue {
         }
         let bytes = self.options.bytes_max.saturating_sub(self.bytes + self.reserved_bytes);
         let held = self.waiting_count() + self.reserved_count;
-        parcel.fitting(bytes).min(self.options.count_max.saturating_sub(held))
+        parcel.fitting(bytes, self.options.count_max.saturating_sub(held))
     }
 
     /// How many of a batch's first messages a consumer can be leased as one; 0 if it must be
@@ -212,7 +173,7 @@ impl Queue {
         let leases = LEASES_MAX.saturating_sub(entry.leases.len()) as u64;
         let unwritten = ground.unwritten_bytes_max.saturating_sub(entry.unwritten_bytes);
         let bytes = LEASED_BYTES_MAX.saturating_sub(entry.leased_bytes).min(unwritten);
-        count.min(credit).min(leases).min(CHUNK_MAX).min(parcel.fitting(bytes))
+        parcel.fitting(bytes, count.min(credit).min(leases).min(CHUNK_MAX))
     }
 
     /// Puts a batch that there is room for on the shelf.

@@ -81,8 +81,10 @@ impl Entry for Blocked {
             debug_assert!(false, "one message is not split");
             return Blocked { sender: self.sender.clone(), content: Content::Offered(0), ..*self };
         };
-        let content = Content::Batch(parcel.split_to(count));
+        let mut front = parcel.split_to(count);
+        front.compact();
         parcel.compact();
+        let content = Content::Batch(front);
         let front = Blocked { sender: self.sender.clone(), content, ..*self };
         self.ticket += count;
         front

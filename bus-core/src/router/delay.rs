@@ -12,7 +12,8 @@ use super::timer::Timer;
 
 impl Queue {
     /// Sets a message aside for a time; its place is kept.
-    pub(super) fn delay(&mut self, ground: &mut Ground, stored: Stored, delay: Duration) {
+    pub(super) fn delay(&mut self, ground: &mut Ground, mut stored: Stored, delay: Duration) {
+        stored.message.compact();
         let until = ground.now.after(delay);
         self.bytes += stored.message.cost();
         self.delayed.insert((until, stored.arrival), stored);

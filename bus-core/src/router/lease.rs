@@ -51,16 +51,18 @@ impl Batch {
 
     /// Splits off so many from the front.
     pub fn split_to(&mut self, count: u64) -> Batch {
-        let parcel = self.parcel.split_to(count);
+        let mut parcel = self.parcel.split_to(count);
+        parcel.compact();
+        self.parcel.compact();
         let front = Batch { parcel, sender: self.sender.clone(), ..*self };
         self.arrival += front.count();
-        self.parcel.compact();
         front
     }
 
     /// Takes the first message out.
     pub fn pop_front(&mut self) -> Option<Stored> {
         let message = self.parcel.pop_front()?;
+        self.parcel.compact();
         self.arrival += 1;
         Some(Stored::new(message, self.sender.clone(), self.arrival - 1))
     }
@@ -139,6 +141,14 @@ pub(crate) struct LeasedBatch {
 }
 
 impl LeasedBatch {
+    /// Lets so many go from the front, and says what they cost.
+    pub fn drop_front(&mut self, count: u64) -> u64 {
+        let cost = self.batch.parcel.split_to(count).cost();
+        self.batch.parcel.compact();
+        self.batch.arrival += count;
+        cost
+    }
+
     /// Splits off so many from the front.
     pub fn split_to(&mut self, count: u64) -> LeasedBatch {
         LeasedBatch { batch: self.batch.split_to(count), ..*self }
@@ -169,5 +179,6 @@ pub(crate) struct LeaseView {
     pub recalled: bool,
     pub taken: bool,
     pub deadline: Option<Time>,
+    pub auto_ack: bool,
     pub recalled_for: Option<Id<Waiter>>,
 }

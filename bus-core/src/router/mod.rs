@@ -4,6 +4,7 @@
 //! knows names, ids and messages; it knows no address, socket, file or wire format. It has no
 //! lock: one thread owns it.
 
+mod acking;
 mod batches;
 mod blocked;
 mod burial;

@@ -186,7 +186,7 @@ impl Subscription {
             true => parcel.count(),
             false => {
                 let room = self.options.backlog_bytes.saturating_sub(self.backlog_bytes);
-                parcel.fitting(room.saturating_sub(1))
+                parcel.fitting(room.saturating_sub(1), u64::MAX)
             }
         }
     }

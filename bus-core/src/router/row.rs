@@ -14,19 +14,24 @@ pub(crate) struct Row<T> {
     pub entries: VecDeque<(Arrival, T)>,
     /// How many messages there are.
     pub len: usize,
+    /// So many entries from the front are one message each.
+    apart: usize,
 }
 
 impl<T: Entry> Row<T> {
     /// Puts an entry at its place.
     pub fn insert(&mut self, arrival: Arrival, entry: T) {
         self.len += entry.count() as usize;
-        match self.entries.back() {
+        let index = match self.entries.back() {
             Some((last, _)) if *last > arrival => {
-                let index = self.entries.partition_point(|(other, _)| *other < arrival);
-                self.entries.insert(index, (arrival, entry));
+                self.entries.partition_point(|(other, _)| *other < arrival)
             }
-            _ => self.entries.push_back((arrival, entry)),
+            _ => self.entries.len(),
+        };
+        if index <= self.apart {
+            self.apart = if entry.count() == 1 { self.apart + 1 } else { index };
         }
+        self.entries.insert(index, (arrival, entry));
     }
 
     /// Takes the message with this arrival out, by itself.
@@ -48,6 +53,7 @@ impl<T: Entry> Row<T> {
         let index = self.beginning_at(arrival)?;
         let (first, entry) = self.entries.get_mut(index)?;
         let taken = if entry.count() <= count {
+            self.apart -= usize::from(index < self.apart);
             self.entries.remove(index)?.1
         } else {
             *first += count;
@@ -57,20 +63,18 @@ impl<T: Entry> Row<T> {
         Some(taken)
     }
 
-    /// Lays each message by itself.
+    /// Lays each message by itself. Those that were so before are not touched.
     pub fn take_apart(&mut self) {
-        if self.entries.len() == self.len {
-            return;
-        }
-        let mut singles = VecDeque::with_capacity(self.len);
-        for (mut arrival, mut entry) in std::mem::take(&mut self.entries) {
+        let rest = self.entries.split_off(self.apart);
+        self.entries.reserve(self.len - self.apart);
+        for (mut arrival, mut entry) in rest {
             while entry.count() > 1 {
-                singles.push_back((arrival, entry.split_to(1)));
+                self.entries.push_back((arrival, entry.split_to(1)));
                 arrival += 1;
             }
-            singles.push_back((arrival, entry));
+            self.entries.push_back((arrival, entry));
         }
-        self.entries = singles;
+        self.apart = self.entries.len();
     }
 
     /// The index of the entry that begins with this arrival.
@@ -101,6 +105,6 @@ impl<T> Row<T> {
 
 impl<T> Default for Row<T> {
     fn default() -> Self {
-        Row { entries: VecDeque::new(), len: 0 }
+        Row { entries: VecDeque::new(), len: 0, apart: 0 }
     }
 }

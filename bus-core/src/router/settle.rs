@@ -1,6 +1,6 @@
 //! The life of a lease after its delivery: taken, settled, returned, expired, recalled.
 //!
-//! Every way out of a lease goes through `end_lease`, which gives the credit back.
+//! Every way out of a lease goes through `end_lease` or `end_batch`, which give the credit back.
 
 use std::time::Duration;
 
@@ -10,23 +10,17 @@ use crate::limits::CHANNELS_MAX;
 
 use super::Router;
 use super::command::{Channel, Lease, RequestId};
-use super::effect::{Answer, Output};
+use super::effect::Answer;
 use super::fault::Fault;
 use super::ground::DeadLetter;
 use super::lease::{LeaseView, Leased, Stored};
 use super::queue::Queue;
 use super::session::{Handle, Session};
+use super::untaken::Range;
 use super::waiter::Waiter;
 
-/// Acknowledged leases that follow each other, of one receiver.
-#[derive(Clone, Copy, Default)]
-struct Acked {
-    first: Lease,
-    count: u64,
-    of: Option<(Id<Queue>, Id<Waiter>)>,
-    /// For whom the last of them was recalled.
-    recaller: Option<Id<Waiter>>,
-}
+/// The queue of a lease, and the receiver that bore it.
+pub(super) type Bearer = (Id<Queue>, Id<Waiter>);
 
 impl Router {
     /// Leases up to `lease` that the channel bore are with the application: clocks start.
@@ -52,7 +46,13 @@ impl Router {
         }
     }
 
+    /// The clocks of these leases start; those that are acknowledged when they are taken, end.
     fn start_leases(&mut self, session: Id<Session>, first: Lease, count: u64) {
+        let Some(entry) = self.ground.sessions.get(session) else { return };
+        if entry.leases.get(first).is_some_and(|leased| leased.auto_ack) {
+            // All are of one receiver, and no more than its credit, which has 32 bits.
+            return self.ack(session, first, count as u32, false);
+        }
         let (mut lease, end) = (first, first + count);
         while lease < end {
             match self.start_batch(session, lease, end - lease) {
@@ -68,9 +68,6 @@ impl Router {
     fn start_lease(&mut self, session: Id<Session>, lease: Lease) {
         let Some(entry) = self.ground.sessions.get_mut(session) else { return };
         let Some(leased) = entry.leases.get_mut(lease) else { return };
-        if leased.auto_ack {
-            return self.ack(session, lease, 1, false);
-        }
         let Some(queue) = self.queues.get_mut(leased.queue) else { return };
         let deadline = self.ground.now.after(queue.options.lease);
         leased.taken = true;
@@ -81,67 +78,6 @@ impl Router {
         if let Some(recaller) = recaller {
             queue.recall_answered(&mut self.ground, recaller);
         }
-    }
-
-    /// Acknowledges leases; with `answer` the session is told of each. A receiver is served when
-    /// all are settled that follow each other and were its own.
-    pub(super) fn ack(&mut self, session: Id<Session>, first: Lease, count: u32, answer: bool) {
-        let (mut lease, end) = (first, first.saturating_add(u64::from(count)));
-        let mut acked = Acked::default();
-        while lease < end {
-            if acked.of != self.bearer_of(session, lease) || acked.recaller.is_some() {
-                self.finish_acks(session, std::mem::take(&mut acked), answer);
-            }
-            let ended = self.end_some(session, lease, end - lease);
-            if ended.of.is_none() && answer {
-                let failure = self.stale(session, lease);
-                self.ground.tell(session, Output::Unsettled { lease, failure });
-            }
-            lease += ended.count.max(1);
-            acked = match acked.count {
-                0 => ended,
-                before => Acked { first: acked.first, count: before + ended.count, ..ended },
-            };
-        }
-        self.finish_acks(session, acked, answer);
-    }
-
-    /// The queue and receiver that a lease is of.
-    fn bearer_of(&self, session: Id<Session>, lease: Lease) -> Option<(Id<Queue>, Id<Waiter>)> {
-        let leased = self.ground.sessions.get(session)?.leases.get(lease)?;
-        Some((leased.queue, leased.waiter))
-    }
-
-    /// Ends leases from this one on, at most so many; none if this one is not there.
-    fn end_some(&mut self, session: Id<Session>, first: Lease, count: u64) -> Acked {
-        if let Some(leased) = self.end_batch(session, first, count) {
-            let of = Some((leased.queue, leased.waiter));
-            return Acked { first, count: leased.batch.count(), of, recaller: None };
-        }
-        match self.end_lease(session, first) {
-            Some((leased, queue)) => {
-                let of = Some((queue, leased.waiter));
-                Acked { first, count: 1, of, recaller: leased.recalled_for }
-            }
-            None => Acked::default(),
-        }
-    }
-
-    /// Answers acknowledgements, and serves who has waited for their end.
-    fn finish_acks(&mut self, session: Id<Session>, acked: Acked, answer: bool) {
-        let Acked { first, count, of: Some((id, waiter)), recaller } = acked else { return };
-        if answer {
-            // No more than the acknowledgement that is being carried out.
-            self.ground.tell(session, Output::Settled { first, count: count as u32 });
-        }
-        let Some(queue) = self.queues.get_mut(id) else { return };
-        queue.counters.acked += count;
-        if let Some(recaller) = recaller {
-            queue.recall_answered(&mut self.ground, recaller);
-        }
-        queue.serve(&mut self.ground, waiter);
-        self.bury_dead();
-        self.let_go(id);
     }
 
     pub(super) fn nack(
@@ -300,21 +236,40 @@ impl Router {
     ) -> Option<(Leased, Id<Queue>)> {
         let entry = self.ground.sessions.get_mut(session)?;
         let leased = entry.leases.remove(lease)?;
-        entry.leased_bytes -= leased.stored.message.cost();
-        entry.forget_untaken((leased.queue, leased.waiter), lease, 1);
+        let (id, cost) = (leased.queue, leased.stored.message.cost());
+        self.note_ended(session, (id, leased.waiter), (lease, 1), cost);
+        self.queues.get(id)?;
+        Some((leased, id))
+    }
+
+    /// Gives credit back for leases that are off their session's list, and cost so much.
+    pub(super) fn note_ended(
+        &mut self,
+        session: Id<Session>,
+        bearer: Bearer,
+        leases: Range,
+        cost: u64,
+    ) {
+        let ((id, waiter), (first, count)) = (bearer, leases);
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        entry.leased_bytes -= cost;
+        entry.forget_untaken(bearer, first, count);
         if !entry.starved.is_empty() && self.ground.hungry.last() != Some(&session) {
             self.ground.hungry.push(session);
         }
-        let queue = self.queues.get_mut(leased.queue)?;
-        queue.leased -= 1;
-        if let Some(waiter) = queue.waiters.get_mut(leased.waiter) {
-            if !self.ground.planted(Fault::UnredeemedCredit) {
-                waiter.outstanding -= 1;
+        let Some(queue) = self.queues.get_mut(id) else { return };
+        queue.leased -= count;
+        let keeps_credit = match count {
+            1 => self.ground.planted(Fault::UnredeemedCredit),
+            _ => self.ground.planted(Fault::BatchKeepsCredit),
+        };
+        if let Some(waiter) = queue.waiters.get_mut(waiter) {
+            if !keeps_credit {
+                // No more than its credit, which has 32 bits.
+                waiter.outstanding -= count as u32;
             }
-            waiter.untaken.forget(lease, 1);
+            waiter.untaken.forget(first, count);
         }
-        let id = leased.queue;
-        Some((leased, id))
     }
 
     /// Serves the receiver for whom an ended lease was recalled, then the one that had it.
@@ -351,7 +306,7 @@ impl Router {
         }
     }
 
-    fn stale(&self, session: Id<Session>, lease: Lease) -> Failure {
+    pub(super) fn stale(&self, session: Id<Session>, lease: Lease) -> Failure {
         let known =
             self.ground.sessions.get(session).is_some_and(|entry| lease <= entry.leases.last());
         let why = if known {

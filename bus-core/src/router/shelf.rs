@@ -161,9 +161,12 @@ impl<T: Entry> Shelf<T> {
         }
     }
 
-    /// The place that the selector would take after `skip` others. Lays each message by itself.
+    /// The place that the selector would take after `skip` others. Lays each message that it
+    /// matches by itself.
     pub fn select_nth(&mut self, selector: Selector, skip: u64) -> Option<Place> {
-        self.take_apart();
+        for (_, row) in self.types.iter_mut().filter(|(kind, _)| selector.matches(**kind)) {
+            row.take_apart();
+        }
         let skip = usize::try_from(skip).ok().filter(|skip| *skip < self.len)?;
         let place = |kind: MessageType, row: &Row<T>, at: usize| {
             row.entries.get(at).map(|(arrival, _)| Place { kind, arrival: *arrival })

@@ -121,6 +121,9 @@ impl Queue {
     /// Serves receivers that could not be served for a while: one message each time, and those
     /// first that have waited longest.
     pub fn serve_in_turn(&mut self, ground: &mut Ground, mut line: Vec<Id<Waiter>>) {
+        if let [alone] = line[..] {
+            return self.serve(ground, alone);
+        }
         let turn = |id: &Id<Waiter>| self.waiters.get(*id).and_then(|waiter| waiter.turn);
         line.sort_by_key(|id| turn(id).unwrap_or(Turn::MAX));
         let mut line = VecDeque::from(line);

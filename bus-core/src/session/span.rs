@@ -8,7 +8,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Adds the numbers, at most 2^15, or gives the run back if they do not go on with it.
+    /// Adds the numbers, at most 2^15 + 2^12, or gives the run back if they do not go on with it.
     pub fn add(&mut self, first: u64, count: u32) -> Option<Span> {
         let goes_on = self.first + u64::from(self.count) == first;
         if self.count > 0 && goes_on && self.count <= 0xffff - count {
