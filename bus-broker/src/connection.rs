@@ -73,7 +73,8 @@ async fn shake_hands(
         biased;
         result = heard => result.map_err(|error| match error {
             LinkError::Frame(error) => Failure::from(error),
-            other => Failure::new(ErrorKind::Disconnected, other.to_string()),
+            LinkError::Ended => Failure::new(ErrorKind::Disconnected, error.to_string()),
+            LinkError::Io(error) => Failure::new(ErrorKind::Io, error.to_string()),
         }),
         () = handshake.evicted() => Err(Failure::new(
             ErrorKind::QuotaExceeded,

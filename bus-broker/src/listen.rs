@@ -1,7 +1,7 @@
 //! The broker's listeners: each accepts, and hands every connection to a task of its own.
 //!
 //! A listener outlives errors of accepting: without free descriptors it pauses and goes on. It also
-//! takes a breath after a connection from where too many come: to take and to end
+//! takes a breath after a few connections from where too many come: to take and to end
 //! connections is all that somebody needs to keep the broker busy.
 
 use std::io;
