@@ -10,6 +10,9 @@ mod outbound;
 mod server;
 mod span;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{
     ChannelKind, ClientSession, Established, Event, Leased, LeasedParcel, Origin, Restart,
 };
