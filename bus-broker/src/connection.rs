@@ -32,7 +32,10 @@ pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Ha
     let hello = match shake_hands(&mut *link, &mut decoder, handshake).await {
         Ok(hello) => hello,
         Err(failure) => {
-            account.charge_bad(hub.borrow().now());
+            // Whoever had to make room for others has done nothing bad.
+            if failure.kind() != ErrorKind::QuotaExceeded {
+                account.charge_bad(hub.borrow().now());
+            }
             if failure.kind() == ErrorKind::Disconnected {
                 // It is gone: there is nobody to be told, and nothing that an operator could do.
                 return debug!(peer = %link.peer().address, %failure, "handshake failed");

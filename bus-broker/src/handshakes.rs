@@ -20,7 +20,7 @@ use crate::charges::Charges;
 /// Handshakes at a time, over all listeners.
 const HANDSHAKES_MAX: usize = 512;
 /// Handshakes at a time of one user, address, or IPv6 network.
-const HANDSHAKES_PER_SOURCE_MAX: usize = 256;
+pub(crate) const HANDSHAKES_PER_SOURCE_MAX: usize = 256;
 
 /// Where a connection comes from, before it has said anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -225,7 +225,7 @@ mod tests {
     fn whoever_connects_in_vain_waits_and_others_do_not() {
         let (all, now) = (Handshakes::new(true), Time::ZERO.after(Duration::from_secs(9)));
         let account = all.begin(&user(8), now).account();
-        (0..200).for_each(|_| account.charge_bad(now));
+        (0..700).for_each(|_| account.charge_bad(now));
         assert!(all.begin(&user(8), now).wait() > Duration::ZERO);
         assert_eq!(all.begin(&user(7), now).wait(), Duration::ZERO);
         assert_eq!(all.begin(&from("192.0.2.1"), now).wait(), Duration::ZERO);

@@ -22,9 +22,12 @@ use crate::hub::SharedHub;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Pause after accepting a few connections whose sources owe too much (`charges`): about two thousand of
-/// them are accepted in a second. Others that connect meanwhile wait behind them, in the system's list.
+/// them are accepted in a second, since a timer's tick comes on top of it. Others that connect meanwhile wait
+/// behind them, in the system's list.
 const BREATH: Duration = Duration::from_millis(1);
 const FEW: u32 = 4;
+/// Of such connections, without that tick.
+pub(crate) const ACCEPTED_PER_SECOND_MAX: usize = FEW as usize * 1000 / BREATH.as_millis() as usize;
 
 /// Something that accepts connections.
 pub(crate) enum Listener {

@@ -6,7 +6,8 @@ use bus_core::BusUrl;
 use bus_core::session::{Hello, Welcome};
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
 use bus_core::transport::{
-    Bells, Link, LinkError, frame_bytes, is_same_user, make_bell, take_bell, write_frame,
+    Bells, Link, LinkError, could_stop_us, frame_bytes, is_same_user, make_bell, take_bell,
+    write_frame,
 };
 use bus_core::{ErrorKind, Header, Kind, control};
 
@@ -90,6 +91,7 @@ pub(crate) fn take_up(
     asked: Asked,
     welcome: &Welcome,
 ) -> Result<String, Error> {
+    let trusted = could_stop_us(link.peer());
     let mut theirs = link.carrier().map(|carrier| carrier.take_descriptors()).unwrap_or_default();
     let (offer, bell) = match asked {
         Asked::Nothing(reason) => return Ok(reason),
@@ -99,9 +101,9 @@ pub(crate) fn take_up(
     let failed = |text: String| {
         Error::new(ErrorKind::Io, format!("the broker's shared memory is not used: {text}"))
     };
-    // A broker is of this user or root: whom it makes wait it could stop as well.
+    // Whose bell is rung could make this process wait: only who could stop it as well.
     let rung = match theirs.len() > LaneOffer::DESCRIPTORS {
-        true => theirs.pop().and_then(take_bell),
+        true => theirs.pop().filter(|_| trusted).and_then(take_bell),
         false => None,
     };
     let bells = Bells { own: bell.filter(|_| welcome.rings), theirs: rung };

@@ -38,6 +38,12 @@ pub fn is_same_user(peer: &Peer) -> bool {
     peer.credentials.as_ref().is_some_and(|found| found.uid == effective_uid())
 }
 
+/// Whether a peer could stop this process anyway: it is of the same user, or root. A process of
+/// root may speak to anybody's broker, which could not stop it.
+pub fn could_stop_us(peer: &Peer) -> bool {
+    is_same_user(peer) || peer.credentials.as_ref().is_some_and(|found| found.uid == 0)
+}
+
 /// What a trusted peer has handed over, if it is a bell: what else is written to could take the
 /// bytes for something, or wait.
 pub fn take_bell(descriptor: OwnedFd) -> Option<OwnedFd> {
@@ -90,6 +96,18 @@ mod tests {
         assert!(is_same_user(&peer(effective_uid())));
         assert!(!is_same_user(&peer(effective_uid() + 1)));
         assert!(!is_same_user(&Peer::default()), "the kernel has not told who it is");
+    }
+
+    #[test]
+    fn root_may_ring_for_all_and_nobody_else_for_root() {
+        let of = |uid| Peer {
+            credentials: Some(Credentials { uid, gid: uid, pid: Some(1), groups: Vec::new() }),
+            ..Peer::default()
+        };
+        let own = effective_uid();
+        assert!(could_stop_us(&of(own)) && could_stop_us(&of(0)));
+        assert!(!could_stop_us(&of(own + 1)) && !could_stop_us(&Peer::default()));
+        assert!(is_same_user(&of(own)) && !is_same_user(&of(own + 1)));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
-pub use bell::{Bells, is_same_user, make_bell, take_bell};
+pub use bell::{Bells, could_stop_us, is_same_user, make_bell, take_bell};
 pub use carrier::Carrier;
 pub use exchange::{LinkError, frame_bytes, next_frame, write_frame};
 pub use local::{LocalListener, connect_local};
