@@ -119,7 +119,7 @@ pub const READ_BYTES: usize = 64 * KIB;
 /// A frame of this length, with its header, is read into a buffer of its own.
 pub const GATHER_BYTES_MIN: usize = 32 * KIB;
 /// Room that is made for a frame ahead of what has arrived of it: 1 MiB of payload, its headers,
-/// and what else is read with it.
+/// and what else is read with it; or as much again as has arrived, since a buffer that grows doubles.
 pub const ROOM_BYTES_MAX: usize = MIB + 8 * KIB;
 /// Bytes of long frames' buffers that are remembered, to be used again.
 pub const BUFFERS_BYTES_MAX: usize = 4 * MIB;
