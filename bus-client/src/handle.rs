@@ -103,6 +103,7 @@ impl Shared {
                 self.alarm.set_helper(cx.waker());
                 false
             }
+            Assisted::Impossible => false,
             Assisted::Again => {
                 cx.waker().wake_by_ref();
                 false

@@ -61,8 +61,10 @@ pub(crate) enum End {
 pub(crate) enum Assisted {
     /// Something has come: look again.
     Progress,
-    /// Nothing: the driver wakes who waits.
+    /// Nothing: who waits is woken first by what comes.
     Nothing,
+    /// Nobody but the driver may look, and it wakes who waits.
+    Impossible,
     /// Nothing, and it does not want to sleep.
     Again,
     /// The driver has something to do that only it can, and wakes whom that concerns.
@@ -130,7 +132,7 @@ impl Pump {
         unwanted: impl Fn() -> bool,
     ) -> Assisted {
         if !self.can_assist() {
-            return Assisted::Nothing;
+            return Assisted::Impossible;
         }
         match self.try_assist(shared, alone, unwanted) {
             Ok(assisted) => assisted,
