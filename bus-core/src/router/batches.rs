@@ -27,15 +27,13 @@ use super::waiter::Waiter;
 use super::{Router, SessionId};
 
 /// What becomes of the messages at the front of a parcel.
-enum Next {
-    /// So many go to this receiver.
-    Lease(Id<Waiter>, u64),
-    /// So many go onto the shelf.
-    Shelve(u64),
-    /// So many wait for room.
-    Park(u64),
-    /// One goes by itself.
-    Single,
+enum Fate {
+    /// They go to this receiver.
+    Lease(Id<Waiter>),
+    /// They go onto the shelf.
+    Shelve,
+    /// They wait for room.
+    Park,
 }
 
 impl Router {
@@ -80,14 +78,11 @@ impl Router {
         };
         let (sender, parked) = (entry.sender.clone(), entry.parked_bytes);
         let ground = &mut self.ground;
-        let next = queue.next_for(ground, parcel, kind, parked_max.saturating_sub(parked));
-        let count = match next {
-            Next::Lease(_, count) | Next::Shelve(count) | Next::Park(count) if count > 1 => count,
-            _ => return 0,
-        };
+        let room = parked_max.saturating_sub(parked);
+        let Some((fate, count)) = queue.fate_of(ground, parcel, kind, room) else { return 0 };
         let place = queue.new_places(kind, count);
         let front = parcel.split_to(count);
-        if let Next::Park(_) = next {
+        if let Fate::Park = fate {
             let mut front = front;
             front.compact();
             queue.block(ground, arriving, place, Content::Batch(front));
@@ -95,8 +90,8 @@ impl Router {
         }
         let batch = Batch { parcel: front, kind, sender, arrival: place.arrival };
         queue.accepted_all(ground, &batch.sender, count);
-        match next {
-            Next::Lease(waiter, _) => queue.lease_batch(ground, waiter, batch),
+        match fate {
+            Fate::Lease(waiter) => queue.lease_batch(ground, waiter, batch),
             _ => queue.put_batch(batch),
         }
         ground.accept(session, ticket, count);
@@ -119,32 +114,38 @@ impl Router {
 }
 
 impl Queue {
-    /// What becomes of the messages at the front of a parcel. `parked` more bytes may be parked.
-    fn next_for(
+    /// What becomes of the messages at the front of a parcel, and of how many together; none if
+    /// the first one goes by itself. `parked` more bytes may be parked.
+    fn fate_of(
         &self,
         ground: &mut Ground,
         parcel: &Parcel,
         kind: MessageType,
         parked: u64,
-    ) -> Next {
+    ) -> Option<(Fate, u64)> {
         let longest = parcel.longest();
         if parcel.count() < BATCH_MIN || ground.has_other_fault() || !self.could_fit(longest) {
-            return Next::Single;
+            return None;
         }
         let count = parcel.count().min(CHUNK_MAX);
-        let Some((turn, waiter)) = self.next_taker(ground, kind, 0) else {
-            let room = if self.blocked.is_empty() { self.room_for(ground, parcel) } else { 0 };
-            return match (room.min(count), parcel.fitting(parked, count)) {
-                (0, parked) => Next::Park(parked),
-                (room, _) => Next::Shelve(room),
-            };
+        let (fate, count) = match self.next_taker(ground, kind, 0) {
+            Some((turn, waiter)) => {
+                let count = self.lease_count(ground, waiter, parcel, count);
+                // Several take them by turns.
+                if count > 1 && self.next_taker(ground, kind, turn + 1).is_some() {
+                    return None;
+                }
+                (Fate::Lease(waiter), count)
+            }
+            None => {
+                let room = if self.blocked.is_empty() { self.room_for(ground, parcel) } else { 0 };
+                match room {
+                    0 => (Fate::Park, parcel.fitting(parked, count)),
+                    room => (Fate::Shelve, room.min(count)),
+                }
+            }
         };
-        let count = self.lease_count(ground, waiter, parcel, count);
-        // Several take them by turns.
-        if count < 2 || self.next_taker(ground, kind, turn + 1).is_some() {
-            return Next::Single;
-        }
-        Next::Lease(waiter, count)
+        (count > 1).then_some((fate, count))
     }
 
     /// How many from the front there is room for.

@@ -163,9 +163,8 @@ impl Queue {
         let Some(blocked) = self.unblock(ground, place) else { return };
         match blocked.content {
             Content::Parked(message) => {
-                self.accepted(ground, &blocked.sender);
                 ground.verdict(blocked.session, blocked.ticket, Ok(()));
-                let stored = Stored::new(message, blocked.sender, place.arrival);
+                let stored = self.accept_parked(ground, message, blocked.sender, place);
                 self.lease_to(ground, id, stored);
             }
             // What is taken out by itself is no batch.
@@ -193,9 +192,8 @@ impl Queue {
             let Some(blocked) = self.unblock(ground, place) else { return };
             match blocked.content {
                 Content::Parked(message) => {
-                    self.accepted(ground, &blocked.sender);
                     ground.verdict(blocked.session, blocked.ticket, Ok(()));
-                    let stored = Stored::new(message, blocked.sender, place.arrival);
+                    let stored = self.accept_parked(ground, message, blocked.sender, place);
                     self.put(ground, stored);
                 }
                 Content::Batch(_) => {}
@@ -204,6 +202,18 @@ impl Queue {
                 }
             }
         }
+    }
+
+    /// Counts a message that has waited for room, and makes it one of the queue's.
+    fn accept_parked(
+        &mut self,
+        ground: &Ground,
+        message: Message,
+        sender: SharedSender,
+        place: Place,
+    ) -> Stored {
+        self.accepted(ground, &sender);
+        Stored::new(message, sender, place.arrival)
     }
 
     /// Takes a blocked send out of the line and off its sender's account.

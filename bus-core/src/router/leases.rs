@@ -14,7 +14,7 @@ use super::lease::{LeaseView, Leased, LeasedBatch};
 pub(crate) const CHUNK_MAX: u64 = 256;
 /// Room for single deliveries that may lie idle in a chunk.
 const SPARE_MIN: usize = 16;
-/// Fewer than this are not worth being a batch.
+/// Fewer than this that arrive, or are taken, together go one by one; pieces of a batch may be less.
 pub(crate) const BATCH_MIN: u64 = 8;
 
 /// The deliveries.

@@ -6,10 +6,9 @@ use std::time::Duration;
 use bus_core::router::{
     Command, Fault, ObjectKind, OpenMode, Output, QueueOptions, Router, RouterConfig, SessionId,
 };
-use bus_core::session::Outbound;
-use bus_core::{Arrival, Decoder, Header, Kind, Message, Parcel, Pattern, Time};
+use bus_core::{Arrival, Kind, Message, Parcel, Pattern, Time};
 
-use crate::bus::{name, user};
+use crate::bus::{arrival, name, user};
 use crate::events::number_of;
 
 /// Sessions of a router.
@@ -181,17 +180,8 @@ impl Side {
 }
 
 fn parcel(messages: &[Message]) -> Parcel {
-    let mut outbound = Outbound::default();
-    for message in messages {
-        outbound.push_message(&Header::new(Kind::Send, 0, message.kind().get()), message);
-    }
-    let mut slices = Vec::new();
-    outbound.unsent(usize::MAX, usize::MAX, &mut slices);
-    let mut decoder = Decoder::for_handshake();
-    decoder.establish();
-    slices.iter().for_each(|slice| decoder.buffer().extend_from_slice(slice));
-    match decoder.next_arrival() {
-        Ok(Some(Arrival::Sends { parcel, .. })) if decoder.pending() == 0 => parcel,
+    match arrival(Kind::Send, messages) {
+        Some(Arrival::Sends { parcel, .. }) => parcel,
         other => panic!("no parcel of {}: {other:?}", messages.len()),
     }
 }

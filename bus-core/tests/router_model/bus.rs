@@ -10,7 +10,10 @@ use bus_core::router::{
     Output, QueueOptions, QueueStat, Router, RouterConfig, SessionEnd, SessionId, SubscribeOptions,
     TopicOptions, TopicStat,
 };
-use bus_core::{Message, MessageType, Name, Pattern, Selector, Sender, Time};
+use bus_core::session::Outbound;
+use bus_core::{
+    Arrival, Decoder, Header, Kind, Message, MessageType, Name, Pattern, Selector, Sender, Time,
+};
 
 use crate::events::{number_of, payload};
 
@@ -40,6 +43,21 @@ pub fn name(text: &str) -> Name {
 /// A message of this type whose payload is its number.
 pub fn message(type_number: u64, number: u64) -> Message {
     Message::new(kind(type_number), payload(number, 8))
+}
+
+/// What a broker reads when these messages were sent on channel 0 together, if that is one thing.
+pub fn arrival(kind: Kind, messages: &[Message]) -> Option<Arrival> {
+    let mut outbound = Outbound::default();
+    for message in messages {
+        outbound.push_message(&Header::new(kind, 0, message.kind().get()), message);
+    }
+    let mut slices = Vec::new();
+    outbound.unsent(usize::MAX, usize::MAX, &mut slices);
+    let mut decoder = Decoder::for_handshake();
+    decoder.establish();
+    slices.iter().for_each(|slice| decoder.buffer().extend_from_slice(slice));
+    let arrival = decoder.next_arrival().expect("as it was encoded");
+    arrival.filter(|_| decoder.pending() == 0)
 }
 
 /// A queue for so many messages.

@@ -11,12 +11,9 @@ use bus_core::router::{
     AdminAction, Command, ObjectKind, Output, Router, RouterConfig, SessionEnd, SessionId,
     SlowPolicy, SubscribeOptions, TopicOptions,
 };
-use bus_core::session::Outbound;
-use bus_core::{
-    Arrival, Decoder, Header, Kind, Message, Parcel, Pattern, Selector, Time, WINDOW_BYTES_DEFAULT,
-};
+use bus_core::{Arrival, Kind, Message, Parcel, Pattern, Selector, Time, WINDOW_BYTES_DEFAULT};
 
-use crate::bus::{kind, name, user};
+use crate::bus::{arrival, kind, name, user};
 use crate::dice::{self, Dice};
 use crate::events::{number_of, payload};
 
@@ -129,17 +126,8 @@ impl Side {
 }
 
 fn parcel(messages: &[Message]) -> Option<Parcel> {
-    let mut outbound = Outbound::default();
-    for message in messages {
-        outbound.push_message(&Header::new(Kind::Publish, 0, message.kind().get()), message);
-    }
-    let mut slices = Vec::new();
-    outbound.unsent(usize::MAX, usize::MAX, &mut slices);
-    let mut decoder = Decoder::for_handshake();
-    decoder.establish();
-    slices.iter().for_each(|slice| decoder.buffer().extend_from_slice(slice));
-    match decoder.next_arrival() {
-        Ok(Some(Arrival::Parcel { parcel, .. })) => Some(parcel),
+    match arrival(Kind::Publish, messages)? {
+        Arrival::Parcel { parcel, .. } => Some(parcel),
         _ => None,
     }
 }

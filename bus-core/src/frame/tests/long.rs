@@ -5,15 +5,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::*;
+use super::{encode, established};
 use crate::limits::{FRAME_BODY_BYTES_MAX, GATHER_BYTES_MIN, READ_BYTES, ROOM_BYTES_MAX};
 
 const MIB: usize = 1024 * 1024;
-
-fn established() -> Decoder {
-    let mut decoder = Decoder::for_handshake();
-    decoder.establish();
-    decoder
-}
 
 /// A frame with so many bytes in its body, of which each tells the frame's number.
 fn frame(number: usize, length: usize) -> Frame {
@@ -22,15 +17,6 @@ fn frame(number: usize, length: usize) -> Frame {
     // The full form as well as the short one.
     header.origin = [0, 0, 9][number % 3];
     Frame { header, body: Bytes::from(vec![number as u8; length]) }
-}
-
-fn encode(frames: &[Frame]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for frame in frames {
-        frame.header.encode(frame.body.len(), &mut bytes);
-        bytes.extend_from_slice(&frame.body);
-    }
-    bytes
 }
 
 /// Gives the decoder as many of these bytes as it has room for, and at most `limit`, as a link
