@@ -26,7 +26,8 @@ use crate::queue_options::QueueOptions;
 use crate::request::Service;
 use crate::server::Server;
 use crate::state::State;
-use crate::subscriber::{SubscribeOptions, Subscriber};
+use crate::subscribe_options::SubscribeOptions;
+use crate::subscriber::Subscriber;
 
 /// A client. Clones share one connection; it ends when the last clone and handle is dropped.
 #[derive(Clone)]

@@ -9,76 +9,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bus_core::router::{self, SlowPolicy};
 use bus_core::session::Origin;
-use bus_core::{
-    BACKLOG_BYTES_MAX, ErrorKind, Failure, Headers, Message, MessageType, Name, Run, Selector,
-    Sender, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN, window_charge,
-};
-use bytes::Bytes;
+use bus_core::{Failure, Run, window_charge};
 use futures::Stream;
 
 use crate::error::Error;
 use crate::handle::{Handle, OpenChannel, Place, Waits, poll_assisted};
 use crate::inbox::Item;
-
-/// How to subscribe.
-#[derive(Clone, Debug, Default)]
-pub struct SubscribeOptions {
-    options: router::SubscribeOptions,
-    group: Option<String>,
-}
-
-impl SubscribeOptions {
-    /// Only these types (all by default).
-    pub fn selector(mut self, selector: Selector) -> Self {
-        self.options.selector = selector;
-        self
-    }
-
-    /// What happens when this subscriber does not keep up. By default it holds publishers of
-    /// its own user back for as long as the topic allows, and ends beside those of others.
-    pub fn policy(mut self, policy: SlowPolicy) -> Self {
-        self.options.policy = policy;
-        self
-    }
-
-    /// Bytes under way to this client, and so memory in it: 4 KiB to 16 MiB, 1 MiB by default.
-    pub fn window_bytes(mut self, bytes: u64) -> Self {
-        self.options.window_bytes = bytes;
-        self
-    }
-
-    /// Bytes that wait at the broker beyond the window: at most 64 MiB, 1 MiB by default.
-    pub fn backlog_bytes(mut self, bytes: u64) -> Self {
-        self.options.backlog_bytes = bytes;
-        self
-    }
-
-    /// Shares the subscription with all others of this group on the same pattern: each message
-    /// reaches one of them.
-    pub fn group(mut self, group: impl Into<String>) -> Self {
-        self.group = Some(group.into());
-        self
-    }
-
-    pub(crate) fn finish(mut self) -> Result<router::SubscribeOptions, Error> {
-        if let Some(group) = &self.group {
-            self.options.group = Some(Name::new(group)?);
-        }
-        let within = |what: &str, value: u64, min: u64, max: u64| match (min..=max).contains(&value)
-        {
-            true => Ok(()),
-            false => Err(Failure::new(
-                ErrorKind::InvalidArgument,
-                format!("{what} is {value}; it must be {min} to {max}"),
-            )),
-        };
-        within("window_bytes", self.options.window_bytes, WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)?;
-        within("backlog_bytes", self.options.backlog_bytes, 0, BACKLOG_BYTES_MAX)?;
-        Ok(self.options)
-    }
-}
+use crate::received::{Batch, Received, find, sequence_of};
 
 /// A subscription. Dropping it unsubscribes.
 ///
@@ -90,6 +28,8 @@ pub struct Subscriber {
     run: Option<Run>,
     origins: Vec<(u32, Arc<Origin>)>,
     origin: Arc<Origin>,
+    /// The number of the last message among those of its source.
+    sequence: u64,
     /// Bytes used up, and those of which the broker has been told.
     consumed: u64,
     reported: u64,
@@ -101,30 +41,6 @@ pub struct Subscriber {
     finished: bool,
 }
 
-/// A message that was published.
-#[derive(Clone, Debug)]
-pub struct Received {
-    message: Message,
-    origin: Arc<Origin>,
-}
-
-/// Messages that arrived together. They are used up when the batch is dropped.
-pub struct Batch<'a> {
-    run: Run,
-    origins: &'a [(u32, Arc<Origin>)],
-    origin: Arc<Origin>,
-}
-
-/// A message of a batch, where it stands.
-#[derive(Clone, Copy)]
-pub struct MessageRef<'a> {
-    kind: MessageType,
-    headers: &'a [u8],
-    payload: &'a [u8],
-    origin: &'a Origin,
-    run: &'a Run,
-}
-
 impl Subscriber {
     pub(crate) fn new(channel: OpenChannel, window: u64) -> Subscriber {
         let life = channel.handle.with(|state| state.life());
@@ -134,6 +50,7 @@ impl Subscriber {
             run: None,
             origins: Vec::new(),
             origin: Arc::default(),
+            sequence: 0,
             consumed: 0,
             reported: 0,
             life,
@@ -166,7 +83,7 @@ impl Subscriber {
     fn take_batch(&mut self) -> Option<Result<Batch<'_>, Error>> {
         let run = self.run.take()?;
         // Used up as soon as the application has it: a batch is bounded by the window.
-        let mut first = self.origin.clone();
+        let (mut first, before) = (self.origin.clone(), self.sequence);
         for view in run.views() {
             match view {
                 Ok(view) => {
@@ -177,13 +94,14 @@ impl Subscriber {
                     if view.header.origin != 0 {
                         self.origin = find(&self.origins, view.header.origin);
                     }
+                    self.sequence = sequence_of(&view.header, self.sequence);
                 }
                 Err(error) => return Some(Err(Failure::from(error).into())),
             }
         }
         std::mem::swap(&mut first, &mut self.origin);
         let batch_origin = std::mem::replace(&mut self.origin, first);
-        Some(Ok(Batch { run, origins: &self.origins, origin: batch_origin }))
+        Some(Ok(Batch { run, origins: &self.origins, origin: batch_origin, before }))
     }
 
     #[inline]
@@ -195,11 +113,12 @@ impl Subscriber {
                     if header.origin != 0 {
                         self.origin = find(&self.origins, header.origin);
                     }
+                    self.sequence = sequence_of(&header, self.sequence);
                     if self.counts {
                         self.consumed += window_charge(message.len(), self.window);
                     }
-                    let origin = self.origin.clone();
-                    return Poll::Ready(Some(Ok(Received { message, origin })));
+                    let (origin, sequence) = (self.origin.clone(), self.sequence);
+                    return Poll::Ready(Some(Ok(Received { message, origin, sequence })));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(Failure::from(error).into()))),
                 None => self.run = None,
@@ -286,114 +205,5 @@ impl Waits for Subscriber {
 impl fmt::Debug for Subscriber {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Subscriber(channel {})", self.channel.channel)
-    }
-}
-
-fn find(origins: &[(u32, Arc<Origin>)], number: u32) -> Arc<Origin> {
-    origins
-        .iter()
-        .find(|(other, _)| *other == number)
-        .map(|(_, origin)| origin.clone())
-        .unwrap_or_default()
-}
-
-impl Received {
-    /// The message itself.
-    pub fn message(&self) -> &Message {
-        &self.message
-    }
-
-    /// Takes the message out.
-    pub fn into_message(self) -> Message {
-        self.message
-    }
-
-    /// Its type.
-    pub fn kind(&self) -> MessageType {
-        self.message.kind()
-    }
-
-    /// Its payload.
-    pub fn payload(&self) -> &Bytes {
-        self.message.payload()
-    }
-
-    /// Its headers.
-    pub fn headers(&self) -> &Headers {
-        self.message.headers()
-    }
-
-    /// The topic that it was published on.
-    pub fn topic(&self) -> &str {
-        self.origin.topic.as_ref().map_or("", Name::as_str)
-    }
-
-    /// Who published it, by the broker's word.
-    pub fn sender(&self) -> &Sender {
-        &self.origin.sender
-    }
-}
-
-impl Batch<'_> {
-    /// The messages, in order.
-    pub fn iter(&self) -> impl Iterator<Item = MessageRef<'_>> {
-        let mut origin: &Origin = &self.origin;
-        self.run.views().map_while(Result::ok).filter_map(move |view| {
-            if view.header.origin != 0 {
-                let found = self.origins.iter().find(|(number, _)| *number == view.header.origin);
-                origin = found.map_or(origin, |(_, found)| found);
-            }
-            let kind = MessageType::new(view.header.word)?;
-            Some(MessageRef {
-                kind,
-                headers: view.headers,
-                payload: view.payload,
-                origin,
-                run: &self.run,
-            })
-        })
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        usize::try_from(self.run.frames).unwrap_or(usize::MAX)
-    }
-
-    /// Whether there is none, which does not happen.
-    pub fn is_empty(&self) -> bool {
-        self.run.frames == 0
-    }
-}
-
-impl<'a> MessageRef<'a> {
-    /// Its type.
-    pub fn kind(&self) -> MessageType {
-        self.kind
-    }
-
-    /// Its payload.
-    pub fn payload(&self) -> &'a [u8] {
-        self.payload
-    }
-
-    /// Its payload to keep: shares the batch's memory.
-    pub fn to_bytes(&self) -> Bytes {
-        self.run.bytes.slice_ref(self.payload)
-    }
-
-    /// Its headers.
-    pub fn headers(&self) -> Headers {
-        // The broker has checked them; malformed ones would be none.
-        Headers::parse(Bytes::copy_from_slice(self.headers)).unwrap_or_default()
-    }
-
-    /// The topic that it was published on.
-    pub fn topic(&self) -> &'a str {
-        self.origin.topic.as_ref().map_or("", Name::as_str)
-    }
-
-    /// Who published it, by the broker's word.
-    pub fn sender(&self) -> &'a Sender {
-        &self.origin.sender
     }
 }

@@ -18,7 +18,8 @@ use crate::handle::Handle;
 use crate::publisher::Publisher;
 use crate::queue::Queue;
 use crate::receipt::Receipt;
-use crate::subscriber::{Received, Subscriber};
+use crate::received::Received;
+use crate::subscriber::Subscriber;
 
 /// Publishes messages of one protobuf type.
 #[derive(Debug)]

@@ -298,3 +298,55 @@ async fn subscriber_error(bus: &Bus, client: &Client) -> ErrorKind {
     let other = SubscribeOptions::default().group("blue").selector(Selector::Eq(kind(9)));
     failed(client.subscribe_with(&bus.name("t"), other).await)
 }
+
+/// The numbers of messages under the texts that they bear, read one by one and in batches.
+async fn numbers(subscriber: &mut Subscriber, count: usize, batches: bool) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        if batches {
+            let batch = soon(subscriber.next_batch()).await.expect("goes on").expect("messages");
+            let own = |message: bus_client::MessageRef<'_>| {
+                (String::from_utf8_lossy(message.payload()).into_owned(), message.sequence())
+            };
+            found.extend(batch.iter().map(own));
+        } else {
+            let received = soon(subscriber.next()).await.expect("goes on").expect("a message");
+            found.push((text(received.payload()).to_owned(), received.sequence()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn each_message_bears_its_number_among_those_of_its_publisher() {
+    everywhere(async |bus: Bus| {
+        let client = bus.client().await;
+        let mut all = subscriber(&bus, &client, SubscribeOptions::default()).await;
+        let mut in_batches = subscriber(&bus, &client, SubscribeOptions::default()).await;
+        let only = SubscribeOptions::default().selector(Selector::Eq(kind(2)));
+        let mut twos = subscriber(&bus, &client, only).await;
+        let (one, other) =
+            (publisher(&bus, &client, "t").await, publisher(&bus, &client, "t").await);
+        for number in 1..=300u64 {
+            let bearer = if number % 7 == 0 { &other } else { &one };
+            let message = message(1 + u64::from(number % 3 == 0), &format!("{number}"));
+            bearer.publish(message).await.expect("publishes");
+        }
+        let expected = |number: &u64| match number % 7 {
+            0 => (number.to_string(), number / 7),
+            _ => (number.to_string(), number - number / 7),
+        };
+        // Of one publisher each comes in its order; between two handles there is none.
+        let sorted = |mut found: Vec<(String, u64)>| {
+            found.sort_by_key(|(text, _)| text.parse::<u64>().expect("a number"));
+            found
+        };
+        let wanted: Vec<_> = (1..=300).map(|number| expected(&number)).collect();
+        assert_eq!(sorted(numbers(&mut all, 300, false).await), wanted);
+        assert_eq!(sorted(numbers(&mut in_batches, 300, true).await), wanted);
+        let wanted: Vec<_> =
+            (1..=300).filter(|number| number % 3 == 0).map(|n| expected(&n)).collect();
+        assert_eq!(sorted(numbers(&mut twos, 100, false).await), wanted);
+    })
+    .await;
+}

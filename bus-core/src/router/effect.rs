@@ -31,9 +31,9 @@ pub enum Output {
     /// The answer to a control request.
     Reply { request: RequestId, result: Result<Answer, Failure> },
     /// A published message for a subscription.
-    Deliver { channel: Channel, source: Arc<Source>, message: Message },
-    /// Published messages for a subscription, one after the other.
-    DeliverParcel { channel: Channel, source: Arc<Source>, parcel: Parcel },
+    Deliver { channel: Channel, stamp: Stamp, message: Message },
+    /// Published messages for a subscription, one after the other; the stamp is the first one's.
+    DeliverParcel { channel: Channel, stamp: Stamp, parcel: Parcel },
     /// Messages were dropped here for a subscription, by its policy.
     Lost { channel: Channel, count: u64 },
     /// A leased message for a consumer or receive. Leases count on from 1 for each session.
@@ -86,6 +86,22 @@ pub struct Source {
     pub sender: SharedSender,
     /// On which topic.
     pub topic: Name,
+}
+
+/// Where a published message comes from, and which of those it is.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// Who published it, and on which topic.
+    pub source: Arc<Source>,
+    /// Its number among all that this source has published, from 1.
+    pub sequence: u64,
+}
+
+impl Stamp {
+    /// That of the message so many further on.
+    pub(crate) fn after(&self, count: u64) -> Stamp {
+        Stamp { source: self.source.clone(), sequence: self.sequence + count }
+    }
 }
 
 impl Output {

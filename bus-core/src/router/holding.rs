@@ -3,15 +3,13 @@
 //! What is published on a topic that is held back waits in the topic, in order. Invariant: while
 //! something waits, every full subscription that holds the topic back has a clock running.
 
-use std::sync::Arc;
-
 use crate::arena::Id;
 use crate::error::ErrorKind;
 use crate::message::Message;
 
 use super::Router;
 use super::command::{Channel, Ticket};
-use super::effect::{Answer, Source};
+use super::effect::{Answer, Stamp};
 use super::session::Session;
 use super::timer::Timer;
 use super::topic::{Held, Subscription, Topic};
@@ -23,7 +21,7 @@ impl Router {
         id: Id<Topic>,
         session: Id<Session>,
         channel: Channel,
-        source: Arc<Source>,
+        stamp: Stamp,
         mut message: Message,
         ticket: Option<Ticket>,
     ) {
@@ -44,7 +42,7 @@ impl Router {
         if let Some(publisher) = entry.publisher(channel) {
             publisher.held += 1;
         }
-        topic.held.push_back(Held::Message { session, channel, source, message, ticket });
+        topic.held.push_back(Held::Message { session, channel, stamp, message, ticket });
         self.start_clocks(id);
     }
 
@@ -76,19 +74,19 @@ impl Router {
                     self.flush_ended(session, channel);
                     self.ground.reply(session, request, Ok(Answer::Done { count: 1 }));
                 }
-                Some(Held::Parcel { session, channel, source, parcel }) => {
-                    self.release_parcel(id, session, channel, source, parcel);
+                Some(Held::Parcel { session, channel, stamp, parcel }) => {
+                    self.release_parcel(id, session, channel, stamp, parcel);
                 }
-                Some(Held::Message { session, channel, source, message, ticket }) => {
+                Some(Held::Message { session, channel, stamp, message, ticket }) => {
                     if let Some(entry) = self.ground.sessions.get_mut(session) {
                         entry.parked_bytes -= message.cost();
                         if let Some(publisher) = entry.publisher(channel)
-                            && publisher.source.key == source.key
+                            && publisher.source.key == stamp.source.key
                         {
                             publisher.held -= 1;
                         }
                     }
-                    self.let_in(id, session, channel, source, message, ticket);
+                    self.let_in(id, session, channel, stamp, message, ticket);
                 }
             }
         }

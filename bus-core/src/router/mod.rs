@@ -53,7 +53,7 @@ use crate::name::{Name, Pattern};
 use crate::time::Time;
 
 pub use command::*;
-pub use effect::{Answer, Effect, Output, Peeked, Source};
+pub use effect::{Answer, Effect, Output, Peeked, Source, Stamp};
 pub use fault::Fault;
 pub use rights::{Access, Identity, Right};
 pub use session::{Session, SessionEnd};

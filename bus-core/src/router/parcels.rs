@@ -4,8 +4,6 @@
 //! takes all types, shares with nobody, and has window or backlog for all of it. Where that is
 //! not so, its messages go one by one, each as if it had come by itself.
 
-use std::sync::Arc;
-
 use crate::arena::Id;
 use crate::frame::Parcel;
 use crate::limits::WINDOW_BYTES_DEFAULT;
@@ -14,7 +12,7 @@ use crate::selector::Selector;
 use crate::time::Time;
 
 use super::command::Channel;
-use super::effect::{Output, Source};
+use super::effect::{Output, Stamp};
 use super::ground::Ground;
 use super::rights::Right;
 use super::session::Session;
@@ -37,11 +35,13 @@ impl Router {
     ) -> Option<Parcel> {
         self.ground.now = now;
         match self.open_way(session, channel) {
-            Some((id, source)) if self.takes_whole(id, &parcel) => {
-                self.let_parcel_in(id, session, channel, &source, parcel);
+            Some((id, stamp)) if self.takes_whole(id, &parcel) => {
+                self.note_published(session, channel, parcel.count());
+                self.let_parcel_in(id, session, channel, &stamp, parcel);
             }
-            Some((id, source)) if self.holds_whole(id, session, &parcel) => {
-                self.hold_parcel(id, session, channel, source, parcel);
+            Some((id, stamp)) if self.holds_whole(id, session, &parcel) => {
+                self.note_published(session, channel, parcel.count());
+                self.hold_parcel(id, session, channel, stamp, parcel);
             }
             // Also where something is wrong, which is told as for any message.
             _ => {
@@ -56,17 +56,22 @@ impl Router {
         None
     }
 
-    /// The topic of a publisher, if it may publish there.
-    fn open_way(
-        &mut self,
-        session: Id<Session>,
-        channel: Channel,
-    ) -> Option<(Id<Topic>, Arc<Source>)> {
+    /// The topic of a publisher, if it may publish there, and what the next message bears.
+    fn open_way(&mut self, session: Id<Session>, channel: Channel) -> Option<(Id<Topic>, Stamp)> {
         let entry = self.ground.sessions.get_mut(session)?;
         let publisher = entry.publisher(channel)?;
         let (id, source) = (publisher.topic, publisher.source.clone());
+        let stamp = Stamp { source, sequence: publisher.published + 1 };
         let topic = self.topics.get(id)?;
-        topic.access.allows(&entry.identity, Right::Write).then_some((id, source))
+        topic.access.allows(&entry.identity, Right::Write).then_some((id, stamp))
+    }
+
+    /// So many have their numbers now.
+    fn note_published(&mut self, session: Id<Session>, channel: Channel, count: u64) {
+        let entry = self.ground.sessions.get_mut(session);
+        if let Some(publisher) = entry.and_then(|entry| entry.publisher(channel)) {
+            publisher.published += count;
+        }
     }
 
     /// Whether nothing holds the topic back, and every subscription takes all of the parcel
@@ -100,7 +105,7 @@ impl Router {
         id: Id<Topic>,
         session: Id<Session>,
         channel: Channel,
-        source: &Arc<Source>,
+        stamp: &Stamp,
         mut parcel: Parcel,
     ) {
         let Some(topic) = self.topics.get_mut(id) else { return };
@@ -109,11 +114,11 @@ impl Router {
         for link in &topic.links {
             if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
                 topic.delivered += parcel.count();
-                subscription.offer_parcel(&mut self.ground, source, &mut parcel);
+                subscription.offer_parcel(&mut self.ground, stamp, &mut parcel);
             }
         }
-        topic.last_publish = Some((source.sender.clone(), self.ground.now));
-        self.note_accepted(session, channel, source, charge);
+        topic.last_publish = Some((stamp.source.sender.clone(), self.ground.now));
+        self.note_accepted(session, channel, &stamp.source, charge);
     }
 
     fn hold_parcel(
@@ -121,7 +126,7 @@ impl Router {
         id: Id<Topic>,
         session: Id<Session>,
         channel: Channel,
-        source: Arc<Source>,
+        stamp: Stamp,
         mut parcel: Parcel,
     ) {
         let (Some(topic), Some(entry)) =
@@ -134,7 +139,7 @@ impl Router {
         if let Some(publisher) = entry.publisher(channel) {
             publisher.held += parcel.count();
         }
-        topic.held.push_back(Held::Parcel { session, channel, source, parcel });
+        topic.held.push_back(Held::Parcel { session, channel, stamp, parcel });
         self.start_clocks(id);
     }
 
@@ -145,7 +150,7 @@ impl Router {
         id: Id<Topic>,
         session: Id<Session>,
         channel: Channel,
-        source: Arc<Source>,
+        stamp: Stamp,
         mut parcel: Parcel,
     ) {
         let front = parcel.split_to(self.taken_of(id, &parcel));
@@ -158,20 +163,20 @@ impl Router {
             && let Some(topic) = self.topics.get_mut(id)
         {
             parcel.compact();
-            let source = source.clone();
-            topic.held.push_front(Held::Parcel { session, channel, source, parcel });
+            let stamp = stamp.after(count);
+            topic.held.push_front(Held::Parcel { session, channel, stamp, parcel });
         }
         if let Some(entry) = self.ground.sessions.get_mut(session) {
             entry.parked_bytes -= cost;
             if let Some(publisher) = entry.publisher(channel)
-                && publisher.source.key == source.key
+                && publisher.source.key == stamp.source.key
             {
                 publisher.held -= count;
             }
         }
         match first {
-            Some(message) => self.let_in(id, session, channel, source, message, None),
-            None => self.let_parcel_in(id, session, channel, &source, front),
+            Some(message) => self.let_in(id, session, channel, stamp, message, None),
+            None => self.let_parcel_in(id, session, channel, &stamp, front),
         }
     }
 }
@@ -200,26 +205,26 @@ impl Subscription {
     }
 
     /// Sends what the window allows, and keeps the rest for later.
-    fn offer_parcel(&mut self, ground: &mut Ground, source: &Arc<Source>, shared: &mut Parcel) {
+    fn offer_parcel(&mut self, ground: &mut Ground, stamp: &Stamp, shared: &mut Parcel) {
         if !self.goes_out(ground, shared) {
             // One copy for all of them.
             shared.compact();
         }
-        let mut parcel = shared.clone();
+        let (mut parcel, mut stamp) = (shared.clone(), stamp.clone());
         if self.backlog.is_empty() {
-            self.send_parcel(ground, source, &mut parcel);
+            self.send_parcel(ground, &mut stamp, &mut parcel);
         }
         if !parcel.is_empty() {
             self.backlog_bytes += parcel.cost();
-            self.backlog.push_back((source.clone(), Backlogged::Parcel(parcel)));
+            self.backlog.push_back((stamp, Backlogged::Parcel(parcel)));
         }
     }
 
-    /// Sends what the windows allow off the front of a parcel.
+    /// Sends what the windows allow off the front of a parcel; the stamp stays its first one's.
     pub(super) fn send_parcel(
         &mut self,
         ground: &mut Ground,
-        source: &Arc<Source>,
+        stamp: &mut Stamp,
         parcel: &mut Parcel,
     ) {
         match &mut self.members[..] {
@@ -231,15 +236,17 @@ impl Subscription {
                 if lost > 0 {
                     ground.tell(session, Output::Lost { channel, count: lost });
                 }
-                let source = source.clone();
-                ground.tell(session, Output::DeliverParcel { channel, source, parcel: front });
+                let rest = stamp.after(front.count());
+                let stamp = std::mem::replace(stamp, rest);
+                ground.tell(session, Output::DeliverParcel { channel, stamp, parcel: front });
             }
             // Shared by turns, or in parts.
             _ => {
                 while let Some(message) = parcel.first() {
-                    if !self.send(ground, source, &message) {
+                    if !self.send(ground, stamp, &message) {
                         return;
                     }
+                    stamp.sequence += 1;
                     parcel.pop_front();
                 }
             }
@@ -248,13 +255,13 @@ impl Subscription {
 
     /// Drops the oldest message of the backlog. What it cost, if there was one.
     pub(super) fn drop_oldest(&mut self) -> Option<u64> {
-        let (source, oldest) = self.backlog.pop_front()?;
+        let (stamp, oldest) = self.backlog.pop_front()?;
         let dropped: Message = match oldest {
             Backlogged::Message(message) => message,
             Backlogged::Parcel(mut parcel) => {
                 let first = parcel.pop_front()?;
                 if !parcel.is_empty() {
-                    self.backlog.push_front((source, Backlogged::Parcel(parcel)));
+                    self.backlog.push_front((stamp.after(1), Backlogged::Parcel(parcel)));
                 }
                 first
             }

@@ -13,7 +13,7 @@ use crate::name::Name;
 
 use super::Router;
 use super::command::{AdminAction, Channel, RequestId, Ticket, TopicChange, TopicOptions};
-use super::effect::{Answer, Output, Source};
+use super::effect::{Answer, Output, Source, Stamp};
 use super::objects::change_access;
 use super::rights::Right;
 use super::session::{Handle, Publisher, Session};
@@ -48,8 +48,15 @@ impl Router {
         self.check_right(session, &access, Right::Write, "topic", &name)?;
         self.next_source += 1;
         let source = Arc::new(Source { key: self.next_source, sender, topic: name });
-        let publisher =
-            Publisher { topic: id, source, accepted: 0, reported: 0, held: 0, flushes: 0 };
+        let publisher = Publisher {
+            topic: id,
+            source,
+            published: 0,
+            accepted: 0,
+            reported: 0,
+            held: 0,
+            flushes: 0,
+        };
         if let (Some(entry), Some(topic)) =
             (self.ground.sessions.get_mut(session), self.topics.get_mut(id))
         {
@@ -116,9 +123,11 @@ impl Router {
     ) {
         let publisher =
             self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
-        let Some((id, source)) =
-            publisher.map(|publisher| (publisher.topic, publisher.source.clone()))
-        else {
+        let Some((id, stamp)) = publisher.map(|publisher| {
+            publisher.published += 1;
+            let (source, sequence) = (publisher.source.clone(), publisher.published);
+            (publisher.topic, Stamp { source, sequence })
+        }) else {
             return self.refuse_publish(
                 session,
                 channel,
@@ -148,9 +157,9 @@ impl Router {
             );
         }
         if topic.holding > 0 || !topic.held.is_empty() {
-            return self.hold(id, session, channel, source, message, ticket);
+            return self.hold(id, session, channel, stamp, message, ticket);
         }
-        self.let_in(id, session, channel, source, message, ticket);
+        self.let_in(id, session, channel, stamp, message, ticket);
     }
 
     /// Publishes a message that nothing holds back.
@@ -159,20 +168,20 @@ impl Router {
         id: Id<Topic>,
         session: Id<Session>,
         channel: Channel,
-        source: Arc<Source>,
+        stamp: Stamp,
         message: Message,
         ticket: Option<Ticket>,
     ) {
         let Some(topic) = self.topics.get_mut(id) else { return };
         let length = message.len();
         let mut notes = std::mem::take(&mut self.notes);
-        topic.fan_out(&mut self.subscriptions, &mut self.ground, &source, message, &mut notes);
-        topic.last_publish = Some((source.sender.clone(), self.ground.now));
+        topic.fan_out(&mut self.subscriptions, &mut self.ground, &stamp, message, &mut notes);
+        topic.last_publish = Some((stamp.source.sender.clone(), self.ground.now));
         if let Some(ticket) = ticket {
             self.ground.verdict(session, ticket, Ok(()));
         }
         let charge = window_charge(length, WINDOW_BYTES_DEFAULT);
-        self.note_accepted(session, channel, &source, charge);
+        self.note_accepted(session, channel, &stamp.source, charge);
         for (subscription, noted) in notes.drain(..) {
             match noted {
                 Offered::Filled => self.set_full(subscription, true),

@@ -108,6 +108,8 @@ pub(crate) struct Publisher {
     pub topic: Id<Topic>,
     /// What its deliveries are labelled with.
     pub source: Arc<Source>,
+    /// Messages that were published so far; those that wait are among them.
+    pub published: u64,
     /// Bytes accepted so far.
     pub accepted: u64,
     /// Bytes of which the client has been told.

@@ -157,9 +157,9 @@ impl Router {
         }
         let selector = subscription.options.selector;
         let mut filled = false;
-        for (source, mut message) in topic.kept_in_order() {
+        for (stamp, mut message) in topic.kept_in_order() {
             if selector.matches(message.kind()) {
-                filled |= subscription.offer(&mut self.ground, true, &source, &mut message)
+                filled |= subscription.offer(&mut self.ground, true, &stamp, &mut message)
                     == Offered::Filled;
             }
         }

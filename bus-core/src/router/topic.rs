@@ -6,7 +6,6 @@
 //! that hold this topic back.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use crate::arena::{Arena, Id};
 use crate::frame::Parcel;
@@ -17,7 +16,7 @@ use crate::name::{Name, Pattern};
 use crate::time::Time;
 
 use super::command::{Channel, RequestId, SubscribeOptions, Ticket, TopicOptions};
-use super::effect::{Output, Source};
+use super::effect::{Output, Stamp};
 use super::ground::Ground;
 use super::rights::Access;
 use super::session::Session;
@@ -33,7 +32,7 @@ pub struct Topic {
     pub(crate) pinned: bool,
     pub(crate) links: Vec<Link>,
     pub(crate) publishers: u64,
-    pub(crate) kept: BTreeMap<MessageType, (u64, Arc<Source>, Message)>,
+    pub(crate) kept: BTreeMap<MessageType, (u64, Stamp, Message)>,
     /// Full subscriptions that hold publishers back.
     pub(crate) holding: u32,
     pub(crate) held: VecDeque<Held>,
@@ -58,14 +57,15 @@ pub(crate) enum Held {
     Message {
         session: Id<Session>,
         channel: Channel,
-        source: Arc<Source>,
+        stamp: Stamp,
         message: Message,
         ticket: Option<Ticket>,
     },
     Parcel {
         session: Id<Session>,
         channel: Channel,
-        source: Arc<Source>,
+        /// Of its first message.
+        stamp: Stamp,
         parcel: Parcel,
     },
     Flush {
@@ -90,7 +90,7 @@ pub struct Subscription {
     pub(crate) members: Vec<Member>,
     /// The member that is asked first next time.
     pub(crate) turn: usize,
-    pub(crate) backlog: VecDeque<(Arc<Source>, Backlogged)>,
+    pub(crate) backlog: VecDeque<(Stamp, Backlogged)>,
     pub(crate) backlog_bytes: u64,
     /// Dropped since the last delivery.
     pub(crate) lost: u64,
@@ -140,10 +140,10 @@ impl Subscription {
         &mut self,
         ground: &mut Ground,
         hold: bool,
-        source: &Arc<Source>,
+        stamp: &Stamp,
         message: &mut Message,
     ) -> Offered {
-        if self.backlog.is_empty() && self.send(ground, source, message) {
+        if self.backlog.is_empty() && self.send(ground, stamp, message) {
             return Offered::Taken;
         }
         // One copy for all of them.
@@ -161,7 +161,7 @@ impl Subscription {
             self.lost += dropped;
         }
         self.backlog_bytes += cost;
-        self.backlog.push_back((source.clone(), Backlogged::Message(message.clone())));
+        self.backlog.push_back((stamp.clone(), Backlogged::Message(message.clone())));
         match (dropped, hold && !self.full && self.backlog_bytes >= limit) {
             (0, true) => Offered::Filled,
             (0, false) => Offered::Taken,
@@ -170,12 +170,7 @@ impl Subscription {
     }
 
     /// Sends to the next member that has window for it.
-    pub(super) fn send(
-        &mut self,
-        ground: &mut Ground,
-        source: &Arc<Source>,
-        message: &Message,
-    ) -> bool {
+    pub(super) fn send(&mut self, ground: &mut Ground, stamp: &Stamp, message: &Message) -> bool {
         let count = self.members.len();
         for step in 0..count {
             let index = (self.turn + step) % count;
@@ -192,7 +187,7 @@ impl Subscription {
             }
             ground.tell(
                 session,
-                Output::Deliver { channel, source: source.clone(), message: message.clone() },
+                Output::Deliver { channel, stamp: stamp.clone(), message: message.clone() },
             );
             self.turn = (index + 1) % count;
             return true;
@@ -202,15 +197,15 @@ impl Subscription {
 
     /// Sends from the backlog what the windows allow. Whether it is full no longer.
     pub(crate) fn pump(&mut self, ground: &mut Ground) -> bool {
-        while let Some((source, entry)) = self.backlog.pop_front() {
+        while let Some((mut stamp, entry)) = self.backlog.pop_front() {
             let left = match entry {
-                Backlogged::Message(message) if self.send(ground, &source, &message) => {
+                Backlogged::Message(message) if self.send(ground, &stamp, &message) => {
                     self.backlog_bytes -= message.cost();
                     continue;
                 }
                 Backlogged::Parcel(mut parcel) => {
                     self.backlog_bytes -= parcel.cost();
-                    self.send_parcel(ground, &source, &mut parcel);
+                    self.send_parcel(ground, &mut stamp, &mut parcel);
                     if parcel.is_empty() {
                         continue;
                     }
@@ -219,7 +214,7 @@ impl Subscription {
                 }
                 message => message,
             };
-            self.backlog.push_front((source, left));
+            self.backlog.push_front((stamp, left));
             break;
         }
         self.full && self.backlog_bytes <= self.options.backlog_bytes / 2
@@ -233,7 +228,7 @@ impl Topic {
         &mut self,
         subscriptions: &mut Arena<Subscription>,
         ground: &mut Ground,
-        source: &Arc<Source>,
+        stamp: &Stamp,
         mut message: Message,
         notes: &mut Vec<(Id<Subscription>, Offered)>,
     ) {
@@ -243,7 +238,7 @@ impl Topic {
             if !subscription.options.selector.matches(message.kind()) {
                 continue;
             }
-            match subscription.offer(ground, link.hold, source, &mut message) {
+            match subscription.offer(ground, link.hold, stamp, &mut message) {
                 Offered::Taken => self.delivered += 1,
                 Offered::Dropped(count) => {
                     self.delivered += 1;
@@ -253,7 +248,7 @@ impl Topic {
             }
         }
         if self.options.keep_last {
-            self.keep(source, message);
+            self.keep(stamp, message);
         }
     }
 
@@ -271,19 +266,19 @@ impl Topic {
         self.held.iter().any(|held| !matches!(held, Held::Flush { .. }))
     }
 
-    fn keep(&mut self, source: &Arc<Source>, mut message: Message) {
+    fn keep(&mut self, stamp: &Stamp, mut message: Message) {
         message.compact();
         if self.kept.len() >= KEPT_TYPES_MAX && !self.kept.contains_key(&message.kind()) {
             self.kept.pop_first();
             self.dropped += 1;
         }
-        self.kept.insert(message.kind(), (self.published, source.clone(), message));
+        self.kept.insert(message.kind(), (self.published, stamp.clone(), message));
     }
 
     /// The kept messages, oldest first.
-    pub(crate) fn kept_in_order(&self) -> Vec<(Arc<Source>, Message)> {
+    pub(crate) fn kept_in_order(&self) -> Vec<(Stamp, Message)> {
         let mut kept: Vec<_> = self.kept.values().collect();
         kept.sort_by_key(|(serial, ..)| *serial);
-        kept.into_iter().map(|(_, source, message)| (source.clone(), message.clone())).collect()
+        kept.into_iter().map(|(_, stamp, message)| (stamp.clone(), message.clone())).collect()
     }
 }

@@ -50,8 +50,9 @@ pub struct ServerSession {
     last_lease: Lease,
     /// Acknowledgements so far.
     acks: u64,
-    /// The source last named on each channel; 0 for none.
-    channel_sources: Vec<SourceKey>,
+    /// The source last named on each channel, 0 for none, and the number that goes on from its
+    /// last message.
+    channel_sources: Vec<(SourceKey, u64)>,
     origins: BTreeMap<SourceKey, u32>,
     next_origin: u32,
 }
@@ -209,11 +210,9 @@ impl ServerSession {
     /// Turns an output of the router into frames.
     pub fn output(&mut self, output: Output) {
         match output {
-            Output::Deliver { channel, source, message } => {
-                self.deliver(channel, &source, &message)
-            }
-            Output::DeliverParcel { channel, source, parcel } => {
-                self.deliver_parcel(channel, &source, parcel);
+            Output::Deliver { channel, stamp, message } => self.deliver(channel, &stamp, &message),
+            Output::DeliverParcel { channel, stamp, parcel } => {
+                self.deliver_parcel(channel, &stamp, parcel);
             }
             Output::Lease { channel, lease, attempt, auto_ack, sender, message } => {
                 self.lease(channel, lease, attempt, auto_ack, &sender, &message);

@@ -99,9 +99,13 @@ impl Side {
             let Some(slot) = slot else { continue };
             match effect.output {
                 Output::Credit { channel, bytes } => drop(self.credit.insert(channel, bytes)),
-                Output::Deliver { channel, message, .. } => self.deliver(slot, channel, &message),
-                Output::DeliverParcel { channel, parcel, .. } => {
-                    parcel.messages().for_each(|message| self.deliver(slot, channel, &message));
+                Output::Deliver { channel, stamp, message } => {
+                    self.deliver(slot, channel, stamp.sequence, &message);
+                }
+                Output::DeliverParcel { channel, stamp, parcel } => {
+                    for (sequence, message) in (stamp.sequence..).zip(parcel.messages()) {
+                        self.deliver(slot, channel, sequence, &message);
+                    }
                 }
                 Output::Ended { channel, failure } => {
                     self.tell(slot, Some(channel), format!("ended: {failure}"));
@@ -118,9 +122,10 @@ impl Side {
         self.told.entry((slot, channel)).or_default().push(text);
     }
 
-    fn deliver(&mut self, slot: usize, channel: u32, message: &Message) {
+    fn deliver(&mut self, slot: usize, channel: u32, sequence: u64, message: &Message) {
         let number = number_of(message.payload());
-        self.tell(slot, Some(channel), format!("{number} of {}", message.len()));
+        let text = format!("{number} of {} as number {sequence}", message.len());
+        self.tell(slot, Some(channel), text);
         *self.delivered.entry((slot, channel)).or_default() += message.cost();
     }
 }

@@ -76,6 +76,17 @@ pub struct Model {
 }
 
 impl Model {
+    /// Whether a message bears its number among its publisher's own.
+    pub fn check_sequence(&self, number: u64, sequence: u64) -> Result<(), String> {
+        let publisher = self.published[&number].publisher;
+        let upto = self.published.range(..=number);
+        let own = upto.filter(|(_, published)| published.publisher == publisher).count() as u64;
+        match own == sequence {
+            true => Ok(()),
+            false => Err(format!("{number} is number {own} of its publisher, not {sequence}")),
+        }
+    }
+
     fn cost(&self, number: u64) -> u64 {
         self.published[&number].length + MESSAGE_OVERHEAD_BYTES as u64
     }

@@ -290,12 +290,13 @@ impl World {
             let slot = self.slots.iter().position(|slot| *slot == effect.session);
             match (effect.output, slot) {
                 (Output::Accepted { first, .. }, _) => self.model.accepted(first)?,
-                (Output::Deliver { channel, message, source }, Some(slot)) => {
+                (Output::Deliver { channel, message, stamp }, Some(slot)) => {
                     let number = number_of(message.payload());
                     self.model.delivered(slot, channel, number)?;
-                    if source.topic.as_str() != TOPICS[self.model.published[&number].topic] {
-                        return Err(format!("{number} came as from {}", source.topic));
+                    if stamp.source.topic.as_str() != TOPICS[self.model.published[&number].topic] {
+                        return Err(format!("{number} came as from {}", stamp.source.topic));
                     }
+                    self.model.check_sequence(number, stamp.sequence)?;
                 }
                 (Output::Lost { channel, count }, Some(slot)) => {
                     self.model.lost(slot, channel, count)?

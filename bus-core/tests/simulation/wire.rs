@@ -157,11 +157,11 @@ impl Wire {
             Output::Reply { request, result } => {
                 Told::Reply { request: *request, good: result.is_ok() }
             }
-            Output::Deliver { channel, source, message } => Told::Deliver {
+            Output::Deliver { channel, stamp, message } => Told::Deliver {
                 channel: *channel,
                 number: number(message),
-                from: source.sender.session,
-                topic: source.topic.to_string(),
+                from: stamp.source.sender.session,
+                topic: stamp.source.topic.to_string(),
             },
             Output::DeliverParcel { .. } | Output::LeaseParcel { .. } => {
                 unreachable!("frames are routed one by one here")

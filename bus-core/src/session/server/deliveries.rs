@@ -9,32 +9,37 @@ use crate::frame::{FLAG_AUTO, FLAG_REDELIVERED, Header, Kind, Notice, Parcel};
 use crate::limits::ORIGINS_MAX;
 use crate::message::{Message, Sender};
 use crate::name::Name;
-use crate::router::{Channel, Lease, Source};
+use crate::router::{Channel, Lease, Stamp};
 
 use super::{ServerSession, SourceKey, publisher_key, sender_key};
 
 impl ServerSession {
     #[inline]
-    pub(super) fn deliver(&mut self, channel: Channel, source: &Arc<Source>, message: &Message) {
+    pub(super) fn deliver(&mut self, channel: Channel, stamp: &Stamp, message: &Message) {
+        let Stamp { source, sequence } = stamp;
         let mut header = Header::new(Kind::Deliver, channel, message.kind().get());
-        if !self.is_last_source(channel, publisher_key(source)) {
+        let said = self.note_source(channel, publisher_key(source), sequence + 1);
+        if said != (publisher_key(source), *sequence) {
+            header.sequence = *sequence;
+        }
+        if said.0 != publisher_key(source) {
             header.origin = self.origin(publisher_key(source), &source.sender, Some(&source.topic));
+            // Sources may have been forgotten to name it.
+            self.note_source(channel, publisher_key(source), sequence + 1);
         }
         self.outbound.push_message(&header, message);
     }
 
     /// As one frame, behind a first message that names the source if that is a new one.
-    pub(super) fn deliver_parcel(
-        &mut self,
-        channel: Channel,
-        source: &Arc<Source>,
-        mut parcel: Parcel,
-    ) {
-        let named = self.channel_sources.get(channel as usize) == Some(&publisher_key(source));
-        if !named && let Some(message) = parcel.pop_front() {
-            self.deliver(channel, source, &message);
+    pub(super) fn deliver_parcel(&mut self, channel: Channel, stamp: &Stamp, mut parcel: Parcel) {
+        let key = publisher_key(&stamp.source);
+        let end = stamp.sequence + parcel.count();
+        let goes_on = self.channel_sources.get(channel as usize) == Some(&(key, stamp.sequence));
+        if !goes_on && let Some(message) = parcel.pop_front() {
+            self.deliver(channel, stamp, &message);
         }
         if !parcel.is_empty() {
+            self.note_source(channel, key, end);
             let header = Header::new(Kind::DeliverParcel, channel, parcel.count());
             self.outbound.push_parcel(&header, &parcel);
         }
@@ -50,7 +55,7 @@ impl ServerSession {
         message: &Message,
     ) {
         let mut header = Header::new(Kind::Lease, channel, message.kind().get());
-        if !self.is_last_source(channel, sender_key(sender)) {
+        if self.note_source(channel, sender_key(sender), 0).0 != sender_key(sender) {
             header.origin = self.origin(sender_key(sender), sender, None);
         }
         if attempt > 0 {
@@ -74,7 +79,7 @@ impl ServerSession {
         sender: &Arc<Sender>,
         mut parcel: Parcel,
     ) {
-        let named = self.channel_sources.get(channel as usize) == Some(&sender_key(sender));
+        let named = self.channel_sources.get(channel as usize) == Some(&(sender_key(sender), 0));
         if !named && let Some(message) = parcel.pop_front() {
             self.lease(channel, first, 0, auto_ack, sender, &message);
             first += 1;
@@ -91,20 +96,21 @@ impl ServerSession {
         self.outbound.push_parcel(&header, &parcel);
     }
 
-    /// Whether the channel's last message had this source; from now on it has.
+    /// What the client takes for the source and number of the channel's next message, if that
+    /// does not say; from now on it is this.
     #[inline]
-    fn is_last_source(&mut self, channel: Channel, key: SourceKey) -> bool {
+    fn note_source(&mut self, channel: Channel, key: SourceKey, next: u64) -> (SourceKey, u64) {
         let index = channel as usize;
         if self.channel_sources.len() <= index {
-            self.channel_sources.resize(index + 1, 0);
+            self.channel_sources.resize(index + 1, (0, 0));
         }
         // The index is within the length by the line before.
-        std::mem::replace(&mut self.channel_sources[index], key) == key
+        std::mem::replace(&mut self.channel_sources[index], (key, next))
     }
 
     pub(super) fn forget_source(&mut self, channel: Channel) {
         if let Some(last) = self.channel_sources.get_mut(channel as usize) {
-            *last = 0;
+            *last = (0, 0);
         }
     }
 
@@ -121,7 +127,7 @@ impl ServerSession {
         if self.origins.len() >= ORIGINS_MAX {
             self.origins.clear();
             // Their numbers will stand for others: no channel goes on with one unsaid.
-            self.channel_sources.fill(0);
+            self.channel_sources.fill((0, 0));
         }
         // Numbers go round: a client replaces what a number stood for.
         self.next_origin = self.next_origin % (2 * ORIGINS_MAX as u32) + 1;

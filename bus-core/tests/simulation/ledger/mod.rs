@@ -198,9 +198,9 @@ impl Ledger {
             Output::Ended { channel, failure } => {
                 self.on_ended((session, *channel), failure.kind());
             }
-            Output::Deliver { channel, source, message } => {
+            Output::Deliver { channel, stamp, message } => {
                 let number = self.post.number(message);
-                self.on_deliver((session, *channel), source, number);
+                self.on_deliver((session, *channel), &stamp.source, number);
             }
             Output::DeliverParcel { .. } | Output::LeaseParcel { .. } => {
                 unreachable!("frames are routed one by one here")
