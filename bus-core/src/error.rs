@@ -105,6 +105,8 @@ kinds! {
     ServiceFailed = 31, "service-failed", false;
     /// The send was taken back before the broker accepted it.
     Withdrawn = 32, "withdrawn", true;
+    /// It has been here already: the bridges between brokers form a loop.
+    Loop = 40, "loop", false;
 }
 
 /// A failure as it travels: its kind, and a sentence that says what and where.

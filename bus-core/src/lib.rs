@@ -7,6 +7,7 @@
 mod arena;
 mod error;
 mod frame;
+mod intersection;
 mod limits;
 mod message;
 mod message_type;
@@ -18,6 +19,7 @@ mod sync;
 mod time;
 mod url;
 
+pub mod bridge;
 pub mod router;
 pub mod session;
 #[cfg(feature = "shm")]

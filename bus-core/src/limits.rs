@@ -139,6 +139,28 @@ pub const TYPES_PER_USER_MAX: usize = 8192;
 /// Rows of one page of a listing.
 pub const LISTING_ROWS_MAX: usize = 1000;
 
+/// Brokers that a message may pass, its origin among them, and that a wish may pass on its way.
+pub const HOPS_MAX: usize = 16;
+/// Patterns times brokers that one bridge may want for others, and that a broker tells a peer.
+pub const INTERESTS_MAX: usize = 65_536;
+/// How long the mark of a relayed source outlives its last upstream: longer than any session
+/// outlives its connection, so that whoever comes back late still finds it.
+pub const MARK_IDLE: Duration = Duration::from_secs(3600);
+/// Marks without an upstream; of more than these the oldest are forgotten (some 200 bytes each).
+pub const MARKS_IDLE_MAX: usize = 65_536;
+/// Messages after which all upstreams are told the mark, so that they can forget them.
+pub const MARK_MESSAGES: u64 = 64;
+/// How long they wait at the most to be told.
+pub const MARK_DELAY: Duration = Duration::from_millis(500);
+/// The highest number of a relayed message.
+pub const SEQUENCE_MAX: u64 = 1 << 62;
+/// Sources that one direction of a bridge keeps a spool for.
+pub const LINK_SOURCES_MAX: usize = 16_384;
+/// How long a source of it may rest, with nothing in its spool, before its relay is closed.
+pub const LINK_SOURCE_IDLE: Duration = Duration::from_secs(60);
+/// Messages that a spool may hold for each source at the least: more than two reports of marks.
+pub const SPOOL_COUNT_MIN: u64 = 4 * MARK_MESSAGES;
+
 /// What a message of this length takes of a window: its length and the overhead, but never
 /// more than half, so that a message of any length passes through a window of any size.
 pub const fn window_charge(length: usize, window_bytes: u64) -> u64 {
@@ -175,5 +197,8 @@ const _: () = {
     assert!(QUEUE_COUNT_DEFAULT <= QUEUE_COUNT_MAX);
     assert!(REQUEST_BYTES_MAX <= CONTROL_BYTES_MAX);
     assert!(NAME_BYTES_MAX + 256 <= HANDSHAKE_FRAME_BYTES_MAX);
+    assert!(MARK_IDLE.as_secs() > 2 * GRACE_MAX.as_secs());
+    assert!(LINK_SOURCES_MAX < CHANNELS_MAX as usize);
+    assert!(LINK_SOURCE_IDLE.as_millis() > MARK_DELAY.as_millis());
     assert!(LISTING_ROWS_MAX * (NAME_BYTES_MAX + 512) <= CONTROL_BYTES_MAX);
 };

@@ -12,6 +12,8 @@ use crate::message::{Message, SharedSender};
 use crate::name::Name;
 
 use super::command::{Channel, Lease, RequestId, Ticket};
+use super::provenance::Provenance;
+use super::relays::RelayState;
 use super::session::Session;
 use super::stat::{BrokerInfo, Listing};
 
@@ -61,6 +63,9 @@ pub enum Output {
     Grant { ticket: Ticket },
     /// So many bytes in all are accepted from a publisher.
     Credit { channel: Channel, bytes: u64 },
+    /// A relay's place among the upstreams of its source, when it changes; and how far the
+    /// source has come, from time to time.
+    Relay { channel: Channel, state: RelayState },
     /// Leases are settled.
     Settled { first: Lease, count: u32 },
     /// A lease was not there to settle.
@@ -86,6 +91,8 @@ pub struct Source {
     pub sender: SharedSender,
     /// On which topic.
     pub topic: Name,
+    /// Where it comes from, if another broker has passed it on. The sender is then the bridge.
+    pub provenance: Option<Arc<Provenance>>,
 }
 
 /// Where a published message comes from, and which of those it is.

@@ -27,6 +27,16 @@ pub enum Fault {
     BatchOutOfTurn,
     /// Nobody notes that a batch is not with the application yet.
     BatchNotNoted,
+    /// Nobody looks at the brokers that a message has passed.
+    HopsIgnored,
+    /// The mark of a relayed source is forgotten with its last upstream.
+    MarkGoesAlong,
+    /// What somebody beyond a bridge has wanted once is wanted for ever.
+    InterestStays,
+    /// Every upstream of a relayed source is active.
+    TwoActive,
+    /// An upstream that becomes active goes on with what comes next, not from the mark.
+    NoResume,
 }
 
 impl Fault {
@@ -38,7 +48,16 @@ impl Fault {
         Fault::BatchNotNoted,
     ];
 
-    /// Every planted bug, those of batches aside.
+    /// Those of bridges.
+    pub const OF_BRIDGES: &'static [Fault] = &[
+        Fault::HopsIgnored,
+        Fault::MarkGoesAlong,
+        Fault::InterestStays,
+        Fault::TwoActive,
+        Fault::NoResume,
+    ];
+
+    /// Every other planted bug.
     pub const ALL: &'static [Fault] = &[
         Fault::LoseMessage,
         Fault::DuplicateMessage,

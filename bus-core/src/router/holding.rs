@@ -15,6 +15,19 @@ use super::timer::Timer;
 use super::topic::{Held, Subscription, Topic};
 
 impl Router {
+    /// Whether a message would have to wait, and may not.
+    pub(super) fn is_crowded(
+        &self,
+        id: Id<Topic>,
+        session: Id<Session>,
+        message: &Message,
+    ) -> bool {
+        let waits = |topic: &Topic| topic.holding > 0 || !topic.held.is_empty();
+        let parked = self.ground.sessions.get(session).map_or(0, |entry| entry.parked_bytes);
+        self.topics.get(id).is_some_and(waits)
+            && parked + message.cost() > self.config.parked_bytes_max
+    }
+
     /// Keeps a message until the slow subscriptions have room for it.
     pub(super) fn hold(
         &mut self,

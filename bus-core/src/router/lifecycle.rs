@@ -68,6 +68,7 @@ impl Router {
         entry.away_until = Some(until);
         self.ground.timers.set(until, Timer::Grace(session));
         self.forget_recalls(session);
+        self.set_relays_away(session, true);
         self.bury_dead();
     }
 
@@ -80,6 +81,7 @@ impl Router {
             self.ground.timers.clear(until, Timer::Grace(session));
         }
         let channels = entry.channels();
+        self.set_relays_away(session, false);
         self.serve_session(session);
         for channel in channels {
             if let Ok(Handle::Server { service, .. }) = self.ground.handle(session, channel) {
@@ -240,6 +242,9 @@ impl Router {
                 }
             }
             Handle::Publisher(publisher) => {
+                if let Some(relayed) = publisher.relayed {
+                    self.drop_upstream(relayed, (session, channel));
+                }
                 if let Some(topic) = self.topics.get_mut(publisher.topic) {
                     topic.publishers -= 1;
                     self.drop_idle_topic(publisher.topic);

@@ -6,7 +6,9 @@
 
 mod acking;
 mod batches;
+mod beyond;
 mod blocked;
+mod bridge_command;
 mod burial;
 mod command;
 mod delay;
@@ -16,6 +18,7 @@ mod flow;
 mod ground;
 mod guard;
 mod holding;
+mod interest;
 mod lease;
 mod leases;
 mod lifecycle;
@@ -24,10 +27,13 @@ mod listing;
 mod near;
 mod objects;
 mod parcels;
+mod provenance;
 mod publishing;
 mod queue;
 mod recall;
 mod receiving;
+mod relaying;
+mod relays;
 mod rights;
 mod row;
 mod sending;
@@ -52,15 +58,21 @@ use crate::limits::UNWRITTEN_BYTES_MAX;
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 
+pub use bridge_command::BridgeCommand;
 pub use command::*;
 pub use effect::{Answer, Effect, Output, Peeked, Source, Stamp};
 pub use fault::Fault;
+pub use interest::{Interest, InterestOffer};
+pub use provenance::{Epoch, Provenance};
+pub use relays::{RelayStat, RelayState};
 pub use rights::{Access, Identity, Right};
 pub use session::{Session, SessionEnd};
 pub use stat::*;
 
 use ground::Ground;
+use interest::InterestTable;
 use queue::Queue;
+use relays::Relays;
 use service::{Call, Service};
 use topic::{Offered, Subscription, Topic};
 use type_names::TypeNames;
@@ -71,6 +83,8 @@ pub type SessionId = Id<Session>;
 /// What an operator settles for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterConfig {
+    /// What names this boot of the broker to others; 0 if it has no bridges.
+    pub epoch: Epoch,
     /// Mode of a queue that is created without one.
     pub queue_mode: u16,
     /// Mode of a topic that is created without one.
@@ -100,6 +114,7 @@ pub struct RouterConfig {
 impl Default for RouterConfig {
     fn default() -> Self {
         RouterConfig {
+            epoch: 0,
             queue_mode: 0o700,
             topic_mode: 0o744,
             service_mode: 0o722,
@@ -132,6 +147,8 @@ pub struct Router {
     service_names: BTreeMap<Name, Id<Service>>,
     calls: BTreeMap<u64, Call>,
     types: TypeNames,
+    relays: Relays,
+    interests: InterestTable,
     next_source: u64,
     next_call: u64,
     /// Empty; kept for its allocation.
@@ -156,6 +173,8 @@ impl Router {
             service_names: BTreeMap::new(),
             calls: BTreeMap::new(),
             types: TypeNames::default(),
+            relays: Relays::default(),
+            interests: InterestTable::default(),
             next_source: 0,
             next_call: 0,
             notes: Vec::new(),
@@ -225,14 +244,9 @@ impl Router {
                 (request, self.open_publisher(session, channel, topic, options, exclusive))
             }
             Command::Subscribe { request, channel, pattern, options } => {
-                // The answer goes out before what is kept for late joiners.
-                let at = self.ground.effects.len();
-                let result = self.subscribe(session, channel, pattern, options);
-                if request != 0 {
-                    let output = Output::Reply { request, result };
-                    self.ground.effects.insert(at, Effect { session, output });
-                }
-                return;
+                return self.answer_first(session, request, |router| {
+                    router.subscribe(session, channel, pattern, options, None)
+                });
             }
             Command::OpenService { request, channel, name } => {
                 (request, self.open_service(session, channel, name))
@@ -268,6 +282,22 @@ impl Router {
         self.ground.reply(session, request, result);
     }
 
+    /// The answer goes out before what follows from it: what is kept for late joiners, or where a
+    /// relay stands.
+    fn answer_first(
+        &mut self,
+        session: SessionId,
+        request: RequestId,
+        act: impl FnOnce(&mut Router) -> Result<Answer, Failure>,
+    ) {
+        let at = self.ground.effects.len();
+        let result = act(self);
+        if request != 0 {
+            let output = Output::Reply { request, result };
+            self.ground.effects.insert(at, Effect { session, output });
+        }
+    }
+
     /// Does what is due.
     pub fn advance(&mut self, now: Time) {
         self.ground.now = now;
@@ -287,6 +317,7 @@ impl Router {
                 }
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
+                timer::Timer::Relays => self.look_after_relays(),
             }
             self.feed_hungry();
             self.bury_dead();

@@ -62,6 +62,11 @@ impl Router {
         let publisher = entry.publisher(channel)?;
         let (id, source) = (publisher.topic, publisher.source.clone());
         let stamp = Stamp { source, sequence: publisher.published + 1 };
+        // Of a relay only what comes next, and so all of it, can go its way whole.
+        let relayed = publisher.relayed.and_then(|relayed| self.relays.all.get(relayed));
+        if relayed.is_some_and(|relayed| relayed.next() != stamp.sequence) {
+            return None;
+        }
         let topic = self.topics.get(id)?;
         topic.access.allows(&entry.identity, Right::Write).then_some((id, stamp))
     }
@@ -71,6 +76,10 @@ impl Router {
         let entry = self.ground.sessions.get_mut(session);
         if let Some(publisher) = entry.and_then(|entry| entry.publisher(channel)) {
             publisher.published += count;
+            let (relayed, mark) = (publisher.relayed, publisher.published);
+            if let Some(relayed) = relayed {
+                self.rise(relayed, mark);
+            }
         }
     }
 

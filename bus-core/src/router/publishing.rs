@@ -47,7 +47,8 @@ impl Router {
         let access = topic.access;
         self.check_right(session, &access, Right::Write, "topic", &name)?;
         self.next_source += 1;
-        let source = Arc::new(Source { key: self.next_source, sender, topic: name });
+        let (key, provenance) = (self.next_source, None);
+        let source = Arc::new(Source { key, sender, topic: name, provenance });
         let publisher = Publisher {
             topic: id,
             source,
@@ -56,6 +57,7 @@ impl Router {
             reported: 0,
             held: 0,
             flushes: 0,
+            relayed: None,
         };
         if let (Some(entry), Some(topic)) =
             (self.ground.sessions.get_mut(session), self.topics.get_mut(id))
@@ -123,10 +125,10 @@ impl Router {
     ) {
         let publisher =
             self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
-        let Some((id, stamp)) = publisher.map(|publisher| {
+        let Some((id, stamp, relayed)) = publisher.map(|publisher| {
             publisher.published += 1;
             let (source, sequence) = (publisher.source.clone(), publisher.published);
-            (publisher.topic, Stamp { source, sequence })
+            (publisher.topic, Stamp { source, sequence }, publisher.relayed)
         }) else {
             return self.refuse_publish(
                 session,
@@ -156,6 +158,13 @@ impl Router {
                 &text,
             );
         }
+        if let Some(relayed) = relayed
+            && !self.is_crowded(id, session, &message)
+            && let Err(verdict) = self.admit(relayed, (session, channel), id, stamp.sequence)
+        {
+            return self.pass_over(session, channel, &stamp.source, message.len(), ticket, verdict);
+        }
+        let Some(topic) = self.topics.get(id) else { return };
         if topic.holding > 0 || !topic.held.is_empty() {
             return self.hold(id, session, channel, stamp, message, ticket);
         }
@@ -317,6 +326,7 @@ impl Router {
             let on_topic = |channel: &Channel| matches!(entry.handle(*channel), Some(Handle::Publisher(publisher)) if publisher.topic == id);
             let channels: Vec<_> = entry.channels().into_iter().filter(on_topic).collect();
             for channel in channels {
+                self.leave_relay(session, channel);
                 self.ground.end_channel(session, channel, failure.clone());
             }
         }

@@ -19,6 +19,7 @@ use super::command::{Channel, Lease, Ticket};
 use super::effect::Source;
 use super::leases::Leases;
 use super::queue::Queue;
+use super::relays::Relayed;
 use super::rights::Identity;
 use super::service::{Server, Service};
 use super::shelf::Place;
@@ -108,7 +109,7 @@ pub(crate) struct Publisher {
     pub topic: Id<Topic>,
     /// What its deliveries are labelled with.
     pub source: Arc<Source>,
-    /// Messages that were published so far; those that wait are among them.
+    /// Number of the last message that came, whatever became of it; of a relay, as its origin counts.
     pub published: u64,
     /// Bytes accepted so far.
     pub accepted: u64,
@@ -118,6 +119,8 @@ pub(crate) struct Publisher {
     pub held: u64,
     /// Flushes of it that wait there too.
     pub flushes: u32,
+    /// If it is a relay: of which source.
+    pub relayed: Option<Id<Relayed>>,
 }
 
 impl Session {

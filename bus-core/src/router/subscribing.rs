@@ -10,6 +10,7 @@ use crate::name::Pattern;
 use super::Router;
 use super::command::{Channel, SlowPolicy, SubscribeOptions};
 use super::effect::{Answer, Output};
+use super::interest::Interest;
 use super::rights::Right;
 use super::session::{Handle, Session};
 use super::timer::Timer;
@@ -22,6 +23,7 @@ impl Router {
         channel: Channel,
         pattern: Pattern,
         options: SubscribeOptions,
+        beyond: Option<Vec<Interest>>,
     ) -> Result<Answer, Failure> {
         let Some(entry) = self.ground.sessions.get(session) else {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
@@ -50,7 +52,7 @@ impl Router {
                     self.subscriptions.len(),
                     self.config.subscriptions_max,
                 )?;
-                let id = self.new_subscription(pattern, options, member);
+                let id = self.new_subscription(pattern, options, member, beyond);
                 if let Some(key) = key {
                     self.groups.insert(key, id);
                 }
@@ -76,7 +78,9 @@ impl Router {
         pattern: Pattern,
         options: SubscribeOptions,
         member: Member,
+        beyond: Option<Vec<Interest>>,
     ) -> Id<Subscription> {
+        self.note_interest(&pattern, beyond.as_deref(), true);
         self.subscriptions.insert_with(|id| Subscription {
             id,
             pattern,
@@ -87,6 +91,7 @@ impl Router {
             backlog_bytes: 0,
             lost: 0,
             topics: Vec::new(),
+            beyond,
             full: false,
             hold_until: None,
         })
@@ -130,7 +135,7 @@ impl Router {
         else {
             return;
         };
-        if !subscription.pattern.matches(&topic.name) {
+        if !subscription.wants(&topic.name) {
             return;
         }
         let first = subscription
@@ -150,13 +155,20 @@ impl Router {
             SlowPolicy::Auto => topic.access.owner == identity.sender.uid,
             SlowPolicy::DropOldest | SlowPolicy::End => false,
         };
-        topic.links.push(Link { subscription: id, hold });
+        self.relays.links += 1;
+        topic.links.push(Link { subscription: id, hold, serial: self.relays.links });
         subscription.topics.push((topic_id, hold));
         if hold && subscription.full {
             topic.holding += 1;
         }
         let selector = subscription.options.selector;
         let mut filled = false;
+        if subscription.beyond.is_some() {
+            // What is kept is old: it is not what comes next of its source.
+            return if hold {
+                self.start_clocks(topic_id)
+            };
+        }
         for (stamp, mut message) in topic.kept_in_order() {
             if selector.matches(message.kind()) {
                 filled |= subscription.offer(&mut self.ground, true, &stamp, &mut message)
@@ -191,6 +203,11 @@ impl Router {
         }
         if let Some(topic) = self.topics.get_mut(id) {
             topic.kept = kept;
+            // Who was linked before has missed nothing.
+            for link in &mut topic.links {
+                let before = linked.iter().find(|old| old.subscription == link.subscription);
+                link.serial = before.map_or(link.serial, |old| old.serial);
+            }
         }
         self.release(id);
     }
@@ -287,6 +304,7 @@ impl Router {
     /// Takes a subscription off the books; it holds nothing back any more.
     fn unlink(&mut self, id: Id<Subscription>) -> Option<Subscription> {
         let subscription = self.subscriptions.remove(id)?;
+        self.note_interest(&subscription.pattern, subscription.beyond.as_deref(), false);
         for (topic, hold) in &subscription.topics {
             if let Some(topic) = self.topics.get_mut(*topic) {
                 topic.links.retain(|link| link.subscription != id);

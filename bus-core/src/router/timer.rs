@@ -28,6 +28,8 @@ pub(crate) enum Timer {
     Call(u64),
     /// A subscription that holds publishers back.
     Hold(Id<Subscription>),
+    /// Marks that are to be told or forgotten.
+    Relays,
 }
 
 impl Timer {

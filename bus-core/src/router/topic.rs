@@ -18,6 +18,7 @@ use crate::time::Time;
 use super::command::{Channel, RequestId, SubscribeOptions, Ticket, TopicOptions};
 use super::effect::{Output, Stamp};
 use super::ground::Ground;
+use super::interest::Interest;
 use super::rights::Access;
 use super::session::Session;
 
@@ -49,6 +50,8 @@ pub(crate) struct Link {
     pub subscription: Id<Subscription>,
     /// Whether it may hold the topic's publishers back.
     pub hold: bool,
+    /// How many links of all topics were made before it, and it.
+    pub serial: u64,
 }
 
 /// What waits for a slow subscriber to let it in.
@@ -95,6 +98,8 @@ pub struct Subscription {
     /// Dropped since the last delivery.
     pub(crate) lost: u64,
     pub(crate) topics: Vec<(Id<Topic>, bool)>,
+    /// If it is for others, beyond a bridge: what they want of what it matches.
+    pub(crate) beyond: Option<Vec<Interest>>,
     pub(crate) full: bool,
     /// When it ends, if it goes on holding publishers back.
     pub(crate) hold_until: Option<Time>,

@@ -260,6 +260,8 @@ impl ServerSession {
                 self.forget_source(channel);
                 self.notice(&Notice::Ended { channel, failure });
             }
+            // No frame opens a relay, so no connection has one.
+            Output::Relay { .. } => {}
             Output::Recall { lease } => self.notice(&Notice::Recall { lease }),
             Output::Expired { failure } => self.push_failure(Kind::Refuse, 0, &failure),
         }

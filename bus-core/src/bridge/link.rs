@@ -1,0 +1,216 @@
+//! A link: its two sides, its sources, and what it has come to.
+//!
+//! `near` is what it learns from where messages come from, `far` from where they go, `pull` what
+//! it says. Invariant: it is subscribed on a route exactly while somebody beyond wants something
+//! of it; a source that nobody beyond wants is not kept.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::arena::{Arena, Id};
+use crate::limits::LINK_SOURCE_IDLE;
+use crate::router::{Epoch, Fault, Interest};
+use crate::time::Time;
+
+use super::config::LinkConfig;
+use super::pull::{Action, RelayId};
+use super::source::{Source, SourceKey};
+
+/// One direction of a bridge.
+pub struct Link {
+    pub(super) config: LinkConfig,
+    pub(super) near: Option<Epoch>,
+    pub(super) near_name: Arc<str>,
+    /// The last boot of the far broker that was heard of.
+    pub(super) far: Option<Epoch>,
+    pub(super) far_is_up: bool,
+    /// When it is no longer waited for.
+    pub(super) linger_until: Option<Time>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) sources: Arena<Source>,
+    pub(super) by_key: BTreeMap<SourceKey, Id<Source>>,
+    /// By route, and by how the near broker numbers its sources.
+    pub(super) by_near: BTreeMap<(usize, u64), Id<Source>>,
+    pub(super) by_relay: BTreeMap<RelayId, Id<Source>>,
+    /// What goes before all data, to either side.
+    pub(super) to_near: VecDeque<Action>,
+    pub(super) to_far: VecDeque<Action>,
+    /// Sources that may have something to send, and which was asked last.
+    pub(super) ready: BTreeSet<Id<Source>>,
+    pub(super) turn: Option<Id<Source>>,
+    /// Sources to be opened again, by when.
+    pub(super) retries: BTreeSet<(Time, Id<Source>)>,
+    pub(super) look_at: Option<Time>,
+    pub(super) next_relay: RelayId,
+    pub(super) spooled_bytes: u64,
+    pub(super) stat: LinkStat,
+    pub(super) fault: Option<Fault>,
+}
+
+/// The subscription of one route.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub beyond: Vec<Interest>,
+    pub subscribed: bool,
+    /// It ended, and is subscribed again then.
+    pub retry_at: Option<Time>,
+    /// What was used up, and what of that the near broker knows.
+    pub used: u64,
+    pub told: u64,
+    /// Sources that hold it back.
+    pub over: usize,
+    /// The near broker has dropped something since the last message.
+    pub lost: bool,
+}
+
+/// What a link has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkStat {
+    /// Sources that it knows.
+    pub sources: u64,
+    /// Messages and bytes in its spools.
+    pub spooled: u64,
+    /// Bytes in its spools.
+    pub spooled_bytes: u64,
+    /// Messages sent, those that were sent again among them.
+    pub published: u64,
+    /// Messages dropped from full spools before they were sent.
+    pub dropped: u64,
+    /// Messages that were not taken, since a spool was full or there were too many sources.
+    pub refused: u64,
+    /// Messages of which nobody knows whether they arrived.
+    pub unknown: u64,
+    /// Messages that were given up, since the far broker stayed away for too long.
+    pub abandoned: u64,
+    /// Messages that had passed the far broker before, and were not sent.
+    pub muted: u64,
+}
+
+impl Link {
+    /// A link, not connected yet. People call the near broker by this name.
+    pub fn new(config: LinkConfig, near_name: &str) -> Link {
+        let lanes = config.routes.iter().map(|_| Lane::default()).collect();
+        Link {
+            config,
+            near: None,
+            near_name: near_name.into(),
+            far: None,
+            far_is_up: false,
+            linger_until: None,
+            lanes,
+            sources: Arena::default(),
+            by_key: BTreeMap::new(),
+            by_near: BTreeMap::new(),
+            by_relay: BTreeMap::new(),
+            to_near: VecDeque::new(),
+            to_far: VecDeque::new(),
+            ready: BTreeSet::new(),
+            turn: None,
+            retries: BTreeSet::new(),
+            look_at: None,
+            next_relay: 0,
+            spooled_bytes: 0,
+            stat: LinkStat::default(),
+            fault: None,
+        }
+    }
+
+    /// Plants a bug, for a test that must catch it. Without the feature `faults` it does nothing.
+    pub fn plant(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+    }
+
+    /// Does what is due.
+    pub fn advance(&mut self, now: Time) {
+        if self.linger_until.is_some_and(|until| until <= now) {
+            self.linger_until = None;
+            self.give_up();
+        }
+        while let Some((at, id)) = self.retries.first().copied()
+            && at <= now
+        {
+            self.retries.remove(&(at, id));
+            if let Some(source) = self.sources.get_mut(id) {
+                source.retry_at = None;
+            }
+            self.open(id);
+        }
+        for route in 0..self.lanes.len() {
+            if self.lanes[route].retry_at.is_some_and(|at| at <= now) {
+                self.lanes[route].retry_at = None;
+                self.want(route);
+            }
+        }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.close_idle(now);
+        }
+    }
+
+    /// When [`Link::advance`] has something to do.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let retries = self.retries.first().map(|(at, _)| *at);
+        let lanes = self.lanes.iter().filter_map(|lane| lane.retry_at).min();
+        [self.linger_until, retries, lanes, self.look_at].into_iter().flatten().min()
+    }
+
+    /// What there is, and what it has come to.
+    pub fn stat(&self) -> LinkStat {
+        let spooled = self.sources.iter().map(|(_, source)| source.spool.len()).sum();
+        let (sources, spooled_bytes) = (self.sources.len() as u64, self.spooled_bytes);
+        LinkStat { sources, spooled, spooled_bytes, ..self.stat }
+    }
+
+    /// Sources whose relay was told to go on: origin, publisher there, and topic at the far
+    /// broker.
+    pub fn active_sources(&self) -> Vec<(Epoch, u64, crate::name::Name)> {
+        let is_active = |source: &Source| {
+            let state = source.relay.as_ref().and_then(|relay| relay.state);
+            state.is_some_and(|state| state.active)
+        };
+        let active = self.sources.iter().filter(|(_, source)| is_active(source));
+        let name = |source: &Source| {
+            let origin = &source.provenance;
+            (origin.epoch, origin.publisher, source.far_topic.clone())
+        };
+        active.map(|(_, source)| name(source)).collect()
+    }
+
+    /// Forgets sources that have rested for long; their marks stay at the far broker.
+    fn close_idle(&mut self, now: Time) {
+        self.look_at = None;
+        let rested = |source: &Source| source.used_at.after(LINK_SOURCE_IDLE) <= now;
+        let idle = |source: &Source| source.spool.is_empty() && rested(source);
+        let ids: Vec<_> =
+            self.sources.iter().filter(|(_, source)| idle(source)).map(|(id, _)| id).collect();
+        for id in ids {
+            self.forget(id);
+        }
+        if !self.sources.is_empty() {
+            self.look_at = Some(now.after(LINK_SOURCE_IDLE / 2));
+        }
+    }
+
+    /// Forgets a source, and closes its relay. Gives how many messages of it were kept.
+    pub(super) fn forget(&mut self, id: Id<Source>) -> u64 {
+        let Some(source) = self.sources.remove(id) else { return 0 };
+        self.by_key.remove(&source.key);
+        self.by_near.remove(&(source.route, source.near_key));
+        self.ready.remove(&id);
+        self.spooled_bytes -= source.spool.bytes();
+        if let Some(at) = source.retry_at {
+            self.retries.remove(&(at, id));
+        }
+        if let Some(relay) = &source.relay {
+            self.by_relay.remove(&relay.id);
+            self.to_far.push_back(Action::Close { relay: relay.id });
+        }
+        self.lanes[source.route].over -= usize::from(source.over);
+        self.tell_used(source.route);
+        source.spool.len()
+    }
+
+    /// Whether a test has planted this bug.
+    pub(super) fn planted(&self, fault: Fault) -> bool {
+        cfg!(feature = "faults") && self.fault == Some(fault)
+    }
+}

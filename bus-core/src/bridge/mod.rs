@@ -1,0 +1,20 @@
+//! The rules of a bridge between two brokers, one direction of it, as plain state.
+//!
+//! A [`Link`] is told what its two sessions are told, one at the near broker where messages come
+//! from and one at the far broker where they go, and says what each is to ask. It knows no socket,
+//! clock or frame. What brokers themselves do for bridges (marks, upstreams, interest) is in
+//! [`crate::router`].
+
+mod config;
+mod far;
+mod link;
+mod near;
+mod pull;
+mod route;
+mod source;
+mod spool;
+
+pub use config::{LinkConfig, SpoolPolicy};
+pub use link::{Link, LinkStat};
+pub use pull::{Action, RelayId};
+pub use route::Route;

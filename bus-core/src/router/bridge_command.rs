@@ -1,0 +1,65 @@
+//! What a session of a bridge can ask of the router, beside what any session can.
+//!
+//! Such commands come from a bridge that lives with the broker; no frame bears them yet. Channels,
+//! answers and outputs are those of the session. Who may give them is said in `relaying`.
+
+use std::sync::Arc;
+
+use crate::name::{Name, Pattern};
+use crate::time::Time;
+
+use super::command::{Channel, RequestId, SubscribeOptions};
+use super::interest::Interest;
+use super::provenance::Provenance;
+use super::{Router, SessionId};
+
+/// A command of a bridge's session.
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+#[derive(Clone, Debug)]
+pub enum BridgeCommand {
+    /// Opens a topic for what a source elsewhere has published, from message `reach` on. It is a
+    /// publisher: messages, credit and closing are as for any. `Output::Relay` follows the answer.
+    OpenRelay {
+        request: RequestId,
+        channel: Channel,
+        topic: Name,
+        provenance: Arc<Provenance>,
+        reach: u64,
+    },
+    /// The next message of a relay bears this number; while it stands by it is the first that the
+    /// relay could give. `turn` is the last one that it was told; `lost` says that those before
+    /// are lost, as far as the relay knows. Must be sent whenever a relay is told to go on.
+    Skip { channel: Channel, turn: u64, sequence: u64, lost: bool },
+    /// Subscribes to what matches the pattern and somebody beyond the bridge wants; on the channel
+    /// of such a subscription, with the same pattern, it changes who wants what.
+    SubscribeBeyond {
+        request: RequestId,
+        channel: Channel,
+        pattern: Pattern,
+        options: SubscribeOptions,
+        beyond: Vec<Interest>,
+    },
+}
+
+impl Router {
+    /// Carries out a command of a bridge's session.
+    pub fn handle_bridge(&mut self, now: Time, session: SessionId, command: BridgeCommand) {
+        self.ground.now = now;
+        match command {
+            BridgeCommand::OpenRelay { request, channel, topic, provenance, reach } => {
+                self.answer_first(session, request, |router| {
+                    router.open_relay(session, channel, topic, provenance, reach)
+                });
+            }
+            BridgeCommand::Skip { channel, turn, sequence, lost } => {
+                self.skip(session, channel, turn, sequence, lost);
+            }
+            BridgeCommand::SubscribeBeyond { request, channel, pattern, options, beyond } => {
+                self.answer_first(session, request, |router| {
+                    router.subscribe_beyond(session, channel, pattern, options, beyond)
+                });
+            }
+        }
+        self.bury_dead();
+    }
+}

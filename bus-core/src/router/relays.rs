@@ -1,0 +1,259 @@
+//! Relayed sources: how far each has come, and which of its upstreams goes on with it.
+//!
+//! A source can arrive over several bridges. Its mark is the number of the last message that was
+//! accepted, from whichever. One upstream is active: the one that can go on nearest to the mark,
+//! then the one of fewest hops; the others stand by. Not who publishes or subscribes. Invariant:
+//! the mark only rises, and what is above it was never accepted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::arena::{Arena, Id};
+use crate::limits::MARK_MESSAGES;
+use crate::name::Name;
+use crate::time::Time;
+
+use super::command::Channel;
+use super::provenance::{Epoch, Provenance};
+use super::session::Session;
+
+/// What names a relayed source at a broker: origin, publisher there, and topic here. The name and
+/// not the id, since a topic goes with its last publisher and its marks must not.
+pub(crate) type RelayedKey = (Epoch, u64, Name);
+/// What names an upstream.
+pub(crate) type UpstreamKey = (Id<Session>, Channel);
+
+/// A relayed source.
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    pub key: RelayedKey,
+    /// Number of the last message that was accepted.
+    pub mark: u64,
+    /// Of how many links between topics and subscriptions there were when that was.
+    pub accepted_at: u64,
+    pub active: Option<UpstreamKey>,
+    pub upstreams: Vec<Upstream>,
+    /// The mark that the upstreams were told last.
+    reported: u64,
+    /// The mark from which on another upstream would be better.
+    reconsider: u64,
+    /// Since when it has no upstream.
+    idle_since: Option<Time>,
+}
+
+/// A way on which a relayed source arrives.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub key: UpstreamKey,
+    pub hops: Vec<Epoch>,
+    /// The first message that it can give, as far as it is above the mark.
+    pub reach: u64,
+    /// Whether it says that those before were lost.
+    pub lost: bool,
+    /// Its session is away.
+    pub away: bool,
+    /// Whether it was told to go on.
+    pub told_active: bool,
+    /// How often it was told something else, and of which time its last skip knows.
+    pub turn: u64,
+    pub answered: u64,
+}
+
+/// What an upstream is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayState {
+    /// Goes up whenever `active` changes; a skip says it again.
+    pub turn: u64,
+    /// Whether it is to go on with the source, or to stand by.
+    pub active: bool,
+    /// The last message that has arrived, from wherever.
+    pub mark: u64,
+    /// Whether that was known before this relay was opened.
+    pub known: bool,
+}
+
+/// What becomes of a message that a relay publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It comes next.
+    Next,
+    /// It comes after some that nobody will bring any more.
+    AfterGap { count: u64, lost: bool },
+    /// It has been here.
+    Duplicate,
+    /// It is ahead, from an upstream that stands by: it was under way when that was decided.
+    Stray,
+}
+
+/// What relaying has come to, since the broker runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayStat {
+    /// Relayed sources that have an upstream.
+    pub sources: u64,
+    /// Marks that have none.
+    pub idle: u64,
+    /// Messages that had been here before.
+    pub duplicates: u64,
+    /// Messages of upstreams that stood by already.
+    pub strays: u64,
+    /// Gaps, those among them that were told to subscribers, and how many messages those were.
+    pub gaps: u64,
+    /// Gaps that subscribers were told of.
+    pub losses: u64,
+    /// How many messages those were.
+    pub lost: u64,
+    /// Relays that were refused since they form a loop.
+    pub loops: u64,
+    /// Marks that were forgotten.
+    pub forgotten: u64,
+}
+
+/// All relayed sources.
+#[derive(Default)]
+pub(crate) struct Relays {
+    pub all: Arena<Relayed>,
+    by_key: BTreeMap<RelayedKey, Id<Relayed>>,
+    idle: BTreeSet<(Time, Id<Relayed>)>,
+    pub unreported: BTreeSet<Id<Relayed>>,
+    pub stat: RelayStat,
+    /// When the router looks after them next.
+    pub due: Option<Time>,
+    /// Links between topics and subscriptions so far.
+    pub links: u64,
+}
+
+impl Relays {
+    /// The source of this provenance on this topic, and whether its mark was known. If not, it
+    /// begins where the upstream does.
+    pub fn enter(
+        &mut self,
+        provenance: &Provenance,
+        topic: &Name,
+        reach: u64,
+    ) -> (Id<Relayed>, bool) {
+        let key = (provenance.epoch, provenance.publisher, topic.clone());
+        if let Some(id) = self.by_key.get(&key) {
+            if let Some(entry) = self.all.get_mut(*id)
+                && let Some(since) = entry.idle_since.take()
+            {
+                self.idle.remove(&(since, *id));
+            }
+            return (*id, true);
+        }
+        let mark = reach.saturating_sub(1);
+        let id = self.all.insert_with(|_| Relayed {
+            key: key.clone(),
+            mark,
+            accepted_at: 0,
+            active: None,
+            upstreams: Vec::new(),
+            reported: mark,
+            reconsider: u64::MAX,
+            idle_since: None,
+        });
+        self.by_key.insert(key, id);
+        (id, false)
+    }
+
+    /// Its last upstream has gone: the mark stays for a while.
+    pub fn rest(&mut self, now: Time, id: Id<Relayed>) {
+        if let Some(entry) = self.all.get_mut(id) {
+            entry.idle_since = Some(now);
+            self.idle.insert((now, id));
+        }
+    }
+
+    /// The mark that has rested longest, and since when.
+    pub fn oldest_idle(&self) -> Option<(Time, Id<Relayed>)> {
+        self.idle.first().copied()
+    }
+
+    /// How many marks rest.
+    pub fn idle_count(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Forgets a mark.
+    pub fn forget(&mut self, id: Id<Relayed>) {
+        let Some(entry) = self.all.remove(id) else { return };
+        self.by_key.remove(&entry.key);
+        self.unreported.remove(&id);
+        if let Some(since) = entry.idle_since {
+            self.idle.remove(&(since, id));
+        }
+        self.stat.forgotten += 1;
+    }
+
+    /// What there is, and what it has come to.
+    pub fn stat(&self) -> RelayStat {
+        let idle = self.idle.len() as u64;
+        RelayStat { sources: self.all.len() as u64 - idle, idle, ..self.stat }
+    }
+}
+
+impl Relayed {
+    /// Which message comes next.
+    pub fn next(&self) -> u64 {
+        self.mark + 1
+    }
+
+    /// What becomes of a message of this number from this upstream.
+    pub fn judge(&self, from: UpstreamKey, sequence: u64) -> Verdict {
+        if sequence <= self.mark {
+            return Verdict::Duplicate;
+        }
+        if sequence == self.mark + 1 {
+            return Verdict::Next;
+        }
+        let upstream = self.upstreams.iter().find(|upstream| upstream.key == from);
+        match upstream {
+            // What it sent before it knew its turn is no answer to it.
+            Some(upstream) if self.active == Some(from) && upstream.answered == upstream.turn => {
+                let lost = upstream.lost && upstream.reach == sequence;
+                Verdict::AfterGap { count: sequence - self.mark - 1, lost }
+            }
+            _ => Verdict::Stray,
+        }
+    }
+
+    /// Whether it is time to look who is best, and to tell the mark, once it has risen.
+    pub fn rise(&mut self, mark: u64, links: u64) -> (bool, bool) {
+        self.mark = mark;
+        self.accepted_at = links;
+        (mark + 1 >= self.reconsider, mark - self.reported.min(mark) >= MARK_MESSAGES)
+    }
+
+    /// The mark as it is now told.
+    pub fn report(&mut self) -> u64 {
+        self.reported = self.mark;
+        self.mark
+    }
+
+    /// Whether the upstreams know the mark.
+    pub fn is_reported(&self) -> bool {
+        self.reported == self.mark
+    }
+
+    /// Who should be active. Nobody, while one that is away, and may come back, can give what no
+    /// other can.
+    pub fn elect(&mut self) -> Option<UpstreamKey> {
+        let next = self.next();
+        let start = |upstream: &Upstream| upstream.reach.max(next);
+        let rank = |upstream: &&Upstream| {
+            (
+                start(upstream),
+                upstream.away,
+                upstream.hops.len(),
+                upstream.hops.clone(),
+                upstream.key,
+            )
+        };
+        let best = self.upstreams.iter().min_by_key(rank)?;
+        // Those that are better, but cannot go on from here yet.
+        let later = self.upstreams.iter().filter(|other| {
+            let shorter = (other.hops.len(), &other.hops) < (best.hops.len(), &best.hops);
+            !other.away && (best.away || shorter)
+        });
+        self.reconsider = later.map(start).filter(|start| *start > next).min().unwrap_or(u64::MAX);
+        (!best.away).then_some(best.key)
+    }
+}
