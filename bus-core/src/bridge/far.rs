@@ -9,7 +9,6 @@ use super::link::Link;
 use super::near::RETRY;
 use super::pull::{Action, RelayId};
 use super::source::{Relay, Source};
-use super::spool::Spool;
 
 impl Link {
     /// There is a session at the far broker, another one than before. What it wants is told
@@ -20,6 +19,7 @@ impl Link {
         self.linger_until = None;
         self.to_far.clear();
         self.by_relay.clear();
+        let ignored = self.planted(Fault::HopsIgnored);
         let ids: Vec<_> = self.sources.iter().map(|(id, _)| id).collect();
         for id in ids {
             let Some(source) = self.sources.get_mut(id) else { continue };
@@ -28,8 +28,11 @@ impl Link {
                 // Nothing is known there, and nobody there has had anything yet.
                 source.sent = 0;
             }
-            source.muted = source.provenance.hops.contains(&epoch);
-            self.open(id);
+            source.muted = !ignored && source.provenance.hops.contains(&epoch);
+            match source.muted {
+                true => self.mute(id),
+                false => self.open(id),
+            }
         }
     }
 
@@ -90,10 +93,7 @@ impl Link {
         source.relay = None;
         if failure.kind() == ErrorKind::Loop {
             // It has passed there on a way that was not known here.
-            source.muted = true;
-            self.spooled_bytes -= source.spool.bytes();
-            source.spool = Spool::default();
-            self.weigh(id);
+            self.mute(id);
         } else {
             let at = now.after(RETRY);
             source.retry_at = Some(at);

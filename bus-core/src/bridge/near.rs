@@ -209,9 +209,13 @@ impl Link {
         if source.muted {
             // The far broker has it, and so all before it.
             self.stat.muted += 1;
-            self.spooled_bytes -= source.spool.bytes();
-            (source.spool, source.missed) = (Spool::default(), false);
-            return self.weigh(id);
+            return self.mute(id);
+        }
+        let mark = source.relay.as_ref().and_then(|relay| relay.state).map(|state| state.mark);
+        if mark.is_some_and(|mark| sequence <= mark) {
+            // It came there faster on another way, and no mark will be told for it again.
+            source.missed = false;
+            return;
         }
         let full = |bytes: u64, count: u64, total: u64| {
             bytes > self.config.source_bytes
@@ -237,6 +241,14 @@ impl Link {
                 spool.note_loss();
             }
         }
+        self.weigh(id);
+    }
+
+    /// What a source has brought comes from the far broker: whatever is kept has been there.
+    pub(super) fn mute(&mut self, id: Id<Source>) {
+        let Some(source) = self.sources.get_mut(id) else { return };
+        self.spooled_bytes -= source.spool.bytes();
+        (source.spool, source.missed, source.muted) = (Spool::default(), false, true);
         self.weigh(id);
     }
 

@@ -1,0 +1,68 @@
+//! Publishers and subscribers: what each has published, seen, and been told to have missed.
+
+use std::collections::BTreeMap;
+
+use bus_core::router::SessionId;
+use bus_core::{Message, MessageType, Name, Pattern, Time};
+
+use crate::dice::Dice;
+
+/// Somebody who publishes on one topic. Numbers go up by one, as sequences do.
+pub struct Publisher {
+    pub broker: usize,
+    pub epoch: u64,
+    pub session: SessionId,
+    pub topic: Name,
+    pub published: u64,
+    pub alive: bool,
+}
+
+/// Somebody who subscribes to one pattern.
+pub struct Subscriber {
+    pub broker: usize,
+    pub session: SessionId,
+    pub pattern: Pattern,
+    /// Uses up what it gets only now and then.
+    pub slow: bool,
+    pub got: u64,
+    pub used: u64,
+    pub alive: bool,
+    /// By publisher: the number after which it must see everything, or be told.
+    pub seen: BTreeMap<usize, u64>,
+    /// It has seen nothing of these yet, but must see all.
+    pub owed: BTreeMap<usize, u64>,
+    /// Since when every broker knows of it.
+    pub known_since: Option<Time>,
+    /// How many it has missed, and how many it was told of.
+    pub missed: u64,
+    pub told: u64,
+}
+
+const TOPICS: &[&str] = &["a.x", "a.y", "b.x", "b.y.z", "c"];
+const PATTERNS: &[&str] = &[">", "a.*", "a.x", "*.x", "b.>", "c"];
+
+pub fn topic(dice: &mut Dice) -> Name {
+    Name::new(dice.pick(TOPICS)).expect("a name")
+}
+
+pub fn pattern(dice: &mut Dice) -> Pattern {
+    Pattern::new(dice.pick(PATTERNS)).expect("a pattern")
+}
+
+/// A message that says who published it and which it is.
+pub fn message(publisher: usize, number: u64, length: usize) -> Message {
+    let mut payload = Vec::with_capacity(16 + length);
+    payload.extend_from_slice(&(publisher as u64).to_le_bytes());
+    payload.extend_from_slice(&number.to_le_bytes());
+    payload.resize(16 + length, 0);
+    Message::new(MessageType::ONE, payload)
+}
+
+/// Who published a message, and which it is.
+pub fn read(message: &Message) -> (usize, u64) {
+    let word = |at: usize| {
+        let bytes = message.payload()[at..at + 8].try_into().expect("eight bytes");
+        u64::from_le_bytes(bytes)
+    };
+    (word(0) as usize, word(8))
+}
