@@ -214,4 +214,3 @@ impl Link {
         cfg!(feature = "faults") && self.fault == Some(fault)
     }
 }
-impl Link { #[doc(hidden)] pub fn debug(&self) -> String { self.sources.iter().map(|(_, s)| format!("{:?} near {} prov {:?} last {} spool {} muted {} relay {:?} retry {:?} sent {}; far {:?}", s.key, s.near_key, s.provenance, s.last, s.spool.len(), s.muted, s.relay, s.retry_at, s.sent, self.far)).collect::<Vec<_>>().join("\n") } }

@@ -179,9 +179,9 @@ impl Router {
 
     /// The mark of a relayed source is there now.
     pub(super) fn rise(&mut self, id: Id<Relayed>, mark: u64) {
-        let links = self.relays.links;
+        let wishes = self.relays.wishes;
         let Some(relayed) = self.relays.all.get_mut(id) else { return };
-        let (reconsider, report) = relayed.rise(mark, links);
+        let (reconsider, report) = relayed.rise(mark, wishes);
         if report {
             self.report_mark(id);
         } else if self.relays.unreported.insert(id) {
@@ -198,7 +198,7 @@ impl Router {
     fn tell_gap(&mut self, topic: Id<Topic>, accepted_at: u64, count: u64, lost: bool) {
         self.relays.stat.gaps += 1;
         let Some(topic) = self.topics.get_mut(topic) else { return };
-        if !lost && topic.links.iter().all(|link| link.serial > accepted_at) {
+        if !lost && topic.links.iter().all(|link| link.since > accepted_at) {
             return;
         }
         self.relays.stat.losses += 1;

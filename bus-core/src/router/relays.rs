@@ -28,7 +28,7 @@ pub(crate) struct Relayed {
     pub key: RelayedKey,
     /// Number of the last message that was accepted.
     pub mark: u64,
-    /// Of how many links between topics and subscriptions there were when that was.
+    /// How many wishes there had been by then: who has had one of those may miss what follows.
     pub accepted_at: u64,
     pub active: Option<UpstreamKey>,
     pub upstreams: Vec<Upstream>,
@@ -117,8 +117,8 @@ pub(crate) struct Relays {
     pub stat: RelayStat,
     /// When the router looks after them next.
     pub due: Option<Time>,
-    /// Links between topics and subscriptions so far.
-    pub links: u64,
+    /// How often somebody has begun to want something.
+    pub wishes: u64,
 }
 
 impl Relays {
@@ -216,9 +216,9 @@ impl Relayed {
     }
 
     /// Whether it is time to look who is best, and to tell the mark, once it has risen.
-    pub fn rise(&mut self, mark: u64, links: u64) -> (bool, bool) {
+    pub fn rise(&mut self, mark: u64, wishes: u64) -> (bool, bool) {
         self.mark = mark;
-        self.accepted_at = links;
+        self.accepted_at = wishes;
         (mark + 1 >= self.reconsider, mark - self.reported.min(mark) >= MARK_MESSAGES)
     }
 

@@ -81,6 +81,8 @@ impl Router {
         beyond: Option<Vec<Interest>>,
     ) -> Id<Subscription> {
         self.note_interest(&pattern, beyond.as_deref(), true);
+        self.relays.wishes += 1;
+        let since = self.relays.wishes;
         self.subscriptions.insert_with(|id| Subscription {
             id,
             pattern,
@@ -92,6 +94,7 @@ impl Router {
             lost: 0,
             topics: Vec::new(),
             beyond,
+            since,
             full: false,
             hold_until: None,
         })
@@ -155,8 +158,13 @@ impl Router {
             SlowPolicy::Auto => topic.access.owner == identity.sender.uid,
             SlowPolicy::DropOldest | SlowPolicy::End => false,
         };
-        self.relays.links += 1;
-        topic.links.push(Link { subscription: id, hold, serial: self.relays.links });
+        // A topic may go and come again; who has subscribed before still misses what is lost then.
+        self.relays.wishes += 1;
+        let since = match subscription.beyond {
+            None => subscription.since,
+            Some(_) => self.relays.wishes,
+        };
+        topic.links.push(Link { subscription: id, hold, since });
         subscription.topics.push((topic_id, hold));
         if hold && subscription.full {
             topic.holding += 1;
@@ -206,7 +214,7 @@ impl Router {
             // Who was linked before has missed nothing.
             for link in &mut topic.links {
                 let before = linked.iter().find(|old| old.subscription == link.subscription);
-                link.serial = before.map_or(link.serial, |old| old.serial);
+                link.since = before.map_or(link.since, |old| old.since);
             }
         }
         self.release(id);

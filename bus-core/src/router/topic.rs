@@ -50,8 +50,8 @@ pub(crate) struct Link {
     pub subscription: Id<Subscription>,
     /// Whether it may hold the topic's publishers back.
     pub hold: bool,
-    /// How many links of all topics were made before it, and it.
-    pub serial: u64,
+    /// Since when the topic is wanted by it, as wishes are counted.
+    pub since: u64,
 }
 
 /// What waits for a slow subscriber to let it in.
@@ -100,6 +100,8 @@ pub struct Subscription {
     pub(crate) topics: Vec<(Id<Topic>, bool)>,
     /// If it is for others, beyond a bridge: what they want of what it matches.
     pub(crate) beyond: Option<Vec<Interest>>,
+    /// How many wishes there had been when it was made.
+    pub(crate) since: u64,
     pub(crate) full: bool,
     /// When it ends, if it goes on holding publishers back.
     pub(crate) hold_until: Option<Time>,

@@ -26,7 +26,9 @@ impl World<'_> {
                 self.log.say(|| format!("subscriber {subscriber} is told of {count} lost"));
                 self.log.count("gap told");
                 self.subscribers[subscriber].told += count;
-                let gentle = self.plan.mood == Mood::Gentle;
+                // Before all know of it, it may lose what another wish was still bringing.
+                let known = self.subscribers[subscriber].known_since.is_some();
+                let gentle = self.plan.mood == Mood::Gentle && known;
                 assert!(!gentle, "subscriber {subscriber} has lost {count}, and nothing may be");
             }
             Output::Reply { result: Ok(_), .. } => {}

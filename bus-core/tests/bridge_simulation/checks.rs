@@ -127,7 +127,7 @@ impl World<'_> {
         for (index, wire) in self.wires.iter().enumerate() {
             assert!(wire.connected, "wire {index} is not connected");
             let stat = wire.link.stat();
-            assert_eq!((stat.spooled, stat.spooled_bytes), (0, 0), "wire {index}: {stat:?} {}", wire.link.debug());
+            assert_eq!((stat.spooled, stat.spooled_bytes), (0, 0), "wire {index}: {stat:?}");
             for source in wire.link.active_sources() {
                 let new = active.insert((wire.to, source.clone()));
                 assert!(new, "broker {} has two active upstreams of {source:?}", wire.to);
@@ -137,8 +137,6 @@ impl World<'_> {
             let stat = broker.router.relay_stat();
             let (sources, publishers) = (stat.sources + stat.idle, self.publishers.len() as u64);
             assert!(sources <= publishers, "broker {at}: {stat:?}");
-            let gentle = self.plan.mood == Mood::Gentle;
-            assert!(!gentle || stat.losses == 0, "broker {at} has lost something: {stat:?}");
         }
     }
 
