@@ -152,6 +152,12 @@ pub const MARKS_IDLE_MAX: usize = 65_536;
 pub const MARK_MESSAGES: u64 = 64;
 /// How long they wait at the most to be told.
 pub const MARK_DELAY: Duration = Duration::from_millis(500);
+/// How often a link looks for what stays in its spools while its relays stand by, and says so.
+pub const RELAY_HINT: Duration = Duration::from_secs(2);
+/// How long an active upstream may bring nothing while another has what comes next.
+pub const RELAY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long if the other has only what comes later: as long as the first may yet come back.
+pub const RELAY_PATIENCE_GAP: Duration = Duration::from_secs(30);
 /// The highest number of a relayed message.
 pub const SEQUENCE_MAX: u64 = 1 << 62;
 /// Sources that one direction of a bridge keeps a spool for.
@@ -198,6 +204,8 @@ const _: () = {
     assert!(REQUEST_BYTES_MAX <= CONTROL_BYTES_MAX);
     assert!(NAME_BYTES_MAX + 256 <= HANDSHAKE_FRAME_BYTES_MAX);
     assert!(MARK_IDLE.as_secs() > 2 * GRACE_MAX.as_secs());
+    assert!(RELAY_PATIENCE_GAP.as_secs() > 2 * GRACE_DEFAULT.as_secs());
+    assert!(RELAY_HINT.as_millis() > 2 * MARK_DELAY.as_millis());
     assert!(LINK_SOURCES_MAX < CHANNELS_MAX as usize);
     assert!(LINK_SOURCE_IDLE.as_millis() > MARK_DELAY.as_millis());
     assert!(LISTING_ROWS_MAX * (NAME_BYTES_MAX + 512) <= CONTROL_BYTES_MAX);

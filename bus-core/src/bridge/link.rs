@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::arena::{Arena, Id};
-use crate::limits::LINK_SOURCE_IDLE;
+use crate::limits::{LINK_SOURCE_IDLE, RELAY_HINT};
 use crate::router::{Epoch, Fault, Interest};
 use crate::time::Time;
 
@@ -41,6 +41,8 @@ pub struct Link {
     /// Sources to be opened again, by when.
     pub(super) retries: BTreeSet<(Time, Id<Source>)>,
     pub(super) look_at: Option<Time>,
+    /// When spools are looked at for what stays in them.
+    pub(super) hint_at: Option<Time>,
     pub(super) next_relay: RelayId,
     pub(super) spooled_bytes: u64,
     pub(super) stat: LinkStat,
@@ -108,6 +110,7 @@ impl Link {
             turn: None,
             retries: BTreeSet::new(),
             look_at: None,
+            hint_at: None,
             next_relay: 0,
             spooled_bytes: 0,
             stat: LinkStat::default(),
@@ -141,6 +144,9 @@ impl Link {
                 self.want(route);
             }
         }
+        if self.hint_at.is_some_and(|at| at <= now) {
+            self.hint(now);
+        }
         if self.look_at.is_some_and(|at| at <= now) {
             self.close_idle(now);
         }
@@ -150,7 +156,7 @@ impl Link {
     pub fn next_deadline(&self) -> Option<Time> {
         let retries = self.retries.first().map(|(at, _)| *at);
         let lanes = self.lanes.iter().filter_map(|lane| lane.retry_at).min();
-        [self.linger_until, retries, lanes, self.look_at].into_iter().flatten().min()
+        [self.linger_until, retries, lanes, self.look_at, self.hint_at].into_iter().flatten().min()
     }
 
     /// What there is, and what it has come to.
@@ -173,6 +179,19 @@ impl Link {
             (origin.epoch, origin.publisher, source.far_topic.clone())
         };
         active.map(|(_, source)| name(source)).collect()
+    }
+
+    /// Says of sources that stand by what has stayed in their spools.
+    fn hint(&mut self, now: Time) {
+        self.hint_at = None;
+        let all: Vec<_> = self.sources.iter().map(|(id, _)| id).collect();
+        for id in all {
+            let Some(source) = self.sources.get_mut(id) else { continue };
+            if !source.spool.is_empty() {
+                self.hint_at = Some(now.after(RELAY_HINT));
+            }
+            self.to_far.extend(source.hint().filter(|_| self.far_is_up));
+        }
     }
 
     /// Forgets sources that have rested for long; their marks stay at the far broker.

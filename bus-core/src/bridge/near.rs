@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::frame::Parcel;
-use crate::limits::{LINK_SOURCE_IDLE, LINK_SOURCES_MAX, window_charge};
+use crate::limits::{LINK_SOURCE_IDLE, LINK_SOURCES_MAX, RELAY_HINT, window_charge};
 use crate::message::Message;
 use crate::router::{Epoch, Fault, SlowPolicy, Stamp, SubscribeOptions};
 use crate::time::Time;
@@ -41,6 +41,9 @@ impl Link {
             self.keep(id, stamp.sequence, message, told_lost);
             self.open(id);
             self.ready.insert(id);
+            if self.hint_at.is_none() {
+                self.hint_at = Some(now.after(RELAY_HINT));
+            }
         }
         self.tell_used(route);
     }
@@ -149,6 +152,7 @@ impl Link {
                     relay: None,
                     muted: false,
                     retry_at: None,
+                    oldest: None,
                     used_at: now,
                     over: false,
                 });

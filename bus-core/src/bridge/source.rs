@@ -38,6 +38,8 @@ pub(super) struct Source {
     pub muted: bool,
     /// Not opened before then, since it was refused.
     pub retry_at: Option<Time>,
+    /// The oldest in the spool when that was looked at last.
+    pub oldest: Option<u64>,
     pub used_at: Time,
     /// Its spool is over its limit, and holds its route back.
     pub over: bool,
@@ -84,6 +86,17 @@ impl Source {
             }
         }
         unknown
+    }
+
+    /// What a relay that stands by says when it has kept the same message for long: perhaps those
+    /// that should bring it do not.
+    pub fn hint(&mut self) -> Option<Action> {
+        let Relay { id, state, .. } = self.relay.as_ref()?;
+        let state = state.filter(|state| !state.active)?;
+        let front = self.spool.front()?;
+        let same = self.oldest.replace(front.sequence) == Some(front.sequence);
+        let (sequence, lost) = (front.sequence, front.lost);
+        same.then_some(Action::Skip { relay: *id, turn: state.turn, sequence, lost })
     }
 
     /// Whether it has something to send now.

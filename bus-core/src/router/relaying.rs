@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{
-    MARK_DELAY, MARK_IDLE, MARKS_IDLE_MAX, SEQUENCE_MAX, WINDOW_BYTES_DEFAULT, window_charge,
+    MARK_DELAY, MARK_IDLE, MARKS_IDLE_MAX, RELAY_PATIENCE, RELAY_PATIENCE_GAP, SEQUENCE_MAX,
+    WINDOW_BYTES_DEFAULT, window_charge,
 };
 use crate::name::Name;
 
@@ -67,6 +68,7 @@ impl Router {
                 reach,
                 lost: false,
                 away,
+                stalled: false,
                 told_active: false,
                 turn: 0,
                 answered: 0,
@@ -122,8 +124,40 @@ impl Router {
         // One that does not know its turn yet will say it again.
         if let Some(upstream) = upstreams.find(|at| at.key == key && at.turn == turn) {
             (upstream.reach, upstream.lost, upstream.answered) = (sequence, lost, turn);
+            if !upstream.told_active {
+                upstream.stalled = false;
+                self.suspect_active(id, sequence);
+            }
         }
         self.elect(id);
+    }
+
+    /// An upstream that stands by has this message: the active one should bring something soon.
+    fn suspect_active(&mut self, id: Id<Relayed>, sequence: u64) {
+        let Some(relayed) = self.relays.all.get(id) else { return };
+        let Some(active) = relayed.active.filter(|_| sequence > relayed.mark) else { return };
+        let patience = match sequence == relayed.next() {
+            true => RELAY_PATIENCE,
+            false => RELAY_PATIENCE_GAP,
+        };
+        let at = self.ground.now.after(patience);
+        self.relays.suspects.insert((at, id, active, relayed.mark));
+        self.look_after_relays_at(at);
+    }
+
+    /// Looks whether those that should have brought something have.
+    fn look_at_suspects(&mut self) {
+        while let Some(suspect) = self.relays.suspects.first().copied() {
+            let (at, id, key, mark) = suspect;
+            if at > self.ground.now {
+                return self.look_after_relays_at(at);
+            }
+            self.relays.suspects.remove(&suspect);
+            if self.relays.all.get_mut(id).is_some_and(|relayed| relayed.find_stalled(key, mark)) {
+                self.relays.stat.stalls += 1;
+                self.elect(id);
+            }
+        }
     }
 
     /// Whether a message of a relay is to be published. Its mark rises with that.
@@ -307,6 +341,7 @@ impl Router {
         for id in std::mem::take(&mut self.relays.unreported) {
             self.report_mark(id);
         }
+        self.look_at_suspects();
         while let Some((since, id)) = self.relays.oldest_idle() {
             if since.after(MARK_IDLE) > now {
                 self.look_after_relays_at(since.after(MARK_IDLE));

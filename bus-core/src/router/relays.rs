@@ -51,6 +51,8 @@ pub(crate) struct Upstream {
     pub lost: bool,
     /// Its session is away.
     pub away: bool,
+    /// It was active and brought nothing while others had something: it comes last.
+    pub stalled: bool,
     /// Whether it was told to go on.
     pub told_active: bool,
     /// How often it was told something else, and of which time its last skip knows.
@@ -95,7 +97,7 @@ pub struct RelayStat {
     pub duplicates: u64,
     /// Messages of upstreams that stood by already.
     pub strays: u64,
-    /// Gaps, those among them that were told to subscribers, and how many messages those were.
+    /// Gaps: numbers of a source that no upstream could bring.
     pub gaps: u64,
     /// Gaps that subscribers were told of.
     pub losses: u64,
@@ -103,6 +105,8 @@ pub struct RelayStat {
     pub lost: u64,
     /// Relays that were refused since they form a loop.
     pub loops: u64,
+    /// Upstreams that brought nothing while others had something.
+    pub stalls: u64,
     /// Marks that were forgotten.
     pub forgotten: u64,
 }
@@ -114,6 +118,8 @@ pub(crate) struct Relays {
     by_key: BTreeMap<RelayedKey, Id<Relayed>>,
     idle: BTreeSet<(Time, Id<Relayed>)>,
     pub unreported: BTreeSet<Id<Relayed>>,
+    /// When to look whether an active upstream has brought anything above a mark.
+    pub suspects: BTreeSet<(Time, Id<Relayed>, UpstreamKey, u64)>,
     pub stat: RelayStat,
     /// When the router looks after them next.
     pub due: Option<Time>,
@@ -215,6 +221,16 @@ impl Relayed {
         }
     }
 
+    /// An upstream has brought nothing above this mark, though others could have.
+    pub fn find_stalled(&mut self, suspect: UpstreamKey, mark: u64) -> bool {
+        let still = self.mark == mark && self.active == Some(suspect);
+        let upstream = self.upstreams.iter_mut().find(|upstream| upstream.key == suspect);
+        match upstream.filter(|_| still) {
+            Some(upstream) => !std::mem::replace(&mut upstream.stalled, true),
+            None => false,
+        }
+    }
+
     /// Whether it is time to look who is best, and to tell the mark, once it has risen.
     pub fn rise(&mut self, mark: u64, wishes: u64) -> (bool, bool) {
         self.mark = mark;
@@ -251,7 +267,7 @@ impl Relayed {
         // Those that are better, but cannot go on from here yet.
         let later = self.upstreams.iter().filter(|other| {
             let shorter = (other.hops.len(), &other.hops) < (best.hops.len(), &best.hops);
-            !other.away && (best.away || shorter)
+            !other.away && !other.stalled && (best.away || best.stalled || shorter)
         });
         self.reconsider = later.map(start).filter(|start| *start > next).min().unwrap_or(u64::MAX);
         (!best.away).then_some(best.key)

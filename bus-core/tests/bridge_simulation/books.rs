@@ -106,8 +106,10 @@ impl World<'_> {
             return self.log.say(|| format!("wire {wire} brings {command:?}"));
         };
         let (publisher, number) = read(message);
-        self.log.say(|| format!("wire {wire} channel {channel} brings {number} of publisher {publisher}"));
-        if self.troubled || !self.is_settled() {
+        self.log.say(|| {
+            format!("wire {wire} channel {channel} brings {number} of publisher {publisher}")
+        });
+        if !self.at_rest {
             return;
         }
         let topic = &self.publishers[publisher].topic;

@@ -19,6 +19,7 @@ impl World<'_> {
     /// Lets everything come to rest.
     pub fn settle(&mut self) {
         self.run_for(SETTLE);
+        self.at_rest = true;
         for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.alive) {
             subscriber.known_since.get_or_insert(self.now);
         }
@@ -122,7 +123,7 @@ impl World<'_> {
 
     /// Spools are empty, each source has one active upstream at each broker, and everything is
     /// within its bounds.
-    fn check_links(&mut self) {
+    pub fn check_links(&mut self) {
         let mut active = BTreeSet::new();
         for (index, wire) in self.wires.iter().enumerate() {
             assert!(wire.connected, "wire {index} is not connected");
@@ -138,13 +139,6 @@ impl World<'_> {
             let (sources, publishers) = (stat.sources + stat.idle, self.publishers.len() as u64);
             assert!(sources <= publishers, "broker {at}: {stat:?}");
         }
-    }
-
-    /// Whether every broker knows of everybody.
-    pub fn is_settled(&self) -> bool {
-        let mut alive = self.subscribers.iter().filter(|subscriber| subscriber.alive);
-        alive.all(|subscriber| subscriber.known_since.is_some())
-            && self.wires.iter().all(|wire| wire.connected)
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bus_core::router::{
-    Command, SessionEnd, SlowPolicy, SubscribeOptions, TopicOptions,
-};
+use bus_core::router::{Command, SessionEnd, SlowPolicy, SubscribeOptions, TopicOptions};
 
 use crate::broker::{Broker, Who};
 use crate::clients::{self, Publisher, Subscriber};
@@ -58,7 +56,9 @@ impl World<'_> {
         // Who is known to all must see everything of it.
         for subscriber in &mut self.subscribers {
             let known = subscriber.alive && subscriber.known_since.is_some();
-            if self.plan.mood == Mood::Gentle && known && subscriber.pattern.matches(&publisher.topic)
+            if self.plan.mood == Mood::Gentle
+                && known
+                && subscriber.pattern.matches(&publisher.topic)
             {
                 subscriber.owed.insert(index, 0);
             }
@@ -153,7 +153,8 @@ impl World<'_> {
             }
         }
         let long = self.dice.chance(20);
-        let after = if long { self.dice.millis(8_000, 20_000) } else { self.dice.millis(50, 6_000) };
+        let after =
+            if long { self.dice.millis(8_000, 20_000) } else { self.dice.millis(50, 6_000) };
         self.at(after, Event::Heal(bridge));
     }
 
@@ -261,7 +262,6 @@ impl World<'_> {
         let at = self.dice.below(self.brokers.len());
         self.log.say(|| format!("broker {at} restarts"));
         self.log.count("broker restarted");
-        self.restarted = true;
         let epoch = self.epoch();
         self.brokers[at] = Broker::new(epoch, self.fault);
         for publisher in self.publishers.iter_mut().filter(|one| one.broker == at) {

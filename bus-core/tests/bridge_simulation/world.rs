@@ -54,12 +54,16 @@ pub struct World<'a> {
     pub troubled: bool,
     /// Things that went over wires.
     pub sent: u64,
-    /// Somebody has restarted since all was well.
-    pub restarted: bool,
+    /// All that was wished is known to all.
+    pub at_rest: bool,
 }
 
 /// Between a change of what is wanted and its telling.
 const INTEREST_DELAY: Duration = Duration::from_millis(10);
+
+/// Long enough for a message to come everywhere and for its mark to be told, too short for its
+/// source to be forgotten.
+const AFTER_PROBE: Duration = Duration::from_secs(45);
 
 impl<'a> World<'a> {
     pub fn new(plan: &'a Plan, fault: Option<Fault>, log: &Log) -> World<'a> {
@@ -80,7 +84,7 @@ impl<'a> World<'a> {
             next_epoch: 100,
             troubled: false,
             sent: 0,
-            restarted: false,
+            at_rest: false,
         };
         for _ in 0..plan.brokers {
             let epoch = world.epoch();
@@ -104,8 +108,7 @@ impl<'a> World<'a> {
         self.check_rest();
         for round in 0..self.plan.rounds {
             self.log.say(|| format!("-- trouble {round}"));
-            self.restarted = false;
-            self.troubled = true;
+            (self.troubled, self.at_rest) = (true, false);
             for publisher in 0..self.publishers.len() {
                 self.publish_later(publisher);
             }
@@ -116,6 +119,8 @@ impl<'a> World<'a> {
             self.heal_all();
             self.settle();
             self.probe();
+            self.run_for(AFTER_PROBE);
+            self.check_links();
             self.settle();
             self.check_rest();
         }
