@@ -40,6 +40,8 @@ impl Link {
     pub fn far_resumed(&mut self) {
         self.far_is_up = true;
         self.linger_until = None;
+        // If it stayed away for long, its wishes were given up meanwhile.
+        self.apply_wishes();
     }
 
     /// The far broker cannot be reached.
@@ -50,11 +52,16 @@ impl Link {
     }
 
     /// What the far broker tells this bridge's near broker: all that is wanted there and beyond.
-    pub fn far_interest(&mut self, interests: &[Interest]) {
+    pub fn far_interest(&mut self, interests: Vec<Interest>) {
+        self.wishes = interests;
+        self.apply_wishes();
+    }
+
+    fn apply_wishes(&mut self) {
         for route in 0..self.lanes.len() {
             let near = self.near;
-            let mut beyond: Vec<_> = interests
-                .iter()
+            let wishes = self.wishes.iter();
+            let mut beyond: Vec<_> = wishes
                 .filter(|interest| near.is_none_or(|near| !interest.path.contains(&near)))
                 .filter_map(|interest| self.config.routes[route].to_near(interest))
                 .collect();

@@ -26,6 +26,8 @@ pub struct Link {
     pub(super) far_is_up: bool,
     /// When it is no longer waited for.
     pub(super) linger_until: Option<Time>,
+    /// What the far broker has told last of what is wanted.
+    pub(super) wishes: Vec<Interest>,
     pub(super) lanes: Vec<Lane>,
     pub(super) sources: Arena<Source>,
     pub(super) by_key: BTreeMap<SourceKey, Id<Source>>,
@@ -99,6 +101,7 @@ impl Link {
             far: None,
             far_is_up: false,
             linger_until: None,
+            wishes: Vec::new(),
             lanes,
             sources: Arena::default(),
             by_key: BTreeMap::new(),

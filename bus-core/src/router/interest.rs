@@ -30,11 +30,14 @@ pub struct InterestOffer {
     pub left_out: u64,
 }
 
+/// Ways to whoever wants something, with their lengths before them.
+type Ways = BTreeMap<(usize, Vec<Epoch>), u64>;
+
 /// All there is.
 #[derive(Debug, Default)]
 pub(crate) struct InterestTable {
     /// By pattern and who wants it: the ways, shortest first, and how often each is given.
-    ways: BTreeMap<(Pattern, Epoch), BTreeMap<(usize, Vec<Epoch>), u64>>,
+    ways: BTreeMap<(Pattern, Epoch), Ways>,
     version: u64,
 }
 

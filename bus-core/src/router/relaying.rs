@@ -238,7 +238,10 @@ impl Router {
         self.relays.stat.losses += 1;
         self.relays.stat.lost = self.relays.stat.lost.saturating_add(count);
         for link in &topic.links {
-            if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
+            // A bridge sees the numbers, and says it on.
+            if let Some(subscription) = self.subscriptions.get_mut(link.subscription)
+                && subscription.beyond.is_none()
+            {
                 subscription.lost = subscription.lost.saturating_add(count);
             }
         }

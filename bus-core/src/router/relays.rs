@@ -255,13 +255,8 @@ impl Relayed {
         let next = self.next();
         let start = |upstream: &Upstream| upstream.reach.max(next);
         let rank = |upstream: &&Upstream| {
-            (
-                start(upstream),
-                upstream.away,
-                upstream.hops.len(),
-                upstream.hops.clone(),
-                upstream.key,
-            )
+            let way = (upstream.hops.len(), upstream.hops.clone());
+            (upstream.stalled, start(upstream), upstream.away, way, upstream.key)
         };
         let best = self.upstreams.iter().min_by_key(rank)?;
         // Those that are better, but cannot go on from here yet.

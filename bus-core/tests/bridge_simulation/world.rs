@@ -287,7 +287,7 @@ impl<'a> World<'a> {
         while let Some(item) = self.wires[wire].up.receive(self.now) {
             match item {
                 FromFar::Output(output) => self.wires[wire].far_output(self.now, output),
-                FromFar::Interest(interest) => self.wires[wire].link.far_interest(&interest),
+                FromFar::Interest(interest) => self.wires[wire].link.far_interest(interest),
             }
         }
     }

@@ -344,6 +344,7 @@ fn sentence(output: Output) -> String {
         Output::Grant { ticket } => format!("granted {ticket}"),
         Output::Credit { channel, bytes } => format!("credit {bytes} on {channel}"),
         Output::Settled { first, .. } => format!("settled {first}"),
+        Output::Relay { channel, state } => format!("relay {channel} at {}", state.mark),
         Output::Unsettled { lease, failure } => format!("unsettled {lease} {:?}", failure.kind()),
         Output::Invoke { channel, call, message, .. } => {
             format!("invoked {} on {channel} as {call}", number(&message))

@@ -10,6 +10,7 @@ mod bus;
 mod contract_flow;
 mod contract_leases;
 mod contract_queues;
+mod contract_relays;
 mod contract_topics;
 mod dice;
 mod events;
