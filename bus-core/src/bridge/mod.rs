@@ -13,6 +13,8 @@ mod pull;
 mod route;
 mod source;
 mod spool;
+#[cfg(test)]
+mod tests;
 
 pub use config::{LinkConfig, SpoolPolicy};
 pub use link::{Link, LinkStat};
