@@ -118,7 +118,7 @@ mod tests {
         };
         assert_eq!(paths(&table, 5), [vec![9, 6, 1]]);
         assert_eq!(paths(&table, 6), [vec![9, 8, 7, 1]]);
-        assert_eq!(paths(&table, 9), [vec![]; 0]);
+        assert!(paths(&table, 9).is_empty());
         table.remove(1, &pattern("a"), &[9, 6]);
         assert_eq!(paths(&table, 5), [vec![9, 8, 7, 1]]);
     }

@@ -23,7 +23,7 @@ use super::relays::{RelayStat, RelayState, Relayed, Upstream, UpstreamKey, Verdi
 use super::rights::Identity;
 use super::session::{Handle, Session};
 use super::timer::Timer;
-use super::topic::Topic;
+use super::topic::{Link, Subscription, Topic};
 
 /// Whether somebody may speak for others: publish what they are said to have published, and
 /// subscribe to what they are said to want. A policy may allow it to more than these.
@@ -226,19 +226,23 @@ impl Router {
         }
     }
 
-    /// Subscribers of a topic miss so many: those that have had what came before, or all if the
-    /// upstream says that it has lost them. If one misses them, all are told: better too often
-    /// than in silence.
+    /// Subscribers of a topic miss so many: those that were there when the one before was
+    /// accepted, or all if the upstream says that it has lost them. If one misses them, all are
+    /// told: better too often than in silence. A bridge is not told: it sees the numbers.
     fn tell_gap(&mut self, topic: Id<Topic>, accepted_at: u64, count: u64, lost: bool) {
         self.relays.stat.gaps += 1;
-        let Some(topic) = self.topics.get_mut(topic) else { return };
-        if !lost && topic.links.iter().all(|link| link.since > accepted_at) {
+        let Some(topic) = self.topics.get(topic) else { return };
+        let mine = |link: &Link| {
+            let subscription = self.subscriptions.get(link.subscription);
+            subscription.filter(|subscription| subscription.beyond.is_none())
+        };
+        let missed = |subscription: &Subscription| subscription.since <= accepted_at;
+        if !lost && !topic.links.iter().filter_map(mine).any(missed) {
             return;
         }
         self.relays.stat.losses += 1;
         self.relays.stat.lost = self.relays.stat.lost.saturating_add(count);
         for link in &topic.links {
-            // A bridge sees the numbers, and says it on.
             if let Some(subscription) = self.subscriptions.get_mut(link.subscription)
                 && subscription.beyond.is_none()
             {

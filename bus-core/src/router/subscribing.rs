@@ -158,13 +158,7 @@ impl Router {
             SlowPolicy::Auto => topic.access.owner == identity.sender.uid,
             SlowPolicy::DropOldest | SlowPolicy::End => false,
         };
-        // A topic may go and come again; who has subscribed before still misses what is lost then.
-        self.relays.wishes += 1;
-        let since = match subscription.beyond {
-            None => subscription.since,
-            Some(_) => self.relays.wishes,
-        };
-        topic.links.push(Link { subscription: id, hold, since });
+        topic.links.push(Link { subscription: id, hold });
         subscription.topics.push((topic_id, hold));
         if hold && subscription.full {
             topic.holding += 1;
@@ -211,11 +205,6 @@ impl Router {
         }
         if let Some(topic) = self.topics.get_mut(id) {
             topic.kept = kept;
-            // Who was linked before has missed nothing.
-            for link in &mut topic.links {
-                let before = linked.iter().find(|old| old.subscription == link.subscription);
-                link.since = before.map_or(link.since, |old| old.since);
-            }
         }
         self.release(id);
     }

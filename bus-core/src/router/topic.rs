@@ -50,8 +50,6 @@ pub(crate) struct Link {
     pub subscription: Id<Subscription>,
     /// Whether it may hold the topic's publishers back.
     pub hold: bool,
-    /// Since when the topic is wanted by it, as wishes are counted.
-    pub since: u64,
 }
 
 /// What waits for a slow subscriber to let it in.
@@ -100,7 +98,8 @@ pub struct Subscription {
     pub(crate) topics: Vec<(Id<Topic>, bool)>,
     /// If it is for others, beyond a bridge: what they want of what it matches.
     pub(crate) beyond: Option<Vec<Interest>>,
-    /// How many wishes there had been when it was made.
+    /// How many wishes there had been when it was made. Not when it was linked: a topic may go and
+    /// come again, and who was there before misses what is lost meanwhile.
     pub(crate) since: u64,
     pub(crate) full: bool,
     /// When it ends, if it goes on holding publishers back.

@@ -66,10 +66,9 @@ impl World<'_> {
         for index in 0..self.subscribers.len() {
             for publisher in 0..self.publishers.len() {
                 let (at, from) = (&mut self.subscribers[index], &self.publishers[publisher]);
-                if from.alive && at.alive && at.pattern.matches(&from.topic) {
-                    if !at.seen.contains_key(&publisher) {
-                        at.owed.insert(publisher, from.published);
-                    }
+                let wants = from.alive && at.alive && at.pattern.matches(&from.topic);
+                if wants && !at.seen.contains_key(&publisher) {
+                    at.owed.insert(publisher, from.published);
                 }
             }
         }

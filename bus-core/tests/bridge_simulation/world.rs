@@ -71,7 +71,7 @@ impl<'a> World<'a> {
             plan,
             fault,
             log: log.clone(),
-            dice: Dice::new(plan.seed ^ 0xb71d_9e5),
+            dice: Dice::new(plan.seed ^ 0x0b71_d9e5),
             now: Time::ZERO,
             serial: 0,
             events: BTreeMap::new(),
