@@ -72,7 +72,7 @@ impl World<'_> {
         if !at.slow {
             self.use_up(subscriber);
         } else if at.got - at.used > 2048 {
-            let after = self.dice.millis(100, 3000);
+            let after = self.dice.millis(500, 9000);
             self.at(after, Event::Use(subscriber));
         }
     }

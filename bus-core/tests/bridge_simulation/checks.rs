@@ -135,6 +135,9 @@ impl World<'_> {
         }
         for (at, broker) in self.brokers.iter().enumerate() {
             let stat = broker.router.relay_stat();
+            if stat.stalls > 0 {
+                self.log.count("upstream passed over");
+            }
             let (sources, publishers) = (stat.sources + stat.idle, self.publishers.len() as u64);
             assert!(sources <= publishers, "broker {at}: {stat:?}");
         }

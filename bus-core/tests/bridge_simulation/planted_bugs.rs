@@ -1,4 +1,5 @@
-//! The simulation catches what it is there for: each planted bug, by seeds that pass without.
+//! The simulation catches what it is there for: each planted bug, by seeds that the
+//! ordinary run passes without.
 
 use bus_core::router::Fault;
 
@@ -17,12 +18,5 @@ fn every_planted_bug_is_caught() {
         });
         let (seed, text) = caught.unwrap_or_else(|| panic!("{fault:?} was not caught"));
         println!("{fault:?}: seed {seed}: {text}");
-    }
-}
-
-#[test]
-fn the_same_seeds_pass_without_a_bug() {
-    for seed in 0..SEEDS {
-        assert_eq!(run(&Plan::new(seed), None, &Log::default()), Ok(()), "seed {seed}");
     }
 }
