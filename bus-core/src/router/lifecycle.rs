@@ -227,7 +227,7 @@ impl Router {
             return;
         };
         match handle {
-            Handle::Queue(id) => {
+            Handle::Queue { queue: id, .. } => {
                 if let Some(queue) = self.queues.get_mut(id) {
                     queue.holders -= 1;
                     self.let_go(id);
@@ -246,7 +246,7 @@ impl Router {
                 }
             }
             Handle::Subscription(id) => self.leave(id, session, channel),
-            Handle::Caller(_) => {}
+            Handle::Caller { .. } => {}
             Handle::Server { service, server } => self.drop_server(session, service, server),
         }
     }

@@ -10,6 +10,7 @@ use crate::name::Pattern;
 use super::Router;
 use super::command::{Channel, SlowPolicy, SubscribeOptions};
 use super::effect::{Answer, Output};
+use super::policy::Deed;
 use super::rights::Right;
 use super::session::{Handle, Session};
 use super::timer::Timer;
@@ -27,6 +28,7 @@ impl Router {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         entry.check_free(channel)?;
+        self.check_pattern(session, Deed::Subscribe, "topics", &pattern)?;
         if let Some(topic) = pattern
             .as_name()
             .and_then(|name| self.topic_names.get(&name))
