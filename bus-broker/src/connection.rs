@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bus_core::router::{Identity, SessionId};
 use bus_core::session::Hello;
-use bus_core::sys::{effective_uid, process_ended};
+use bus_core::sys::process_ended;
 use bus_core::transport::{Link, LinkError, Peer, next_frame, write_frame};
-use bus_core::{Decoder, ErrorKind, Failure, HANDSHAKE_TIMEOUT, Header, Kind, Sender, control};
+use bus_core::{Decoder, ErrorKind, Failure, HANDSHAKE_TIMEOUT, Header, Kind, control};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -21,6 +21,7 @@ use crate::handshakes::{Account, Handshake};
 use crate::hub::SharedHub;
 use crate::lanes::Lanes;
 use crate::membership::Attached;
+use crate::users::{Identified, ShownCertificate, by_the_kernel};
 
 /// A connection that ends sooner than this, and without a goodbye, has ended badly.
 const SHORT: Duration = Duration::from_secs(1);
@@ -40,12 +41,23 @@ pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Ha
                 // It is gone: there is nobody to be told, and nothing that an operator could do.
                 return debug!(peer = %link.peer().address, %failure, "handshake failed");
             }
-            info!(peer = %link.peer().address, %failure, "handshake failed");
+            hub.borrow_mut().note_failed(link.peer(), &failure);
             return refuse(&mut *link, &failure).await;
         }
     };
-    let identity = identify(link.peer(), &hello);
-    run(hub, link, decoder, hello, identity, Some(&account)).await;
+    let peer = link.peer();
+    let who = hello
+        .agree()
+        .and_then(|_| hub.borrow().config.users.identify(peer, &hello, certificate_of(peer)));
+    match who {
+        Ok(who) => run(hub, link, decoder, hello, who, Some(&account)).await,
+        Err(failure) => {
+            account.charge_bad(hub.borrow().now());
+            let name = if failure.kind() == ErrorKind::Unauthenticated { &hello.name } else { "" };
+            hub.borrow_mut().note_refused(link.peer(), name, &failure);
+            refuse(&mut *link, &failure).await;
+        }
+    }
 }
 
 /// Serves the connection of the broker's own client.
@@ -53,8 +65,9 @@ pub(crate) async fn serve_own(hub: SharedHub, mut link: Box<dyn Link>) {
     let mut decoder = Decoder::for_handshake();
     match read_hello(&mut *link, &mut decoder).await {
         Ok(hello) => {
-            let identity = Identity { system: true, ..identify(link.peer(), &hello) };
-            run(hub, link, decoder, hello, identity, None).await;
+            let identity = Identity { system: true, ..by_the_kernel(link.peer(), &hello.name) };
+            let who = Identified { identity, shown: None };
+            run(hub, link, decoder, hello, who, None).await;
         }
         Err(error) => warn!(%error, "the broker's own client does not say hello"),
     }
@@ -124,18 +137,18 @@ async fn run(
     mut link: Box<dyn Link>,
     mut decoder: Decoder,
     hello: Hello,
-    identity: Identity,
+    who: Identified,
     account: Option<&Account>,
 ) {
     let began = hub.borrow().now();
     let charge_bad = || account.into_iter().for_each(|it| it.charge_bad(hub.borrow().now()));
     let peer = link.peer().clone();
-    let (system, sender) = (identity.system, identity.sender.clone());
+    let (system, sender) = (who.identity.system, who.identity.sender.clone());
     decoder.establish();
-    let refusal = hub.borrow().check_hello(&hello, &identity).err();
+    let refusal = hub.borrow().check_hello(&hello, &who.identity).err();
     if let Some(failure) = refusal {
         charge_bad();
-        warn!(peer = %peer.address, client = %sender, %failure, "refused");
+        hub.borrow_mut().note_refused(&peer, &sender.to_string(), &failure);
         return refuse(&mut *link, &failure).await;
     }
     let mut token = [0u8; 16];
@@ -145,15 +158,17 @@ async fn run(
         return refuse(&mut *link, &failure).await;
     }
     let token = Bytes::copy_from_slice(&token);
-    let allowed = hub.borrow().may_have_lanes(&identity);
+    let allowed = hub.borrow().may_have_lanes(&who.identity);
     let lanes = Lanes::agree(&mut *link, &hello, allowed);
     if matches!(lanes, Lanes::Distrusted(_)) {
         charge_bad();
     }
-    let attached = hub.borrow_mut().attach(&hello, identity, link, decoder, token, lanes);
+    let attached = hub.borrow_mut().attach(&hello, who, link, decoder, token, lanes);
     let Attached { session, line } = match attached {
         Ok(attached) => attached,
-        Err(failure) => return warn!(peer = %peer.address, client = %sender, %failure, "refused"),
+        Err(failure) => {
+            return hub.borrow_mut().note_refused(&peer, &sender.to_string(), &failure);
+        }
     };
     if !system {
         let transport = hub.borrow().transport(session);
@@ -194,6 +209,11 @@ async fn watch(hub: SharedHub, session: SessionId, pid: u32, away: oneshot::Rece
     }
 }
 
+/// The certificate that a peer has shown. No transport of this version has any.
+fn certificate_of(_peer: &Peer) -> Option<ShownCertificate> {
+    None
+}
+
 async fn read_hello(link: &mut dyn Link, decoder: &mut Decoder) -> Result<Hello, LinkError> {
     let frame = next_frame(link, decoder).await?;
     match frame.header.kind {
@@ -208,26 +228,6 @@ async fn refuse(link: &mut dyn Link, failure: &Failure) {
     let told = write_frame(link, Header::new(Kind::Refuse, 0, 0), &body);
     // It is of no use to know that a peer that is sent away did not listen.
     let _ = timeout(Duration::from_millis(200), told).await;
-}
-
-/// Who the peer is, by the kernel's word; the name alone is its own.
-fn identify(peer: &Peer, hello: &Hello) -> Identity {
-    let name = hello.name.clone();
-    match &peer.credentials {
-        None => Identity { sender: Sender { name, ..Sender::default() }, ..Identity::default() },
-        Some(found) => Identity {
-            sender: Sender {
-                session: 0,
-                name,
-                pid: found.pid,
-                uid: Some(found.uid),
-                gid: Some(found.gid),
-            },
-            groups: found.groups.clone(),
-            admin: found.uid == 0 || found.uid == effective_uid(),
-            system: false,
-        },
-    }
 }
 
 #[cfg(test)]

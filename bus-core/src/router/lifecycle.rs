@@ -44,9 +44,8 @@ impl Router {
     pub fn check_session(&self, identity: &Identity) -> Result<(), Failure> {
         self.check_count("sessions", self.ground.sessions.len(), self.config.sessions_max)?;
         if !identity.admin {
-            let uid = identity.sender.uid;
             let sessions = self.ground.sessions.iter();
-            let mine = sessions.filter(|(_, entry)| entry.identity.sender.uid == uid).count();
+            let mine = sessions.filter(|(_, entry)| entry.identity.shares_quota(identity)).count();
             self.check_count("sessions of this user", mine, self.config.sessions_per_user_max)?;
         }
         Ok(())

@@ -113,9 +113,10 @@ impl Router {
         let first = group.members.first().map(|first| first.session);
         let sessions = &self.ground.sessions;
         let user = |session: Option<Id<Session>>| {
-            session.and_then(|id| sessions.get(id)).map(|entry| entry.identity.sender.uid)
+            session.and_then(|id| sessions.get(id)).map(|entry| &entry.identity)
         };
-        if user(first) != user(Some(member.session)) {
+        let both = user(first).zip(user(Some(member.session)));
+        if !both.is_some_and(|(first, other)| first.shares_quota(other)) {
             return Err(Failure::new(
                 ErrorKind::PermissionDenied,
                 format!("the group on `{}` belongs to another user", group.pattern),
