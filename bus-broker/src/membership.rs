@@ -260,6 +260,7 @@ impl Hub {
         gone: bool,
     ) -> Option<oneshot::Receiver<()>> {
         let now = self.now();
+        self.note_gone(session);
         let slot = slot_of(&mut self.slots, session)?;
         if slot.line.as_ref().is_none_or(|own| own.number != line) {
             return None;

@@ -37,6 +37,16 @@ impl Hub {
         }
     }
 
+    /// A session's connection has ended: what was not told of it is told now.
+    pub(crate) fn note_gone(&mut self, session: SessionId) {
+        let now = self.now();
+        let Some(slot) = slot_of(&mut self.slots, session) else { return };
+        let left_out = slot.bound.left_out();
+        if left_out > 0 && self.bound.take(now).is_some() {
+            warn!(session = session.serial(), left_out, "denied more that was not logged");
+        }
+    }
+
     #[cold]
     fn log_denied(&mut self, session: SessionId, failure: &Failure) {
         if !matches!(failure.kind(), ErrorKind::PermissionDenied | ErrorKind::Unauthenticated) {

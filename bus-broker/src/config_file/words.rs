@@ -4,7 +4,6 @@
 
 use toml::de::DeValue;
 
-use super::policy::ALLOW_KEYS;
 use super::users::USER_KEYS;
 use super::{DEFAULTS_KEYS, LIMITS_KEYS, TOP_KEYS};
 
