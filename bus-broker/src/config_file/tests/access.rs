@@ -59,9 +59,8 @@ fn what_is_shown_of_a_configuration_has_the_whole_policy_and_no_hash() {
     {
         assert!(shown.contains(part), "{shown} lacks {part}");
     }
-    let hash = &HASH[..10];
     // The fingerprint of a certificate is no secret.
-    assert_eq!(shown.matches(hash).count(), 1, "{shown}");
+    assert_eq!(shown.matches(HASH).count(), 1, "{shown}");
     let users =
         shown.replace("# hashes of tokens, not shown: 2", &format!("token = \"sha256:{HASH}\""));
     let users = users.replace(&format!(", \"sha256:{HASH}\"]"), "]");
@@ -77,10 +76,8 @@ fn what_is_shown_of_a_configuration_has_the_whole_policy_and_no_hash() {
     };
     assert_eq!(sorted(&again), sorted(&config));
     let debug = format!("{config:?}");
-    assert!(
-        debug.contains("alice")
-            && !debug.contains("192, 255, 238, 0, 192, 255, 238, 0]), TokenHash")
-    );
+    // The bytes of the second hash, which no fingerprint shares.
+    assert!(debug.contains("alice") && !debug.contains("208, 255"), "{debug}");
     assert!(debug.contains("TokenHash(not shown)"), "{debug}");
 }
 
@@ -165,7 +162,7 @@ fn files_damaged_at_random_are_read_or_refused_and_no_secret_is_shown() {
         "allow", "\u{0}", ".", ",", "*", ">",
     ];
     let (mut state, mut read) = (7, 0);
-    for _ in 0..20_000 {
+    for _ in 0..5_000 {
         let mut file: Vec<char> = good.chars().collect();
         for _ in 0..1 + next(&mut state) % 4 {
             let at = next(&mut state) % file.len();
@@ -194,7 +191,7 @@ fn files_damaged_at_random_are_read_or_refused_and_no_secret_is_shown() {
             }
         }
     }
-    assert!((100..19_000).contains(&read), "{read} of them were good");
+    assert!((50..4_900).contains(&read), "{read} of them were good");
 }
 
 #[test]
