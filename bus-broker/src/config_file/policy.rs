@@ -57,7 +57,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Result<Read, W
             key => {
                 let deed = Deed::ALL.iter().find(|deed| deed.word() == key);
                 for (item, offset) in entry.items() {
-                    granted.extend(deed.map(|deed| *deed).zip(Some(pattern(key, item, offset)?)));
+                    granted.extend(deed.copied().zip(Some(pattern(key, item, offset)?)));
                 }
                 Ok(())
             }

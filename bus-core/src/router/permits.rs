@@ -147,7 +147,7 @@ impl Router {
                         name.is_none_or(|name| policy.deeds(&identity, name).has(Deed::Publish));
                 }
                 Handle::Caller { name, may } => {
-                    *may = policy.deeds(&identity, name).has(Deed::Call);
+                    *may = policy.deeds(&identity, name);
                 }
                 Handle::Subscription(_) | Handle::Waiter { .. } | Handle::Server { .. } => {}
             }

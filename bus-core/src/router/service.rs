@@ -65,12 +65,13 @@ impl Router {
         channel: Channel,
         name: Name,
     ) -> Result<Answer, Failure> {
-        self.check_deed(session, Deed::Call, "service", &name)?;
+        let may = self.deeds(session, &name);
+        self.check_noted(session, may, Deed::Call, "service", &name)?;
         let id = self.service_names.get(&name).map_or(0, |id| id.serial());
         let Some(entry) = self.ground.sessions.get_mut(session) else {
             return Ok(Answer::Done { count: 0 });
         };
-        entry.open(channel, Handle::Caller { name, may: true })?;
+        entry.open(channel, Handle::Caller { name, may })?;
         Ok(Answer::Opened { id, created: false })
     }
 
@@ -149,9 +150,7 @@ impl Router {
                 format!("channel {channel} is not a service"),
             ));
         };
-        if !may {
-            self.check_deed(session, Deed::Call, "service", name)?;
-        }
+        self.check_noted(session, *may, Deed::Call, "service", name)?;
         let Some(id) = self.service_names.get(name).copied() else {
             return Err(Failure::new(ErrorKind::Unreachable, format!("nobody serves `{name}`")));
         };

@@ -102,8 +102,8 @@ pub(crate) enum Handle {
     /// Calls go to whatever bears the name when they are made.
     Caller {
         name: crate::name::Name,
-        /// Whether the policy lets it.
-        may: bool,
+        /// What the policy lets it do.
+        may: Deeds,
     },
     Server {
         service: Id<Service>,

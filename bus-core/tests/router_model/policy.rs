@@ -312,7 +312,7 @@ fn messages_that_come_together_are_refused_one_by_one() {
     let arrival = crate::bus::arrival(bus_core::Kind::Publish, &messages);
     let Some(bus_core::Arrival::Parcel { parcel, .. }) = arrival else { panic!("a parcel") };
     let session = bus.session('A');
-    bus.router.publish_parcel(Time::ZERO, session, 0, parcel);
+    assert!(bus.router.publish_parcel(Time::ZERO, session, 0, parcel).is_none());
     assert_eq!(bus.seen(), ["A ended 0 PermissionDenied"]);
     assert_eq!(bus.topic_stat("a.x").expect("it is there").published, 0);
 }

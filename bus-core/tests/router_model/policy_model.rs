@@ -18,7 +18,7 @@ const NAMES: &[&str] = &["a.x", "a.y", "b.x"];
 /// All that the oracle knows of the world of names.
 const WORLD: &[&str] =
     &["a", "b", "c", "a.x", "a.y", "a.z", "b.x", "c.x", "a.x.q", "c.q.x", "b.z.z"];
-const PEOPLE: &str = "AUN";
+const PEOPLE: &[char] = &['A', 'U', 'N'];
 const SEEDS: u64 = 60;
 
 /// An allowance: whom by letter, what, and where.
@@ -60,80 +60,96 @@ fn policy(rules: &[Rule]) -> Policy {
     Policy::new(rules.iter().map(allowance).collect())
 }
 
-fn pick<T: Copy>(dice: &mut Dice, all: &[T]) -> T {
-    all[dice.below(all.len() as u64) as usize]
+/// A router, and what the oracle knows of it.
+struct Pair {
+    dice: Dice,
+    bus: Bus,
+    rules: Vec<Rule>,
+    held: Vec<(char, u32, &'static str)>,
+}
+
+impl Pair {
+    fn new(seed: u64, fault: Option<Fault>) -> Pair {
+        let mut bus = Bus::with(RouterConfig {
+            queue_mode: 0o777,
+            topic_mode: 0o777,
+            service_mode: 0o777,
+            ..RouterConfig::default()
+        });
+        bus.join('F', Identity { admin: true, ..user(0, 0) });
+        let people = [named("alice"), user(7, 70), Identity::default()];
+        PEOPLE.iter().zip(people).for_each(|(letter, identity)| bus.join(*letter, identity));
+        for (channel, text) in (0..).zip(NAMES) {
+            bus.queue('F', channel, text, Default::default());
+        }
+        if let Some(fault) = fault {
+            bus.router.plant(fault);
+        }
+        Pair { dice: Dice::new(seed), bus, rules: Vec::new(), held: Vec::new() }
+    }
+
+    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.dice.below(all.len() as u64) as usize]
+    }
+
+    /// Another policy: who is told what of a subscription.
+    fn change(&mut self) -> Result<(), String> {
+        let count = self.dice.below(7);
+        let mut rule =
+            |_| (self.pick(&['A', 'U', 'N', '*']), self.pick(Deed::ALL), self.pick(PATTERNS));
+        self.rules = (0..count).map(&mut rule).collect();
+        self.bus.router.set_policy(Time::ZERO, policy(&self.rules));
+        let (mut told, mut expected) = (self.bus.seen(), Vec::new());
+        let Pair { held, rules, .. } = self;
+        held.retain(|(letter, channel, text)| {
+            let stays = allowed_all(rules, *letter, Deed::Subscribe, text);
+            if !stays {
+                expected.push(format!("{letter} ended {channel} PermissionDenied"));
+            }
+            stays
+        });
+        told.sort();
+        expected.sort();
+        match told == expected {
+            true => Ok(()),
+            false => Err(format!("{rules:?}: told {told:?}, not {expected:?}")),
+        }
+    }
+
+    /// A subscription that stays.
+    fn hold(&mut self, channel: u32) {
+        let (letter, text) = (self.pick(PEOPLE), self.pick(PATTERNS));
+        // Without a request there is no answer.
+        let told = self.bus.subscribe(letter, channel, text, SubscribeOptions::default());
+        assert!(told.is_empty(), "{told:?}");
+        if allowed_all(&self.rules, letter, Deed::Subscribe, text) {
+            self.held.push((letter, channel, text));
+        }
+    }
+
+    /// Something that is over at once.
+    fn try_one(&mut self) -> Result<(), String> {
+        let (letter, deed, text) = (self.pick(PEOPLE), self.pick(Deed::ALL), self.pick(NAMES));
+        let may = match deed {
+            // The new queue stands one token deeper.
+            Deed::Create => allowed(&self.rules, letter, deed, &format!("{text}.new")),
+            _ => allowed(&self.rules, letter, deed, text),
+        };
+        match is_refused(&mut self.bus, letter, deed, text) == may {
+            true => Err(format!("{letter} {deed} {text} with {:?}: {may}", self.rules)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// One run. Says where the router and the oracle disagree.
 fn run(seed: u64, fault: Option<Fault>) -> Result<(), String> {
-    let mut dice = Dice::new(seed);
-    let mut bus = Bus::with(RouterConfig {
-        queue_mode: 0o777,
-        topic_mode: 0o777,
-        service_mode: 0o777,
-        ..RouterConfig::default()
-    });
-    bus.join('F', Identity { admin: true, ..user(0, 0) });
-    for (letter, identity) in PEOPLE.chars().zip([named("alice"), user(7, 70), Identity::default()])
-    {
-        bus.join(letter, identity);
-    }
-    for (channel, text) in (0..).zip(NAMES) {
-        bus.queue('F', channel, text, Default::default());
-    }
-    if let Some(fault) = fault {
-        bus.router.plant(fault);
-    }
-    let people: Vec<char> = PEOPLE.chars().collect();
-    let mut rules: Vec<Rule> = Vec::new();
-    let mut held: Vec<(char, u32, &str)> = Vec::new();
-    for step in 0..40u32 {
-        if dice.chance(30) {
-            rules = (0..dice.below(7))
-                .map(|_| {
-                    (
-                        pick(&mut dice, &['A', 'U', 'N', '*']),
-                        pick(&mut dice, Deed::ALL),
-                        pick(&mut dice, PATTERNS),
-                    )
-                })
-                .collect();
-            bus.router.set_policy(Time::ZERO, policy(&rules));
-            let told = bus.seen();
-            let mut expected = Vec::new();
-            held.retain(|(letter, channel, text)| {
-                let stays = allowed_all(&rules, *letter, Deed::Subscribe, text);
-                if !stays {
-                    expected.push(format!("{letter} ended {channel} PermissionDenied"));
-                }
-                stays
-            });
-            let (mut found, mut wanted) = (told.clone(), expected);
-            found.sort();
-            wanted.sort();
-            if found != wanted {
-                return Err(format!("step {step}: {rules:?}: told {told:?}, not {wanted:?}"));
-            }
-        } else if dice.chance(30) {
-            let (letter, text, channel) =
-                (pick(&mut dice, &people), pick(&mut dice, PATTERNS), 100 + step);
-            let told = bus.subscribe(letter, channel, text, SubscribeOptions::default());
-            // Without a request there is no answer: whether it is there shows by closing it.
-            assert!(told.is_empty(), "{told:?}");
-            if allowed_all(&rules, letter, Deed::Subscribe, text) {
-                held.push((letter, channel, text));
-            }
-        } else {
-            let (letter, deed) = (pick(&mut dice, &people), pick(&mut dice, Deed::ALL));
-            let text = pick(&mut dice, NAMES);
-            let may = match deed {
-                // The new queue stands one token deeper.
-                Deed::Create => allowed(&rules, letter, deed, &format!("{text}.new")),
-                _ => allowed(&rules, letter, deed, text),
-            };
-            if is_refused(&mut bus, letter, deed, text) == may {
-                return Err(format!("step {step}: {letter} {deed} {text} with {rules:?}: {may}"));
-            }
+    let mut pair = Pair::new(seed, fault);
+    for step in 0..40 {
+        match pair.dice.below(10) {
+            0..3 => pair.change()?,
+            3..5 => pair.hold(100 + step),
+            _ => pair.try_one()?,
         }
     }
     Ok(())

@@ -81,21 +81,27 @@ fn what_is_shown_of_a_configuration_has_the_whole_policy_and_no_hash() {
     assert!(debug.contains("TokenHash(not shown)"), "{debug}");
 }
 
+/// A file must be refused, at this line and with these words, and no secret.
+fn check(file: &str, line: usize, parts: &[&str]) {
+    let file = file.replace("HASH", HASH);
+    let error = parse_config(&file).expect_err(&file);
+    assert_eq!(error.line(), line, "{file}: {error}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "{file}: {error} lacks `{part}`");
+    }
+    let shown = error.to_string();
+    assert!(!shown.contains("secret_secret") && !shown.contains(&HASH[..9]), "{shown}");
+}
+
+const USER: &str = "[[user]]\nname = \"alice\"\ntoken = \"sha256:HASH\"\n";
+
+fn with(more: &str) -> String {
+    format!("{USER}{more}")
+}
+
 #[test]
-fn mistakes_of_users_and_policy_are_named_with_their_line() {
+fn mistakes_of_users_are_named_with_their_line() {
     let secret = "bus_secret_secret_secret_secret_secret_secret";
-    let check = |file: &str, line: usize, parts: &[&str]| {
-        let file = file.replace("HASH", HASH);
-        let error = parse_config(&file).expect_err(&file);
-        assert_eq!(error.line(), line, "{file}: {error}");
-        for part in parts {
-            assert!(error.to_string().contains(part), "{file}: {error} lacks `{part}`");
-        }
-        let shown = error.to_string();
-        assert!(!shown.contains("secret_secret") && !shown.contains(&HASH[..9]), "{shown}");
-    };
-    let user = "[[user]]\nname = \"alice\"\ntoken = \"sha256:HASH\"\n";
-    let with = |more: &str| format!("{user}{more}");
     check("[user]\nname = \"a\"", 1, &["`user`", "[[user]]", "a table"]);
     check("user = 3", 1, &["`user`", "[[user]]", "the integer 3"]);
     check("user = [3]", 1, &["`user`", "the integer 3"]);
@@ -130,12 +136,16 @@ fn mistakes_of_users_and_policy_are_named_with_their_line() {
     check(&with("uid = 0"), 1, &["root", "admin = true"]);
     check(&with("groups = [1, \"x\"]"), 4, &["`user.groups`", "\"x\""]);
     check(&with("admin = 1"), 4, &["`user.admin`", "true or false"]);
-    check(&with(user), 4, &["shares its name"]);
+    check(&with(USER), 4, &["shares its name"]);
     check(
         &with("[[user]]\nname = \"b\"\ntoken = \"sha256:HASH\""),
         4,
         &["shares one of its tokens", "`alice`"],
     );
+}
+
+#[test]
+fn mistakes_of_the_policy_are_named_with_their_line() {
     check("[[allow]]\nsend = \">\"", 1, &["no `user`"]);
     check("[[allow]]\nuser = \"alise\"", 2, &["no [[user]]", "`alise`"]);
     check(&with("[[allow]]\nuser = \"alise\""), 5, &["`alise`", "did you mean `alice`?"]);
