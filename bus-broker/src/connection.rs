@@ -11,7 +11,10 @@ use bus_core::router::{Identity, SessionId};
 use bus_core::session::Hello;
 use bus_core::sys::process_ended;
 use bus_core::transport::{Link, LinkError, Peer, next_frame, write_frame};
-use bus_core::{Decoder, ErrorKind, Failure, HANDSHAKE_TIMEOUT, Header, Kind, control};
+use bus_core::{
+    Decoder, ErrorKind, Failure, HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, Header, Kind,
+    control,
+};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -115,7 +118,15 @@ async fn stays_until(
     let gone = async {
         loop {
             poll_fn(|cx| link.poll_readable(cx)).await?;
-            match link.try_read(decoder.buffer()) {
+            let buffer = decoder.buffer();
+            if buffer.len() == buffer.capacity() {
+                if buffer.len() >= HANDSHAKE_FRAME_BYTES_MAX {
+                    // It has said more than is kept for it now; the rest stays where it is.
+                    std::future::pending::<()>().await;
+                }
+                buffer.reserve(HANDSHAKE_FRAME_BYTES_MAX);
+            }
+            match link.try_read(buffer) {
                 Ok(0) => return Err(LinkError::Ended),
                 // It says more, and is not asked for that yet.
                 Ok(_) => std::future::pending().await,
@@ -232,7 +243,8 @@ async fn refuse(link: &mut dyn Link, failure: &Failure) {
 
 #[cfg(test)]
 mod tests {
-    use bus_core::transport::mem_pair;
+    use bus_core::HANDSHAKE_MEMORY_BYTES_MAX;
+    use bus_core::transport::{frame_bytes, mem_pair};
 
     use super::*;
 
@@ -248,6 +260,53 @@ mod tests {
         assert!(stays.is_ok() && began.elapsed() >= TURN, "{stays:?}");
         let frame = decoder.next_frame().expect("a good frame");
         assert_eq!(frame.map(|frame| frame.header.kind), Some(Kind::Ping));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn before_its_turn_a_peer_costs_no_more_memory_than_the_limit() {
+        let hello = Hello {
+            version_min: 1,
+            version_max: 1,
+            name: "long".into(),
+            grace: Duration::ZERO,
+            resume: None,
+            lane_bytes: 0,
+            rings: false,
+            credential: None,
+        };
+        let hello = frame_bytes(Header::new(Kind::Hello, 0, 0), &control::encode_hello(&hello));
+        for more in [0, 1, 4000, 4096, 8192, 60_000] {
+            let (mut near, mut far) = mem_pair();
+            let mut decoder = Decoder::for_handshake();
+            let bytes = Bytes::from([&hello[..], &vec![0; more]].concat());
+            far.try_write(&[bytes]).expect("there is room");
+            read_hello(&mut *near, &mut decoder).await.expect("a Hello");
+            let turn = Instant::now() + TURN;
+            stays_until(&mut *near, &mut decoder, turn).await.expect("it stays");
+            let kept = decoder.buffer().capacity();
+            assert!(kept <= HANDSHAKE_MEMORY_BYTES_MAX, "{kept} bytes are kept for {more} more");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_frame_costs_no_more_memory_than_the_limit() {
+        let (mut near, mut far) = mem_pair();
+        let mut decoder = Decoder::for_handshake();
+        let body = vec![0; HANDSHAKE_FRAME_BYTES_MAX];
+        let frame = frame_bytes(Header::new(Kind::Hello, 0, 0), &body);
+        for at in 0..frame.len() - 1 {
+            far.try_write(&[frame.slice(at..at + 1)]).expect("there is room");
+            let read = timeout(Duration::from_millis(1), read_hello(&mut *near, &mut decoder));
+            assert!(read.await.is_err(), "it is not whole");
+        }
+        let kept = decoder.buffer().capacity();
+        assert!(kept <= HANDSHAKE_MEMORY_BYTES_MAX, "{kept} bytes are kept");
+        // One byte more in a frame is too many.
+        let (mut near, mut far) = mem_pair();
+        let body = vec![0; HANDSHAKE_FRAME_BYTES_MAX + 1];
+        far.try_write(&[frame_bytes(Header::new(Kind::Hello, 0, 0), &body)]).expect("room");
+        let read = read_hello(&mut *near, &mut Decoder::for_handshake()).await;
+        assert!(matches!(read, Err(LinkError::Frame(_))), "{read:?}");
     }
 
     #[tokio::test(start_paused = true)]
