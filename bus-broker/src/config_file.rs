@@ -15,7 +15,6 @@ use bus_core::router::RouterConfig;
 use bus_core::transport::Waiting;
 use bus_core::{BusUrl, GRACE_MAX};
 use bytesize::ByteSize;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::BrokerConfig;
@@ -292,28 +291,6 @@ impl<'a> Entry<'a> {
         match self.value.as_table() {
             Some(table) => Ok(table),
             None => self.expected(&format!("a table: write [{}]", self.path)),
-        }
-    }
-
-    /// The tables of an array of them, and where each begins.
-    fn tables(&self) -> Result<Vec<(&'a DeTable<'a>, usize)>, Wrong> {
-        let expected = || format!("one table or more: write [[{}]]", self.path);
-        let Some(list) = self.value.as_array() else { return self.expected(&expected()) };
-        let table = |item: &'a Spanned<DeValue<'a>>| {
-            let found = item.get_ref();
-            let wrong =
-                || format!("`{}` must be {}, not {}", self.path, expected(), describe(found));
-            let table = found.as_table().ok_or_else(|| (item.span().start, wrong()))?;
-            Ok((table, item.span().start))
-        };
-        list.iter().map(table).collect()
-    }
-
-    /// The values of a list, or the one that stands there alone, and where each begins.
-    fn items(&self) -> Vec<(&'a DeValue<'a>, usize)> {
-        match self.value.as_array() {
-            Some(list) => list.iter().map(|item| (item.get_ref(), item.span().start)).collect(),
-            None => vec![(self.value, self.span.start)],
         }
     }
 

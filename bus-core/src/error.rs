@@ -106,9 +106,9 @@ kinds! {
     /// The send was taken back before the broker accepted it.
     Withdrawn = 32, "withdrawn", true;
     /// The broker does not know the peer's credentials, or does not accept them any more.
-    Unauthenticated = 33, "unauthenticated", false;
+    Unauthenticated = 34, "unauthenticated", false;
     /// A secret would travel where others can read it.
-    Insecure = 34, "insecure", false;
+    Insecure = 35, "insecure", false;
 }
 
 /// A failure as it travels: its kind, and a sentence that says what and where.

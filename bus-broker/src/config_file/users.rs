@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 
 use bus_core::UserName;
-use toml::de::DeValue;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::users::{CertificateMatch, TokenHash, User, Users};
 
@@ -111,6 +112,30 @@ impl Draft {
             Some(uid) => user.uid(uid),
             None => user,
         })
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// The tables of an array of them, and where each begins.
+    pub(super) fn tables(&self) -> Result<Vec<(&'a DeTable<'a>, usize)>, Wrong> {
+        let expected = || format!("one table or more: write [[{}]]", self.path);
+        let Some(list) = self.value.as_array() else { return self.expected(&expected()) };
+        let table = |item: &'a Spanned<DeValue<'a>>| {
+            let found = item.get_ref();
+            let wrong =
+                || format!("`{}` must be {}, not {}", self.path, expected(), describe(found));
+            let table = found.as_table().ok_or_else(|| (item.span().start, wrong()))?;
+            Ok((table, item.span().start))
+        };
+        list.iter().map(table).collect()
+    }
+
+    /// The values of a list, or the one that stands there alone, and where each begins.
+    pub(super) fn items(&self) -> Vec<(&'a DeValue<'a>, usize)> {
+        match self.value.as_array() {
+            Some(list) => list.iter().map(|item| (item.get_ref(), item.span().start)).collect(),
+            None => vec![(self.value, self.span.start)],
+        }
     }
 }
 
