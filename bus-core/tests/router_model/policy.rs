@@ -318,6 +318,28 @@ fn messages_that_come_together_are_refused_one_by_one() {
 }
 
 #[test]
+fn messages_that_wait_together_are_refused_each() {
+    let mut bus = bus();
+    let send = Policy::new(vec![allow(alice(), &[Deed::Send], ">")]);
+    bus.router.set_policy(Time::ZERO, send);
+    bus.queue('A', 0, "a.x", QueueOptions::default());
+    bus.send('F', 90, 1, 9);
+    let messages: Vec<_> = (1..4).map(|number| message(1, number)).collect();
+    let arrival = crate::bus::arrival(bus_core::Kind::Send, &messages);
+    let Some(bus_core::Arrival::Sends { parcel, .. }) = arrival else { panic!("a parcel") };
+    let session = bus.session('A');
+    bus.router.send_parcel(Time::ZERO, session, 0, 1, parcel);
+    assert!(bus.seen().is_empty(), "all wait for room");
+    let other = Policy::new(vec![allow(alice(), &[Deed::Receive], ">")]);
+    bus.router.set_policy(Time::ZERO, other);
+    let mut told = bus.seen();
+    told.sort();
+    let failed = |ticket: u64| format!("A failed {ticket} PermissionDenied");
+    assert_eq!(told, [1, 2, 3].map(failed));
+    assert_eq!(bus.stat("a.x").expect("it is there").blocked, 0);
+}
+
+#[test]
 fn an_expelled_session_lets_go_of_everything_and_is_told_why() {
     let mut bus = bus();
     bus.queue('A', 0, "a.x", QueueOptions::default());

@@ -158,6 +158,17 @@ fn mistakes_of_the_policy_are_named_with_their_line() {
     check("[[allow]]\nuser = \"*\"\nsend = [\"a\",\n\"a.>.b\"]", 4, &["`allow.send`", "`a.>.b`"]);
 }
 
+#[test]
+fn the_sample_in_the_readme_is_a_good_file() {
+    let readme = include_str!("../../../../README.md");
+    let sample = readme.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
+    let sample =
+        sample.expect("there is one").replace("\"sha256:...\"", &format!("\"sha256:{HASH}\""));
+    // Not every machine has that group.
+    let config = parse_config(&sample.replace("group:staff", "group:root")).expect("a good file");
+    assert_eq!((config.users.len(), config.policy.allowances().len()), (1, 2));
+}
+
 /// A small generator, for the same cases everywhere.
 fn next(state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
