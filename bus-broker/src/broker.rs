@@ -185,6 +185,7 @@ async fn run(
     }
     let urls: Vec<String> = listeners.iter().skip(1).map(Listener::url).collect();
     hub.borrow_mut().listeners = urls.clone();
+    hub.borrow().warn_if_open();
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
     let mut tasks = tokio::task::JoinSet::new();
     for listener in listeners {

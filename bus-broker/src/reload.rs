@@ -60,6 +60,17 @@ pub(crate) fn reload(hub: &SharedHub, config: BrokerConfig) -> Result<Reloaded, 
 }
 
 impl Hub {
+    /// Says what it means that there are users and no policy, where other hosts can connect.
+    pub fn warn_if_open(&self) {
+        let open = self.config.insecure || !self.config.policy.allowances().is_empty();
+        if let Some(url) = self.listeners.iter().find(|url| !open && is_exposed(url)) {
+            warn!(
+                url,
+                "clients without credentials may connect, and do what modes let others do: an [[allow]] limits them"
+            );
+        }
+    }
+
     fn reload(&mut self, new: BrokerConfig) -> Result<(Reloaded, Vec<SessionId>), ReloadError> {
         let open = self.config.insecure || !new.users.is_empty();
         if let Some(url) = self.listeners.iter().find(|url| !open && is_exposed(url)) {
@@ -84,6 +95,7 @@ impl Hub {
         }
         self.router.set_policy(now, self.config.policy.clone());
         self.dispatch();
+        self.warn_if_open();
         let reloaded = Reloaded {
             users: self.config.users.len(),
             allowances: self.config.policy.allowances().len(),

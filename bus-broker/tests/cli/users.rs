@@ -171,3 +171,19 @@ async fn without_free_descriptors_it_stays_closed_and_goes_on_afterwards() {
     stage.bus(&token, &["send", "mail", "hello"]).await.check(DENIED, &["policy"]);
     stage.bus("", &["send", "jobs", "hello"]).await.check(DENIED, &["policy"]);
 }
+
+#[tokio::test]
+async fn a_broker_for_other_hosts_says_that_it_is_neither_encrypted_nor_closed_to_strangers() {
+    let mut stage = Guarded::new().await;
+    let path = stage.directory.path().join("open.toml");
+    let listen = "listen = [\"tcp://0.0.0.0:0\"]\n";
+    fs::write(&path, format!("{listen}{}", stage.user)).expect("a file");
+    let path = path.display().to_string();
+    stage.broker = Process::start(&["serve", "--config", &path]);
+    assert!(stage.broker.line().await.starts_with("listening on tcp://0.0.0.0:"));
+    stage.logged(&["WARN", "not encrypted"]).await;
+    stage.logged(&["WARN", "without credentials", "[[allow]]"]).await;
+    fs::write(&path, listen).expect("a file");
+    stage.broker.signal(Signal::HUP);
+    stage.logged(&["ERROR", "no [[user]] would be left"]).await;
+}
