@@ -43,6 +43,11 @@ impl LogBound {
         Some(std::mem::take(&mut self.left_out))
     }
 
+    /// So many more were left out.
+    pub fn leave_out(&mut self, count: u64) {
+        self.left_out += count;
+    }
+
     /// How many were left out and are not told yet.
     pub fn left_out(&mut self) -> u64 {
         std::mem::take(&mut self.left_out)

@@ -294,6 +294,7 @@ impl Hub {
 
     pub(crate) fn forget(&mut self, session: SessionId) {
         if slot_of(&mut self.slots, session).is_some() {
+            self.note_gone(session);
             let slot = self.slots[session.index()].take();
             self.unregister(session);
             // Its task has nothing more to do, and is to find that out.

@@ -41,9 +41,17 @@ impl Hub {
     pub(crate) fn note_gone(&mut self, session: SessionId) {
         let now = self.now();
         let Some(slot) = slot_of(&mut self.slots, session) else { return };
-        let left_out = slot.bound.left_out();
-        if left_out > 0 && self.bound.take(now).is_some() {
-            warn!(session = session.serial(), left_out, "denied more that was not logged");
+        let own = slot.bound.left_out();
+        if own == 0 {
+            return;
+        }
+        match self.bound.take(now) {
+            Some(others) => {
+                let left_out = own + others;
+                warn!(session = session.serial(), left_out, "denied more that was not logged");
+            }
+            // That line is counted as one already.
+            None => self.bound.leave_out(own - 1),
         }
     }
 
@@ -56,7 +64,7 @@ impl Hub {
         let Some(slot) = slot_of(&mut self.slots, session) else { return };
         // Its own bound first: one who asks without end uses up nobody else's lines.
         let Some(own) = slot.bound.take(now) else { return };
-        let Some(others) = self.bound.take(now) else { return };
+        let Some(others) = self.bound.take(now) else { return self.bound.leave_out(own) };
         let address = slot.line.as_ref().map_or("away", |line| &line.link.peer().address);
         let left_out = own + others;
         warn!(peer = address, session = session.serial(), %failure, left_out, "denied");

@@ -4,10 +4,11 @@
 use std::fs;
 use std::net::TcpStream;
 
+use bus_client::{Client, ClientOptions, Token};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use tempfile::TempDir;
 
-use crate::stage::{DENIED, DONE, FILE, Outcome, Process, USAGE, bus, command, run};
+use crate::stage::{DENIED, DONE, FILE, Outcome, PATIENCE, Process, USAGE, bus, command, run};
 
 /// A broker with a file of users, reached over TCP.
 struct Guarded {
@@ -186,4 +187,28 @@ async fn a_broker_for_other_hosts_says_that_it_is_neither_encrypted_nor_closed_t
     fs::write(&path, listen).expect("a file");
     stage.broker.signal(Signal::HUP);
     stage.logged(&["ERROR", "no [[user]] would be left"]).await;
+}
+
+#[tokio::test]
+async fn who_asks_without_end_fills_no_disk_and_every_refusal_is_counted() {
+    const ASKED: u64 = 500;
+    let mut stage = Guarded::new().await;
+    let token = Token::new(&stage.token).expect("a token");
+    let options = ClientOptions::default().token(token).reconnect(false);
+    let client = Client::connect_with(&stage.url, options).await.expect("connects");
+    for _ in 0..ASKED {
+        assert!(client.queue("mail").await.is_err());
+    }
+    client.drain(PATIENCE).await;
+    let (mut lines, mut counted) = (0, 0);
+    while counted < ASKED {
+        let line = stage.logged(&["denied"]).await;
+        let left_out = line.split("left_out=").nth(1).expect("a count");
+        let digits: String = left_out.chars().take_while(char::is_ascii_digit).collect();
+        let is_one = u64::from(!line.contains("denied more"));
+        lines += 1;
+        counted += digits.parse::<u64>().expect("a number") + is_one;
+    }
+    assert_eq!(counted, ASKED);
+    assert!(lines < 50, "{lines} lines");
 }
