@@ -18,7 +18,7 @@ use crate::hub::{Hub, slot_of};
 use crate::lanes::Lanes;
 use crate::log_bound::LogBound;
 use crate::registry::{ClientInfo, Counters};
-use crate::slot::{Line, Slot};
+use crate::slot::{Guest, Line, Slot};
 use crate::system::SystemEvent;
 use crate::users::Identified;
 
@@ -54,7 +54,7 @@ impl Hub {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
         slot.away = None;
-        slot.shown = shown;
+        slot.guest.shown = shown;
         if let Some(old) = slot.line.take().and_then(|mut old| old.waker.take()) {
             old.wake();
         }
@@ -182,8 +182,7 @@ impl Hub {
             dirty: false,
             ending: false,
             away: None,
-            shown: None,
-            bound: LogBound::of_one(),
+            guest: Box::new(Guest { shown: None, bound: LogBound::of_one() }),
         });
         Ok(session)
     }

@@ -41,7 +41,7 @@ impl Hub {
     pub(crate) fn note_gone(&mut self, session: SessionId) {
         let now = self.now();
         let Some(slot) = slot_of(&mut self.slots, session) else { return };
-        let own = slot.bound.left_out();
+        let own = slot.guest.bound.left_out();
         if own == 0 {
             return;
         }
@@ -63,7 +63,7 @@ impl Hub {
         let now = self.now();
         let Some(slot) = slot_of(&mut self.slots, session) else { return };
         // Its own bound first: one who asks without end uses up nobody else's lines.
-        let Some(own) = slot.bound.take(now) else { return };
+        let Some(own) = slot.guest.bound.take(now) else { return };
         let Some(others) = self.bound.take(now) else { return self.bound.leave_out(own) };
         let address = slot.line.as_ref().map_or("away", |line| &line.link.peer().address);
         let left_out = own + others;

@@ -85,7 +85,7 @@ impl Hub {
         self.config.policy = new.policy;
         let mut ended = Vec::new();
         for slot in self.slots.iter().flatten() {
-            let Some(shown) = &slot.shown else { continue };
+            let Some(shown) = &slot.guest.shown else { continue };
             if !self.config.users.still_shows(shown) {
                 ended.push((slot.id, taken_away(&shown.0)));
             }

@@ -45,6 +45,12 @@ pub(crate) struct Slot {
     pub ending: bool,
     /// While it is away: who watches its process stops when this is dropped.
     pub away: Option<oneshot::Sender<()>>,
+    /// What is seldom looked at.
+    pub guest: Box<Guest>,
+}
+
+/// Whose a session is, and what of its refusals is logged: apart, so that slots stay small.
+pub(crate) struct Guest {
     /// The user of the configuration that it has shown to be, and how.
     pub shown: Option<(Arc<User>, Proof)>,
     /// Of what it is refused.
