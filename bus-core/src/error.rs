@@ -107,6 +107,10 @@ kinds! {
     Withdrawn = 32, "withdrawn", true;
     /// It has been here already: the bridges between brokers form a loop.
     Loop = 40, "loop", false;
+    /// The broker does not know the peer's credentials, or does not accept them any more.
+    Unauthenticated = 34, "unauthenticated", false;
+    /// A secret would travel where others can read it.
+    Insecure = 35, "insecure", false;
 }
 
 /// A failure as it travels: its kind, and a sentence that says what and where.

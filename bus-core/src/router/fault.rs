@@ -37,6 +37,8 @@ pub enum Fault {
     TwoActive,
     /// An upstream that becomes active goes on with what comes next, not from the mark.
     NoResume,
+    /// A new policy does not act on those who are connected.
+    PolicyNotRechecked,
 }
 
 impl Fault {

@@ -27,6 +27,8 @@ mod listing;
 mod near;
 mod objects;
 mod parcels;
+mod permits;
+mod policy;
 mod provenance;
 mod publishing;
 mod queue;
@@ -63,6 +65,7 @@ pub use command::*;
 pub use effect::{Answer, Effect, Output, Peeked, Source, Stamp};
 pub use fault::Fault;
 pub use interest::{Interest, InterestOffer};
+pub use policy::{Allowance, Deed, Deeds, Policy, Who};
 pub use provenance::{Epoch, Provenance};
 pub use relays::{RelayStat, RelayState};
 pub use rights::{Access, Identity, Right};
@@ -149,6 +152,7 @@ pub struct Router {
     types: TypeNames,
     relays: Relays,
     interests: InterestTable,
+    policy: Policy,
     next_source: u64,
     next_call: u64,
     /// Empty; kept for its allocation.
@@ -175,6 +179,7 @@ impl Router {
             types: TypeNames::default(),
             relays: Relays::default(),
             interests: InterestTable::default(),
+            policy: Policy::default(),
             next_source: 0,
             next_call: 0,
             notes: Vec::new(),

@@ -64,7 +64,7 @@ impl Router {
         let stamp = Stamp { source, sequence: publisher.published + 1 };
         // Of a relay only what comes next, and so all of it, can go its way whole.
         let relayed = publisher.relayed.and_then(|relayed| self.relays.all.get(relayed));
-        if relayed.is_some_and(|relayed| relayed.next() != stamp.sequence) {
+        if !publisher.may || relayed.is_some_and(|relayed| relayed.next() != stamp.sequence) {
             return None;
         }
         let topic = self.topics.get(id)?;

@@ -15,6 +15,7 @@ use super::Router;
 use super::command::{AdminAction, Channel, RequestId, Ticket, TopicChange, TopicOptions};
 use super::effect::{Answer, Output, Source, Stamp};
 use super::objects::change_access;
+use super::policy::Deed;
 use super::rights::Right;
 use super::session::{Handle, Publisher, Session};
 use super::topic::{Held, Offered, Topic};
@@ -32,6 +33,7 @@ impl Router {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         entry.check_free(channel)?;
+        self.check_deed(session, Deed::Publish, "topic", &name)?;
         let sender = entry.sender.clone();
         let (id, created) = match self.topic_names.get(&name).copied() {
             Some(_) if exclusive => {
@@ -58,6 +60,7 @@ impl Router {
             held: 0,
             flushes: 0,
             relayed: None,
+            may: true,
         };
         if let (Some(entry), Some(topic)) =
             (self.ground.sessions.get_mut(session), self.topics.get_mut(id))
@@ -75,6 +78,10 @@ impl Router {
         options: TopicOptions,
         exclusive: bool,
     ) -> Result<Id<Topic>, Failure> {
+        let pinned = exclusive || options != TopicOptions::default();
+        if pinned {
+            self.check_deed(session, Deed::Create, "topic", &name)?;
+        }
         let access = self.new_access(
             session,
             &name,
@@ -88,7 +95,6 @@ impl Router {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         let creator = entry.sender.clone();
-        let pinned = exclusive || options != TopicOptions::default();
         let id = self.topics.insert_with(|id| Topic {
             id,
             name: name.clone(),
@@ -125,10 +131,10 @@ impl Router {
     ) {
         let publisher =
             self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
-        let Some((id, stamp, relayed)) = publisher.map(|publisher| {
+        let Some((id, stamp, relayed, may)) = publisher.map(|publisher| {
             publisher.published += 1;
             let (source, sequence) = (publisher.source.clone(), publisher.published);
-            (publisher.topic, Stamp { source, sequence }, publisher.relayed)
+            (publisher.topic, Stamp { source, sequence }, publisher.relayed, publisher.may)
         }) else {
             return self.refuse_publish(
                 session,
@@ -148,6 +154,15 @@ impl Router {
             );
         };
         let identity = self.ground.sessions.get(session).map(|entry| &entry.identity);
+        if !may {
+            let Err(failure) =
+                self.check_deed(session, Deed::Publish, "topic", &stamp.source.topic)
+            else {
+                return;
+            };
+            let kind = ErrorKind::PermissionDenied;
+            return self.refuse_publish(session, channel, ticket, kind, failure.text());
+        }
         if !identity.is_some_and(|identity| topic.access.allows(identity, Right::Write)) {
             let text = format!("topic `{}`: the right to write was taken away", topic.name);
             return self.refuse_publish(
@@ -280,6 +295,7 @@ impl Router {
         name: &Name,
         action: AdminAction,
     ) -> Result<Answer, Failure> {
+        self.check_deed(session, Deed::Administer, "topic", name)?;
         let Some(id) = self.topic_names.get(name).copied() else {
             return Err(self.no_such("topic", name, self.topic_names.keys()));
         };
@@ -360,6 +376,7 @@ impl Router {
         name: &Name,
         change: TopicChange,
     ) -> Result<Answer, Failure> {
+        self.check_deed(session, Deed::Administer, "topic", name)?;
         let Some(id) = self.topic_names.get(name).copied() else {
             return Err(self.no_such("topic", name, self.topic_names.keys()));
         };

@@ -18,6 +18,7 @@ use super::blocked::{BlockedTickets, Content};
 use super::command::{Channel, Lease, Ticket};
 use super::effect::Source;
 use super::leases::Leases;
+use super::policy::Deeds;
 use super::queue::Queue;
 use super::relays::Relayed;
 use super::rights::Identity;
@@ -88,7 +89,11 @@ pub(crate) struct GrantedOffer {
 /// What a channel is.
 #[derive(Clone, Debug)]
 pub(crate) enum Handle {
-    Queue(Id<Queue>),
+    Queue {
+        queue: Id<Queue>,
+        /// What the policy lets it do.
+        may: Deeds,
+    },
     Publisher(Publisher),
     Subscription(Id<Subscription>),
     Waiter {
@@ -96,7 +101,11 @@ pub(crate) enum Handle {
         waiter: Id<Waiter>,
     },
     /// Calls go to whatever bears the name when they are made.
-    Caller(crate::name::Name),
+    Caller {
+        name: crate::name::Name,
+        /// What the policy lets it do.
+        may: Deeds,
+    },
     Server {
         service: Id<Service>,
         server: Id<Server>,
@@ -121,6 +130,8 @@ pub(crate) struct Publisher {
     pub flushes: u32,
     /// If it is a relay: of which source.
     pub relayed: Option<Id<Relayed>>,
+    /// Whether the policy lets it publish.
+    pub may: bool,
 }
 
 impl Session {
@@ -246,6 +257,11 @@ impl Session {
             Some(Handle::Publisher(publisher)) => Some(publisher),
             _ => None,
         }
+    }
+
+    /// What is open, for changing.
+    pub(crate) fn handles_mut(&mut self) -> impl Iterator<Item = &mut Handle> {
+        self.handles.iter_mut().flatten()
     }
 
     /// All open channels.
