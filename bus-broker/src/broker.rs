@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use bus_core::transport::{mem_listener, register_mem, unregister_mem};
-use tokio::runtime;
+use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tracing::error;
 
 use crate::config::BrokerConfig;
@@ -89,7 +89,7 @@ impl Broker {
         thread::Builder::new().name("bus-broker".into()).spawn(move || {
             let mut builder = runtime::Builder::new_current_thread();
             builder.enable_all().on_thread_park(vigil::before_sleep);
-            let runtime = match builder.build() {
+            let runtime = match builder.build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
                 // Whoever waits for the start sees that it was dropped, or gets the error.
                 Err(error) => return drop(tell.send(Err(error.into()))),
@@ -97,7 +97,7 @@ impl Broker {
             let main = run(config, thread_registry, Listener::Mem(inside), tell, stops);
             // In a task: what is awaited here is polled whenever any task is.
             let main = async { spawn_local(main).await };
-            if let Err(error) = LocalSet::new().block_on(&runtime, main) {
+            if let Err(error) = runtime.block_on(main) {
                 error!(%error, "the broker has failed");
             }
         })?;
