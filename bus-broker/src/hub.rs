@@ -38,6 +38,7 @@ pub(crate) struct Hub {
     started: Instant,
     pub(crate) epoch: u64,
     pub(crate) next_line: u64,
+    /// Those that are not carried out yet, the next one last.
     effects: Vec<Effect>,
     dirty: Vec<usize>,
     slices: Vec<Bytes>,
@@ -278,12 +279,15 @@ impl Hub {
     /// Turns effects into frames, and writes them; what that makes possible as well.
     pub fn dispatch(&mut self) {
         loop {
-            let mut effects = std::mem::take(&mut self.effects);
-            effects = self.router.take_effects(effects);
-            for effect in effects.drain(..) {
+            // One that panics takes none of the others along: what it leaves comes first.
+            if self.effects.is_empty() {
+                let spent = std::mem::take(&mut self.effects);
+                self.effects = self.router.take_effects(spent);
+                self.effects.reverse();
+            }
+            while let Some(effect) = self.effects.pop() {
                 self.output(effect);
             }
-            self.effects = effects;
             self.flush_dirty();
             if self.router.effect_count() == 0 {
                 break;

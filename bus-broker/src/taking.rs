@@ -193,3 +193,6 @@ fn next(line: &mut Line, state: &mut ServerSession) -> Result<Taken, FrameError>
         None => Taken::Nothing,
     })
 }
+
+#[cfg(test)]
+mod tests;
