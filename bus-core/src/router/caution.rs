@@ -5,7 +5,7 @@
 //! has nothing else unsettled, and nothing more until that one is settled; meanwhile it is held
 //! back, and out of the line, so nothing passes a suspect by. One that has let a lease run out
 //! keeps several messages at a time, or one for too long: it is trusted, or it would wait for
-//! ever. Invariant: `held` has every receiver that may not have the suspect that it would get.
+//! ever. Invariant: whoever was passed over for a suspect is in `held` until it is looked at again.
 
 use crate::arena::Id;
 use crate::message_type::MessageType;

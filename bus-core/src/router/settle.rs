@@ -166,8 +166,8 @@ impl Router {
         self.put_back_all(&ended);
     }
 
-    /// Ends leases at once: all messages go back, oldest first, before
-    /// anybody is served, so that a receiver gets the oldest whatever the order of the leases.
+    /// Ends leases at once: all messages go back, oldest first, before anybody is served, so that
+    /// a receiver gets the oldest whatever the order of the leases.
     pub(super) fn put_back_all(&mut self, ended: &[Ended]) {
         let mut back = Vec::with_capacity(ended.len());
         for Ended { session, lease, marked, suspect } in ended {
