@@ -170,7 +170,7 @@ impl Queue {
         if !entry.connected || entry.congested {
             return 0;
         }
-        let credit = u64::from(options.credit.saturating_sub(waiter.outstanding));
+        let credit = u64::from(waiter.credit_left());
         let leases = LEASES_MAX.saturating_sub(entry.leases.len()) as u64;
         let unwritten = ground.unwritten_bytes_max.saturating_sub(entry.unwritten_bytes);
         let bytes = LEASED_BYTES_MAX.saturating_sub(entry.leased_bytes).min(unwritten);

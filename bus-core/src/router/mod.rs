@@ -8,6 +8,7 @@ mod acking;
 mod batches;
 mod blocked;
 mod burial;
+mod caution;
 mod command;
 mod delay;
 mod effect;

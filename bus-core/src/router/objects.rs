@@ -110,6 +110,7 @@ impl Router {
             waiters: Arena::default(),
             line: Default::default(),
             bearers: Default::default(),
+            held: Default::default(),
             bytes: 0,
             reserved_bytes: 0,
             reserved_count: 0,
@@ -226,6 +227,7 @@ impl Queue {
         self.bytes = 0;
         self.counters.dropped += count;
         self.admit(ground);
+        self.serve_held(ground);
         count
     }
 

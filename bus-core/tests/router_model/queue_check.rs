@@ -111,6 +111,7 @@ impl Pair {
             messages: Vec::new(),
             waiters: Vec::new(),
             line: Vec::new(),
+            held: Vec::new(),
             grave,
             counts: Counts::default(),
         };
