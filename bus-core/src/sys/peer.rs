@@ -91,11 +91,13 @@ pub fn peer_process(socket: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<Owne
 }
 
 /// Whether a process sees the same processes as this one: its namespace of process numbers is
-/// the same. One of a namespace inside this one can signal none of those outside, whoever its
+/// not an inner one. Whoever lives in an inner one can signal none of those outside, whoever its
 /// user is. `false` where the kernel does not tell.
 pub fn sees_our_processes(pid: u32) -> bool {
-    let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/pid")).ok();
-    namespace("self").is_some_and(|own| namespace(&pid.to_string()) == Some(own))
+    // The numbers that a process has, from this one's namespace inwards. Anybody may read it.
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.is_some_and(|numbers| numbers.split_whitespace().count() == 1)
 }
 
 /// Of Linux 6.5 and newer.
