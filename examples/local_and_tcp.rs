@@ -35,7 +35,7 @@ async fn program(from: &str, to: &str) -> Result<()> {
 
     // Rights are as of a file. TCP brings no credentials, so its peers are anonymous and have the
     // rights of "others" only. By default queues are their owner's alone (0700) and topics may
-    // only be read by others (0755), hence the modes here.
+    // only be read by others (0744), hence the modes here.
     let open_to_all = 0o777;
 
     let mut news = receiver.subscribe("news.*").await?;

@@ -20,7 +20,8 @@ use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::registry::Registry;
-use crate::{system, vigil};
+use crate::reload::{ReloadError, Reloaded};
+use crate::{reload, system, vigil};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,7 @@ pub enum StartError {
     },
     /// Anybody on the network could do anything.
     #[error(
-        "{url} is reachable from other hosts, and there are no credentials yet: listen on loopback, or say --insecure if everybody on that network may use this bus"
+        "{url} is reachable from other hosts, and no [[user]] is configured: listen on loopback, configure users who show credentials, or say --insecure if everybody on that network may use this bus"
     )]
     Insecure {
         /// Which.
@@ -68,7 +69,15 @@ pub struct Broker {
     url: String,
     urls: Vec<String>,
     registry: Registry,
-    stop: mpsc::Sender<(Duration, oneshot::Sender<DrainReport>)>,
+    orders: mpsc::Sender<Order>,
+}
+
+/// What the thread is told.
+enum Order {
+    /// To take over what can change while it runs.
+    Reload(Box<BrokerConfig>, oneshot::Sender<Result<Reloaded, ReloadError>>),
+    /// To end.
+    Stop(Duration, oneshot::Sender<DrainReport>),
 }
 
 /// What the thread tells when it is up.
@@ -82,7 +91,7 @@ impl Broker {
     pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
         let registry = Registry::default();
         let (connector, inside) = mem_listener();
-        let (stop, stops) = mpsc::channel(1);
+        let (orders, ordered) = mpsc::channel(1);
         let (tell, told) = oneshot::channel();
         let url = register_mem(connector);
         let thread_registry = registry.clone();
@@ -94,7 +103,7 @@ impl Broker {
                 // Whoever waits for the start sees that it was dropped, or gets the error.
                 Err(error) => return drop(tell.send(Err(error.into()))),
             };
-            let main = run(config, thread_registry, Listener::Mem(inside), tell, stops);
+            let main = run(config, thread_registry, Listener::Mem(inside), tell, ordered);
             // In a task: what is awaited here is polled whenever any task is.
             let main = async { spawn_local(main).await };
             if let Err(error) = runtime.block_on(main) {
@@ -102,7 +111,7 @@ impl Broker {
             }
         })?;
         let urls = told.await.map_err(|_| io::Error::other("the broker's thread ended"))??;
-        Ok(Broker { url, urls, registry, stop })
+        Ok(Broker { url, urls, registry, orders })
     }
 
     /// The URL for clients in this process.
@@ -120,11 +129,25 @@ impl Broker {
         &self.registry
     }
 
+    /// Takes over what can change while a broker runs: users, with their tokens and certificates,
+    /// and the policy. It acts on those who are connected: who is no longer who he was loses the
+    /// session, and what is no longer allowed ends. All of it, or nothing. Cancelling lets it be
+    /// done.
+    ///
+    /// # Errors
+    /// When it would leave the broker open to other hosts, or the broker has ended.
+    pub async fn reload(&self, config: BrokerConfig) -> Result<Reloaded, ReloadError> {
+        let (tell, told) = oneshot::channel();
+        let order = Order::Reload(Box::new(config), tell);
+        self.orders.send(order).await.map_err(|_| ReloadError::Ended)?;
+        told.await.map_err(|_| ReloadError::Ended)?
+    }
+
     /// Stops: no new clients, what is to be written is written until the deadline, then all
     /// clients are told. Cancelling lets the broker go on stopping.
     pub async fn drain(self, deadline: Duration) -> DrainReport {
         let (tell, told) = oneshot::channel();
-        if self.stop.send((deadline, tell)).await.is_err() {
+        if self.orders.send(Order::Stop(deadline, tell)).await.is_err() {
             return DrainReport::default();
         }
         told.await.unwrap_or_default()
@@ -142,26 +165,27 @@ async fn run(
     registry: Registry,
     inside: Listener,
     tell: oneshot::Sender<Started>,
-    mut stops: mpsc::Receiver<(Duration, oneshot::Sender<DrainReport>)>,
+    mut orders: mpsc::Receiver<Order>,
 ) {
     let mut epoch = [0u8; 8];
     if let Err(error) = getrandom::fill(&mut epoch) {
         return drop(tell.send(Err(io::Error::other(error.to_string()).into())));
     }
-    let (listen, insecure) = (config.listen.clone(), config.insecure);
+    let (listen, open) = (config.listen.clone(), config.insecure || !config.users.is_empty());
     let (events, system_events) = system::events();
     let hub =
         Rc::new(RefCell::new(Hub::new(config, registry, u64::from_le_bytes(epoch) | 1, events)));
     vigil::keep_for(&hub);
     let mut listeners = vec![inside];
     for url in &listen {
-        match Listener::bind(url, insecure).await {
+        match Listener::bind(url, open).await {
             Ok(listener) => listeners.push(listener),
             Err(error) => return drop(tell.send(Err(error))),
         }
     }
     let urls: Vec<String> = listeners.iter().skip(1).map(Listener::url).collect();
     hub.borrow_mut().listeners = urls.clone();
+    hub.borrow().warn_if_open();
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
     let mut tasks = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -173,7 +197,17 @@ async fn run(
     if tell.send(Ok(urls)).is_err() {
         return;
     }
-    let stop = stops.recv().await;
+    let stop = loop {
+        match orders.recv().await {
+            Some(Order::Reload(config, answer)) => {
+                let result = reload::reload(&hub, *config);
+                // Whoever asked may have given up waiting.
+                let _ = answer.send(result);
+            }
+            Some(Order::Stop(deadline, answer)) => break Some((deadline, answer)),
+            None => break None,
+        }
+    };
     // Their sockets are gone before anybody is told that the broker has ended.
     tasks.shutdown().await;
     if let Some((deadline, answer)) = stop {

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use bus_core::router::RouterConfig;
+use bus_core::router::{Policy, RouterConfig};
 use bus_core::transport::Waiting;
 use bus_core::{BusUrl, GRACE_MAX};
 
 use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
+use crate::users::{User, Users};
 
 /// How a broker runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct BrokerConfig {
     pub(crate) lanes_max: usize,
     pub(crate) lanes_per_user_max: usize,
     pub(crate) router: RouterConfig,
+    pub(crate) users: Users,
+    pub(crate) policy: Policy,
 }
 
 impl Default for BrokerConfig {
@@ -41,6 +44,8 @@ impl Default for BrokerConfig {
             lanes_max: LANES_MAX,
             lanes_per_user_max: LANES_PER_USER_MAX,
             router: RouterConfig::default(),
+            users: Users::default(),
+            policy: Policy::default(),
         }
     }
 }
@@ -111,6 +116,21 @@ impl BrokerConfig {
     /// Limits and default modes.
     pub fn router(mut self, router: RouterConfig) -> Self {
         self.router = router;
+        self
+    }
+
+    /// A user more, who may show to be one with a token or a certificate. With one there is, TCP
+    /// listeners on other addresses than loopback are allowed.
+    pub fn user(mut self, user: User) -> Self {
+        self.users.add(user);
+        self
+    }
+
+    /// Who may do what on which names. Without an allowance in it the modes of queues, topics and
+    /// services alone decide. It costs nothing for each message, and something for each handle
+    /// that is opened.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 

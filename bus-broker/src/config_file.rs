@@ -3,6 +3,10 @@
 //! Nothing of a file counts until all of it has been parsed. Every mistake names its line, its
 //! key, what is expected and what was found; an unknown key also the nearest known one.
 
+mod policy;
+mod users;
+mod words;
+
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
@@ -15,6 +19,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::BrokerConfig;
 use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
+use words::{describe, home, nearest};
 
 /// Keys at the top of the file.
 const TOP_KEYS: &[&str] = &[
@@ -27,6 +32,8 @@ const TOP_KEYS: &[&str] = &[
     "throttle",
     "defaults",
     "limits",
+    "user",
+    "allow",
 ];
 /// Keys of `[defaults]`.
 const DEFAULTS_KEYS: &[&str] = &["queue_mode", "topic_mode", "service_mode"];
@@ -74,7 +81,8 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
         ConfigError::at(text, offset, format!("this is not TOML: {}", error.message()))
     })?;
     let mut config = BrokerConfig::default();
-    let mut reader = Reader { file: text, first: None };
+    let mut reader = Reader { file: text, first: None, mistakes: 0 };
+    let mut allowed = policy::Read::default();
     reader.table(document.get_ref(), "", TOP_KEYS, |reader, entry| {
         match entry.key {
             "name" => config.name = entry.string("a string")?.to_owned(),
@@ -90,6 +98,8 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
                     default_mode(&mut config.router, entry)
                 });
             }
+            "user" => config.users = users::read(reader, entry)?,
+            "allow" => allowed = policy::read(reader, entry)?,
             _ => {
                 let table = entry.table()?;
                 reader.table(table, "limits", LIMITS_KEYS, |_, entry| limit(&mut config, entry));
@@ -97,13 +107,15 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
         }
         Ok(())
     });
+    config.policy = allowed.finish(&config.users, &mut reader);
     match reader.first {
         Some((_, error)) => Err(error),
         None => Ok(config),
     }
 }
 
-/// Writes a configuration as a file that parses to the same.
+/// Writes a configuration as a file that parses to the same, what shows who is a user aside: no
+/// hash of a token is written.
 pub fn render_config(config: &BrokerConfig) -> String {
     let router = &config.router;
     let quoted = |text: &str| toml::Value::from(text).to_string();
@@ -142,6 +154,8 @@ pub fn render_config(config: &BrokerConfig) -> String {
         let _ = writeln!(out, "{key} = {value}");
     }
     let _ = writeln!(out, "parked_bytes = \"{} B\"", router.parked_bytes_max);
+    users::render(&mut out, &config.users);
+    policy::render(&mut out, &config.policy);
     out
 }
 
@@ -189,6 +203,7 @@ type Wrong = (usize, String);
 struct Reader<'a> {
     file: &'a str,
     first: Option<(usize, ConfigError)>,
+    mistakes: usize,
 }
 
 impl Reader<'_> {
@@ -210,11 +225,16 @@ impl Reader<'_> {
                 true => each(self, &entry),
                 false => Err((key.span().start, entry.unknown(section, known))),
             };
-            if let Err((offset, text)) = result
-                && self.first.as_ref().is_none_or(|(first, _)| offset < *first)
-            {
-                self.first = Some((offset, ConfigError::at(self.file, offset, text)));
+            if let Err((offset, text)) = result {
+                self.note(offset, text);
             }
+        }
+    }
+
+    fn note(&mut self, offset: usize, text: String) {
+        self.mistakes += 1;
+        if self.first.as_ref().is_none_or(|(first, _)| offset < *first) {
+            self.first = Some((offset, ConfigError::at(self.file, offset, text)));
         }
     }
 }
@@ -237,8 +257,13 @@ impl<'a> Entry<'a> {
     }
 
     fn unknown(&self, section: &str, known: &[&str]) -> String {
-        let place = if section.is_empty() { String::new() } else { format!(" of [{section}]") };
+        let place = match section {
+            "" => String::new(),
+            "user" | "allow" => format!(" of [[{section}]]"),
+            section => format!(" of [{section}]"),
+        };
         let every = TOP_KEYS.iter().chain(DEFAULTS_KEYS).chain(LIMITS_KEYS);
+        let every = every.chain(users::USER_KEYS).chain(policy::ALLOW_KEYS);
         let elsewhere = every.copied().find(|other| *other == self.key);
         let hint = match (nearest(self.key, known), elsewhere) {
             (_, Some(_)) => format!("it belongs {}", home(self.key)),
@@ -337,37 +362,6 @@ impl<'a> Entry<'a> {
             Err(_) => self.expected(EXPECTED),
         }
     }
-}
-
-/// A value in words, for the sentence that refuses it.
-fn describe(value: &DeValue<'_>) -> String {
-    let shortened = |text: &str| text.chars().take(40).collect::<String>();
-    match value {
-        DeValue::String(text) => format!("the string \"{}\"", shortened(text)),
-        DeValue::Integer(number) => format!("the integer {}", shortened(&number.to_string())),
-        DeValue::Float(number) => format!("the number {}", shortened(number.as_str())),
-        DeValue::Boolean(value) => format!("the boolean {value}"),
-        DeValue::Datetime(time) => format!("the time {time}"),
-        DeValue::Array(_) => "an array".into(),
-        DeValue::Table(_) => "a table".into(),
-    }
-}
-
-/// Where a key stands, as a phrase.
-fn home(key: &str) -> &'static str {
-    if DEFAULTS_KEYS.contains(&key) {
-        "under [defaults]"
-    } else if LIMITS_KEYS.contains(&key) {
-        "under [limits]"
-    } else {
-        "at the top of the file, before any [section]"
-    }
-}
-
-fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |other: &&&str| strsim::damerau_levenshtein(key, other);
-    let near = known.iter().min_by_key(distance)?;
-    (distance(&near) <= 1 + key.len() / 3).then_some(near)
 }
 
 #[cfg(test)]

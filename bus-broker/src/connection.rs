@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use bus_core::router::{Identity, SessionId};
 use bus_core::session::Hello;
-use bus_core::sys::{effective_uid, process_ended};
+use bus_core::sys::process_ended;
 use bus_core::transport::{Link, LinkError, Peer, next_frame, write_frame};
-use bus_core::{Decoder, ErrorKind, Failure, HANDSHAKE_TIMEOUT, Header, Kind, Sender, control};
+use bus_core::{
+    Decoder, ErrorKind, Failure, HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, Header, Kind,
+    control,
+};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -21,6 +24,7 @@ use crate::handshakes::{Account, Handshake};
 use crate::hub::SharedHub;
 use crate::lanes::Lanes;
 use crate::membership::Attached;
+use crate::users::{Identified, ShownCertificate, by_the_kernel};
 
 /// A connection that ends sooner than this, and without a goodbye, has ended badly.
 const SHORT: Duration = Duration::from_secs(1);
@@ -40,12 +44,23 @@ pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Ha
                 // It is gone: there is nobody to be told, and nothing that an operator could do.
                 return debug!(peer = %link.peer().address, %failure, "handshake failed");
             }
-            info!(peer = %link.peer().address, %failure, "handshake failed");
+            hub.borrow_mut().note_failed(link.peer(), &failure);
             return refuse(&mut *link, &failure).await;
         }
     };
-    let identity = identify(link.peer(), &hello);
-    run(hub, link, decoder, hello, identity, Some(&account)).await;
+    let peer = link.peer();
+    let who = hello
+        .agree()
+        .and_then(|_| hub.borrow().config.users.identify(peer, &hello, certificate_of(peer)));
+    match who {
+        Ok(who) => run(hub, link, decoder, hello, who, Some(&account)).await,
+        Err(failure) => {
+            account.charge_bad(hub.borrow().now());
+            let name = if failure.kind() == ErrorKind::Unauthenticated { &hello.name } else { "" };
+            hub.borrow_mut().note_refused(link.peer(), name, &failure);
+            refuse(&mut *link, &failure).await;
+        }
+    }
 }
 
 /// Serves the connection of the broker's own client.
@@ -53,8 +68,9 @@ pub(crate) async fn serve_own(hub: SharedHub, mut link: Box<dyn Link>) {
     let mut decoder = Decoder::for_handshake();
     match read_hello(&mut *link, &mut decoder).await {
         Ok(hello) => {
-            let identity = Identity { system: true, ..identify(link.peer(), &hello) };
-            run(hub, link, decoder, hello, identity, None).await;
+            let identity = Identity { system: true, ..by_the_kernel(link.peer(), &hello.name) };
+            let who = Identified { identity, shown: None };
+            run(hub, link, decoder, hello, who, None).await;
         }
         Err(error) => warn!(%error, "the broker's own client does not say hello"),
     }
@@ -102,7 +118,15 @@ async fn stays_until(
     let gone = async {
         loop {
             poll_fn(|cx| link.poll_readable(cx)).await?;
-            match link.try_read(decoder.buffer()) {
+            let buffer = decoder.buffer();
+            if buffer.len() == buffer.capacity() {
+                if buffer.len() >= HANDSHAKE_FRAME_BYTES_MAX {
+                    // It has said more than is kept for it now; the rest stays where it is.
+                    std::future::pending::<()>().await;
+                }
+                buffer.reserve(HANDSHAKE_FRAME_BYTES_MAX);
+            }
+            match link.try_read(buffer) {
                 Ok(0) => return Err(LinkError::Ended),
                 // It says more, and is not asked for that yet.
                 Ok(_) => std::future::pending().await,
@@ -124,18 +148,18 @@ async fn run(
     mut link: Box<dyn Link>,
     mut decoder: Decoder,
     hello: Hello,
-    identity: Identity,
+    who: Identified,
     account: Option<&Account>,
 ) {
     let began = hub.borrow().now();
     let charge_bad = || account.into_iter().for_each(|it| it.charge_bad(hub.borrow().now()));
     let peer = link.peer().clone();
-    let (system, sender) = (identity.system, identity.sender.clone());
+    let (system, sender) = (who.identity.system, who.identity.sender.clone());
     decoder.establish();
-    let refusal = hub.borrow().check_hello(&hello, &identity).err();
+    let refusal = hub.borrow().check_hello(&hello, &who.identity).err();
     if let Some(failure) = refusal {
         charge_bad();
-        warn!(peer = %peer.address, client = %sender, %failure, "refused");
+        hub.borrow_mut().note_refused(&peer, &sender.to_string(), &failure);
         return refuse(&mut *link, &failure).await;
     }
     let mut token = [0u8; 16];
@@ -145,15 +169,17 @@ async fn run(
         return refuse(&mut *link, &failure).await;
     }
     let token = Bytes::copy_from_slice(&token);
-    let allowed = hub.borrow().may_have_lanes(&identity);
+    let allowed = hub.borrow().may_have_lanes(&who.identity);
     let lanes = Lanes::agree(&mut *link, &hello, allowed);
     if matches!(lanes, Lanes::Distrusted(_)) {
         charge_bad();
     }
-    let attached = hub.borrow_mut().attach(&hello, identity, link, decoder, token, lanes);
+    let attached = hub.borrow_mut().attach(&hello, who, link, decoder, token, lanes);
     let Attached { session, line } = match attached {
         Ok(attached) => attached,
-        Err(failure) => return warn!(peer = %peer.address, client = %sender, %failure, "refused"),
+        Err(failure) => {
+            return hub.borrow_mut().note_refused(&peer, &sender.to_string(), &failure);
+        }
     };
     if !system {
         let transport = hub.borrow().transport(session);
@@ -194,6 +220,11 @@ async fn watch(hub: SharedHub, session: SessionId, pid: u32, away: oneshot::Rece
     }
 }
 
+/// The certificate that a peer has shown. No transport of this version has any.
+fn certificate_of(_peer: &Peer) -> Option<ShownCertificate> {
+    None
+}
+
 async fn read_hello(link: &mut dyn Link, decoder: &mut Decoder) -> Result<Hello, LinkError> {
     let frame = next_frame(link, decoder).await?;
     match frame.header.kind {
@@ -210,29 +241,10 @@ async fn refuse(link: &mut dyn Link, failure: &Failure) {
     let _ = timeout(Duration::from_millis(200), told).await;
 }
 
-/// Who the peer is, by the kernel's word; the name alone is its own.
-fn identify(peer: &Peer, hello: &Hello) -> Identity {
-    let name = hello.name.clone();
-    match &peer.credentials {
-        None => Identity { sender: Sender { name, ..Sender::default() }, ..Identity::default() },
-        Some(found) => Identity {
-            sender: Sender {
-                session: 0,
-                name,
-                pid: found.pid,
-                uid: Some(found.uid),
-                gid: Some(found.gid),
-            },
-            groups: found.groups.clone(),
-            admin: found.uid == 0 || found.uid == effective_uid(),
-            system: false,
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bus_core::transport::mem_pair;
+    use bus_core::HANDSHAKE_MEMORY_BYTES_MAX;
+    use bus_core::transport::{frame_bytes, mem_pair};
 
     use super::*;
 
@@ -248,6 +260,53 @@ mod tests {
         assert!(stays.is_ok() && began.elapsed() >= TURN, "{stays:?}");
         let frame = decoder.next_frame().expect("a good frame");
         assert_eq!(frame.map(|frame| frame.header.kind), Some(Kind::Ping));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn before_its_turn_a_peer_costs_no_more_memory_than_the_limit() {
+        let hello = Hello {
+            version_min: 1,
+            version_max: 1,
+            name: "long".into(),
+            grace: Duration::ZERO,
+            resume: None,
+            lane_bytes: 0,
+            rings: false,
+            credential: None,
+        };
+        let hello = frame_bytes(Header::new(Kind::Hello, 0, 0), &control::encode_hello(&hello));
+        for more in [0, 1, 4000, 4096, 8192, 60_000] {
+            let (mut near, mut far) = mem_pair();
+            let mut decoder = Decoder::for_handshake();
+            let bytes = Bytes::from([&hello[..], &vec![0; more]].concat());
+            far.try_write(&[bytes]).expect("there is room");
+            read_hello(&mut *near, &mut decoder).await.expect("a Hello");
+            let turn = Instant::now() + TURN;
+            stays_until(&mut *near, &mut decoder, turn).await.expect("it stays");
+            let kept = decoder.buffer().capacity();
+            assert!(kept <= HANDSHAKE_MEMORY_BYTES_MAX, "{kept} bytes are kept for {more} more");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_frame_costs_no_more_memory_than_the_limit() {
+        let (mut near, mut far) = mem_pair();
+        let mut decoder = Decoder::for_handshake();
+        let body = vec![0; HANDSHAKE_FRAME_BYTES_MAX];
+        let frame = frame_bytes(Header::new(Kind::Hello, 0, 0), &body);
+        for at in 0..frame.len() - 1 {
+            far.try_write(&[frame.slice(at..at + 1)]).expect("there is room");
+            let read = timeout(Duration::from_millis(1), read_hello(&mut *near, &mut decoder));
+            assert!(read.await.is_err(), "it is not whole");
+        }
+        let kept = decoder.buffer().capacity();
+        assert!(kept <= HANDSHAKE_MEMORY_BYTES_MAX, "{kept} bytes are kept");
+        // One byte more in a frame is too many.
+        let (mut near, mut far) = mem_pair();
+        let body = vec![0; HANDSHAKE_FRAME_BYTES_MAX + 1];
+        far.try_write(&[frame_bytes(Header::new(Kind::Hello, 0, 0), &body)]).expect("room");
+        let read = read_hello(&mut *near, &mut Decoder::for_handshake()).await;
+        assert!(matches!(read, Err(LinkError::Frame(_))), "{read:?}");
     }
 
     #[tokio::test(start_paused = true)]

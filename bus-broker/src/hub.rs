@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::BrokerConfig;
+use crate::log_bound::LogBound;
 use crate::registry::Registry;
 use crate::slot::{Line, Slot};
 use crate::system::SystemEvent;
@@ -57,6 +58,8 @@ pub(crate) struct Hub {
     pub lanes_refusal: String,
     /// Events that the broker's own client was too slow for.
     pub events_left_out: u64,
+    /// Of what everybody is refused.
+    pub(crate) bound: LogBound,
 }
 
 impl Hub {
@@ -67,8 +70,10 @@ impl Hub {
         events: mpsc::Sender<SystemEvent>,
     ) -> Hub {
         let vigil = Vigil::new(config.waiting);
+        let mut router = Router::new(config.router.clone());
+        router.set_policy(Time::ZERO, config.policy.clone());
         Hub {
-            router: Router::new(config.router.clone()),
+            router,
             config,
             registry,
             listeners: Vec::new(),
@@ -89,6 +94,7 @@ impl Hub {
             lanes_refused: 0,
             lanes_refusal: String::new(),
             events_left_out: 0,
+            bound: LogBound::of_broker(),
         }
     }
 
@@ -340,6 +346,7 @@ impl Hub {
                 }
             }
         }
+        self.note_denied(session, &output);
         let expired = matches!(output, Output::Expired { .. });
         let Some(slot) = slot_of(&mut self.slots, session) else { return };
         slot.state.output(output);

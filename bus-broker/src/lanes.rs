@@ -138,6 +138,7 @@ mod tests {
             resume: None,
             lane_bytes: LANE_BYTES_DEFAULT as u64,
             rings,
+            credential: None,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::broker::StartError;
 use crate::connection;
 use crate::handshakes::Handshakes;
 use crate::hub::SharedHub;
+use crate::log_bound::LogBound;
 
 /// Pause after accepting has failed.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -37,8 +38,8 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Listens where a URL says.
-    pub async fn bind(url: &BusUrl, insecure: bool) -> Result<Listener, StartError> {
+    /// Listens where a URL says; over TCP for other hosts only if that is `open`.
+    pub async fn bind(url: &BusUrl, open: bool) -> Result<Listener, StartError> {
         let failed = |error: io::Error| StartError::Listen { url: url.to_string(), error };
         match url {
             BusUrl::Local(path) | BusUrl::Unix(path) => {
@@ -50,8 +51,11 @@ impl Listener {
             BusUrl::Tcp(address) => {
                 let resolved: Vec<SocketAddr> =
                     address.to_socket_addrs().map_err(failed)?.collect();
-                if !insecure && resolved.iter().any(|address| !is_loopback(address.ip())) {
-                    return Err(StartError::Insecure { url: url.to_string() });
+                if resolved.iter().any(|address| !is_loopback(address.ip())) {
+                    if !open {
+                        return Err(StartError::Insecure { url: url.to_string() });
+                    }
+                    warn!(%url, "it is not encrypted: what goes over it, tokens too, can be read on the way");
                 }
                 TcpListener::bind(address).await.map(Listener::Tcp).map_err(failed)
             }
@@ -77,6 +81,7 @@ impl Listener {
     /// Accepts for ever, or until nobody can connect any more.
     pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes) {
         let mut owing = 0;
+        let mut bound = LogBound::of_one();
         loop {
             match self.accept().await {
                 Ok(Some(link)) => {
@@ -90,7 +95,9 @@ impl Listener {
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    warn!(listener = self.url(), %error, "cannot accept");
+                    if let Some(left_out) = bound.take(hub.borrow().now()) {
+                        warn!(listener = self.url(), %error, left_out, "cannot accept");
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -106,6 +113,6 @@ impl Listener {
     }
 }
 
-fn is_loopback(address: IpAddr) -> bool {
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.is_loopback()
 }

@@ -16,9 +16,11 @@ use tracing::info;
 
 use crate::hub::{Hub, slot_of};
 use crate::lanes::Lanes;
+use crate::log_bound::LogBound;
 use crate::registry::{ClientInfo, Counters};
 use crate::slot::{Line, Slot};
 use crate::system::SystemEvent;
+use crate::users::Identified;
 
 /// How a connection goes on.
 pub(crate) struct Attached {
@@ -31,7 +33,7 @@ impl Hub {
     pub fn attach(
         &mut self,
         hello: &Hello,
-        identity: Identity,
+        who: Identified,
         mut link: Box<dyn Link>,
         decoder: Decoder,
         token: Bytes,
@@ -39,6 +41,7 @@ impl Hub {
     ) -> Result<Attached, Failure> {
         let version = hello.agree()?;
         let grace = hello.grace_within(self.config.grace_max);
+        let Identified { identity, shown } = who;
         let resumed = self.find_resumed(hello, &identity)?;
         let was_resumed = resumed.is_ok();
         let (session, not_resumed) = match resumed {
@@ -51,6 +54,7 @@ impl Hub {
             return Err(Failure::new(ErrorKind::Other, "the session vanished"));
         };
         slot.away = None;
+        slot.shown = shown;
         if let Some(old) = slot.line.take().and_then(|mut old| old.waker.take()) {
             old.wake();
         }
@@ -178,6 +182,8 @@ impl Hub {
             dirty: false,
             ending: false,
             away: None,
+            shown: None,
+            bound: LogBound::of_one(),
         });
         Ok(session)
     }
@@ -215,8 +221,7 @@ impl Hub {
         let Some(slot) = slot.filter(|slot| !slot.ending) else {
             return Ok(Err("the session's grace has passed".into()));
         };
-        let same_user =
-            self.router.identity(slot.id).is_some_and(|old| old.sender.uid == identity.sender.uid);
+        let same_user = self.router.identity(slot.id).is_some_and(|old| old.is_same_user(identity));
         if !same_user || !same_token(&resume.token, &slot.token) {
             return Err(Failure::new(
                 ErrorKind::SessionDenied,
@@ -255,6 +260,7 @@ impl Hub {
         gone: bool,
     ) -> Option<oneshot::Receiver<()>> {
         let now = self.now();
+        self.note_gone(session);
         let slot = slot_of(&mut self.slots, session)?;
         if slot.line.as_ref().is_none_or(|own| own.number != line) {
             return None;
@@ -288,6 +294,7 @@ impl Hub {
 
     pub(crate) fn forget(&mut self, session: SessionId) {
         if slot_of(&mut self.slots, session).is_some() {
+            self.note_gone(session);
             let slot = self.slots[session.index()].take();
             self.unregister(session);
             // Its task has nothing more to do, and is to find that out.

@@ -19,7 +19,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
+use crate::log_bound::LogBound;
 use crate::registry::Counters;
+use crate::users::{Proof, User};
 
 /// Bytes handed to one system call, and slices of them.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -43,6 +45,10 @@ pub(crate) struct Slot {
     pub ending: bool,
     /// While it is away: who watches its process stops when this is dropped.
     pub away: Option<oneshot::Sender<()>>,
+    /// The user of the configuration that it has shown to be, and how.
+    pub shown: Option<(Arc<User>, Proof)>,
+    /// Of what it is refused.
+    pub bound: LogBound,
 }
 
 /// A connected session's link.

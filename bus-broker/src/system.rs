@@ -68,6 +68,7 @@ async fn tell(
             "name": sender.name,
             "pid": sender.pid,
             "uid": sender.uid,
+            "user": sender.user.as_ref().map(ToString::to_string),
             "transport": info.transport.to_string(),
             "address": info.address,
             "no_lanes": info.no_lanes,

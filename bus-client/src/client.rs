@@ -84,7 +84,7 @@ impl Client {
         let url = BusUrl::Mem(String::new());
         runtime()?;
         let hello = ClientSession::default().hello(&options.name, options.grace);
-        let connected = shake_hands(link, &url, &hello, options.connect_timeout).await?;
+        let connected = shake_hands(link, &url, &hello, &options).await?;
         Client::over(url, options.reconnect(false), connected)
     }
 

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use bus_core::session::Welcome;
 use bus_core::transport::{
@@ -15,6 +14,7 @@ use bus_core::{BusUrl, Decoder, ErrorKind, FrameError, Kind, control};
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::credential::introduce;
 use crate::error::Error;
 use crate::lanes::{Wish, say_hello, take_up};
 use crate::options::ClientOptions;
@@ -36,7 +36,7 @@ pub(crate) async fn connect(
     options: &ClientOptions,
 ) -> Result<Connected, Error> {
     let limit = options.connect_timeout;
-    match timeout(limit, attempt(url, hello, Wish::of(url, options.shared_memory))).await {
+    match timeout(limit, attempt(url, hello, options)).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(
             ErrorKind::NoBroker,
@@ -50,19 +50,22 @@ pub(crate) async fn shake_hands(
     link: Box<dyn Link>,
     url: &BusUrl,
     hello: &Hello,
-    limit: Duration,
+    options: &ClientOptions,
 ) -> Result<Connected, Error> {
-    match timeout(limit, exchange(link, url, hello, Wish::Never("the URL asks for it"))).await {
+    let (limit, wish) = (options.connect_timeout, Wish::Never("the URL asks for it"));
+    match timeout(limit, exchange(link, url, hello, options, wish)).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(ErrorKind::NoBroker, format!("no answer within {limit:?}"))),
     }
 }
 
-async fn attempt(url: &BusUrl, hello: &Hello, wish: Wish) -> Result<Connected, Error> {
-    let connected = match exchange(dial(url).await?, url, hello, wish).await {
+async fn attempt(url: &BusUrl, hello: &Hello, options: &ClientOptions) -> Result<Connected, Error> {
+    let wish = Wish::of(url, options.shared_memory);
+    let connected = match exchange(dial(url).await?, url, hello, options, wish).await {
         // What the broker handed over cannot be used here: the socket can.
         Err(error) if error.kind() == ErrorKind::Io && wish == Wish::Maybe => {
-            let mut connected = exchange(dial(url).await?, url, hello, Wish::Never("")).await?;
+            let mut connected =
+                exchange(dial(url).await?, url, hello, options, Wish::Never("")).await?;
             connected.reason = error.to_string();
             connected
         }
@@ -84,8 +87,10 @@ async fn exchange(
     mut link: Box<dyn Link>,
     url: &BusUrl,
     hello: &Hello,
+    options: &ClientOptions,
     wish: Wish,
 ) -> Result<Connected, Error> {
+    let hello = introduce(hello, options, &*link, url)?;
     let mut decoder = Decoder::for_handshake();
     let lost = |error: LinkError| match error {
         LinkError::Frame(error) => Error::new(
@@ -97,7 +102,7 @@ async fn exchange(
                 .with_source(other)
         }
     };
-    let asked = say_hello(&mut *link, hello, wish).await.map_err(lost)?;
+    let asked = say_hello(&mut *link, &hello, wish).await.map_err(lost)?;
     let frame = next_frame(&mut *link, &mut decoder).await.map_err(lost)?;
     match frame.header.kind {
         Kind::Welcome => {

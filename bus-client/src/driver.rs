@@ -164,6 +164,8 @@ fn is_final(kind: ErrorKind) -> bool {
             | ErrorKind::SessionDenied
             | ErrorKind::Unsupported
             | ErrorKind::InvalidUrl
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Insecure
     )
 }
 

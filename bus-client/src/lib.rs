@@ -22,6 +22,7 @@ mod alarm;
 mod client;
 mod connect;
 mod consumer;
+mod credential;
 mod deadline;
 mod delivery;
 mod drain;
@@ -52,8 +53,8 @@ pub use bus_core::router::{
 };
 pub use bus_core::transport::{Transport, Waiting};
 pub use bus_core::{
-    BusUrl, ErrorKind, Headers, InvalidHeader, Message, MessageType, Name, Pattern, Selector,
-    Sender,
+    BusUrl, ErrorKind, Headers, InvalidHeader, InvalidToken, Message, MessageType, Name, Pattern,
+    Selector, Sender, Token, UserName,
 };
 pub use client::{Client, TransportInfo};
 pub use consumer::{Consumer, ConsumerOptions};

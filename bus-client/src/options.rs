@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bus_core::transport::Waiting;
-use bus_core::{CLIENT_NAME_BYTES_MAX, GRACE_DEFAULT};
+use bus_core::{CLIENT_NAME_BYTES_MAX, GRACE_DEFAULT, Token};
 
 /// Options of a client. The default reconnects for ever.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct ClientOptions {
     pub(crate) backoff_max: Duration,
     pub(crate) shared_memory: bool,
     pub(crate) waiting: Waiting,
+    pub(crate) token: Option<Token>,
+    pub(crate) insecure: bool,
 }
 
 impl Default for ClientOptions {
@@ -29,6 +31,8 @@ impl Default for ClientOptions {
             backoff_max: Duration::from_secs(5),
             shared_memory: true,
             waiting: Waiting::default(),
+            token: None,
+            insecure: false,
         }
     }
 }
@@ -72,6 +76,21 @@ impl ClientOptions {
     /// the thread that waits for as long as it waits; elsewhere than over shared memory nobody is awake.
     pub fn waiting(mut self, waiting: Waiting) -> Self {
         self.waiting = waiting;
+        self
+    }
+
+    /// Shows with this token which user of the broker's configuration it is. It is sent only where
+    /// nobody else can read it: to this machine, or encrypted; elsewhere connecting fails as
+    /// [`Insecure`](crate::ErrorKind::Insecure) before anything is sent.
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Whether a token may also be sent over plain TCP to another host (it may not by default). Who
+    /// can read on the way is that user from then on.
+    pub fn insecure(mut self, insecure: bool) -> Self {
+        self.insecure = insecure;
         self
     }
 

@@ -105,6 +105,10 @@ kinds! {
     ServiceFailed = 31, "service-failed", false;
     /// The send was taken back before the broker accepted it.
     Withdrawn = 32, "withdrawn", true;
+    /// The broker does not know the peer's credentials, or does not accept them any more.
+    Unauthenticated = 34, "unauthenticated", false;
+    /// A secret would travel where others can read it.
+    Insecure = 35, "insecure", false;
 }
 
 /// A failure as it travels: its kind, and a sentence that says what and where.

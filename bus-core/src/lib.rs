@@ -16,7 +16,9 @@ mod sequence;
 #[cfg(feature = "shm")]
 mod sync;
 mod time;
+mod token;
 mod url;
+mod user_name;
 
 pub mod router;
 pub mod session;
@@ -40,4 +42,6 @@ pub use name::{InvalidName, Name, Pattern};
 pub use selector::Selector;
 pub use sequence::Sequence;
 pub use time::Time;
+pub use token::{InvalidToken, Token};
 pub use url::{BusUrl, InvalidUrl};
+pub use user_name::{ANONYMOUS, InvalidUserName, UserName};

@@ -111,6 +111,12 @@ pub const GRACE_DEFAULT: Duration = Duration::from_secs(10);
 pub const GRACE_MAX: Duration = Duration::from_secs(300);
 /// Bytes of a client's name.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+/// Bytes of the name of a user.
+pub const USER_NAME_BYTES_MAX: usize = 64;
+/// Bytes of a token. A shorter one could be guessed; one of 256 random bits has 47 or more.
+pub const TOKEN_BYTES_MIN: usize = 32;
+/// The same at the most: a Hello has to fit into its frame.
+pub const TOKEN_BYTES_MAX: usize = 256;
 /// The longest deadline of a request.
 pub const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 

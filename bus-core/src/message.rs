@@ -13,6 +13,7 @@ use crate::limits::{
     GATHER_BYTES_MIN, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, MESSAGE_OVERHEAD_BYTES,
 };
 use crate::message_type::MessageType;
+use crate::user_name::UserName;
 
 /// A message: type, payload and headers. Cloning shares the bytes.
 #[derive(Clone)]
@@ -267,15 +268,23 @@ pub struct Sender {
     pub uid: Option<u32>,
     /// Group, if the kernel told it.
     pub gid: Option<u32>,
+    /// User of the broker's configuration, if its credentials have shown it to be one. Such a user
+    /// may bring a uid and a gid along.
+    pub user: Option<UserName>,
 }
 
 impl fmt::Display for Sender {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if self.name.is_empty() { "client" } else { &self.name };
-        match (self.uid, self.pid) {
-            (Some(uid), Some(pid)) => write!(out, "{name} (uid {uid}, pid {pid})"),
-            (Some(uid), None) => write!(out, "{name} (uid {uid})"),
-            _ => write!(out, "{name} (anonymous)"),
+        match (self.uid, self.pid, &self.user) {
+            (Some(uid), Some(pid), None) => write!(out, "{name} (uid {uid}, pid {pid})"),
+            (Some(uid), None, None) => write!(out, "{name} (uid {uid})"),
+            (None, _, None) => write!(out, "{name} (anonymous)"),
+            (Some(uid), Some(pid), Some(user)) => {
+                write!(out, "{name} (user {user}, uid {uid}, pid {pid})")
+            }
+            (Some(uid), None, Some(user)) => write!(out, "{name} (user {user}, uid {uid})"),
+            (None, _, Some(user)) => write!(out, "{name} (user {user})"),
         }
     }
 }

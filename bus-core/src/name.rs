@@ -66,6 +66,26 @@ impl Pattern {
         plain.then(|| Name(self.0.clone()))
     }
 
+    /// Whether every name that the other pattern matches is matched by this one as well.
+    pub fn contains(&self, other: &Pattern) -> bool {
+        let reserved = |pattern: &Pattern| pattern.0.split('.').next() == Some(RESERVED);
+        if reserved(other) != reserved(self) {
+            return false;
+        }
+        let mut outer = self.0.split('.');
+        let mut inner = other.0.split('.');
+        loop {
+            match (outer.next(), inner.next()) {
+                (Some(">"), Some(_)) | (None, None) => return true,
+                // Any number of tokens is more than one.
+                (Some("*"), Some(">")) => return false,
+                (Some("*"), Some(_)) => {}
+                (Some(token), Some(wanted)) if token == wanted => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// Whether the name is one of those meant. A wildcard in the first place does not reach
     /// the broker's own names.
     pub fn matches(&self, name: &Name) -> bool {
@@ -211,5 +231,60 @@ mod tests {
         check("$bus.>", "$bus.events", true);
         check("*.events", "$bus.events", false);
         assert!(Pattern::new("a.>.b").is_err());
+    }
+
+    /// All sequences of these tokens that are names or patterns, up to this length.
+    fn all<T>(tokens: &[&str], length: usize, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let mut texts = vec![String::new()];
+        let mut all = Vec::new();
+        for _ in 0..length {
+            let longer = |text: &String| {
+                let join = |token: &&str| {
+                    if text.is_empty() { token.to_string() } else { format!("{text}.{token}") }
+                };
+                tokens.iter().map(join).collect::<Vec<_>>()
+            };
+            texts = texts.iter().flat_map(longer).collect();
+            all.extend(texts.iter().filter_map(|text| parse(text)));
+        }
+        all
+    }
+
+    /// How often a rule disagrees with all names of up to four tokens, of which one is in no pattern.
+    fn disagreements(contains: impl Fn(&Pattern, &Pattern) -> bool) -> usize {
+        let names = all(&["$bus", "a", "b", "c"], 4, |text| Name::new(text).ok());
+        let patterns = all(&["$bus", "a", "b", "*", ">"], 3, |text| Pattern::new(text).ok());
+        let matched = |pattern: &Pattern| -> Vec<bool> {
+            names.iter().map(|name| pattern.matches(name)).collect()
+        };
+        let matched: Vec<_> = patterns.iter().map(|pattern| (pattern, matched(pattern))).collect();
+        let mut count = 0;
+        for (outer, all) in &matched {
+            for (inner, some) in &matched {
+                let expected = all.iter().zip(some).all(|(all, some)| *all || !some);
+                count += usize::from(contains(outer, inner) != expected);
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn containment_is_what_all_names_say() {
+        assert_eq!(disagreements(Pattern::contains), 0);
+    }
+
+    #[test]
+    fn wrong_rules_of_containment_are_noticed() {
+        // The inner one taken for a name: `*` would contain `>`, and `a.*` the one in `$bus`.
+        let plain = |pattern: &Pattern| pattern.as_str().replace('*', "x").replace('>', "y");
+        let as_name = |outer: &Pattern, inner: &Pattern| {
+            Name::new(&plain(inner)).is_ok_and(|name| outer.matches(&name))
+        };
+        assert!(disagreements(as_name) > 0);
+        assert!(disagreements(|outer, inner| inner.contains(outer)) > 0);
+        let starts = |outer: &Pattern, inner: &Pattern| {
+            inner.as_str().starts_with(outer.as_str().trim_end_matches(['>', '*']))
+        };
+        assert!(disagreements(starts) > 0);
     }
 }

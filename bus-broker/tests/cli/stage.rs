@@ -55,10 +55,22 @@ impl Outcome {
     }
 }
 
+const ENVIRONMENT: [&str; 9] = [
+    "BUS_URL",
+    "BUS_LISTEN",
+    "BUS_CONFIG",
+    "BUS_INSECURE",
+    "BUS_NAME",
+    "BUS_TOKEN",
+    "BUS_TOKEN_FILE",
+    "BUS_TOKEN_INSECURE",
+    "RUST_LOG",
+];
+
 /// The program, with nothing of the user's environment in it.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bus"));
-    for key in ["BUS_URL", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"] {
+    for key in ENVIRONMENT {
         command.env_remove(key);
     }
     command.kill_on_drop(true);
@@ -99,7 +111,13 @@ pub struct Process {
 
 impl Process {
     pub fn start(arguments: &[&str]) -> Process {
+        Process::start_with(arguments, &[])
+    }
+
+    /// Starts it with this in its environment.
+    pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         let mut command = command();
+        command.envs(environment.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("piped")).lines();

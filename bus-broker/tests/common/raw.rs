@@ -37,6 +37,7 @@ pub fn honest() -> Hello {
         resume: None,
         lane_bytes: 0,
         rings: false,
+        credential: None,
     }
 }
 

@@ -105,6 +105,7 @@ pub fn hello(lane_bytes: u64) -> Vec<u8> {
         resume: None,
         lane_bytes,
         rings: false,
+        credential: None,
     };
     frame_bytes(Header::new(Kind::Hello, 0, 0), &control::encode_hello(&hello)).to_vec()
 }

@@ -33,6 +33,8 @@ pub enum Fault {
     BatchOutOfTurn,
     /// Nobody notes that a batch is not with the application yet.
     BatchNotNoted,
+    /// A new policy does not act on those who are connected.
+    PolicyNotRechecked,
 }
 
 impl Fault {

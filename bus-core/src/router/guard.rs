@@ -6,6 +6,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::message::Sender;
 use crate::name::Name;
 
+use super::policy::Deed;
 use super::queue::Queue;
 use super::rights::{Access, Identity, Right};
 use super::session::Session;
@@ -131,7 +132,8 @@ impl Router {
                 ErrorKind::PermissionDenied,
                 format!("dead letters of `{name}` cannot go to `{target}`, which is the broker's"),
             )),
-            false => Ok(()),
+            // Nobody sends through a queue of his own to where he may not send.
+            false => self.check_deed(session, Deed::Send, "queue", target),
         }
     }
 

@@ -45,9 +45,8 @@ impl Router {
     pub fn check_session(&self, identity: &Identity) -> Result<(), Failure> {
         self.check_count("sessions", self.ground.sessions.len(), self.config.sessions_max)?;
         if !identity.admin {
-            let uid = identity.sender.uid;
             let sessions = self.ground.sessions.iter();
-            let mine = sessions.filter(|(_, entry)| entry.identity.sender.uid == uid).count();
+            let mine = sessions.filter(|(_, entry)| entry.identity.shares_quota(identity)).count();
             self.check_count("sessions of this user", mine, self.config.sessions_per_user_max)?;
         }
         Ok(())
@@ -229,7 +228,7 @@ impl Router {
             return;
         };
         match handle {
-            Handle::Queue(id) => {
+            Handle::Queue { queue: id, .. } => {
                 if let Some(queue) = self.queues.get_mut(id) {
                     queue.holders -= 1;
                     self.let_go(id);
@@ -248,7 +247,7 @@ impl Router {
                 }
             }
             Handle::Subscription(id) => self.leave(id, session, channel),
-            Handle::Caller(_) => {}
+            Handle::Caller { .. } => {}
             Handle::Server { service, server } => self.drop_server(session, service, server),
         }
     }

@@ -25,6 +25,8 @@ mod listing;
 mod near;
 mod objects;
 mod parcels;
+mod permits;
+mod policy;
 mod publishing;
 mod queue;
 mod recall;
@@ -56,6 +58,7 @@ use crate::time::Time;
 pub use command::*;
 pub use effect::{Answer, Effect, Output, Peeked, Source};
 pub use fault::Fault;
+pub use policy::{Allowance, Deed, Deeds, Policy, Who};
 pub use rights::{Access, Identity, Right};
 pub use session::{Session, SessionEnd};
 pub use stat::*;
@@ -133,6 +136,7 @@ pub struct Router {
     service_names: BTreeMap<Name, Id<Service>>,
     calls: BTreeMap<u64, Call>,
     types: TypeNames,
+    policy: Policy,
     next_source: u64,
     next_call: u64,
     /// Empty; kept for its allocation.
@@ -157,6 +161,7 @@ impl Router {
             service_names: BTreeMap::new(),
             calls: BTreeMap::new(),
             types: TypeNames::default(),
+            policy: Policy::default(),
             next_source: 0,
             next_call: 0,
             notes: Vec::new(),

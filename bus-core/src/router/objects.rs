@@ -12,6 +12,7 @@ use super::command::{AdminAction, Channel, Lifetime, OpenMode, QueueChange, Queu
 use super::effect::Answer;
 use super::ground::Ground;
 
+use super::policy::Deed;
 use super::queue::{Counters, Queue};
 use super::rights::{Access, Right};
 use super::session::{Handle, Session};
@@ -31,6 +32,8 @@ impl Router {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         entry.check_free(channel)?;
+        let may = self.deeds(session, &name);
+        self.check_open(session, may, &name)?;
         let (id, created) = match (self.queue_names.get(&name).copied(), open) {
             (Some(_), OpenMode::Create) => {
                 return Err(Failure::new(
@@ -55,7 +58,7 @@ impl Router {
                 let verb = "read or write";
                 return Err(super::denied(&entry.identity, verb, "queue", &name, &queue.access));
             }
-            entry.open(channel, Handle::Queue(id))?;
+            entry.open(channel, Handle::Queue { queue: id, may })?;
             queue.holders += 1;
         }
         Ok(Answer::Opened { id: id.serial(), created })
@@ -75,6 +78,7 @@ impl Router {
                 ),
             ));
         }
+        self.check_deed(session, Deed::Create, "queue", &name)?;
         self.check_dead_letter(session, &name, options.dead_letter.as_ref())?;
         self.check_not_a_trap(session, &name)?;
         let any = [Right::Read, Right::Write, Right::Administer];
@@ -130,6 +134,7 @@ impl Router {
         name: &Name,
         action: AdminAction,
     ) -> Result<Answer, Failure> {
+        self.check_deed(session, Deed::Administer, "queue", name)?;
         let Some(id) = self.queue_names.get(name).copied() else {
             return Err(self.no_such("queue", name, self.queue_names.keys()));
         };
@@ -194,6 +199,7 @@ impl Router {
         name: &Name,
         change: QueueChange,
     ) -> Result<Answer, Failure> {
+        self.check_deed(session, Deed::Administer, "queue", name)?;
         let Some(id) = self.queue_names.get(name).copied() else {
             return Err(self.no_such("queue", name, self.queue_names.keys()));
         };

@@ -65,6 +65,9 @@ impl Router {
         let entry = self.ground.sessions.get_mut(session)?;
         let publisher = entry.publisher(channel)?;
         let (id, source) = (publisher.topic, publisher.source.clone());
+        if !publisher.may {
+            return None;
+        }
         let topic = self.topics.get(id)?;
         topic.access.allows(&entry.identity, Right::Write).then_some((id, source))
     }

@@ -15,6 +15,7 @@ use super::Router;
 use super::command::{AdminAction, Channel, RequestId, Ticket, TopicChange, TopicOptions};
 use super::effect::{Answer, Output, Source};
 use super::objects::change_access;
+use super::policy::Deed;
 use super::rights::Right;
 use super::session::{Handle, Publisher, Session};
 use super::topic::{Held, Offered, Topic};
@@ -32,6 +33,7 @@ impl Router {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         entry.check_free(channel)?;
+        self.check_deed(session, Deed::Publish, "topic", &name)?;
         let sender = entry.sender.clone();
         let (id, created) = match self.topic_names.get(&name).copied() {
             Some(_) if exclusive => {
@@ -48,8 +50,15 @@ impl Router {
         self.check_right(session, &access, Right::Write, "topic", &name)?;
         self.next_source += 1;
         let source = Arc::new(Source { key: self.next_source, sender, topic: name });
-        let publisher =
-            Publisher { topic: id, source, accepted: 0, reported: 0, held: 0, flushes: 0 };
+        let publisher = Publisher {
+            topic: id,
+            source,
+            accepted: 0,
+            reported: 0,
+            held: 0,
+            flushes: 0,
+            may: true,
+        };
         if let (Some(entry), Some(topic)) =
             (self.ground.sessions.get_mut(session), self.topics.get_mut(id))
         {
@@ -66,6 +75,10 @@ impl Router {
         options: TopicOptions,
         exclusive: bool,
     ) -> Result<Id<Topic>, Failure> {
+        let pinned = exclusive || options != TopicOptions::default();
+        if pinned {
+            self.check_deed(session, Deed::Create, "topic", &name)?;
+        }
         let access = self.new_access(
             session,
             &name,
@@ -79,7 +92,6 @@ impl Router {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         let creator = entry.sender.clone();
-        let pinned = exclusive || options != TopicOptions::default();
         let id = self.topics.insert_with(|id| Topic {
             id,
             name: name.clone(),
@@ -116,8 +128,7 @@ impl Router {
     ) {
         let publisher =
             self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
-        let Some((id, source)) =
-            publisher.map(|publisher| (publisher.topic, publisher.source.clone()))
+        let Some((id, source, may)) = publisher.map(|own| (own.topic, own.source.clone(), own.may))
         else {
             return self.refuse_publish(
                 session,
@@ -137,6 +148,14 @@ impl Router {
             );
         };
         let identity = self.ground.sessions.get(session).map(|entry| &entry.identity);
+        if !may {
+            let Err(failure) = self.check_deed(session, Deed::Publish, "topic", &source.topic)
+            else {
+                return;
+            };
+            let kind = ErrorKind::PermissionDenied;
+            return self.refuse_publish(session, channel, ticket, kind, failure.text());
+        }
         if !identity.is_some_and(|identity| topic.access.allows(identity, Right::Write)) {
             let text = format!("topic `{}`: the right to write was taken away", topic.name);
             return self.refuse_publish(
@@ -262,6 +281,7 @@ impl Router {
         name: &Name,
         action: AdminAction,
     ) -> Result<Answer, Failure> {
+        self.check_deed(session, Deed::Administer, "topic", name)?;
         let Some(id) = self.topic_names.get(name).copied() else {
             return Err(self.no_such("topic", name, self.topic_names.keys()));
         };
@@ -341,6 +361,7 @@ impl Router {
         name: &Name,
         change: TopicChange,
     ) -> Result<Answer, Failure> {
+        self.check_deed(session, Deed::Administer, "topic", name)?;
         let Some(id) = self.topic_names.get(name).copied() else {
             return Err(self.no_such("topic", name, self.topic_names.keys()));
         };

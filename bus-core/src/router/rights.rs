@@ -39,6 +39,21 @@ pub enum Right {
     Administer,
 }
 
+impl Identity {
+    /// Whether both are the same user: by uid and by the name that credentials have shown.
+    pub fn is_same_user(&self, other: &Identity) -> bool {
+        (self.sender.uid, &self.sender.user) == (other.sender.uid, &other.sender.user)
+    }
+
+    /// Whether what both hold counts together: by the uid, and where there is none by the name.
+    pub fn shares_quota(&self, other: &Identity) -> bool {
+        match (self.sender.uid, other.sender.uid) {
+            (None, None) => self.sender.user == other.sender.user,
+            (mine, other) => mine == other,
+        }
+    }
+}
+
 impl Access {
     /// Whether this identity has the right. An anonymous one has the bits of others only.
     pub fn allows(&self, identity: &Identity, right: Right) -> bool {

@@ -173,15 +173,20 @@ impl Router {
             ErrorKind::Withdrawn,
             "the send was taken back before there was room for it",
         );
+        self.take_back(session, ticket, withdrawn);
+    }
+
+    /// Ends a send or offer that still waits, for this reason.
+    pub(super) fn take_back(&mut self, session: Id<Session>, ticket: Ticket, failure: Failure) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
         if let Some((id, place)) = entry.blocked.get(ticket) {
             if let Some(queue) = self.queues.get_mut(id) {
                 queue.unblock(&mut self.ground, place);
-                self.ground.verdict(session, ticket, Err(withdrawn));
+                self.ground.verdict(session, ticket, Err(failure));
                 queue.admit(&mut self.ground);
             }
         } else if let Some(offer) = self.take_grant(session, ticket) {
-            self.ground.verdict(session, ticket, Err(withdrawn));
+            self.ground.verdict(session, ticket, Err(failure));
             self.after_grant(&offer);
         }
     }
@@ -223,7 +228,7 @@ impl Router {
         channel: Channel,
         right: Right,
     ) -> Result<Id<Queue>, Failure> {
-        let Handle::Queue(id) = self.ground.handle(session, channel)? else {
+        let Handle::Queue { queue: id, may } = self.ground.handle(session, channel)? else {
             return Err(Failure::new(
                 ErrorKind::InvalidArgument,
                 format!("channel {channel} is not a queue"),
@@ -232,6 +237,7 @@ impl Router {
         let Some(queue) = self.queues.get(*id) else {
             return Err(Failure::new(ErrorKind::Removed, "the queue was removed"));
         };
+        self.check_noted(session, *may, right.deed(), "queue", &queue.name)?;
         self.check_right(session, &queue.access, right, "queue", &queue.name)?;
         Ok(*id)
     }

@@ -18,6 +18,7 @@ use super::Router;
 use super::command::{Channel, Ticket};
 use super::effect::{Answer, Output};
 use super::ground::Ground;
+use super::policy::Deed;
 use super::rights::{Access, Right};
 use super::session::{Handle, Session};
 use super::timer::Timer;
@@ -64,11 +65,13 @@ impl Router {
         channel: Channel,
         name: Name,
     ) -> Result<Answer, Failure> {
+        let may = self.deeds(session, &name);
+        self.check_noted(session, may, Deed::Call, "service", &name)?;
         let id = self.service_names.get(&name).map_or(0, |id| id.serial());
         let Some(entry) = self.ground.sessions.get_mut(session) else {
             return Ok(Answer::Done { count: 0 });
         };
-        entry.open(channel, Handle::Caller(name))?;
+        entry.open(channel, Handle::Caller { name, may })?;
         Ok(Answer::Opened { id, created: false })
     }
 
@@ -84,6 +87,7 @@ impl Router {
             return Ok(Answer::Done { count: 0 });
         };
         entry.check_free(channel)?;
+        self.check_deed(session, Deed::Serve, "service", &name)?;
         let (id, created) = match self.service_names.get(&name).copied() {
             Some(id) => {
                 if let Some(access) = self.services.get(id).map(|service| service.access) {
@@ -140,12 +144,13 @@ impl Router {
         mut message: Message,
         timeout: Duration,
     ) -> Result<(), Failure> {
-        let Handle::Caller(name) = self.ground.handle(session, channel)? else {
+        let Handle::Caller { name, may } = self.ground.handle(session, channel)? else {
             return Err(Failure::new(
                 ErrorKind::InvalidArgument,
                 format!("channel {channel} is not a service"),
             ));
         };
+        self.check_noted(session, *may, Deed::Call, "service", name)?;
         let Some(id) = self.service_names.get(name).copied() else {
             return Err(Failure::new(ErrorKind::Unreachable, format!("nobody serves `{name}`")));
         };

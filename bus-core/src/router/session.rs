@@ -18,6 +18,7 @@ use super::blocked::{BlockedTickets, Content};
 use super::command::{Channel, Lease, Ticket};
 use super::effect::Source;
 use super::leases::Leases;
+use super::policy::Deeds;
 use super::queue::Queue;
 use super::rights::Identity;
 use super::service::{Server, Service};
@@ -87,7 +88,11 @@ pub(crate) struct GrantedOffer {
 /// What a channel is.
 #[derive(Clone, Debug)]
 pub(crate) enum Handle {
-    Queue(Id<Queue>),
+    Queue {
+        queue: Id<Queue>,
+        /// What the policy lets it do.
+        may: Deeds,
+    },
     Publisher(Publisher),
     Subscription(Id<Subscription>),
     Waiter {
@@ -95,7 +100,11 @@ pub(crate) enum Handle {
         waiter: Id<Waiter>,
     },
     /// Calls go to whatever bears the name when they are made.
-    Caller(crate::name::Name),
+    Caller {
+        name: crate::name::Name,
+        /// What the policy lets it do.
+        may: Deeds,
+    },
     Server {
         service: Id<Service>,
         server: Id<Server>,
@@ -116,6 +125,8 @@ pub(crate) struct Publisher {
     pub held: u64,
     /// Flushes of it that wait there too.
     pub flushes: u32,
+    /// Whether the policy lets it publish.
+    pub may: bool,
 }
 
 impl Session {
@@ -241,6 +252,11 @@ impl Session {
             Some(Handle::Publisher(publisher)) => Some(publisher),
             _ => None,
         }
+    }
+
+    /// What is open, for changing.
+    pub(crate) fn handles_mut(&mut self) -> impl Iterator<Item = &mut Handle> {
+        self.handles.iter_mut().flatten()
     }
 
     /// All open channels.

@@ -10,6 +10,7 @@ use crate::name::Pattern;
 use super::Router;
 use super::command::{Channel, SlowPolicy, SubscribeOptions};
 use super::effect::{Answer, Output};
+use super::policy::Deed;
 use super::rights::Right;
 use super::session::{Handle, Session};
 use super::timer::Timer;
@@ -27,6 +28,7 @@ impl Router {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         entry.check_free(channel)?;
+        self.check_pattern(session, Deed::Subscribe, "topics", &pattern)?;
         if let Some(topic) = pattern
             .as_name()
             .and_then(|name| self.topic_names.get(&name))
@@ -111,9 +113,10 @@ impl Router {
         let first = group.members.first().map(|first| first.session);
         let sessions = &self.ground.sessions;
         let user = |session: Option<Id<Session>>| {
-            session.and_then(|id| sessions.get(id)).map(|entry| entry.identity.sender.uid)
+            session.and_then(|id| sessions.get(id)).map(|entry| &entry.identity)
         };
-        if user(first) != user(Some(member.session)) {
+        let both = user(first).zip(user(Some(member.session)));
+        if !both.is_some_and(|(first, other)| first.shares_quota(other)) {
             return Err(Failure::new(
                 ErrorKind::PermissionDenied,
                 format!("the group on `{}` belongs to another user", group.pattern),

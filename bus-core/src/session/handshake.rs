@@ -4,12 +4,14 @@
 //! and epochs are given to it. A session is resumed only within one epoch, by the holder of
 //! its token, of the same user.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{CLIENT_NAME_BYTES_MAX, GRACE_MAX};
+use crate::token::Token;
 
 /// The protocol version of this code, and the oldest that it speaks.
 pub const VERSION: u32 = 1;
@@ -31,10 +33,12 @@ pub struct Hello {
     pub lane_bytes: u64,
     /// It rings the bell that comes with the broker's lane. Its own may come with this.
     pub rings: bool,
+    /// Shows which user it is; none if it does not say.
+    pub credential: Option<Token>,
 }
 
 /// A session to take up again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resume {
     /// The epoch in which it began.
     pub epoch: u64,
@@ -104,6 +108,16 @@ impl Default for SessionLimits {
             channels: crate::limits::CHANNELS_MAX,
             offers: crate::limits::OFFERS_MAX,
         }
+    }
+}
+
+impl fmt::Debug for Resume {
+    /// The secret is not shown.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Resume { epoch, session, received, .. } = self;
+        let mut shown = out.debug_struct("Resume");
+        shown.field("epoch", epoch).field("session", session).field("received", received);
+        shown.finish_non_exhaustive()
     }
 }
 

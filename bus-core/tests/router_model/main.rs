@@ -17,6 +17,8 @@ mod events;
 mod offers;
 mod parcels;
 mod planted_bugs;
+mod policy;
+mod policy_model;
 mod queue_actions;
 mod queue_caution;
 mod queue_check;

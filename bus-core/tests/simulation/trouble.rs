@@ -93,6 +93,7 @@ impl World {
             resume: Some(resume),
             lane_bytes: 0,
             rings: false,
+            credential: None,
         };
         let answer = self.broker.attach(self.now, &hello, u64::MAX, &mut self.wire);
         let refused = answer.err().map(|failure| failure.kind());

@@ -19,6 +19,9 @@ pub struct Hello {
     /// third one comes with the client's lane, it is its own.
     #[prost(bool, tag = "7")]
     pub rings: bool,
+    /// Says which user of the broker's configuration the client is; empty if it is none.
+    #[prost(string, tag = "8")]
+    pub credential: ::prost::alloc::string::String,
 }
 /// A client that had a session asks for it again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -453,6 +456,9 @@ pub struct Sender {
     pub uid: ::core::option::Option<u32>,
     #[prost(uint32, optional, tag = "5")]
     pub gid: ::core::option::Option<u32>,
+    /// The user that its credentials have shown it to be; empty if none have.
+    #[prost(string, tag = "6")]
+    pub user: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Access {

@@ -10,7 +10,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::exit::{self, Exit, Problem};
 use crate::{
     bench, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role, send,
-    serve, session, set, stat, subscribe,
+    serve, session, set, stat, subscribe, token,
 };
 
 /// An async message bus for processes: queues, topics and services.
@@ -31,6 +31,8 @@ pub struct Cli {
     url: String,
     #[command(flatten)]
     lanes: session::LaneArgs,
+    #[command(flatten)]
+    token: token::TokenArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -76,6 +78,8 @@ enum Verb {
     Ping(ping::Args),
     /// Measure round trip and throughput between two processes
     Bench(bench::Args),
+    /// Make a token, by which a user shows who it is
+    Token(token::Args),
     /// A process of `demo` or `bench`.
     #[command(name = "__role", hide = true, subcommand)]
     Role(role::Role),
@@ -86,6 +90,9 @@ impl Cli {
     pub async fn run(self) -> Result<(), Problem> {
         let url = &self.url;
         session::set_lanes(self.lanes);
+        if !matches!(self.verb, Verb::Serve(_) | Verb::Demo(_) | Verb::Token(_)) {
+            self.token.take()?;
+        }
         match self.verb {
             Verb::Serve(args) => serve::run(args, self.lanes).await,
             Verb::Demo(args) => demo::run(args).await,
@@ -105,6 +112,7 @@ impl Cli {
             Verb::Peek(args) => peek::run(url, args).await,
             Verb::Ping(args) => ping::run(url, args).await,
             Verb::Bench(args) => bench::run(url, args).await,
+            Verb::Token(args) => token::run(args),
             Verb::Role(role) => role::run(url, role).await,
         }
     }

@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::exit::{Exit, Problem};
-use crate::session;
+use crate::{session, token};
 
 /// How long a child may take to end when it is asked to.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -34,9 +34,10 @@ impl Helper {
             |what: String| Problem::new(Exit::Other, format!("cannot start the {label}: {what}"));
         let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let mut command = Command::new(program);
-        for key in ENVIRONMENT {
+        for key in ENVIRONMENT.iter().chain(token::VARIABLES) {
             command.env_remove(key);
         }
+        command.envs(token::for_children());
         let mut child = command
             .args(arguments)
             .args(session::lanes().arguments())

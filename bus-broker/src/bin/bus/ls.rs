@@ -233,7 +233,7 @@ fn clients(rows: &[ClientStat]) -> String {
     let row = |stat: &ClientStat| {
         vec![
             stat.sender.name.clone(),
-            users::user(stat.sender.uid),
+            users::shown(&stat.sender),
             if stat.connected { stat.transport.clone() } else { "away".into() },
             stat.sender.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
             stat.sender.session.to_string(),

@@ -34,6 +34,7 @@ mod stat_json;
 mod stat_text;
 mod subscribe;
 mod table;
+mod token;
 mod users;
 mod value;
 

@@ -12,6 +12,7 @@ use bus_broker::{Broker, BrokerConfig, DrainReport, StartError, parse_config, re
 use bus_client::BusUrl;
 use clap::builder::FalseyValueParser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, Problem};
@@ -67,11 +68,17 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     start_tracing(args.verbose);
     bus_core::sys::raise_file_limit();
     let mut signals = Signals::new()?;
+    let mut hang_ups = args.config.as_ref().map(|_| catch(SignalKind::hangup())).transpose()?;
     let broker = Broker::start(config).await.map_err(explain)?;
     for url in broker.urls() {
         tell(&mut out, format_args!("listening on {url}"));
     }
-    signals.next().await;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = next_of(&mut hang_ups) => reload(&mut out, &broker, &args, lanes).await,
+        }
+    }
     let clients = broker.registry().len();
     tell(&mut out, format_args!("ending: {clients} connected, at most {:?} to drain", args.drain));
     tokio::select! {
@@ -111,6 +118,51 @@ fn configure(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> {
         config = config.name(name);
     }
     Ok(config)
+}
+
+/// Reads the file again, and has the broker take over what can change while it runs. What cannot be
+/// read, or is wrong, changes nothing.
+async fn reload(out: &mut Out, broker: &Broker, args: &Args, lanes: LaneArgs) {
+    let config = match configure(args, lanes) {
+        Ok(config) => config,
+        Err(Problem::Said(_, text)) => {
+            error!("{text}; the broker goes on with what it had");
+            return;
+        }
+        Err(_) => return,
+    };
+    match broker.reload(config).await {
+        Ok(reloaded) => tell(
+            out,
+            format_args!(
+                "read the configuration again: users: {}; allowances: {}; sessions ended: {}; needs a restart: {}",
+                reloaded.users,
+                reloaded.allowances,
+                reloaded.ended,
+                if reloaded.need_restart.is_empty() {
+                    "nothing".into()
+                } else {
+                    reloaded.need_restart.join(", ")
+                },
+            ),
+        ),
+        Err(error) => error!("{error}"),
+    }
+}
+
+/// The next signal of these; never one of none.
+async fn next_of(signals: &mut Option<Signal>) {
+    match signals {
+        Some(signals) => {
+            signals.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn catch(kind: SignalKind) -> Result<Signal, Problem> {
+    signal(kind)
+        .map_err(|error| Problem::new(Exit::Other, format!("cannot catch signals: {error}")))
 }
 
 fn read(path: &Path) -> Result<BrokerConfig, Problem> {
@@ -167,11 +219,6 @@ pub struct Signals {
 impl Signals {
     /// Catches them from now on.
     pub fn new() -> Result<Signals, Problem> {
-        let catch = |kind| {
-            signal(kind).map_err(|error| {
-                Problem::new(Exit::Other, format!("cannot catch signals: {error}"))
-            })
-        };
         Ok(Signals {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,

@@ -121,6 +121,7 @@ pub fn sender_json(sender: &Sender) -> Value {
         "pid": sender.pid,
         "uid": sender.uid,
         "gid": sender.gid,
+        "user": sender.user.as_ref().map(ToString::to_string),
     })
 }
 

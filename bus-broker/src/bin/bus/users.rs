@@ -4,12 +4,22 @@
 
 use std::fs;
 
+use bus_client::Sender;
+
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
 
 /// The name of a user; nobody's is `anonymous`.
 pub fn user(uid: Option<u32>) -> String {
     uid.map_or_else(|| "anonymous".into(), |uid| name_in(USERS, uid))
+}
+
+/// Whom the broker takes somebody for: a user of its configuration, or one of the machine.
+pub fn shown(sender: &Sender) -> String {
+    match &sender.user {
+        Some(user) => user.to_string(),
+        None => user(sender.uid),
+    }
 }
 
 /// The name of a group.

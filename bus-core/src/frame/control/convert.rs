@@ -13,6 +13,8 @@ use crate::error::{ErrorKind, Failure};
 use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::router::{AdminAction, Lifetime, ObjectKind, OpenMode, SlowPolicy};
+use crate::token::Token;
+use crate::user_name::UserName;
 
 /// A domain value that travels as a `W`.
 pub(super) trait Convert<W>: Sized {
@@ -181,6 +183,26 @@ impl Convert<String> for Name {
 
     fn from_wire(given: String, field: &str) -> Result<Self, Failure> {
         in_field(field, Name::new(&given))
+    }
+}
+
+impl Convert<String> for UserName {
+    fn to_wire(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn from_wire(given: String, field: &str) -> Result<Self, Failure> {
+        in_field(field, UserName::new(&given))
+    }
+}
+
+impl Convert<String> for Token {
+    fn to_wire(&self) -> String {
+        self.secret().to_owned()
+    }
+
+    fn from_wire(given: String, field: &str) -> Result<Self, Failure> {
+        in_field(field, Token::new(&given))
     }
 }
 

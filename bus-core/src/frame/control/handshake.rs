@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::session::{Hello, Resume, SessionLimits, Welcome};
 
 record! {
-    Hello as Hello { version_min, version_max, name, resume, lane_bytes, rings; grace: grace_ms }
+    Hello as Hello { version_min, version_max, name, resume, lane_bytes, rings, credential; grace: grace_ms }
     Resume as Resume { epoch, session, token, received }
     Welcome as Welcome {
         version, epoch, session, token, resumed, received, limits, broker, pid, not_resumed,

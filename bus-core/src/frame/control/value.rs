@@ -10,7 +10,7 @@ use crate::router::{Access, QueueOptions, TopicOptions};
 use crate::selector::Selector;
 
 record! {
-    Sender as Sender { session, name, pid, uid, gid }
+    Sender as Sender { session, name, pid, uid, gid, user }
     Access as Access { owner, group, mode }
     QueueOptions as QueueOptions {
         bytes_max, count_max, deliveries_max, mode, lifetime, dead_letter; lease: lease_ms

@@ -45,7 +45,16 @@ impl ClientSession {
             received: self.inbound.received(),
         });
         let (version_min, version_max, name) = (VERSION, VERSION, name.to_owned());
-        Hello { version_min, version_max, name, grace, resume, lane_bytes: 0, rings: false }
+        Hello {
+            version_min,
+            version_max,
+            name,
+            grace,
+            resume,
+            lane_bytes: 0,
+            rings: false,
+            credential: None,
+        }
     }
 
     /// Takes the broker's answer.

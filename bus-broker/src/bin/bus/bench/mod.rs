@@ -15,7 +15,7 @@ use crate::output::Out;
 use crate::role::NUMBER_BYTES;
 use crate::scratch::Scratch;
 use crate::serve::Signals;
-use crate::{session, value};
+use crate::{session, token, value};
 use report::{OneWay, Report, RoundTrip};
 
 /// How long a child may take beyond its own time.
@@ -120,6 +120,7 @@ async fn measure(url: &str, size: usize, seconds: Duration) -> Result<Report, Pr
         Ok(client) => (client, None),
         Err(error) if error.kind() == ErrorKind::NoBroker && url.is_empty() => {
             let own = OwnBroker::start(&[]).await?;
+            token::forget();
             (Client::connect_with(&own.urls[0], session::once("bench")).await?, Some(own))
         }
         Err(error) => return Err(error.into()),

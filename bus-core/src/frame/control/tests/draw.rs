@@ -15,6 +15,8 @@ use crate::name::{Name, Pattern};
 use crate::router::*;
 use crate::selector::Selector;
 use crate::session::{Hello, Resume, SessionLimits, Welcome};
+use crate::token::Token;
+use crate::user_name::UserName;
 
 pub(super) fn name(text: impl Display) -> Name {
     Name::new(&text.to_string()).expect("a name")
@@ -150,6 +152,10 @@ impl Draw {
             }),
             lane_bytes: self.id64(),
             rings: self.flag(),
+            credential: self.option(|draw| {
+                let text = format!("token-{:032x}", draw.id64());
+                Token::new(&text).expect("a token")
+            }),
         }
     }
 
@@ -255,6 +261,10 @@ impl Draw {
             pid: self.option(|draw| draw.number(1..=u64::from(u32::MAX)) as u32),
             uid: self.option(Draw::id32),
             gid: self.option(Draw::id32),
+            user: self.option(|draw| {
+                let text = format!("user-{}", draw.id64());
+                UserName::new(&text).expect("a name")
+            }),
         }
     }
 

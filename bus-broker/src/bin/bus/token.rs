@@ -1,0 +1,109 @@
+//! `bus token`: make a token, and the line with its hash for the broker's file.
+//!
+//! The token is printed once and kept nowhere. How clients of this program get theirs is here too:
+//! from a file or the environment, never from the command line, which everybody can see.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use bus_broker::TokenHash;
+use bus_client::{Token, UserName};
+use clap::builder::FalseyValueParser;
+
+use crate::exit::{Exit, Problem};
+use crate::output::Out;
+
+/// Where a token stands in the environment.
+const VARIABLE: &str = "BUS_TOKEN";
+/// All that the environment says of tokens.
+pub const VARIABLES: &[&str] = &[VARIABLE, "BUS_TOKEN_FILE", "BUS_TOKEN_INSECURE"];
+/// What tokens begin with: whoever finds one can tell what it is.
+const PREFIX: &str = "bus_";
+
+/// Flags of `token`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The user that it is for
+    name: Option<UserName>,
+}
+
+/// Flags of clients that show who they are.
+#[derive(Debug, Default, clap::Args)]
+pub struct TokenArgs {
+    /// Show who you are with the token in this file [or in the environment: BUS_TOKEN]
+    #[arg(
+        long,
+        global = true,
+        env = "BUS_TOKEN_FILE",
+        value_name = "PATH",
+        hide_env_values = true
+    )]
+    token_file: Option<PathBuf>,
+    /// Send the token over plain TCP to other hosts too, where everybody on the way can read it
+    #[arg(long, global = true, env = "BUS_TOKEN_INSECURE", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    token_insecure: bool,
+}
+
+/// A token to show, and whether also where others can read it.
+pub type Shown = (Token, bool);
+
+static SHOWN: Mutex<Option<Shown>> = Mutex::new(None);
+
+impl TokenArgs {
+    /// Takes the token for all clients of this process.
+    pub fn take(self) -> Result<(), Problem> {
+        let (text, place) = match (&self.token_file, std::env::var(VARIABLE)) {
+            (Some(path), _) => {
+                let place = path.display().to_string();
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Problem::new(Exit::File, format!("cannot read the token in {place}: {error}"))
+                })?;
+                (text, place)
+            }
+            (None, Ok(text)) => (text, format!("the environment variable {VARIABLE}")),
+            (None, Err(_)) => return Ok(()),
+        };
+        let token =
+            Token::new(text.trim()).map_err(|error| Problem::usage(format!("{place}: {error}")))?;
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some((token, self.token_insecure));
+        Ok(())
+    }
+}
+
+/// The token to show.
+pub fn shown() -> Option<Shown> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Shows none any more: a broker of this program's own knows no users.
+pub fn forget() {
+    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// The same for processes of this program; other users cannot see their environment.
+pub fn for_children() -> Vec<(&'static str, String)> {
+    let Some((token, insecure)) = shown() else { return Vec::new() };
+    vec![(VARIABLE, token.secret().to_owned()), ("BUS_TOKEN_INSECURE", insecure.to_string())]
+}
+
+/// Makes one.
+pub fn run(args: Args) -> Result<(), Problem> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Problem::new(Exit::Other, format!("there is no randomness: {error}")))?;
+    let token = Token::new(&format!("{PREFIX}{}", hex(&bytes)))
+        .map_err(|error| Problem::new(Exit::Other, error.to_string()))?;
+    let name = args.name.map_or_else(|| "NAME".to_owned(), |name| name.to_string());
+    let mut out = Out::new();
+    out.line("# The token, shown this once, for the client (BUS_TOKEN, or --token-file PATH):")?;
+    out.line(token.secret())?;
+    out.line("# For the broker's configuration file; SIGHUP makes it read that again:")?;
+    out.line("[[user]]")?;
+    out.line(format_args!("name = \"{name}\""))?;
+    out.line(format_args!("token = \"sha256:{}\"", hex(TokenHash::of(&token).bytes())))?;
+    out.flush()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
