@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use bus_core::transport::{mem_listener, register_mem, unregister_mem};
+use bus_core::transport::{TlsServerFiles, mem_listener, register_mem, unregister_mem};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tracing::error;
 
+use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
@@ -35,21 +36,45 @@ pub enum StartError {
     },
     /// Anybody on the network could do anything.
     #[error(
-        "{url} is reachable from other hosts, and there are no credentials yet: listen on loopback, or say --insecure if everybody on that network may use this bus"
+        "{url} is reachable from other hosts, and asks nobody who he is: listen on loopback, on tls:// with client_certificates = \"required\", or say --insecure if everybody on that network may use this bus"
     )]
     Insecure {
         /// Which.
         url: String,
     },
     /// Not built in this version.
-    #[error("{url}: this version cannot listen there (unsupported): it can on local: and tcp://")]
+    #[error(
+        "{url}: this version cannot listen there (unsupported): it can on local:, tcp:// and tls://"
+    )]
     Unsupported {
         /// Which.
         url: String,
     },
+    /// A TLS listener has nothing to show.
+    #[error(
+        "{url}: there is no certificate to listen with: name it and its key in [tls] of the configuration, or with --tls-server-cert and --tls-server-key (`bus cert` makes some for trying it out)"
+    )]
+    NoCertificate {
+        /// Which.
+        url: String,
+    },
+    /// The files of certificates and keys cannot be used.
+    #[error("{0}")]
+    Certificate(String),
     /// The operating system refuses a thread, or randomness.
     #[error("cannot start the broker: {0}")]
     System(#[from] io::Error),
+}
+
+/// Why certificates were not exchanged: those that were in use still are.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// The broker was started without.
+    #[error("the broker was started without certificates, so that no listener uses them")]
+    NoListener,
+    /// The new ones cannot be used.
+    #[error("{0}")]
+    Certificate(String),
 }
 
 /// What was left when a broker stopped.
@@ -68,6 +93,7 @@ pub struct Broker {
     url: String,
     urls: Vec<String>,
     registry: Registry,
+    certificates: Certificates,
     stop: mpsc::Sender<(Duration, oneshot::Sender<DrainReport>)>,
 }
 
@@ -80,12 +106,13 @@ impl Broker {
     /// # Errors
     /// When one of them cannot be had.
     pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
+        let certificates = Certificates::read(&config)?;
         let registry = Registry::default();
         let (connector, inside) = mem_listener();
         let (stop, stops) = mpsc::channel(1);
         let (tell, told) = oneshot::channel();
         let url = register_mem(connector);
-        let thread_registry = registry.clone();
+        let shared = Shared { registry: registry.clone(), certificates: certificates.clone() };
         thread::Builder::new().name("bus-broker".into()).spawn(move || {
             let mut builder = runtime::Builder::new_current_thread();
             builder.enable_all().on_thread_park(vigil::before_sleep);
@@ -94,7 +121,7 @@ impl Broker {
                 // Whoever waits for the start sees that it was dropped, or gets the error.
                 Err(error) => return drop(tell.send(Err(error.into()))),
             };
-            let main = run(config, thread_registry, Listener::Mem(inside), tell, stops);
+            let main = run(config, shared, Listener::Mem(inside), tell, stops);
             // In a task: what is awaited here is polled whenever any task is.
             let main = async { spawn_local(main).await };
             if let Err(error) = LocalSet::new().block_on(&runtime, main) {
@@ -102,7 +129,7 @@ impl Broker {
             }
         })?;
         let urls = told.await.map_err(|_| io::Error::other("the broker's thread ended"))??;
-        Ok(Broker { url, urls, registry, stop })
+        Ok(Broker { url, urls, registry, certificates, stop })
     }
 
     /// The URL for clients in this process.
@@ -118,6 +145,14 @@ impl Broker {
     /// The connected clients.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Reads certificates anew, from these files. Connections from now on see them, others stay.
+    ///
+    /// # Errors
+    /// When they cannot be used: then nothing has changed.
+    pub fn reload_certificates(&self, files: &TlsServerFiles) -> Result<(), ReloadError> {
+        self.certificates.reload(files)
     }
 
     /// Stops: no new clients, what is to be written is written until the deadline, then all
@@ -137,9 +172,15 @@ impl Drop for Broker {
     }
 }
 
+/// What the handle and the thread have in common.
+struct Shared {
+    registry: Registry,
+    certificates: Certificates,
+}
+
 async fn run(
     config: BrokerConfig,
-    registry: Registry,
+    shared: Shared,
     inside: Listener,
     tell: oneshot::Sender<Started>,
     mut stops: mpsc::Receiver<(Duration, oneshot::Sender<DrainReport>)>,
@@ -148,14 +189,18 @@ async fn run(
     if let Err(error) = getrandom::fill(&mut epoch) {
         return drop(tell.send(Err(io::Error::other(error.to_string()).into())));
     }
-    let (listen, insecure) = (config.listen.clone(), config.insecure);
+    let settings = config.clone();
     let (events, system_events) = system::events();
-    let hub =
-        Rc::new(RefCell::new(Hub::new(config, registry, u64::from_le_bytes(epoch) | 1, events)));
+    let hub = Rc::new(RefCell::new(Hub::new(
+        config,
+        shared.registry,
+        u64::from_le_bytes(epoch) | 1,
+        events,
+    )));
     vigil::keep_for(&hub);
     let mut listeners = vec![inside];
-    for url in &listen {
-        match Listener::bind(url, insecure).await {
+    for url in &settings.listen {
+        match Listener::bind(url, &settings, &shared.certificates).await {
             Ok(listener) => listeners.push(listener),
             Err(error) => return drop(tell.send(Err(error))),
         }

@@ -16,6 +16,8 @@ use toml::de::{DeTable, DeValue};
 use crate::config::BrokerConfig;
 use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
 
+mod tls;
+
 /// Keys at the top of the file.
 const TOP_KEYS: &[&str] = &[
     "name",
@@ -25,6 +27,7 @@ const TOP_KEYS: &[&str] = &[
     "shared_memory",
     "waiting",
     "throttle",
+    "tls",
     "defaults",
     "limits",
 ];
@@ -84,6 +87,7 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
             "shared_memory" => config.shared_memory = entry.boolean()?,
             "waiting" => config.waiting = entry.waiting()?,
             "throttle" => config.throttle = entry.boolean()?,
+            "tls" => config.tls = Some(tls::read(reader, entry)?),
             "defaults" => {
                 let table = entry.table()?;
                 reader.table(table, "defaults", DEFAULTS_KEYS, |_, entry| {
@@ -142,6 +146,7 @@ pub fn render_config(config: &BrokerConfig) -> String {
         let _ = writeln!(out, "{key} = {value}");
     }
     let _ = writeln!(out, "parked_bytes = \"{} B\"", router.parked_bytes_max);
+    config.tls.iter().for_each(|files| tls::render(files, &mut out));
     out
 }
 
@@ -238,7 +243,7 @@ impl<'a> Entry<'a> {
 
     fn unknown(&self, section: &str, known: &[&str]) -> String {
         let place = if section.is_empty() { String::new() } else { format!(" of [{section}]") };
-        let every = TOP_KEYS.iter().chain(DEFAULTS_KEYS).chain(LIMITS_KEYS);
+        let every = TOP_KEYS.iter().chain(tls::KEYS).chain(DEFAULTS_KEYS).chain(LIMITS_KEYS);
         let elsewhere = every.copied().find(|other| *other == self.key);
         let hint = match (nearest(self.key, known), elsewhere) {
             (_, Some(_)) => format!("it belongs {}", home(self.key)),
@@ -359,6 +364,8 @@ fn home(key: &str) -> &'static str {
         "under [defaults]"
     } else if LIMITS_KEYS.contains(&key) {
         "under [limits]"
+    } else if tls::KEYS.contains(&key) {
+        "under [tls]"
     } else {
         "at the top of the file, before any [section]"
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bus_core::router::{Identity, SessionId};
 use bus_core::session::Hello;
 use bus_core::sys::{effective_uid, process_ended};
-use bus_core::transport::{Link, LinkError, Peer, next_frame, write_frame};
+use bus_core::transport::{Link, LinkError, Peer, is_tls, next_frame, write_frame};
 use bus_core::{Decoder, ErrorKind, Failure, HANDSHAKE_TIMEOUT, Header, Kind, Sender, control};
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -72,22 +72,30 @@ async fn shake_hands(
         stays_until(link, decoder, turn).await?;
         Ok(hello)
     };
-    tokio::select! {
+    let heard = tokio::select! {
         biased;
-        result = heard => result.map_err(|error| match error {
-            LinkError::Frame(error) => Failure::from(error),
-            LinkError::Ended => Failure::new(ErrorKind::Disconnected, error.to_string()),
-            LinkError::Io(error) => Failure::new(ErrorKind::Io, error.to_string()),
-        }),
-        () = handshake.evicted() => Err(Failure::new(
+        result = heard => result,
+        () = handshake.evicted() => return Err(Failure::new(
             ErrorKind::QuotaExceeded,
             "too many others were connecting: connect again",
         )),
-        () = sleep(HANDSHAKE_TIMEOUT) => Err(Failure::new(
+        () = sleep(HANDSHAKE_TIMEOUT) => return Err(Failure::new(
             ErrorKind::TimedOut,
             format!("no whole Hello within {HANDSHAKE_TIMEOUT:?}"),
         )),
-    }
+    };
+    heard.map_err(|error| match error {
+        LinkError::Frame(_) if is_tls(decoder.buffer()) => Failure::new(
+            ErrorKind::Protocol,
+            "the client speaks TLS, and this listener does not: it should use tcp://",
+        ),
+        LinkError::Frame(error) => Failure::from(error),
+        LinkError::Ended => Failure::new(ErrorKind::Disconnected, error.to_string()),
+        LinkError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Failure::new(ErrorKind::Disconnected, error.to_string())
+        }
+        LinkError::Io(error) => Failure::new(ErrorKind::Io, error.to_string()),
+    })
 }
 
 /// Waits, unless the peer goes away meanwhile: then nothing need be made for it.

@@ -12,7 +12,10 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(feature = "tls")]
+mod authority;
 mod broker;
+mod certificates;
 mod charges;
 mod config;
 mod config_file;
@@ -28,8 +31,11 @@ mod system;
 mod taking;
 mod vigil;
 
-pub use broker::{Broker, DrainReport, StartError};
+#[cfg(feature = "tls")]
+pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
+pub use broker::{Broker, DrainReport, ReloadError, StartError};
 pub use bus_core::router::RouterConfig;
+pub use bus_core::transport::{ClientCertificates, TlsServerFiles};
 pub use config::BrokerConfig;
 pub use config_file::{ConfigError, parse_config, render_config};
 pub use registry::{ClientInfo, Registry};

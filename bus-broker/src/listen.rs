@@ -5,15 +5,21 @@
 //! connections is all that somebody needs to keep the broker busy.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bus_core::BusUrl;
-use bus_core::transport::{Link, LocalListener, MemListener, TcpListener, default_path};
+#[cfg(feature = "tls")]
+use bus_core::transport::TlsListener;
+use bus_core::transport::{
+    ClientCertificates, Link, LocalListener, MemListener, TcpListener, default_path,
+};
 use tracing::warn;
 
 use crate::broker::StartError;
+use crate::certificates::Certificates;
+use crate::config::BrokerConfig;
 use crate::connection;
 use crate::handshakes::Handshakes;
 use crate::hub::SharedHub;
@@ -33,12 +39,18 @@ pub(crate) const ACCEPTED_PER_SECOND_MAX: usize = FEW as usize * 1000 / BREATH.a
 pub(crate) enum Listener {
     Local(LocalListener),
     Tcp(TcpListener),
+    #[cfg(feature = "tls")]
+    Tls(TlsListener),
     Mem(MemListener),
 }
 
 impl Listener {
     /// Listens where a URL says.
-    pub async fn bind(url: &BusUrl, insecure: bool) -> Result<Listener, StartError> {
+    pub async fn bind(
+        url: &BusUrl,
+        config: &BrokerConfig,
+        certificates: &Certificates,
+    ) -> Result<Listener, StartError> {
         let failed = |error: io::Error| StartError::Listen { url: url.to_string(), error };
         match url {
             BusUrl::Local(path) | BusUrl::Unix(path) => {
@@ -48,17 +60,22 @@ impl Listener {
                 })
             }
             BusUrl::Tcp(address) => {
-                let resolved: Vec<SocketAddr> =
-                    address.to_socket_addrs().map_err(failed)?.collect();
-                if !insecure && resolved.iter().any(|address| !is_loopback(address.ip())) {
-                    return Err(StartError::Insecure { url: url.to_string() });
-                }
+                check_exposure(url, address, config)?;
                 TcpListener::bind(address).await.map(Listener::Tcp).map_err(failed)
             }
-            BusUrl::Shm(_) | BusUrl::Tls(_) => {
+            #[cfg(feature = "tls")]
+            BusUrl::Tls(address) => {
+                let Some(server) = certificates.server() else {
+                    return Err(StartError::NoCertificate { url: url.to_string() });
+                };
+                check_exposure(url, address, config)?;
+                TlsListener::bind(address, server.clone()).await.map(Listener::Tls).map_err(failed)
+            }
+            #[cfg(not(feature = "tls"))]
+            BusUrl::Tls(_) => Err(StartError::Unsupported { url: url.to_string() }),
+            BusUrl::Shm(_) | BusUrl::Mem(_) => {
                 Err(StartError::Unsupported { url: url.to_string() })
             }
-            BusUrl::Mem(_) => Err(StartError::Unsupported { url: url.to_string() }),
         }
     }
 
@@ -69,6 +86,11 @@ impl Listener {
             Listener::Tcp(listener) => match listener.local_addr() {
                 Ok(address) => format!("tcp://{address}"),
                 Err(_) => "tcp:".into(),
+            },
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener) => match listener.local_addr() {
+                Ok(address) => format!("tls://{address}"),
+                Err(_) => "tls:".into(),
             },
             Listener::Mem(_) => "mem:".into(),
         }
@@ -101,9 +123,28 @@ impl Listener {
         match self {
             Listener::Local(listener) => listener.accept().await.map(Some),
             Listener::Tcp(listener) => listener.accept().await.map(Some),
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener) => listener.accept().await.map(Some),
             Listener::Mem(listener) => Ok(listener.accept().await),
         }
     }
+}
+
+/// Refuses a listener that other hosts reach, and that asks nobody who he is, unless that is wanted.
+fn check_exposure(url: &BusUrl, address: &str, config: &BrokerConfig) -> Result<(), StartError> {
+    let failed = |error: io::Error| StartError::Listen { url: url.to_string(), error };
+    let mut resolved = address.to_socket_addrs().map_err(failed)?;
+    let is_exposed = resolved.any(|address| !is_loopback(address.ip()));
+    match is_exposed && !config.insecure && !knows_its_clients(url, config) {
+        true => Err(StartError::Insecure { url: url.to_string() }),
+        false => Ok(()),
+    }
+}
+
+/// Whether everybody who gets in there has proved who he is.
+fn knows_its_clients(url: &BusUrl, config: &BrokerConfig) -> bool {
+    let asks = config.tls.as_ref().map(|files| files.client_certificates);
+    matches!(url, BusUrl::Tls(_)) && asks == Some(ClientCertificates::Required)
 }
 
 fn is_loopback(address: IpAddr) -> bool {

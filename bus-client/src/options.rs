@@ -1,8 +1,9 @@
 //! How a client connects and stays connected.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bus_core::transport::Waiting;
+use bus_core::transport::{TlsClientFiles, Waiting};
 use bus_core::{CLIENT_NAME_BYTES_MAX, GRACE_DEFAULT};
 
 /// Options of a client. The default reconnects for ever.
@@ -16,6 +17,7 @@ pub struct ClientOptions {
     pub(crate) backoff_max: Duration,
     pub(crate) shared_memory: bool,
     pub(crate) waiting: Waiting,
+    pub(crate) tls: TlsClientFiles,
 }
 
 impl Default for ClientOptions {
@@ -29,6 +31,7 @@ impl Default for ClientOptions {
             backoff_max: Duration::from_secs(5),
             shared_memory: true,
             waiting: Waiting::default(),
+            tls: TlsClientFiles::default(),
         }
     }
 }
@@ -72,6 +75,32 @@ impl ClientOptions {
     /// the thread that waits for as long as it waits; elsewhere than over shared memory nobody is awake.
     pub fn waiting(mut self, waiting: Waiting) -> Self {
         self.waiting = waiting;
+        self
+    }
+
+    /// For `tls:` URLs: the file with the authorities that the broker's certificate may come from
+    /// (PEM). Without it the system's authorities are trusted. This file and the ones of
+    /// [`ClientOptions::tls_certificate`] are read at each attempt to connect, so that they can be renewed.
+    pub fn tls_authority(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.authority = Some(path.into());
+        self
+    }
+
+    /// For `tls:` URLs: the file of this client's certificate, and of its private key (PEM). It is
+    /// shown to brokers that ask for one.
+    pub fn tls_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.tls.certificate = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// For `tls:` URLs: the name that must stand in the broker's certificate; without it that is
+    /// the URL's host.
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.tls.server_name = Some(name.into());
         self
     }
 

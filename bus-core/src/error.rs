@@ -105,6 +105,8 @@ kinds! {
     ServiceFailed = 31, "service-failed", false;
     /// The send was taken back before the broker accepted it.
     Withdrawn = 32, "withdrawn", true;
+    /// One side does not accept the other's certificate.
+    Untrusted = 33, "untrusted", false;
 }
 
 /// A failure as it travels: its kind, and a sentence that says what and where.

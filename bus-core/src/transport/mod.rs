@@ -6,6 +6,7 @@
 mod bell;
 mod carrier;
 mod certificate;
+mod clear;
 mod ear;
 mod exchange;
 mod lane;
@@ -30,6 +31,7 @@ pub use carrier::Carrier;
 pub use certificate::{
     ClientCertificates, InvalidClientCertificates, PeerCertificate, TlsClientFiles, TlsServerFiles,
 };
+pub use clear::is_tls;
 pub use exchange::{LinkError, frame_bytes, next_frame, write_frame};
 pub use local::{LocalListener, connect_local};
 pub use mem::{
@@ -41,7 +43,7 @@ pub use tcp::{TcpListener, connect_tcp};
 #[cfg(feature = "tls")]
 pub use tls::{
     InvalidTlsFile, Moment, Side, TlsClient, TlsError, TlsFailure, TlsListener, TlsServer,
-    connect_tls, is_tls,
+    common_name, connect_tls,
 };
 
 use crate::sys::Credentials;

@@ -4,7 +4,6 @@
 //! certificate says of the peer stands in [`Peer::certificate`](super::Peer); what follows from
 //! it is not decided here.
 
-mod clear;
 mod date;
 mod engine;
 mod failure;
@@ -21,7 +20,7 @@ use rustls::pki_types::ServerName;
 
 pub use date::Moment;
 pub use failure::{Side, TlsError, TlsFailure};
-pub use pem::InvalidTlsFile;
+pub use pem::{InvalidTlsFile, common_name};
 pub use settings::{TlsClient, TlsServer};
 
 use engine::Engine;
@@ -88,11 +87,6 @@ pub async fn connect_tls(address: &str, client: &TlsClient) -> io::Result<Box<dy
 fn host(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
-/// Whether somebody speaks TLS who should not: a client that takes a listener for one with TLS.
-pub fn is_tls(bytes: &[u8]) -> bool {
-    clear::opening(bytes) == clear::Opening::Tls
 }
 
 #[cfg(test)]

@@ -7,18 +7,20 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+#[cfg(feature = "tls")]
+use crate::cert;
 use crate::exit::{self, Exit, Problem};
 use crate::{
     bench, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role, send,
-    serve, session, set, stat, subscribe,
+    serve, session, set, stat, subscribe, tls,
 };
 
 /// An async message bus for processes: queues, topics and services.
 #[derive(Parser)]
 #[command(name = "bus", version, after_help = exit::help(), arg_required_else_help = true)]
 pub struct Cli {
-    /// The broker: local:PATH, shm:PATH, unix:PATH or tcp://HOST:PORT [default: where brokers of this
-    /// machine listen]
+    /// The broker: local:PATH, shm:PATH, unix:PATH, tcp://HOST:PORT or tls://HOST:PORT [default: where
+    /// brokers of this machine listen]
     #[arg(
         long,
         global = true,
@@ -31,6 +33,8 @@ pub struct Cli {
     url: String,
     #[command(flatten)]
     lanes: session::LaneArgs,
+    #[command(flatten)]
+    tls: tls::TlsArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -72,6 +76,10 @@ enum Verb {
     Purge(removal::Args),
     /// Show messages of a queue, and take none
     Peek(peek::Args),
+    /// Make a private authority and certificates, to try TLS out
+    #[cfg(feature = "tls")]
+    #[command(subcommand)]
+    Cert(cert::Args),
     /// Measure round trips to the broker
     Ping(ping::Args),
     /// Measure round trip and throughput between two processes
@@ -86,6 +94,7 @@ impl Cli {
     pub async fn run(self) -> Result<(), Problem> {
         let url = &self.url;
         session::set_lanes(self.lanes);
+        tls::set(self.tls)?;
         match self.verb {
             Verb::Serve(args) => serve::run(args, self.lanes).await,
             Verb::Demo(args) => demo::run(args).await,
@@ -103,9 +112,23 @@ impl Cli {
             Verb::Retire(args) => removal::run(url, removal::Action::Retire, args).await,
             Verb::Purge(args) => removal::run(url, removal::Action::Purge, args).await,
             Verb::Peek(args) => peek::run(url, args).await,
+            #[cfg(feature = "tls")]
+            Verb::Cert(args) => cert::run(&args),
             Verb::Ping(args) => ping::run(url, args).await,
             Verb::Bench(args) => bench::run(url, args).await,
             Verb::Role(role) => role::run(url, role).await,
+        }
+    }
+}
+
+impl Verb {
+    /// Whether it connects to a broker that is there.
+    fn connects(&self) -> bool {
+        match self {
+            Verb::Serve(_) | Verb::Demo(_) => false,
+            #[cfg(feature = "tls")]
+            Verb::Cert(_) => false,
+            _ => true,
         }
     }
 }
@@ -122,7 +145,7 @@ pub fn parse() -> Result<Cli, Problem> {
 /// Who has set BUS_URL long ago is told that it is to blame.
 fn check_environment(matches: &ArgMatches, cli: &Cli) -> Result<(), Problem> {
     let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("url"));
-    let connects = !matches!(cli.verb, Verb::Serve(_) | Verb::Demo(_));
+    let connects = cli.verb.connects();
     if source == Some(ValueSource::EnvVariable) && connects && !cli.url.is_empty() {
         cli.url.parse::<BusUrl>().map_err(|error| {
             Problem::usage(format!("the environment variable BUS_URL: {error}"))
@@ -141,7 +164,19 @@ fn refuse_url_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
             "`serve` connects to no broker: say where it shall listen with --listen, not --url",
         )),
         true => Err(Problem::usage("`demo` starts a broker of its own: leave --url out")),
-        false => Ok(()),
+        false => refuse_tls_for_brokers(verb_matches),
+    }
+}
+
+/// The same for the certificates of clients.
+fn refuse_tls_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
+    let given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match tls::IDS.iter().find(given) {
+        Some(id) => Err(Problem::usage(format!(
+            "--{} is for whoever connects: a broker's certificate is given with --tls-server-cert",
+            id.replace('_', "-")
+        ))),
+        None => Ok(()),
     }
 }
 

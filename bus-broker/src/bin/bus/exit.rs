@@ -41,7 +41,11 @@ const TABLE: &[(Exit, &str, &[ErrorKind])] = {
             ],
         ),
         (Exit::Nothing, "nothing there: no such name, or an empty queue", &[K::NotFound, K::Empty]),
-        (Exit::Denied, "denied: no right to do that", &[K::PermissionDenied, K::SessionDenied]),
+        (
+            Exit::Denied,
+            "denied: no right to do that, or no trust in a certificate",
+            &[K::PermissionDenied, K::SessionDenied, K::Untrusted],
+        ),
         (
             Exit::Unreachable,
             "unreachable: no broker, connection lost, or nobody serves the name",

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+#[cfg(feature = "tls")]
+mod cert;
 mod cli;
 mod create;
 mod demo;
@@ -34,6 +36,7 @@ mod stat_json;
 mod stat_text;
 mod subscribe;
 mod table;
+mod tls;
 mod users;
 mod value;
 

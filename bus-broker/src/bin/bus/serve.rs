@@ -12,18 +12,19 @@ use bus_broker::{Broker, BrokerConfig, DrainReport, StartError, parse_config, re
 use bus_client::BusUrl;
 use clap::builder::FalseyValueParser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::{Exit, Problem};
+use crate::exit::{Exit, Problem, say};
 use crate::output::Out;
 use crate::scratch::Adopted;
 use crate::session::LaneArgs;
-use crate::{helper, value};
+use crate::{helper, tls, value};
 
 /// Flags of `serve`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Listen there: local:, local:PATH or tcp://HOST:PORT; can be given again [default: local:]
+    /// Listen there: local:, local:PATH, tcp://HOST:PORT or tls://HOST:PORT; can be given again [default: local:]
     #[arg(long, short, value_name = "URL", env = "BUS_LISTEN", value_delimiter = ',')]
     listen: Vec<BusUrl>,
     /// Read this TOML file; flags and environment go before it
@@ -35,6 +36,8 @@ pub struct Args {
     /// Let everybody who reaches it over the network use the bus
     #[arg(long, env = "BUS_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
+    #[command(flatten)]
+    tls: tls::ServeArgs,
     /// The broker's name, for people
     #[arg(long, env = "BUS_NAME")]
     name: Option<String>,
@@ -67,11 +70,17 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     start_tracing(args.verbose);
     bus_core::sys::raise_file_limit();
     let mut signals = Signals::new()?;
+    let mut hangups = Hangups::new(&config)?;
     let broker = Broker::start(config).await.map_err(explain)?;
     for url in broker.urls() {
         tell(&mut out, format_args!("listening on {url}"));
     }
-    signals.next().await;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = hangups.next() => reload(&broker, &args, lanes),
+        }
+    }
     let clients = broker.registry().len();
     tell(&mut out, format_args!("ending: {clients} connected, at most {:?} to drain", args.drain));
     tokio::select! {
@@ -80,6 +89,24 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
             Ok(())
         }
         () = signals.next() => Err(Problem::new(Exit::Other, "ended at once, without draining")),
+    }
+}
+
+/// Reads the certificates anew, and where they lie as well. Whatever is wrong, the broker goes on.
+fn reload(broker: &Broker, args: &Args, lanes: LaneArgs) {
+    let config = match configure(args, lanes) {
+        Ok(config) => config,
+        Err(Problem::Said(_, text)) => {
+            return error!("the configuration is not read again, and nothing has changed: {text}");
+        }
+        Err(_) => return,
+    };
+    let Some(files) = config.tls_files() else {
+        return error!("the configuration names no certificates any more: those in use stay");
+    };
+    match broker.reload_certificates(files) {
+        Ok(()) => say(format_args!("certificates are read again: {}", files.certificate.display())),
+        Err(error) => error!("certificates are not exchanged, those in use stay: {error}"),
     }
 }
 
@@ -110,7 +137,7 @@ fn configure(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> {
     if let Some(name) = &args.name {
         config = config.name(name);
     }
-    Ok(config)
+    args.tls.apply(config)
 }
 
 fn read(path: &Path) -> Result<BrokerConfig, Problem> {
@@ -124,7 +151,8 @@ fn read(path: &Path) -> Result<BrokerConfig, Problem> {
 fn explain(error: StartError) -> Problem {
     let exit = match &error {
         StartError::Insecure { .. } => Exit::Denied,
-        StartError::Unsupported { .. } => Exit::Usage,
+        StartError::Unsupported { .. } | StartError::NoCertificate { .. } => Exit::Usage,
+        StartError::Certificate(_) => Exit::File,
         StartError::Listen { error, .. } => match error.kind() {
             std::io::ErrorKind::AddrInUse => Exit::Conflict,
             std::io::ErrorKind::PermissionDenied => Exit::Denied,
@@ -156,6 +184,26 @@ fn start_tracing(verbose: u8) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// The signal that asks a broker to read its certificates anew. Without any it is left as it was.
+struct Hangups(Option<Signal>);
+
+impl Hangups {
+    fn new(config: &BrokerConfig) -> Result<Hangups, Problem> {
+        let caught = config.tls_files().map(|_| signal(SignalKind::hangup())).transpose();
+        caught
+            .map(Hangups)
+            .map_err(|error| Problem::new(Exit::Other, format!("cannot catch signals: {error}")))
+    }
+
+    /// Waits for one.
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// The signals that ask a process to end.

@@ -7,6 +7,7 @@ use bus_client::{Client, ClientEvent, ClientOptions, Waiting};
 use clap::builder::FalseyValueParser;
 
 use crate::exit::{Problem, say};
+use crate::tls;
 
 /// How long a verb that is done waits for its last words to be written.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -44,10 +45,11 @@ pub fn lanes() -> LaneArgs {
 }
 
 fn options(verb: &str) -> ClientOptions {
-    ClientOptions::default()
+    let options = ClientOptions::default()
         .name(format!("bus {verb}"))
         .shared_memory(!lanes().no_shm)
-        .waiting(lanes().waiting.unwrap_or_default())
+        .waiting(lanes().waiting.unwrap_or_default());
+    tls::apply(options)
 }
 
 /// Options of a verb that does one thing: if the connection is lost, so is the verb.

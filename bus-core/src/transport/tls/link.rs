@@ -12,12 +12,12 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use rustls::Error;
 
-use super::clear::{self, Opening};
 use super::engine::{BATCH_BYTES, Engine, Source, Step, WIRE_RECORD_BYTES_MAX};
 use super::failure::{Side, TlsError, TlsFailure};
 use super::settings::{PROTOCOL, sha256};
 use super::x509;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
+use crate::transport::clear::{self, Opening};
 use crate::transport::stream::StreamLink;
 use crate::transport::{Link, Peer, PeerCertificate, Transport};
 

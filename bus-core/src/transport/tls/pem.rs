@@ -97,6 +97,13 @@ pub(super) fn authorities(
     Ok(store)
 }
 
+/// The common name of the first certificate in a text (PEM), if it has exactly one. Nobody vouches
+/// for it.
+pub fn common_name(text: &[u8]) -> Option<String> {
+    let certificate = CertificateDer::from_pem_slice(text).ok()?;
+    x509::facts(&certificate)?.common_name
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;

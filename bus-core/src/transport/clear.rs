@@ -3,12 +3,6 @@
 //! Whoever mistakes one port for the other is told so in his own language: a refusal is the one
 //! thing that a listener with TLS sends in the clear, and nothing follows it.
 
-use bytes::Bytes;
-
-use crate::error::{ErrorKind, Failure};
-use crate::frame::{Header, Kind, control};
-use crate::transport::frame_bytes;
-
 /// What the first bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
@@ -33,15 +27,24 @@ pub(super) fn opening(bytes: &[u8]) -> Opening {
     }
 }
 
+/// Whether somebody speaks TLS where nobody expects it.
+pub fn is_tls(bytes: &[u8]) -> bool {
+    opening(bytes) == Opening::Tls
+}
+
 /// What a client is told that does not speak TLS.
-pub(super) fn refusal() -> Bytes {
+#[cfg(feature = "tls")]
+pub(super) fn refusal() -> bytes::Bytes {
+    use crate::error::{ErrorKind, Failure};
+    use crate::frame::{Header, Kind, control};
     let failure = Failure::new(ErrorKind::Protocol, "this port speaks TLS: use tls://");
-    frame_bytes(Header::new(Kind::Refuse, 0, 0), &control::encode_failure(&failure))
+    super::frame_bytes(Header::new(Kind::Refuse, 0, 0), &control::encode_failure(&failure))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::{Header, Kind};
 
     #[test]
     fn first_bytes_tell_what_follows() {
