@@ -35,8 +35,10 @@ impl Authority {
         let mut params = params(&[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "an authority");
         let key = KeyPair::generate().expect("a key");
+        // No two have the same name, so that nobody looks for a signature of the wrong one.
+        let name = format!("an authority {:x?}", &key.public_key_raw()[1..9]);
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.self_signed(&key).expect("a certificate");
         std::fs::write(home.path().join("authority.pem"), certificate.pem()).expect("a file");
         Authority { issuer: Issuer::new(params, key), home }

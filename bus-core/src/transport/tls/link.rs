@@ -25,8 +25,6 @@ use crate::transport::{Link, Peer, PeerCertificate, Transport};
 const KEPT_BYTES: usize = 1024;
 /// Room for the farewell of TLS as a record.
 const FAREWELL_BYTES: usize = 64;
-/// Steps that are taken to have the last words of a failed handshake.
-const LAST_STEPS: usize = 8;
 
 /// A link over TLS.
 pub(super) struct TlsLink {
@@ -215,7 +213,8 @@ impl TlsLink {
 
     /// Tells the peer why this side goes no further, if it can be told at once.
     fn break_off(&mut self, incoming: &mut [u8], error: &Error) -> io::Error {
-        for _ in 0..LAST_STEPS {
+        // Nothing more is taken in than was: one step more would fail again.
+        while self.engine.state().wants_write() {
             let (_, step) = self.engine.step(incoming, &mut |_| {}, &mut self.outgoing);
             if step != Ok(Step::Again) {
                 break;
