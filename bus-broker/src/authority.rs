@@ -5,6 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -153,7 +154,7 @@ impl Authority {
         making: Making,
     ) -> Result<Certified, AuthorityError> {
         for name in names {
-            if CertificateParams::new(vec![name.clone()]).is_err() || name.is_empty() {
+            if !is_host(name) {
                 let reason = "it is neither a host's name nor an address".into();
                 return Err(AuthorityError::Name { name: name.clone(), reason });
             }
@@ -200,6 +201,16 @@ impl Authority {
         let made = params.signed_by(&key, &self.issuer)?.pem();
         write(&self.folder, file, &made, &key, validity, making)
     }
+}
+
+/// Whether it is an address, or the name of a host or of all hosts of a domain (`*.example`).
+fn is_host(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=63).contains(&label.len()) && label.chars().all(fits)
+    };
+    let hosts = name.strip_prefix("*.").unwrap_or(name);
+    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && hosts.split('.').all(is_label))
 }
 
 /// What an authority with this key is; so its certificate need not be read to know it.

@@ -26,6 +26,10 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Result<TlsServ
         }
         Ok(())
     });
+    // What is wrong may be what would be missed here.
+    if reader.first.is_some() {
+        return Ok(files);
+    }
     let missing = |key: &str| entry.wrong(format!("`{key}` is missing of [tls]"));
     if files.certificate.as_os_str().is_empty() {
         return missing("certificate");

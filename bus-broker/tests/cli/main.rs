@@ -8,3 +8,4 @@ mod operate;
 mod serve;
 mod show;
 mod stage;
+mod tls;

@@ -58,8 +58,10 @@ impl Outcome {
 /// The program, with nothing of the user's environment in it.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bus"));
-    for key in ["BUS_URL", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"] {
-        command.env_remove(key);
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("BUS_") || key == "RUST_LOG" {
+            command.env_remove(key);
+        }
     }
     command.kill_on_drop(true);
     command

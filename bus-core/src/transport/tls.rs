@@ -7,6 +7,7 @@
 mod date;
 mod engine;
 mod failure;
+mod handshake;
 mod link;
 mod pem;
 mod settings;

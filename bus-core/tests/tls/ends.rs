@@ -6,6 +6,7 @@ use bus_core::transport::{TlsFailure, connect_tls};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::Receiver;
 
 use crate::certificates::Authority;
 use crate::meeting::{address, failure, hear, listen, meet, read, say};
@@ -22,6 +23,36 @@ enum Act {
     Repeat,
 }
 
+/// Forwards a connection, and acts on what the client sends once it is told to.
+async fn forward(middle: TcpListener, target: String, act: Act, mut told: Receiver<()>) {
+    let (mut near, _) = middle.accept().await.expect("accepts");
+    let mut far = TcpStream::connect(target).await.expect("connects");
+    let (mut up, mut down) = ([0; 8192], [0; 8192]);
+    let mut acts = false;
+    loop {
+        tokio::select! {
+            count = near.read(&mut up) => {
+                let count = count.expect("goes on");
+                match act {
+                    _ if !acts || act == Act::Forward => {}
+                    Act::End => return,
+                    Act::Change => up[count / 2] ^= 1,
+                    _ => far.write_all(&up[..count]).await.expect("goes on"),
+                }
+                // The broker may have had enough of it.
+                if count == 0 || far.write_all(&up[..count]).await.is_err() {
+                    return;
+                }
+            }
+            count = far.read(&mut down) => match count {
+                Ok(1..) => near.write_all(&down[..count.unwrap_or(0)]).await.expect("goes on"),
+                _ => return,
+            },
+            Some(()) = told.recv() => acts = true,
+        }
+    }
+}
+
 /// Connects through somebody in between, and gives what the broker's side then reads.
 async fn between(act: Act) -> io::Result<usize> {
     let authority = Authority::new();
@@ -29,35 +60,8 @@ async fn between(act: Act) -> io::Result<usize> {
     let target = address(&listener);
     let middle = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let entrance = middle.local_addr().expect("an address").to_string();
-    let (tell, mut told) = tokio::sync::mpsc::channel::<()>(1);
-    let forwarding = tokio::spawn(async move {
-        let (mut near, _) = middle.accept().await.expect("accepts");
-        let mut far = TcpStream::connect(target).await.expect("connects");
-        let (mut up, mut down) = ([0; 8192], [0; 8192]);
-        let mut acts = false;
-        loop {
-            tokio::select! {
-                count = near.read(&mut up) => {
-                    let count = count.expect("goes on");
-                    match act {
-                        _ if !acts || act == Act::Forward => {}
-                        Act::End => return,
-                        Act::Change => up[count / 2] ^= 1,
-                        _ => far.write_all(&up[..count]).await.expect("goes on"),
-                    }
-                    // The broker may have had enough of it.
-                    if count == 0 || far.write_all(&up[..count]).await.is_err() {
-                        return;
-                    }
-                }
-                count = far.read(&mut down) => match count {
-                    Ok(1..) => near.write_all(&down[..count.unwrap_or(0)]).await.expect("goes on"),
-                    _ => return,
-                },
-                Some(()) = told.recv() => acts = true,
-            }
-        }
-    });
+    let (tell, told) = tokio::sync::mpsc::channel::<()>(1);
+    let forwarding = tokio::spawn(forward(middle, target, act, told));
     let client = authority.trusting(None);
     let connecting = async {
         let mut near = connect_tls(&entrance, &client).await.expect("connects");

@@ -1,7 +1,7 @@
 //! A link over TLS: a TCP stream, and what encrypts it.
 //!
-//! The handshake is done by whoever polls the link, so accepting never waits for it. What was
-//! written counts as written when it is encrypted; [`Link::poll_flush`] tells when it is out.
+//! The handshake (`handshake`) is done by whoever polls the link, so accepting never waits for it. What
+//! was written counts as written when it is encrypted; [`Link::poll_flush`] tells when it is out.
 //! Nothing goes over the wire in the clear, one refusal aside (`clear`). Idle links hold no
 //! buffers: records pass through memory that all links of a thread share.
 
@@ -10,16 +10,12 @@ use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use rustls::Error;
 
 use super::engine::{BATCH_BYTES, Engine, Source, Step, WIRE_RECORD_BYTES_MAX};
 use super::failure::{Side, TlsError, TlsFailure};
-use super::settings::{PROTOCOL, sha256};
-use super::x509;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
-use crate::transport::clear::{self, Opening};
 use crate::transport::stream::StreamLink;
-use crate::transport::{Link, Peer, PeerCertificate, Transport};
+use crate::transport::{Link, Peer, Transport};
 
 /// Buffers that are larger are not kept while they are empty.
 const KEPT_BYTES: usize = 1024;
@@ -28,16 +24,16 @@ const FAREWELL_BYTES: usize = 64;
 
 /// A link over TLS.
 pub(super) struct TlsLink {
-    stream: StreamLink,
-    engine: Engine,
-    side: Side,
-    phase: Phase,
+    pub(super) stream: StreamLink,
+    pub(super) engine: Engine,
+    pub(super) side: Side,
+    pub(super) phase: Phase,
     /// Has come, and is less than a record.
     partial: Vec<u8>,
     /// Decrypted, and not read yet.
     plain: BytesMut,
     /// Encrypted, and not sent yet.
-    outgoing: Vec<u8>,
+    pub(super) outgoing: Vec<u8>,
     /// How much is read at once: little from who has said little.
     read_bytes: usize,
     /// What is left of the handshake's share of memory.
@@ -45,11 +41,11 @@ pub(super) struct TlsLink {
     /// Whoever asked last whether there is something to read. He is woken when what was left over
     /// by a write can be sent.
     waker: Option<Waker>,
-    peer: Peer,
+    pub(super) peer: Peer,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Nothing has come: it may be something else than TLS.
     Opening,
     Handshake,
@@ -93,38 +89,16 @@ impl TlsLink {
         }
     }
 
-    fn is_shaking_hands(&self) -> bool {
-        matches!(self.phase, Phase::Opening | Phase::Handshake)
-    }
-
-    fn fail(&mut self, failure: TlsFailure) -> io::Error {
+    pub(super) fn fail(&mut self, failure: TlsFailure) -> io::Error {
         let error = TlsError::new(self.side, failure);
         self.phase = Phase::Failed(error.clone());
         self.plain = BytesMut::new();
         error.into()
     }
 
-    /// Takes the handshake as far as it goes now. Ready when it is over, well or badly.
-    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.phase == Phase::Opening && self.side == Side::Client {
-            // What opens the conversation.
-            self.advance(&mut [], &mut None)?;
-        }
-        while self.is_shaking_hands() {
-            // What has to be said may wait for room, and what is said meanwhile is heard.
-            let _ = self.poll_outgoing(cx)?;
-            ready!(self.stream.poll_readable(cx))?;
-            match self.fill(&mut None) {
-                Err(error) if would_block(&error) => {}
-                result => drop(result?),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Reads once from the stream. What is decrypted goes to `into` as far as there is room, else it
     /// is kept. Gives how many bytes have come.
-    fn fill(&mut self, into: &mut Option<&mut BytesMut>) -> io::Result<usize> {
+    pub(super) fn fill(&mut self, into: &mut Option<&mut BytesMut>) -> io::Result<usize> {
         PASSAGE.with_borrow_mut(|passage| {
             let incoming = &mut passage.incoming;
             incoming.clear();
@@ -159,28 +133,9 @@ impl TlsLink {
         })
     }
 
-    /// Looks at what comes first.
-    fn open(&mut self, incoming: &[u8]) -> io::Result<()> {
-        if self.phase != Phase::Opening {
-            return Ok(());
-        }
-        match clear::opening(incoming) {
-            Opening::Unclear => {}
-            Opening::Tls => self.phase = Phase::Handshake,
-            Opening::Other => {
-                if self.side == Side::Broker {
-                    // Whoever does not listen is not told.
-                    let _ = self.stream.send(&clear::refusal());
-                }
-                return Err(self.fail(TlsFailure::NotTls));
-            }
-        }
-        Ok(())
-    }
-
     /// Has the engine take what has come, and sends what it answers. Gives how much of what has
     /// come is done with.
-    fn advance(
+    pub(super) fn advance(
         &mut self,
         incoming: &mut [u8],
         into: &mut Option<&mut BytesMut>,
@@ -211,39 +166,8 @@ impl TlsLink {
         Ok(used)
     }
 
-    /// Tells the peer why this side goes no further, if it can be told at once.
-    fn break_off(&mut self, incoming: &mut [u8], error: &Error) -> io::Error {
-        // Nothing more is taken in than was: one step more would fail again.
-        while self.engine.state().wants_write() {
-            let (_, step) = self.engine.step(incoming, &mut |_| {}, &mut self.outgoing);
-            if step != Ok(Step::Again) {
-                break;
-            }
-        }
-        // It has failed anyway, and for the reason that is told here.
-        let _ = self.send_outgoing();
-        self.fail(TlsFailure::from_library(error))
-    }
-
-    /// The handshake is over: both must mean the same protocol, and the peer may be somebody.
-    fn establish(&mut self) -> io::Result<()> {
-        let state = self.engine.state();
-        if state.alpn_protocol() != Some(PROTOCOL) {
-            return Err(self.fail(TlsFailure::NoCommonProtocol));
-        }
-        let shown = state.peer_certificates().and_then(<[_]>::first);
-        self.peer.certificate = shown.and_then(|shown| {
-            let facts = x509::facts(shown)?;
-            let fingerprint = sha256(shown)?;
-            let x509::Facts { common_name, dns_names, uris, .. } = facts;
-            Some(PeerCertificate { common_name, dns_names, uris, fingerprint })
-        });
-        self.phase = Phase::Open;
-        Ok(())
-    }
-
     /// Sends what goes now of what is encrypted.
-    fn send_outgoing(&mut self) -> io::Result<()> {
+    pub(super) fn send_outgoing(&mut self) -> io::Result<()> {
         let mut sent = 0;
         let result = loop {
             if sent == self.outgoing.len() {
@@ -263,7 +187,7 @@ impl TlsLink {
     }
 
     /// Ready when everything that is encrypted is sent.
-    fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             self.send_outgoing()?;
             if self.outgoing.is_empty() {
@@ -457,7 +381,7 @@ fn keep(partial: &mut Vec<u8>, rest: &[u8]) {
     partial.extend_from_slice(rest);
 }
 
-fn would_block(error: &io::Error) -> bool {
+pub(super) fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
