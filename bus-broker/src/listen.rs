@@ -72,7 +72,10 @@ impl Listener {
                 TlsListener::bind(address, server.clone()).await.map(Listener::Tls).map_err(failed)
             }
             #[cfg(not(feature = "tls"))]
-            BusUrl::Tls(_) => Err(StartError::Unsupported { url: url.to_string() }),
+            BusUrl::Tls(_) => {
+                let Certificates {} = certificates;
+                Err(StartError::Unsupported { url: url.to_string() })
+            }
             BusUrl::Shm(_) | BusUrl::Mem(_) => {
                 Err(StartError::Unsupported { url: url.to_string() })
             }
