@@ -228,10 +228,11 @@ impl Hub {
             }
             let done = !slot.state.outbound.has_unsent()
                 && slot.line.as_ref().is_none_or(|line| line.prefix.is_empty());
-            if done && slot.ending {
-                return Poll::Ready(None);
-            }
             let Some(line) = &mut slot.line else { return Poll::Ready(None) };
+            if done && slot.ending {
+                // What a link still holds would be lost with it.
+                return line.link.poll_flush(cx).map(|_| None);
+            }
             if done {
                 return Poll::Pending;
             }

@@ -310,7 +310,10 @@ impl Pump {
             state.closing
         });
         if self.slices.is_empty() {
-            return if closing { Err(End::Closed) } else { Ok(false) };
+            // What a link still holds would be lost with it.
+            let flushes = closing
+                && self.connected.link.poll_flush(&mut Context::from_waker(&self.waker)).is_ready();
+            return if flushes { Err(End::Closed) } else { Ok(false) };
         }
         match self.connected.link.try_write(&self.slices) {
             Ok(count) => {

@@ -105,6 +105,8 @@ kinds! {
     ServiceFailed = 31, "service-failed", false;
     /// The send was taken back before the broker accepted it.
     Withdrawn = 32, "withdrawn", true;
+    /// One side does not accept the other's certificate.
+    Untrusted = 33, "untrusted", false;
     /// The broker does not know the peer's credentials, or does not accept them any more.
     Unauthenticated = 34, "unauthenticated", false;
     /// A secret would travel where others can read it.

@@ -3,7 +3,7 @@
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bus_core::router::{Identity, SessionId};
+use bus_core::router::SessionId;
 use bus_core::session::{Hello, VERSION};
 use bus_core::transport::{Link, frame_bytes, mem_pair};
 use bus_core::{Decoder, Header, Kind};
@@ -14,6 +14,7 @@ use crate::config::BrokerConfig;
 use crate::lanes::Lanes;
 use crate::registry::Registry;
 use crate::system;
+use crate::users::Identified;
 
 /// A broker's hub with one connection, driven by hand; and who is at the other end.
 struct World {
@@ -38,8 +39,10 @@ impl World {
             resume: None,
             lane_bytes: 0,
             rings: false,
+            credential: None,
         };
-        let attached = hub.attach(&hello, Identity::default(), near, decoder, Bytes::new(), lanes);
+        let attached =
+            hub.attach(&hello, Identified::default(), near, decoder, Bytes::new(), lanes);
         let attached = attached.expect("one more session");
         World { hub, session: attached.session, line: attached.line, peer }
     }

@@ -11,7 +11,7 @@ use crate::process::Process;
 /// A child that holds two deliveries of a queue, of which it has looked at one, is killed.
 /// Gives how long the broker took to give them back, if it did within a second.
 async fn killed(index: usize) -> Option<Duration> {
-    let bus = start().await.into_iter().nth(index).expect("one of four");
+    let bus = start().await.into_iter().nth(index).expect("one of five");
     let admin = bus.admin().await;
     let queue = bus.queue(&admin, "q").await;
     queue.send_all(["a", "b", "c"]).await.expect("sends");
