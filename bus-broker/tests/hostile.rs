@@ -71,8 +71,7 @@ async fn hostile_peers_cost_themselves_their_connection_and_others_nothing() {
         let pair = Pair::new(&target.url, target.tag).await;
         pairs.push(tokio::spawn(pair.run(stopped.clone(), watch::channel(0).0)));
     }
-    let pair = Pair::between(tls.client().await, tls.client().await, "tls").await;
-    pairs.push(tokio::spawn(pair.run(stopped.clone(), watch::channel(0).0)));
+    pairs.push(tokio::spawn(tls.pair().await.run(stopped.clone(), watch::channel(0).0)));
     // What is made once, on first use, belongs to the baseline.
     on_both!(targets, attacks::warm_up);
     tls.warm_up().await;
@@ -92,10 +91,7 @@ async fn hostile_peers_cost_themselves_their_connection_and_others_nothing() {
     }
     on_both!(targets, attacks::cut_in_the_middle_of_a_frame);
     on_both!(targets, attacks::half_open_handshakes);
-    let began = std::time::Instant::now();
-    tls.random_bytes().await;
-    tls.half_open_handshakes().await;
-    eprintln!("over TLS: {:?}", began.elapsed());
+    tls.attack().await;
     process::comes_and_goes_and_is_killed(&broker, &targets[0].url, &before).await;
     let after = Figures::with_sessions(&broker, honest).await;
     stop.send(true).expect("somebody listens");

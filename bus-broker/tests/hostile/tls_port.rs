@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::SOON;
 use crate::dice::Dice;
+use crate::pair::Pair;
 use crate::raw::authority;
 
 /// Connections of random bytes.
@@ -54,13 +55,22 @@ impl TlsPort {
         Client::connect_with(&self.url, options).await.expect("connects")
     }
 
+    /// An honest pair.
+    pub async fn pair(&self) -> Pair {
+        Pair::between(self.client().await, self.client().await, "tls").await
+    }
+
     pub async fn warm_up(&self) {
         self.some_random(500).await;
         self.half_open(false).await;
     }
 
-    pub async fn random_bytes(&self) {
+    /// All that is done to it.
+    pub async fn attack(&self) {
+        let began = Instant::now();
         self.some_random(RANDOM_CONNECTIONS).await;
+        self.half_open(true).await;
+        eprintln!("over TLS: {:?}", began.elapsed());
     }
 
     async fn some_random(&self, count: u64) {
@@ -99,10 +109,6 @@ impl TlsPort {
     }
 
     /// Connections that say nothing, or half a word, are ended after the time for a handshake.
-    pub async fn half_open_handshakes(&self) {
-        self.half_open(true).await;
-    }
-
     async fn half_open(&self, wait: bool) {
         let began = Instant::now();
         let mut open = Vec::new();

@@ -14,7 +14,8 @@ pub(super) enum Opening {
     Other,
 }
 
-/// Content type, and version: alerts and handshakes come first, and 3.x is all that ever was.
+/// Content type, and version: alerts and handshakes come first, and TLS is 3.1 and more. A third byte
+/// of 0 would be a frame of a handshake, which is never so long that it is another.
 pub(super) fn opening(bytes: &[u8]) -> Opening {
     const ALERT: u8 = 21;
     const HANDSHAKE: u8 = 22;
@@ -22,7 +23,7 @@ pub(super) fn opening(bytes: &[u8]) -> Opening {
         [] => Opening::Unclear,
         [ALERT | HANDSHAKE] => Opening::Unclear,
         [ALERT | HANDSHAKE, 3] => Opening::Unclear,
-        [ALERT | HANDSHAKE, 3, 0..=4, ..] => Opening::Tls,
+        [ALERT | HANDSHAKE, 3, 1..=4, ..] => Opening::Tls,
         _ => Opening::Other,
     }
 }

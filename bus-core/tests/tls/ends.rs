@@ -148,3 +148,43 @@ async fn a_failure_is_told_again_to_whoever_asks_again() {
     // The listener has not suffered.
     meet(&server, &authority.trusting(None)).await.client.expect("connects");
 }
+
+/// Fills a link, and drops it: at once, or when it says that all is out. Gives how much was taken,
+/// how much arrived, and how that ended.
+async fn filled_and_dropped(flushes: bool) -> (usize, usize, io::Result<usize>) {
+    let authority = Authority::new();
+    let server = authority.server(&authority.broker(&["127.0.0.1"]));
+    let met = meet(&server, &authority.trusting(None)).await;
+    let (mut near, mut far) = (met.client.expect("connects"), met.broker.expect("accepts"));
+    let (piece, mut taken) = (bytes::Bytes::from(vec![7; 100_000]), 0);
+    while let Ok(count) = near.try_write(std::slice::from_ref(&piece)) {
+        taken += count;
+    }
+    let sending = async move {
+        if flushes {
+            std::future::poll_fn(|cx| near.poll_flush(cx)).await.expect("goes on");
+        }
+        drop(near);
+    };
+    let reading = async {
+        let mut arrived = 0;
+        loop {
+            match read(&mut *far, &mut BytesMut::with_capacity(64 * 1024)).await {
+                Ok(count @ 1..) => arrived += count,
+                end => return (arrived, end),
+            }
+        }
+    };
+    let ((), (arrived, end)) = tokio::join!(sending, reading);
+    (taken, arrived, end)
+}
+
+#[tokio::test]
+async fn all_that_was_taken_arrives_if_it_was_flushed_and_a_loss_is_told_if_not() {
+    let (taken, arrived, end) = filled_and_dropped(true).await;
+    assert_eq!((arrived, end.expect("an end is no error")), (taken, 0));
+    let (taken, arrived, end) = filled_and_dropped(false).await;
+    assert!(arrived < taken, "all {taken} bytes were out, so that nothing is shown");
+    let error = end.expect_err("something is missing");
+    assert_eq!(TlsFailure::of(&error), Some(&TlsFailure::Truncated));
+}

@@ -102,7 +102,7 @@ impl TlsLink {
         PASSAGE.with_borrow_mut(|passage| {
             let incoming = &mut passage.incoming;
             incoming.clear();
-            // It was taken out of here, so that there is room for it.
+            // In front of what comes; it is kept until something has.
             incoming.extend_from_slice(&self.partial);
             let count = match self.stream.try_read_up_to(incoming, self.read_bytes) {
                 Ok(0) if self.phase == Phase::Closed => return Ok(0),
@@ -378,6 +378,8 @@ fn keep(partial: &mut Vec<u8>, rest: &[u8]) {
     if rest.is_empty() && partial.capacity() > KEPT_BYTES {
         *partial = Vec::new();
     }
+    // No more than it takes: whoever is not known yet pays for this with his share of memory.
+    partial.reserve_exact(rest.len());
     partial.extend_from_slice(rest);
 }
 
