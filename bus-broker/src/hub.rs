@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::config::BrokerConfig;
 use crate::log_bound::LogBound;
 use crate::registry::Registry;
-use crate::slot::{Line, Slot};
+use crate::slot::{Slot, line_of, slot_of};
 use crate::system::SystemEvent;
 use crate::vigil::Vigil;
 
@@ -391,14 +391,4 @@ impl Hub {
 /// Why a session ends that reads nothing.
 pub(crate) fn unread() -> String {
     format!("it has left {KEPT_BYTES_MAX} bytes unread")
-}
-
-/// The slot of a session, unless it is gone.
-pub(crate) fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Slot> {
-    slots.get_mut(session.index())?.as_mut().filter(|slot| slot.id == session)
-}
-
-/// Its link, while it is connected.
-pub(crate) fn line_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Line> {
-    slot_of(slots, session)?.line.as_mut()
 }

@@ -13,7 +13,8 @@ use tracing::{info, warn};
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::exposure;
-use crate::hub::{Hub, SharedHub, slot_of};
+use crate::hub::{Hub, SharedHub};
+use crate::slot::slot_of;
 use crate::users::taken_away;
 
 /// How long a client that is sent away may take to read why.
