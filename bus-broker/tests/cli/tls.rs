@@ -153,3 +153,46 @@ async fn mistakes_with_certificates_are_named() {
     let asking = [&files[..], &["--tls-clients", "required"]].concat();
     bus(&asking).await.check(USAGE, &["--tls-client-ca"]);
 }
+
+#[tokio::test]
+async fn hanging_up_takes_over_certificates_and_users_in_turn() {
+    let folder = made().await;
+    let config = folder.path().join("bus.toml").display().to_string();
+    let [ca, cert, key] = ["authority.pem", "server.pem", "server.key"].map(|it| file(&folder, it));
+    let write = |clients: &str, key: &str, users: &[&str]| {
+        let users = users.iter().map(|name| {
+            format!("[[user]]\nname = \"{name}\"\ncertificate = \"busbar:user:{name}\"\n")
+        });
+        let text = format!(
+            "listen = [\"tls://0.0.0.0:0\"]\n[tls]\ncertificate = \"{cert}\"\nkey = \"{key}\"\n\
+             client_authority = \"{ca}\"\nclient_certificates = \"{clients}\"\n{}",
+            users.collect::<String>()
+        );
+        fs::write(&config, text).expect("a file");
+    };
+    write("required", &key, &[]);
+    let mut broker = Process::start(&["serve", "-c", &config]);
+    let url = broker.line().await.replace("listening on ", "").replace("0.0.0.0", "127.0.0.1");
+    let ping = ["--url", &url, "--tls-ca", &ca, "ping"];
+    bus(&ping).await.check(DENIED, &["--tls-cert"]);
+    // Fewer must show a certificate, which is allowed for the sake of the new users.
+    write("optional", &key, &["ada"]);
+    broker.signal(Signal::HUP);
+    let told = broker.line().await;
+    assert!(told.contains("users: 1; ") && told.contains("restart: nothing"), "{told}");
+    while !broker.word().await.contains("certificates are read again") {}
+    bus(&ping).await.check(DONE, &[]);
+    let [ada, ada_key] = ["ada.pem", "ada.key"].map(|it| file(&folder, it));
+    let as_ada = [&ping[..4], &["--tls-cert", &ada, "--tls-key", &ada_key]].concat();
+    bus(&[&as_ada[..], &["ls", "--clients"]].concat()).await.check(DONE, &["user ada"]);
+    // Bad certificates do not keep users back.
+    write("optional", "/nowhere", &["ada", "eve"]);
+    broker.signal(Signal::HUP);
+    assert!(broker.line().await.contains("users: 2; "));
+    while !broker.word().await.contains("those in use stay") {}
+    // Without users nobody could be known any more: nothing of that counts.
+    write("optional", &key, &[]);
+    broker.signal(Signal::HUP);
+    while !broker.word().await.contains("nobody could show there who he is") {}
+    bus(&[&as_ada[..], &["ls", "--clients"]].concat()).await.check(DONE, &["user ada"]);
+}
