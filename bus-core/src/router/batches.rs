@@ -59,8 +59,7 @@ impl Router {
                 arriving.ticket += 1;
             }
             arriving.ticket += sent;
-            self.feed_hungry();
-            self.bury_dead();
+            self.settle_down();
         }
         steps
     }

@@ -68,7 +68,7 @@ impl Router {
         entry.away_until = Some(until);
         self.ground.timers.set(until, Timer::Grace(session));
         self.forget_recalls(session);
-        self.bury_dead();
+        self.settle_down();
     }
 
     /// The session is connected again.
@@ -88,7 +88,7 @@ impl Router {
             }
         }
         self.recall_from(session);
-        self.bury_dead();
+        self.settle_down();
     }
 
     /// Asks a session that is back for what it has not looked at, if others wait for it.
@@ -149,7 +149,7 @@ impl Router {
         {
             self.ground.timers.clear(at, Timer::Leases(session));
         }
-        self.bury_dead();
+        self.settle_down();
     }
 
     /// What the application has is marked. If the session was lost, the application may have

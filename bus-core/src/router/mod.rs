@@ -183,8 +183,7 @@ impl Router {
             Command::Consumed { channel, bytes } => return self.consumed(session, channel, bytes),
             command => self.handle_other(session, command),
         }
-        self.feed_hungry();
-        self.bury_dead();
+        self.settle_down();
     }
 
     fn handle_other(&mut self, session: SessionId, command: Command) {
@@ -291,11 +290,15 @@ impl Router {
                         queue.patience_is_over(&mut self.ground, waiter);
                     }
                 }
+                timer::Timer::Look(queue) => {
+                    if let Some(queue) = self.queues.get_mut(queue) {
+                        queue.look_at_held(&mut self.ground);
+                    }
+                }
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
             }
-            self.feed_hungry();
-            self.bury_dead();
+            self.settle_down();
         }
     }
 
@@ -313,6 +316,13 @@ impl Router {
     /// How many effects there are.
     pub fn effect_count(&self) -> usize {
         self.ground.effects.len()
+    }
+
+    /// What is left to do at the end of a command, or of what was due.
+    fn settle_down(&mut self) {
+        self.feed_hungry();
+        self.serve_held();
+        self.bury_dead();
     }
 
     /// Buries the dead, first come first, and lets queues go that have lost their last holder.

@@ -46,8 +46,14 @@ pub(crate) struct Queue {
     /// All consumers with deliveries that the application has not been handed. One that has
     /// none any more, or is gone, stays until somebody looks for such deliveries.
     pub bearers: Vec<Id<Waiter>>,
-    /// Those that wait until they may have a suspect, or another one has it.
+    /// Those that wait until they may have a suspect, or another one has it. One that is gone, or
+    /// has been served since, stays until they are looked at.
     pub held: Vec<Id<Waiter>>,
+    /// They are to be looked at, since a suspect has left the shelf.
+    pub look_due: bool,
+    /// How many of them have been looked at.
+    #[cfg(test)]
+    pub looked_at: u64,
     /// What the shelf and the delayed count.
     pub bytes: u64,
     /// Room kept for granted offers.
@@ -185,7 +191,7 @@ impl Queue {
         }
         self.admit(ground);
         if suspect {
-            self.serve_held(ground);
+            self.note_suspect_gone(ground);
         }
         true
     }

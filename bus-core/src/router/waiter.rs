@@ -133,9 +133,10 @@ impl Queue {
         from: Turn,
     ) -> Option<(Turn, Id<Waiter>)> {
         self.line.takers(kind, from).find(|(_, id)| {
-            self.waiters
-                .get(*id)
-                .is_some_and(|waiter| ground.may_lease(waiter.session, waiter.channel))
+            self.waiters.get(*id).is_some_and(|waiter| {
+                let Waiter { session, channel, .. } = *waiter;
+                ground.may_lease(session, channel) && !ground.is_starved(session, channel)
+            })
         })
     }
 
@@ -179,8 +180,8 @@ impl Queue {
         if let Some(turn) = waiter.turn {
             self.line.leave(waiter.options.selector, turn);
         }
-        if waiter.held {
-            self.held.retain(|other| *other != id);
+        if self.waiters.is_empty() {
+            self.held.clear();
         }
         if !waiter.untaken.is_empty()
             && let Some(session) = ground.sessions.get_mut(waiter.session)

@@ -44,10 +44,14 @@ impl Queue {
 }
 
 impl Model {
-    /// Those who stood aside are looked at again.
-    pub fn serve_held(&mut self, q: usize) {
-        let held = std::mem::take(&mut self.queues[q].held);
-        self.serve_in_turn(q, held);
+    /// At the end of a step those who stood aside are looked at again, if a suspect has gone.
+    pub fn serve_held(&mut self) {
+        for q in 0..self.queues.len() {
+            if std::mem::take(&mut self.queues[q].look_due) {
+                let held = std::mem::take(&mut self.queues[q].held);
+                self.serve_in_turn(q, held);
+            }
+        }
     }
 
     /// Those first that have waited longest, one message a turn.

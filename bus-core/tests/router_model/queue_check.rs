@@ -112,6 +112,7 @@ impl Pair {
             waiters: Vec::new(),
             line: Vec::new(),
             held: Vec::new(),
+            look_due: false,
             grave,
             counts: Counts::default(),
         };
@@ -248,6 +249,7 @@ impl Pair {
     }
 
     fn compare(&mut self) -> Result<(), String> {
+        self.model.serve_held();
         let effects = self.router.take_effects(Vec::new());
         let found = events(effects, &self.slots);
         let alive = |slot: usize| self.slots[slot].is_some();

@@ -192,7 +192,7 @@ impl Model {
         queue.counts.dropped += queue.count();
         queue.messages.retain(|message| !Queue::is_waiting(&message));
         self.admit(q);
-        self.serve_held(q);
+        self.queues[q].look_due = true;
     }
 
     /// The queue goes, with all that is in it; whoever waits is told.
@@ -322,15 +322,18 @@ impl Model {
             }
         }
         self.end_leases(&ended);
+        self.serve_held();
         let over = |session: &Session| session.away_until.is_some_and(|at| at <= now);
         let over: Vec<usize> =
             (0..self.sessions.len()).filter(|slot| over(&self.sessions[*slot])).collect();
         for slot in &over {
             self.end_session(*slot, true);
+            self.serve_held();
         }
         for q in 0..self.queues.len() {
             self.end_delays(q);
         }
+        self.serve_held();
         for q in 0..self.queues.len() {
             let due = |waiter: &&Waiter| waiter.patience.is_some_and(|at| at <= now);
             let due = self.queues[q].waiters.iter().filter(due).map(|waiter| waiter.number);

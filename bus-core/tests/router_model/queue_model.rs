@@ -35,6 +35,8 @@ pub struct Queue {
     pub line: Vec<u64>,
     /// Waiters that stand aside for a suspect.
     pub held: Vec<u64>,
+    /// A suspect has gone: they are looked at when all else is done.
+    pub look_due: bool,
     /// Numbers of the dead letters.
     pub grave: Vec<u64>,
     pub counts: Counts,
@@ -340,9 +342,7 @@ impl Model {
         let suspect = message.suspect;
         self.deliver(q, number, message);
         self.admit(q);
-        if suspect {
-            self.serve_held(q);
-        }
+        self.queues[q].look_due |= suspect;
         true
     }
 
