@@ -201,7 +201,7 @@ async fn run(
     shared: Shared,
     inside: Listener,
     tell: oneshot::Sender<Started>,
-    mut orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Order>,
 ) {
     let mut epoch = [0u8; 8];
     if let Err(error) = getrandom::fill(&mut epoch) {
@@ -237,28 +237,37 @@ async fn run(
     if tell.send(Ok(urls)).is_err() {
         return;
     }
-    let stop = loop {
-        match orders.recv().await {
-            Some(Order::Reload(config, answer)) => {
-                let result = reload::reload(&hub, *config);
-                // Whoever asked may have given up waiting.
-                let _ = answer.send(result);
-            }
-            Some(Order::Certificates(files, answer)) => {
-                let result = reload::certificates(&hub, &shared.certificates, files).await;
-                // The same holds here.
-                let _ = answer.send(result);
-            }
-            Some(Order::Stop(deadline, answer)) => break Some((deadline, answer)),
-            None => break None,
-        }
-    };
+    let stop = follow(&hub, &shared.certificates, orders).await;
     // Their sockets are gone before anybody is told that the broker has ended.
     tasks.shutdown().await;
     if let Some((deadline, answer)) = stop {
         let report = end(&hub, deadline).await;
         // Whoever asked may have given up waiting.
         let _ = answer.send(report);
+    }
+}
+
+/// Does what the handle orders, until it is to end, or there is no handle any more.
+async fn follow(
+    hub: &SharedHub,
+    certificates: &Certificates,
+    mut orders: mpsc::Receiver<Order>,
+) -> Option<(Duration, oneshot::Sender<DrainReport>)> {
+    loop {
+        match orders.recv().await {
+            Some(Order::Reload(config, answer)) => {
+                let result = reload::reload(hub, *config);
+                // Whoever asked may have given up waiting.
+                let _ = answer.send(result);
+            }
+            Some(Order::Certificates(files, answer)) => {
+                let result = reload::certificates(hub, certificates, files).await;
+                // The same holds here.
+                let _ = answer.send(result);
+            }
+            Some(Order::Stop(deadline, answer)) => return Some((deadline, answer)),
+            None => return None,
+        }
     }
 }
 
