@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use bus_core::transport::{mem_listener, register_mem, unregister_mem};
-use tokio::runtime;
+use bus_core::transport::{TlsServerFiles, mem_listener, register_mem, unregister_mem};
+use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tracing::error;
 
+use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
@@ -36,18 +37,31 @@ pub enum StartError {
     },
     /// Anybody on the network could do anything.
     #[error(
-        "{url} is reachable from other hosts, and no [[user]] is configured: listen on loopback, configure users who show credentials, or say --insecure if everybody on that network may use this bus"
+        "{url} is reachable from other hosts, and nobody can show there who he is: listen on loopback, configure users who show credentials ([[user]]), listen on tls:// with client_certificates = \"required\", or say --insecure if everybody on that network may use this bus"
     )]
     Insecure {
         /// Which.
         url: String,
     },
     /// Not built in this version.
-    #[error("{url}: this version cannot listen there (unsupported): it can on local: and tcp://")]
+    #[error(
+        "{url}: this version cannot listen there (unsupported): it can on local:, tcp:// and tls://"
+    )]
     Unsupported {
         /// Which.
         url: String,
     },
+    /// A TLS listener has nothing to show.
+    #[error(
+        "{url}: there is no certificate to listen with: name it and its key in [tls] of the configuration, or with --tls-server-cert and --tls-server-key (`bus cert` makes some for trying it out)"
+    )]
+    NoCertificate {
+        /// Which.
+        url: String,
+    },
+    /// The files of certificates and keys cannot be used.
+    #[error("{0}")]
+    Certificate(String),
     /// The operating system refuses a thread, or randomness.
     #[error("cannot start the broker: {0}")]
     System(#[from] io::Error),
@@ -74,8 +88,10 @@ pub struct Broker {
 
 /// What the thread is told.
 enum Order {
-    /// To take over what can change while it runs.
+    /// To take over what can change while it runs, certificates aside.
     Reload(Box<BrokerConfig>, oneshot::Sender<Result<Reloaded, ReloadError>>),
+    /// To exchange the certificates of its listeners.
+    Certificates(TlsServerFiles, oneshot::Sender<Result<(), ReloadError>>),
     /// To end.
     Stop(Duration, oneshot::Sender<DrainReport>),
 }
@@ -89,24 +105,25 @@ impl Broker {
     /// # Errors
     /// When one of them cannot be had.
     pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
+        let certificates = Certificates::read(&config)?;
         let registry = Registry::default();
         let (connector, inside) = mem_listener();
         let (orders, ordered) = mpsc::channel(1);
         let (tell, told) = oneshot::channel();
         let url = register_mem(connector);
-        let thread_registry = registry.clone();
+        let shared = Shared { registry: registry.clone(), certificates };
         thread::Builder::new().name("bus-broker".into()).spawn(move || {
             let mut builder = runtime::Builder::new_current_thread();
             builder.enable_all().on_thread_park(vigil::before_sleep);
-            let runtime = match builder.build() {
+            let runtime = match builder.build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
                 // Whoever waits for the start sees that it was dropped, or gets the error.
                 Err(error) => return drop(tell.send(Err(error.into()))),
             };
-            let main = run(config, thread_registry, Listener::Mem(inside), tell, ordered);
+            let main = run(config, shared, Listener::Mem(inside), tell, ordered);
             // In a task: what is awaited here is polled whenever any task is.
             let main = async { spawn_local(main).await };
-            if let Err(error) = LocalSet::new().block_on(&runtime, main) {
+            if let Err(error) = runtime.block_on(main) {
                 error!(%error, "the broker has failed");
             }
         })?;
@@ -131,14 +148,27 @@ impl Broker {
 
     /// Takes over what can change while a broker runs: users, with their tokens and certificates,
     /// and the policy. It acts on those who are connected: who is no longer who he was loses the
-    /// session, and what is no longer allowed ends. All of it, or nothing. Cancelling lets it be
-    /// done.
+    /// session, and what is no longer allowed ends. All of it, or nothing. The listeners' own
+    /// certificates are another thing ([`Broker::reload_certificates`]). Cancelling lets it be done.
     ///
     /// # Errors
     /// When it would leave the broker open to other hosts, or the broker has ended.
     pub async fn reload(&self, config: BrokerConfig) -> Result<Reloaded, ReloadError> {
         let (tell, told) = oneshot::channel();
         let order = Order::Reload(Box::new(config), tell);
+        self.orders.send(order).await.map_err(|_| ReloadError::Ended)?;
+        told.await.map_err(|_| ReloadError::Ended)?
+    }
+
+    /// Reads certificates anew, from these files. Connections from now on see them, others stay.
+    /// Cancelling lets it be done.
+    ///
+    /// # Errors
+    /// When they cannot be used, would leave the broker open to other hosts, or the broker has
+    /// ended: then nothing has changed.
+    pub async fn reload_certificates(&self, files: &TlsServerFiles) -> Result<(), ReloadError> {
+        let (tell, told) = oneshot::channel();
+        let order = Order::Certificates(files.clone(), tell);
         self.orders.send(order).await.map_err(|_| ReloadError::Ended)?;
         told.await.map_err(|_| ReloadError::Ended)?
     }
@@ -160,25 +190,35 @@ impl Drop for Broker {
     }
 }
 
+/// What the thread is given.
+struct Shared {
+    registry: Registry,
+    certificates: Certificates,
+}
+
 async fn run(
     config: BrokerConfig,
-    registry: Registry,
+    shared: Shared,
     inside: Listener,
     tell: oneshot::Sender<Started>,
-    mut orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Order>,
 ) {
     let mut epoch = [0u8; 8];
     if let Err(error) = getrandom::fill(&mut epoch) {
         return drop(tell.send(Err(io::Error::other(error.to_string()).into())));
     }
-    let (listen, open) = (config.listen.clone(), config.insecure || !config.users.is_empty());
+    let settings = config.clone();
     let (events, system_events) = system::events();
-    let hub =
-        Rc::new(RefCell::new(Hub::new(config, registry, u64::from_le_bytes(epoch) | 1, events)));
+    let hub = Rc::new(RefCell::new(Hub::new(
+        config,
+        shared.registry,
+        u64::from_le_bytes(epoch) | 1,
+        events,
+    )));
     vigil::keep_for(&hub);
     let mut listeners = vec![inside];
-    for url in &listen {
-        match Listener::bind(url, open).await {
+    for url in &settings.listen {
+        match Listener::bind(url, &settings, &shared.certificates).await {
             Ok(listener) => listeners.push(listener),
             Err(error) => return drop(tell.send(Err(error))),
         }
@@ -197,23 +237,37 @@ async fn run(
     if tell.send(Ok(urls)).is_err() {
         return;
     }
-    let stop = loop {
-        match orders.recv().await {
-            Some(Order::Reload(config, answer)) => {
-                let result = reload::reload(&hub, *config);
-                // Whoever asked may have given up waiting.
-                let _ = answer.send(result);
-            }
-            Some(Order::Stop(deadline, answer)) => break Some((deadline, answer)),
-            None => break None,
-        }
-    };
+    let stop = follow(&hub, &shared.certificates, orders).await;
     // Their sockets are gone before anybody is told that the broker has ended.
     tasks.shutdown().await;
     if let Some((deadline, answer)) = stop {
         let report = end(&hub, deadline).await;
         // Whoever asked may have given up waiting.
         let _ = answer.send(report);
+    }
+}
+
+/// Does what the handle orders, until it is to end, or there is no handle any more.
+async fn follow(
+    hub: &SharedHub,
+    certificates: &Certificates,
+    mut orders: mpsc::Receiver<Order>,
+) -> Option<(Duration, oneshot::Sender<DrainReport>)> {
+    loop {
+        match orders.recv().await {
+            Some(Order::Reload(config, answer)) => {
+                let result = reload::reload(hub, *config);
+                // Whoever asked may have given up waiting.
+                let _ = answer.send(result);
+            }
+            Some(Order::Certificates(files, answer)) => {
+                let result = reload::certificates(hub, certificates, files).await;
+                // The same holds here.
+                let _ = answer.send(result);
+            }
+            Some(Order::Stop(deadline, answer)) => return Some((deadline, answer)),
+            None => return None,
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bus_core::router::{Policy, RouterConfig};
-use bus_core::transport::Waiting;
+use bus_core::transport::{TlsServerFiles, Waiting};
 use bus_core::{BusUrl, GRACE_MAX};
 
 use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
@@ -19,6 +19,7 @@ pub struct BrokerConfig {
     pub(crate) name: String,
     pub(crate) listen: Vec<BusUrl>,
     pub(crate) insecure: bool,
+    pub(crate) tls: Option<TlsServerFiles>,
     pub(crate) shared_memory: bool,
     pub(crate) waiting: Waiting,
     pub(crate) grace_max: Duration,
@@ -37,6 +38,7 @@ impl Default for BrokerConfig {
             name: "bus".into(),
             listen: Vec::new(),
             insecure: false,
+            tls: None,
             shared_memory: true,
             waiting: Waiting::default(),
             grace_max: GRACE_MAX,
@@ -69,11 +71,22 @@ impl BrokerConfig {
         self
     }
 
-    /// Whether TCP listeners on other addresses than loopback are allowed: everybody who
-    /// reaches them may use the bus.
+    /// Whether listeners that other hosts reach are allowed although nobody has to say who he is:
+    /// everybody who reaches them may use the bus.
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
         self
+    }
+
+    /// The certificates of its TLS listeners, and whether clients must have one.
+    pub fn tls(mut self, files: TlsServerFiles) -> Self {
+        self.tls = Some(files);
+        self
+    }
+
+    /// The certificates of its TLS listeners.
+    pub fn tls_files(&self) -> Option<&TlsServerFiles> {
+        self.tls.as_ref()
     }
 
     /// The longest that a session may outlive its connection. What is sent to it meanwhile is

@@ -4,6 +4,7 @@
 //! key, what is expected and what was found; an unknown key also the nearest known one.
 
 mod policy;
+mod tls;
 mod users;
 mod words;
 
@@ -30,6 +31,7 @@ const TOP_KEYS: &[&str] = &[
     "shared_memory",
     "waiting",
     "throttle",
+    "tls",
     "defaults",
     "limits",
     "user",
@@ -92,6 +94,7 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
             "shared_memory" => config.shared_memory = entry.boolean()?,
             "waiting" => config.waiting = entry.waiting()?,
             "throttle" => config.throttle = entry.boolean()?,
+            "tls" => config.tls = Some(tls::read(reader, entry)?),
             "defaults" => {
                 let table = entry.table()?;
                 reader.table(table, "defaults", DEFAULTS_KEYS, |_, entry| {
@@ -154,6 +157,7 @@ pub fn render_config(config: &BrokerConfig) -> String {
         let _ = writeln!(out, "{key} = {value}");
     }
     let _ = writeln!(out, "parked_bytes = \"{} B\"", router.parked_bytes_max);
+    config.tls.iter().for_each(|files| tls::render(files, &mut out));
     users::render(&mut out, &config.users);
     policy::render(&mut out, &config.policy);
     out
@@ -262,7 +266,7 @@ impl<'a> Entry<'a> {
             "user" | "allow" => format!(" of [[{section}]]"),
             section => format!(" of [{section}]"),
         };
-        let every = TOP_KEYS.iter().chain(DEFAULTS_KEYS).chain(LIMITS_KEYS);
+        let every = TOP_KEYS.iter().chain(tls::KEYS).chain(DEFAULTS_KEYS).chain(LIMITS_KEYS);
         let every = every.chain(users::USER_KEYS).chain(policy::ALLOW_KEYS);
         let elsewhere = every.copied().find(|other| *other == self.key);
         let hint = match (nearest(self.key, known), elsewhere) {

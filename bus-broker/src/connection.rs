@@ -10,7 +10,7 @@ use std::time::Duration;
 use bus_core::router::{Identity, SessionId};
 use bus_core::session::Hello;
 use bus_core::sys::process_ended;
-use bus_core::transport::{Link, LinkError, Peer, next_frame, write_frame};
+use bus_core::transport::{Link, LinkError, is_tls, next_frame, write_frame};
 use bus_core::{
     Decoder, ErrorKind, Failure, HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, Header, Kind,
     control,
@@ -24,7 +24,7 @@ use crate::handshakes::{Account, Handshake};
 use crate::hub::SharedHub;
 use crate::lanes::Lanes;
 use crate::membership::Attached;
-use crate::users::{Identified, ShownCertificate, by_the_kernel};
+use crate::users::{Identified, by_the_kernel};
 
 /// A connection that ends sooner than this, and without a goodbye, has ended badly.
 const SHORT: Duration = Duration::from_secs(1);
@@ -49,9 +49,7 @@ pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Ha
         }
     };
     let peer = link.peer();
-    let who = hello
-        .agree()
-        .and_then(|_| hub.borrow().config.users.identify(peer, &hello, certificate_of(peer)));
+    let who = hello.agree().and_then(|_| hub.borrow().config.users.identify(peer, &hello));
     match who {
         Ok(who) => run(hub, link, decoder, hello, who, Some(&account)).await,
         Err(failure) => {
@@ -88,22 +86,30 @@ async fn shake_hands(
         stays_until(link, decoder, turn).await?;
         Ok(hello)
     };
-    tokio::select! {
+    let heard = tokio::select! {
         biased;
-        result = heard => result.map_err(|error| match error {
-            LinkError::Frame(error) => Failure::from(error),
-            LinkError::Ended => Failure::new(ErrorKind::Disconnected, error.to_string()),
-            LinkError::Io(error) => Failure::new(ErrorKind::Io, error.to_string()),
-        }),
-        () = handshake.evicted() => Err(Failure::new(
+        result = heard => result,
+        () = handshake.evicted() => return Err(Failure::new(
             ErrorKind::QuotaExceeded,
             "too many others were connecting: connect again",
         )),
-        () = sleep(HANDSHAKE_TIMEOUT) => Err(Failure::new(
+        () = sleep(HANDSHAKE_TIMEOUT) => return Err(Failure::new(
             ErrorKind::TimedOut,
             format!("no whole Hello within {HANDSHAKE_TIMEOUT:?}"),
         )),
-    }
+    };
+    heard.map_err(|error| match error {
+        LinkError::Frame(_) if is_tls(decoder.buffer()) => Failure::new(
+            ErrorKind::Protocol,
+            "the client speaks TLS, and this listener does not: it should use tcp://",
+        ),
+        LinkError::Frame(error) => Failure::from(error),
+        LinkError::Ended => Failure::new(ErrorKind::Disconnected, error.to_string()),
+        LinkError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Failure::new(ErrorKind::Disconnected, error.to_string())
+        }
+        LinkError::Io(error) => Failure::new(ErrorKind::Io, error.to_string()),
+    })
 }
 
 /// Waits, unless the peer goes away meanwhile: then nothing need be made for it.
@@ -218,11 +224,6 @@ async fn watch(hub: SharedHub, session: SessionId, pid: u32, away: oneshot::Rece
             hub.borrow_mut().close_if_away(session);
         }
     }
-}
-
-/// The certificate that a peer has shown. No transport of this version has any.
-fn certificate_of(_peer: &Peer) -> Option<ShownCertificate> {
-    None
 }
 
 async fn read_hello(link: &mut dyn Link, decoder: &mut Decoder) -> Result<Hello, LinkError> {

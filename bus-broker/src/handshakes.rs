@@ -175,12 +175,12 @@ mod tests {
 
     fn from(address: &str) -> Peer {
         let ip = address.parse().expect("an address");
-        Peer { credentials: None, address: address.into(), ip: Some(ip) }
+        Peer { address: address.into(), ip: Some(ip), ..Peer::default() }
     }
 
     fn user(uid: u32) -> Peer {
         let credentials = Credentials { uid, gid: uid, groups: Vec::new(), pid: None };
-        Peer { credentials: Some(credentials), address: "local:".into(), ip: None }
+        Peer { credentials: Some(credentials), address: "local:".into(), ..Peer::default() }
     }
 
     fn evicted(handshake: &mut Handshake) -> bool {

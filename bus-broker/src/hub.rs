@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::config::BrokerConfig;
 use crate::log_bound::LogBound;
 use crate::registry::Registry;
-use crate::slot::{Line, Slot};
+use crate::slot::{Slot, line_of, slot_of};
 use crate::system::SystemEvent;
 use crate::vigil::Vigil;
 
@@ -39,6 +39,7 @@ pub(crate) struct Hub {
     started: Instant,
     pub(crate) epoch: u64,
     pub(crate) next_line: u64,
+    /// Those that are not carried out yet, the next one last.
     effects: Vec<Effect>,
     dirty: Vec<usize>,
     slices: Vec<Bytes>,
@@ -227,10 +228,11 @@ impl Hub {
             }
             let done = !slot.state.outbound.has_unsent()
                 && slot.line.as_ref().is_none_or(|line| line.prefix.is_empty());
-            if done && slot.ending {
-                return Poll::Ready(None);
-            }
             let Some(line) = &mut slot.line else { return Poll::Ready(None) };
+            if done && slot.ending {
+                // What a link still holds would be lost with it.
+                return line.link.poll_flush(cx).map(|_| None);
+            }
             if done {
                 return Poll::Pending;
             }
@@ -284,12 +286,15 @@ impl Hub {
     /// Turns effects into frames, and writes them; what that makes possible as well.
     pub fn dispatch(&mut self) {
         loop {
-            let mut effects = std::mem::take(&mut self.effects);
-            effects = self.router.take_effects(effects);
-            for effect in effects.drain(..) {
+            // One that panics takes none of the others along: what it leaves comes first.
+            if self.effects.is_empty() {
+                let spent = std::mem::take(&mut self.effects);
+                self.effects = self.router.take_effects(spent);
+                self.effects.reverse();
+            }
+            while let Some(effect) = self.effects.pop() {
                 self.output(effect);
             }
-            self.effects = effects;
             self.flush_dirty();
             if self.router.effect_count() == 0 {
                 break;
@@ -386,14 +391,4 @@ impl Hub {
 /// Why a session ends that reads nothing.
 pub(crate) fn unread() -> String {
     format!("it has left {KEPT_BYTES_MAX} bytes unread")
-}
-
-/// The slot of a session, unless it is gone.
-pub(crate) fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Slot> {
-    slots.get_mut(session.index())?.as_mut().filter(|slot| slot.id == session)
-}
-
-/// Its link, while it is connected.
-pub(crate) fn line_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Line> {
-    slot_of(slots, session)?.line.as_mut()
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use bus_core::session::Hello;
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer, PeerLanes};
-use bus_core::transport::{Bells, Link, is_same_user, make_bell, take_bell};
+use bus_core::transport::{Bells, Link, could_stop_us, make_bell, take_bell};
 use bytes::Bytes;
 use tracing::{debug, warn};
 
@@ -33,7 +33,7 @@ pub(crate) enum Lanes {
 impl Lanes {
     /// Takes up what a client has offered with its Hello.
     pub fn agree(link: &mut dyn Link, hello: &Hello, allowed: Result<(), String>) -> Lanes {
-        let trusted = is_same_user(link.peer());
+        let trusted = could_stop_us(link.peer());
         let Some(carrier) = link.carrier() else { return Lanes::Refused(String::new()) };
         let mut theirs = carrier.take_descriptors();
         if hello.lane_bytes == 0 {

@@ -12,11 +12,15 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(feature = "tls")]
+mod authority;
 mod broker;
+mod certificates;
 mod charges;
 mod config;
 mod config_file;
 mod connection;
+mod exposure;
 mod handshakes;
 mod hub;
 mod lanes;
@@ -32,8 +36,11 @@ mod taking;
 mod users;
 mod vigil;
 
+#[cfg(feature = "tls")]
+pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
 pub use broker::{Broker, DrainReport, StartError};
 pub use bus_core::router::{Allowance, Deed, Policy, RouterConfig, Who};
+pub use bus_core::transport::{ClientCertificates, TlsServerFiles};
 pub use config::BrokerConfig;
 pub use config_file::{ConfigError, parse_config, render_config};
 pub use registry::{ClientInfo, Registry};

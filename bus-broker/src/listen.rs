@@ -5,19 +5,22 @@
 //! connections is all that somebody needs to keep the broker busy.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bus_core::BusUrl;
+#[cfg(feature = "tls")]
+use bus_core::transport::TlsListener;
 use bus_core::transport::{Link, LocalListener, MemListener, TcpListener, default_path};
 use tracing::warn;
 
 use crate::broker::StartError;
-use crate::connection;
+use crate::certificates::Certificates;
+use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
 use crate::hub::SharedHub;
 use crate::log_bound::LogBound;
+use crate::{connection, exposure};
 
 /// Pause after accepting has failed.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -34,12 +37,18 @@ pub(crate) const ACCEPTED_PER_SECOND_MAX: usize = FEW as usize * 1000 / BREATH.a
 pub(crate) enum Listener {
     Local(LocalListener),
     Tcp(TcpListener),
+    #[cfg(feature = "tls")]
+    Tls(TlsListener),
     Mem(MemListener),
 }
 
 impl Listener {
-    /// Listens where a URL says; over TCP for other hosts only if that is `open`.
-    pub async fn bind(url: &BusUrl, open: bool) -> Result<Listener, StartError> {
+    /// Listens where a URL says.
+    pub async fn bind(
+        url: &BusUrl,
+        config: &BrokerConfig,
+        certificates: &Certificates,
+    ) -> Result<Listener, StartError> {
         let failed = |error: io::Error| StartError::Listen { url: url.to_string(), error };
         match url {
             BusUrl::Local(path) | BusUrl::Unix(path) => {
@@ -49,20 +58,27 @@ impl Listener {
                 })
             }
             BusUrl::Tcp(address) => {
-                let resolved: Vec<SocketAddr> =
-                    address.to_socket_addrs().map_err(failed)?.collect();
-                if resolved.iter().any(|address| !is_loopback(address.ip())) {
-                    if !open {
-                        return Err(StartError::Insecure { url: url.to_string() });
-                    }
+                if exposure::check(url, address, config)? {
                     warn!(%url, "it is not encrypted: what goes over it, tokens too, can be read on the way");
                 }
                 TcpListener::bind(address).await.map(Listener::Tcp).map_err(failed)
             }
-            BusUrl::Shm(_) | BusUrl::Tls(_) => {
+            #[cfg(feature = "tls")]
+            BusUrl::Tls(address) => {
+                let Some(server) = certificates.server() else {
+                    return Err(StartError::NoCertificate { url: url.to_string() });
+                };
+                exposure::check(url, address, config)?;
+                TlsListener::bind(address, server.clone()).await.map(Listener::Tls).map_err(failed)
+            }
+            #[cfg(not(feature = "tls"))]
+            BusUrl::Tls(_) => {
+                let Certificates {} = certificates;
                 Err(StartError::Unsupported { url: url.to_string() })
             }
-            BusUrl::Mem(_) => Err(StartError::Unsupported { url: url.to_string() }),
+            BusUrl::Shm(_) | BusUrl::Mem(_) => {
+                Err(StartError::Unsupported { url: url.to_string() })
+            }
         }
     }
 
@@ -73,6 +89,11 @@ impl Listener {
             Listener::Tcp(listener) => match listener.local_addr() {
                 Ok(address) => format!("tcp://{address}"),
                 Err(_) => "tcp:".into(),
+            },
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener) => match listener.local_addr() {
+                Ok(address) => format!("tls://{address}"),
+                Err(_) => "tls:".into(),
             },
             Listener::Mem(_) => "mem:".into(),
         }
@@ -108,11 +129,9 @@ impl Listener {
         match self {
             Listener::Local(listener) => listener.accept().await.map(Some),
             Listener::Tcp(listener) => listener.accept().await.map(Some),
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener) => listener.accept().await.map(Some),
             Listener::Mem(listener) => Ok(listener.accept().await),
         }
     }
-}
-
-pub(crate) fn is_loopback(address: IpAddr) -> bool {
-    address.is_loopback()
 }

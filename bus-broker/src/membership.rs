@@ -14,11 +14,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use crate::hub::{Hub, slot_of};
+use crate::hub::Hub;
 use crate::lanes::Lanes;
 use crate::log_bound::LogBound;
 use crate::registry::{ClientInfo, Counters};
-use crate::slot::{Guest, Line, Slot};
+use crate::slot::{Guest, Line, Slot, slot_of};
 use crate::system::SystemEvent;
 use crate::users::Identified;
 

@@ -8,7 +8,8 @@ use bus_core::transport::Peer;
 use bus_core::{ErrorKind, Failure};
 use tracing::{info, warn};
 
-use crate::hub::{Hub, slot_of};
+use crate::hub::Hub;
+use crate::slot::slot_of;
 
 impl Hub {
     /// A connection was refused.

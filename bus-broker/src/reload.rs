@@ -3,15 +3,18 @@
 //! It was parsed wholly before; it is checked here, and then it counts, all of it. Who was taken for
 //! a user that is another one now, or none, loses the session, with the reason.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use bus_core::BusUrl;
 use bus_core::router::SessionId;
+use bus_core::transport::TlsServerFiles;
 use tracing::{info, warn};
 
+use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
-use crate::hub::{Hub, SharedHub, slot_of};
-use crate::listen::is_loopback;
+use crate::exposure;
+use crate::hub::{Hub, SharedHub};
+use crate::slot::slot_of;
 use crate::users::taken_away;
 
 /// How long a client that is sent away may take to read why.
@@ -35,12 +38,18 @@ pub struct Reloaded {
 pub enum ReloadError {
     /// Anybody on the network could do anything.
     #[error(
-        "{url} is reachable from other hosts, and no [[user]] would be left: the broker goes on with the users that it has"
+        "{url} is reachable from other hosts, and no [[user]] would be left, nor would every client there have to show a certificate: the broker goes on with what it has"
     )]
     Insecure {
         /// Which listener.
         url: String,
     },
+    /// Certificates: the broker was started without.
+    #[error("the broker was started without certificates, so that no listener uses them")]
+    NoListener,
+    /// The new certificates cannot be used.
+    #[error("{0}")]
+    Certificate(String),
     /// There is nobody to take it over.
     #[error("the broker has ended")]
     Ended,
@@ -59,23 +68,45 @@ pub(crate) fn reload(hub: &SharedHub, config: BrokerConfig) -> Result<Reloaded, 
     Ok(reloaded)
 }
 
+/// Exchanges the certificates of the listeners. Files may be slow to read: others go on meanwhile.
+pub(crate) async fn certificates(
+    hub: &SharedHub,
+    certificates: &Certificates,
+    files: TlsServerFiles,
+) -> Result<(), ReloadError> {
+    hub.borrow().check_exposure(&hub.borrow().config.clone().tls(files.clone()))?;
+    let (certificates, read) = (certificates.clone(), files.clone());
+    let exchanged = tokio::task::spawn_blocking(move || certificates.reload(&read)).await;
+    exchanged.map_err(|error| ReloadError::Certificate(error.to_string()))??;
+    hub.borrow_mut().config.tls = Some(files);
+    Ok(())
+}
+
 impl Hub {
+    /// Refuses what would let other hosts in without anybody having to say who he is.
+    fn check_exposure(&self, config: &BrokerConfig) -> Result<(), ReloadError> {
+        match exposure::exposed(&self.listeners).find(|url| !exposure::is_permitted(url, config)) {
+            Some(url) => Err(ReloadError::Insecure { url: url.to_string() }),
+            None => Ok(()),
+        }
+    }
+
     /// Says what it means that there are users and no policy, where other hosts can connect.
     pub fn warn_if_open(&self) {
         let open = self.config.insecure || !self.config.policy.allowances().is_empty();
-        if let Some(url) = self.listeners.iter().find(|url| !open && is_exposed(url)) {
+        let asks = |url: &BusUrl| exposure::asks_everybody(url, &self.config);
+        if let Some(url) = exposure::exposed(&self.listeners).find(|url| !open && !asks(url)) {
             warn!(
-                url,
+                %url,
                 "clients without credentials may connect, and do what modes let others do: an [[allow]] limits them"
             );
         }
     }
 
     fn reload(&mut self, new: BrokerConfig) -> Result<(Reloaded, Vec<SessionId>), ReloadError> {
-        let open = self.config.insecure || !new.users.is_empty();
-        if let Some(url) = self.listeners.iter().find(|url| !open && is_exposed(url)) {
-            return Err(ReloadError::Insecure { url: url.clone() });
-        }
+        // What the listeners do is as it was, but for the users.
+        let config = BrokerConfig { users: new.users.clone(), ..self.config.clone() };
+        self.check_exposure(&config)?;
         let need_restart = self.config.fixed_differences(&new);
         for key in &need_restart {
             warn!(key, "it is another one in the configuration now: that needs a restart");
@@ -135,6 +166,8 @@ impl BrokerConfig {
             lanes_max,
             lanes_per_user_max,
             router,
+            // Exchanged on their own (`certificates`), but not taken away.
+            tls,
             users: _,
             policy: _,
         } = new;
@@ -150,6 +183,7 @@ impl BrokerConfig {
         let all = [
             ("name", *name != self.name),
             ("listen", *listen != self.listen),
+            ("tls", tls.is_none() && self.tls.is_some()),
             ("insecure", *insecure != self.insecure),
             ("grace_max", *grace_max != self.grace_max),
             ("shared_memory", *shared_memory != self.shared_memory),
@@ -160,10 +194,4 @@ impl BrokerConfig {
         ];
         all.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
-}
-
-/// Whether a listener is one of plain TCP that other hosts can reach.
-fn is_exposed(url: &str) -> bool {
-    let address = url.strip_prefix("tcp://").and_then(|it| it.parse::<SocketAddr>().ok());
-    address.is_some_and(|address| !is_loopback(address.ip()))
 }

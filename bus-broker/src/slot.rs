@@ -211,3 +211,13 @@ impl Line {
         self.pauses || self.pause.is_some()
     }
 }
+
+/// The slot of a session, unless it is gone.
+pub(crate) fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Slot> {
+    slots.get_mut(session.index())?.as_mut().filter(|slot| slot.id == session)
+}
+
+/// Its link, while it is connected.
+pub(crate) fn line_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Line> {
+    slot_of(slots, session)?.line.as_mut()
+}

@@ -9,7 +9,8 @@ use bus_core::router::{Channel, Command, Lease, RequestId, Router, SessionEnd, S
 use bus_core::session::{Action, ServerSession};
 use bus_core::{Arrival, FrameError, KEPT_BYTES_MAX, Parcel, Time};
 
-use crate::hub::{Hub, slot_of, unread};
+use crate::hub::{Hub, unread};
+use crate::slot::slot_of;
 use crate::slot::{Line, Slot};
 
 /// Frames of a connection that are taken before others have their turn. A parcel of what is published
@@ -193,3 +194,6 @@ fn next(line: &mut Line, state: &mut ServerSession) -> Result<Taken, FrameError>
         None => Taken::Nothing,
     })
 }
+
+#[cfg(test)]
+mod tests;

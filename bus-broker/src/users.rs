@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bus_core::router::Identity;
 use bus_core::session::Hello;
 use bus_core::sys::effective_uid;
-use bus_core::transport::Peer;
+use bus_core::transport::{Peer, PeerCertificate};
 use bus_core::{ErrorKind, Failure, Sender, Token, UserName};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -26,15 +26,6 @@ pub enum CertificateMatch {
     Name(String),
     /// The SHA-256 of the whole certificate.
     Fingerprint([u8; 32]),
-}
-
-/// A certificate that a peer has shown, verified by its transport.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ShownCertificate {
-    /// Its common name, and the DNS names and URIs that it is for.
-    pub names: Vec<String>,
-    /// The SHA-256 of the whole certificate.
-    pub fingerprint: [u8; 32],
 }
 
 /// A user of the configuration.
@@ -56,7 +47,7 @@ pub(crate) struct Users(Vec<Arc<User>>);
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
     Token(TokenHash),
-    Certificate(ShownCertificate),
+    Certificate(PeerCertificate),
 }
 
 /// Who a peer is.
@@ -99,10 +90,11 @@ impl fmt::Debug for TokenHash {
 }
 
 impl CertificateMatch {
-    fn is(&self, shown: &ShownCertificate) -> bool {
+    fn is(&self, shown: &PeerCertificate) -> bool {
         match self {
             CertificateMatch::Name(name) => {
-                shown.names.iter().any(|other| other.eq_ignore_ascii_case(name))
+                let names = shown.common_name.iter().chain(&shown.dns_names).chain(&shown.uris);
+                names.into_iter().any(|other| other.eq_ignore_ascii_case(name))
             }
             CertificateMatch::Fingerprint(fingerprint) => *fingerprint == shown.fingerprint,
         }
@@ -202,7 +194,7 @@ impl Users {
     }
 
     /// The user whose certificate this is; none if it is nobody's.
-    fn by_certificate(&self, shown: &ShownCertificate) -> Result<Option<&Arc<User>>, Failure> {
+    fn by_certificate(&self, shown: &PeerCertificate) -> Result<Option<&Arc<User>>, Failure> {
         let mut found =
             self.0.iter().filter(|user| user.certificates.iter().any(|it| it.is(shown)));
         match (found.next(), found.next()) {
@@ -228,13 +220,8 @@ impl Users {
     ///
     /// # Errors
     /// When it shows something that makes it nobody.
-    pub fn identify(
-        &self,
-        peer: &Peer,
-        hello: &Hello,
-        certificate: Option<ShownCertificate>,
-    ) -> Result<Identified, Failure> {
-        let shown = match (&hello.credential, certificate) {
+    pub fn identify(&self, peer: &Peer, hello: &Hello) -> Result<Identified, Failure> {
+        let shown = match (&hello.credential, &peer.certificate) {
             (Some(token), _) => {
                 let hash = TokenHash::of(token);
                 let Some(user) = self.by_token(&hash) else {
@@ -246,7 +233,7 @@ impl Users {
                 Some((user.clone(), Proof::Token(hash)))
             }
             (None, Some(certificate)) => {
-                let user = self.by_certificate(&certificate)?;
+                let user = self.by_certificate(certificate)?;
                 user.map(|user| (user.clone(), Proof::Certificate(certificate.clone())))
             }
             (None, None) => None,

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use bus_core::router::SessionId;
 use bus_core::transport::{Pace, Waiting};
 
-use crate::hub::{Hub, SharedHub, line_of};
+use crate::hub::{Hub, SharedHub};
+use crate::slot::line_of;
 
 /// Lanes that are looked at, those that have brought something last.
 const LANES_MAX: usize = 64;

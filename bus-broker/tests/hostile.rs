@@ -18,6 +18,8 @@ mod attacks;
 mod figures;
 #[path = "hostile/process.rs"]
 mod process;
+#[path = "hostile/tls_port.rs"]
+mod tls_port;
 
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use tokio::sync::watch;
 use attacks::Target;
 use figures::Figures;
 use pair::Pair;
+use tls_port::TlsPort;
 
 /// The test that a child runs.
 const CHILD: &str = "process::child_process";
@@ -53,22 +56,27 @@ async fn hostile_peers_cost_themselves_their_connection_and_others_nothing() {
     let config = BrokerConfig::default()
         .throttle(false)
         .listen(path.parse().expect("a URL"))
-        .listen("tcp://127.0.0.1:0".parse().expect("a URL"));
+        .listen("tcp://127.0.0.1:0".parse().expect("a URL"))
+        .listen("tls://127.0.0.1:0".parse().expect("a URL"))
+        .tls(raw::authority::server_files());
     let broker = Broker::start(config).await.expect("starts");
     let targets = [
         Target::new("local", &broker.urls()[0], seed),
         Target::new("tcp", &broker.urls()[1], seed + 1),
     ];
+    let tls = TlsPort::new(&broker.urls()[2], seed + 2).await;
     let (stop, stopped) = watch::channel(false);
     let mut pairs = Vec::new();
     for target in &targets {
         let pair = Pair::new(&target.url, target.tag).await;
         pairs.push(tokio::spawn(pair.run(stopped.clone(), watch::channel(0).0)));
     }
+    pairs.push(tokio::spawn(tls.pair().await.run(stopped.clone(), watch::channel(0).0)));
     // What is made once, on first use, belongs to the baseline.
     on_both!(targets, attacks::warm_up);
+    tls.warm_up().await;
     // Two of each pair, and the one that looks.
-    let honest = 2 * targets.len() as u64 + 1;
+    let honest = 2 * pairs.len() as u64 + 1;
     let before = Figures::with_sessions(&broker, honest).await;
     on_both!(targets, attacks::random_bytes);
     on_both!(targets, attacks::giant_frames);
@@ -83,6 +91,7 @@ async fn hostile_peers_cost_themselves_their_connection_and_others_nothing() {
     }
     on_both!(targets, attacks::cut_in_the_middle_of_a_frame);
     on_both!(targets, attacks::half_open_handshakes);
+    tls.attack().await;
     process::comes_and_goes_and_is_killed(&broker, &targets[0].url, &before).await;
     let after = Figures::with_sessions(&broker, honest).await;
     stop.send(true).expect("somebody listens");

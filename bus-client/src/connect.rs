@@ -10,6 +10,8 @@ use bus_core::transport::{
     Link, LinkError, Transport, candidate_paths, connect_local, connect_mem, connect_tcp,
     next_frame,
 };
+#[cfg(feature = "tls")]
+use bus_core::transport::{TlsClient, TlsFailure, connect_tls};
 use bus_core::{BusUrl, Decoder, ErrorKind, FrameError, Kind, control};
 use tokio::time::timeout;
 use tracing::info;
@@ -61,11 +63,11 @@ pub(crate) async fn shake_hands(
 
 async fn attempt(url: &BusUrl, hello: &Hello, options: &ClientOptions) -> Result<Connected, Error> {
     let wish = Wish::of(url, options.shared_memory);
-    let connected = match exchange(dial(url).await?, url, hello, options, wish).await {
+    let connected = match exchange(dial(url, options).await?, url, hello, options, wish).await {
         // What the broker handed over cannot be used here: the socket can.
         Err(error) if error.kind() == ErrorKind::Io && wish == Wish::Maybe => {
-            let mut connected =
-                exchange(dial(url).await?, url, hello, options, Wish::Never("")).await?;
+            let link = dial(url, options).await?;
+            let mut connected = exchange(link, url, hello, options, Wish::Never("")).await?;
             connected.reason = error.to_string();
             connected
         }
@@ -97,6 +99,10 @@ async fn exchange(
             ErrorKind::Protocol,
             format!("{url} does not speak the bus protocol: {error}"),
         ),
+        LinkError::Io(error) => {
+            let text = format!("the handshake with {url} failed: {error}");
+            Error::new(kind_of(&error), text).with_source(error)
+        }
         other => {
             Error::new(ErrorKind::NoBroker, format!("the handshake with {url} failed: {other}"))
                 .with_source(other)
@@ -121,7 +127,7 @@ async fn exchange(
     }
 }
 
-async fn dial(url: &BusUrl) -> Result<Box<dyn Link>, Error> {
+async fn dial(url: &BusUrl, options: &ClientOptions) -> Result<Box<dyn Link>, Error> {
     let result = match url {
         BusUrl::Local(Some(path)) | BusUrl::Unix(Some(path)) | BusUrl::Shm(Some(path)) => {
             connect_local(path).await
@@ -131,12 +137,53 @@ async fn dial(url: &BusUrl) -> Result<Box<dyn Link>, Error> {
         }
         BusUrl::Tcp(address) => connect_tcp(address).await,
         BusUrl::Mem(name) => connect_mem(name).await,
-        BusUrl::Tls(_) => {
-            let text = format!("{url}: this version has no such transport; use local: or tcp://");
-            return Err(Error::new(ErrorKind::Unsupported, text));
-        }
+        BusUrl::Tls(address) => return dial_tls(url, address, options).await,
     };
     result.map_err(|error| explain(url, error))
+}
+
+#[cfg(feature = "tls")]
+async fn dial_tls(
+    url: &BusUrl,
+    address: &str,
+    options: &ClientOptions,
+) -> Result<Box<dyn Link>, Error> {
+    let client = TlsClient::new(&options.tls)
+        .map_err(|error| Error::new(ErrorKind::Config, error.to_string()).with_source(error))?;
+    let result = connect_tls(address, &client).await;
+    result.map_err(|error| match TlsFailure::of(&error) {
+        Some(_) => {
+            let text = format!("cannot connect to {url}: {error}");
+            Error::new(kind_of(&error), text).with_source(error)
+        }
+        None => explain(url, error),
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+async fn dial_tls(
+    url: &BusUrl,
+    _address: &str,
+    _options: &ClientOptions,
+) -> Result<Box<dyn Link>, Error> {
+    let text = format!("{url}: this program was built without TLS (the feature `tls`)");
+    Err(Error::new(ErrorKind::Unsupported, text))
+}
+
+/// What kind of error it is that a link fails with before anything was agreed on.
+#[cfg(feature = "tls")]
+fn kind_of(error: &io::Error) -> ErrorKind {
+    match TlsFailure::of(error) {
+        None => ErrorKind::NoBroker,
+        Some(failure) if failure.is_loss() => ErrorKind::NoBroker,
+        Some(failure) if failure.is_about_trust() => ErrorKind::Untrusted,
+        Some(_) => ErrorKind::Protocol,
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn kind_of(_error: &io::Error) -> ErrorKind {
+    ErrorKind::NoBroker
 }
 
 /// Tries the places where brokers listen by default.

@@ -25,6 +25,11 @@ pub struct ConsumerOptions {
 
 impl ConsumerOptions {
     /// A consumer of what the selector matches; so many deliveries may be unsettled at a time.
+    ///
+    /// What was unsettled when a client was lost (killed, or away for longer than its grace) is
+    /// suspected of it, and is delivered alone whatever the credit: when nothing else is
+    /// unsettled, and nothing more until it is settled. A consumer that waits for several before
+    /// it settles the first gets them when the lease of one that it was handed has run out.
     pub fn new(selector: Selector, credit: u32) -> ConsumerOptions {
         ConsumerOptions {
             options: ConsumeOptions { selector, credit, ..ConsumeOptions::default() },
@@ -32,8 +37,8 @@ impl ConsumerOptions {
     }
 
     /// Acknowledges each delivery when it is yielded: if the program fails after that, the
-    /// message is gone. If the process dies before it has waited again, what was yielded since may be
-    /// delivered once more.
+    /// message is gone. If the process dies before it has waited again, what was yielded since
+    /// may be delivered once more, each message alone.
     pub fn auto_ack(mut self, auto_ack: bool) -> Self {
         self.options.auto_ack = auto_ack;
         self

@@ -56,6 +56,7 @@ mod tests {
         check(Transport::Tcp, "::1", true);
         check(Transport::Tcp, "::ffff:127.0.0.1", true);
         check(Transport::Tcp, "::ffff:192.0.2.1", false);
+        check(Transport::Tls, "192.0.2.1", true);
         check(Transport::Local, "", true);
         check(Transport::Mem, "", true);
     }

@@ -57,8 +57,11 @@ impl Delivery {
         &self.leased.origin.sender
     }
 
-    /// How often it was delivered before and not acknowledged, as far as that is known: of what a
-    /// process that was killed had been handed last, the broker may not have heard.
+    /// How often it was delivered before and not acknowledged, as far as that is known. Of a
+    /// process that was killed the broker may not have heard what it was handed last. If it was
+    /// the only message that its receiver had, it counts; of several only those count that are
+    /// known to have been handed over, and each is delivered alone from then on, so that the next
+    /// death counts for the right one.
     pub fn attempt(&self) -> u32 {
         self.leased.attempt
     }
@@ -66,7 +69,8 @@ impl Delivery {
     /// Acknowledges: the message is done with. It goes out with what else the client has to
     /// send, at the latest when this task waits; awaiting tells whether it was in time. Many can be
     /// under way; dropping the answer is fine. A process that dies before it has gone out has
-    /// not acknowledged.
+    /// not acknowledged: the message is delivered once more, alone. It counts as delivered if the
+    /// broker knew already that it was handed over.
     pub fn ack(mut self) -> Ack {
         self.settled = true;
         let number = match self.leased.auto_ack {

@@ -47,6 +47,15 @@ impl Error {
     }
 }
 
+#[cfg(feature = "tls")]
+impl Error {
+    /// What went wrong with TLS, if that is why a broker could not be connected to.
+    pub fn tls_failure(&self) -> Option<&bus_core::transport::TlsFailure> {
+        let source = self.0.source.as_ref()?;
+        bus_core::transport::TlsFailure::of(&**source)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.failure.fmt(out)

@@ -53,6 +53,8 @@ pub use bus_core::router::{
     Access, AdminAction, BrokerInfo, ClientStat, Lifetime, ObjectKind, OpenMode, Peeked,
     QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat, Touch, TypeCount,
 };
+#[cfg(feature = "tls")]
+pub use bus_core::transport::{Moment, TlsFailure};
 pub use bus_core::transport::{Transport, Waiting};
 pub use bus_core::{
     BusUrl, ErrorKind, Headers, InvalidHeader, InvalidToken, Message, MessageType, Name, Pattern,

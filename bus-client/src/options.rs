@@ -1,8 +1,9 @@
 //! How a client connects and stays connected.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bus_core::transport::Waiting;
+use bus_core::transport::{TlsClientFiles, Waiting};
 use bus_core::{CLIENT_NAME_BYTES_MAX, GRACE_DEFAULT, Token};
 
 /// Options of a client. The default reconnects for ever.
@@ -16,6 +17,7 @@ pub struct ClientOptions {
     pub(crate) backoff_max: Duration,
     pub(crate) shared_memory: bool,
     pub(crate) waiting: Waiting,
+    pub(crate) tls: TlsClientFiles,
     pub(crate) token: Option<Token>,
     pub(crate) insecure: bool,
 }
@@ -31,6 +33,7 @@ impl Default for ClientOptions {
             backoff_max: Duration::from_secs(5),
             shared_memory: true,
             waiting: Waiting::default(),
+            tls: TlsClientFiles::default(),
             token: None,
             insecure: false,
         }
@@ -91,6 +94,32 @@ impl ClientOptions {
     /// can read on the way is that user from then on.
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
+        self
+    }
+
+    /// For `tls:` URLs: the file with the authorities that the broker's certificate may come from
+    /// (PEM). Without it the system's authorities are trusted. This file and the ones of
+    /// [`ClientOptions::tls_certificate`] are read at each attempt to connect, so that they can be renewed.
+    pub fn tls_authority(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.authority = Some(path.into());
+        self
+    }
+
+    /// For `tls:` URLs: the file of this client's certificate, and of its private key (PEM). It is
+    /// shown to brokers that ask for one.
+    pub fn tls_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.tls.certificate = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// For `tls:` URLs: the name that must stand in the broker's certificate; without it that is
+    /// the URL's host.
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.tls.server_name = Some(name.into());
         self
     }
 

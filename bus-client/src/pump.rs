@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bus_core::router::Channel;
-use bus_core::transport::{Pace, Waiting};
+use bus_core::transport::{Direct, Pace, Waiting};
 use bus_core::{Buffers, Failure};
 use bytes::Bytes;
 
@@ -170,7 +170,7 @@ impl Pump {
         let was_blocked = self.blocked;
         self.blocked = false;
         self.write(shared)?;
-        let mut progress = self.read(shared, alone)?;
+        let mut progress = self.look()? && self.read(shared, alone)?;
         if !progress
             && stays_awake
             && let Some(direct) = self.connected.link.direct()
@@ -183,7 +183,10 @@ impl Pump {
             progress = seen.map_err(lost)? && self.read(shared, alone)?;
         }
         // Whatever comes from here on must wake the driver as well, whoever is waiting for it:
-        // the one who has looked may go away.
+        // the one who has looked may go away. If it is to run anyway, it looks then.
+        if progress && self.blocked == was_blocked && self.alarm.has_rung() {
+            return Ok(Assisted::Progress);
+        }
         for _ in 0..ROUNDS_MAX {
             if self.rest().map_err(lost)? {
                 return Ok(match (self.blocked != was_blocked, progress) {
@@ -199,6 +202,11 @@ impl Pump {
             progress |= self.read(shared, alone)?;
         }
         Ok(Assisted::WakeDriver)
+    }
+
+    /// Whether the link has something to read, for less than to try.
+    fn look(&mut self) -> Result<bool, End> {
+        self.connected.link.direct().map_or(Ok(true), Direct::look).map_err(lost)
     }
 
     /// Has the link wake for what comes. `false` if something is there.
@@ -302,7 +310,10 @@ impl Pump {
             state.closing
         });
         if self.slices.is_empty() {
-            return if closing { Err(End::Closed) } else { Ok(false) };
+            // What a link still holds would be lost with it.
+            let flushes = closing
+                && self.connected.link.poll_flush(&mut Context::from_waker(&self.waker)).is_ready();
+            return if flushes { Err(End::Closed) } else { Ok(false) };
         }
         match self.connected.link.try_write(&self.slices) {
             Ok(count) => {

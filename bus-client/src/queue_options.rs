@@ -43,7 +43,9 @@ impl QueueOptions {
         self
     }
 
-    /// Deliveries of one message before it goes to the dead letters (16 by default).
+    /// Deliveries of one message before it goes to the dead letters (16 by default). One that
+    /// kills whoever takes it may kill one more: if it was not alone, the first death does not
+    /// tell which message it was.
     pub fn deliveries_max(mut self, deliveries: u32) -> Self {
         self.limits.deliveries_max = deliveries;
         self

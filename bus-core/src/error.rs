@@ -105,12 +105,14 @@ kinds! {
     ServiceFailed = 31, "service-failed", false;
     /// The send was taken back before the broker accepted it.
     Withdrawn = 32, "withdrawn", true;
-    /// It has been here already: the bridges between brokers form a loop.
-    Loop = 40, "loop", false;
+    /// One side does not accept the other's certificate.
+    Untrusted = 33, "untrusted", false;
     /// The broker does not know the peer's credentials, or does not accept them any more.
     Unauthenticated = 34, "unauthenticated", false;
     /// A secret would travel where others can read it.
     Insecure = 35, "insecure", false;
+    /// It has been here already: the bridges between brokers form a loop.
+    Loop = 36, "loop", false;
 }
 
 /// A failure as it travels: its kind, and a sentence that says what and where.

@@ -1,4 +1,4 @@
-//! The bus itself: topics and queues, over lanes in shared memory, the local socket and TCP.
+//! The bus itself: topics and queues, over lanes in shared memory, the local socket, TCP and TLS.
 //!
 //! The server is this program with the broker embedded and its default settings, so client
 //! and broker are always of one build. Only `memory` takes the program that users start, since
@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use bus_broker::{Broker, BrokerConfig};
 use bus_client::{Client, ClientOptions, Waiting};
 
+use super::bus_certificates as certificates;
 use super::bus_queue::QueueConnector;
 use super::bus_topic::TopicConnector;
 use crate::cell::{Cell, Order, Role, Timing, WorkloadKind};
@@ -41,6 +42,8 @@ enum Transport {
     Parked,
     Local,
     Tcp,
+    /// TCP, encrypted; the broker shows a certificate.
+    Tls,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,12 +55,13 @@ enum Object {
 /// All of them.
 pub fn all() -> impl Iterator<Item = Bus> {
     use Object::{Queue, Topic};
-    use Transport::{Lanes, Local, Parked, Tcp};
+    use Transport::{Lanes, Local, Parked, Tcp, Tls};
     [
         ("bus-shm", "the bus over lanes in shared memory: a topic", Lanes, Topic),
         ("bus-shm-park", "the same; whoever waits sleeps at once", Parked, Topic),
         ("bus-local", "the bus over the local socket: a topic", Local, Topic),
         ("bus-tcp", "the bus over TCP on loopback: a topic", Tcp, Topic),
+        ("bus-tls", "the bus over TLS on loopback: a topic", Tls, Topic),
         (
             "bus-queue-shm",
             "the bus over lanes in shared memory: a queue; verdicts checked, consumers acknowledge",
@@ -98,6 +102,9 @@ impl Contender for Bus {
     }
 
     fn prepare(&self, cell: &Cell, room: &Room) -> Result<Environment> {
+        if self.transport == Transport::Tls {
+            certificates::make(room.directory())?;
+        }
         let server = match cell.workload {
             WorkloadKind::Memory => self.start_program(room)?,
             _ => self.start_embedded(cell, room)?,
@@ -108,6 +115,7 @@ impl Contender for Bus {
             Transport::Lanes | Transport::Parked => address.replacen("local:", "shm:", 1),
             Transport::Local => address.replacen("local:", "unix:", 1),
             Transport::Tcp => address,
+            Transport::Tls => certificates::beside(&address, room.directory()),
         };
         Ok(Environment { address, server: Some(server), keeper: None })
     }
@@ -132,7 +140,11 @@ impl Bus {
     /// How its broker is made: with its defaults.
     fn broker_config(&self, order: &Order) -> Result<BrokerConfig> {
         let url = self.listen_url(&order.address);
-        Ok(BrokerConfig::default().waiting(self.waiting()).listen(url.parse()?))
+        let config = BrokerConfig::default().waiting(self.waiting()).listen(url.parse()?);
+        Ok(match self.transport {
+            Transport::Tls => config.tls(certificates::files(Path::new(&order.address))),
+            _ => config,
+        })
     }
 
     fn waiting(&self) -> Waiting {
@@ -148,6 +160,7 @@ impl Bus {
                 format!("local:{directory}/socket")
             }
             Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
+            Transport::Tls => "tls://127.0.0.1:0".to_owned(),
         }
     }
 
@@ -175,7 +188,12 @@ impl Bus {
     fn start_program(&self, room: &Room) -> Result<(Child, String)> {
         let url = self.listen_url(&room.directory().to_string_lossy());
         let program = room.program("bus")?;
-        let mut server = Child::server(&program, &["serve", "--listen", &url], None, room)?;
+        let mut arguments = vec!["serve".to_owned(), "--listen".to_owned(), url];
+        if self.transport == Transport::Tls {
+            arguments.extend(certificates::arguments(room.directory()));
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut server = Child::server(&program, &arguments, None, room)?;
         let log = room.directory().join("server.log");
         let mut address = None;
         server.wait_until(PATIENCE, || {
@@ -205,7 +223,8 @@ fn serve(config: BrokerConfig, directory: &Path) -> Result<()> {
 
 /// Connects a worker.
 pub async fn connect(order: &Order, options: &ClientOptions) -> Result<Client> {
-    Client::connect_with(&order.address, options.clone())
+    let (url, options) = certificates::apart(&order.address, options);
+    Client::connect_with(url, options)
         .await
         .with_context(|| format!("connecting to {}", order.address))
 }

@@ -95,7 +95,7 @@ pub struct LanePort {
     socket: UnixStream,
     outgoing: LaneWriter,
     incoming: LaneReader,
-    /// If messages are frames, which are not copied.
+    /// If messages are frames, which are not copied, and come one by one.
     trust: Option<SameUser>,
     waiting: Waiting,
     /// From the tail of what is read.
@@ -143,7 +143,7 @@ impl Port for LanePort {
     #[inline]
     async fn receive<V: FnMut(&[u8]) -> Result<()>>(&mut self, mut visit: V) -> Result<()> {
         if let Some(trust) = self.trust {
-            return self.receive_frames(trust, visit);
+            return self.receive_frame(trust, visit);
         }
         loop {
             let count = self.incoming.read_into(&mut self.read)?;
@@ -189,31 +189,21 @@ impl LanePort {
     }
 
     #[inline]
-    fn receive_frames(
+    fn receive_frame(
         &mut self,
         trust: SameUser,
         mut visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let most = (READ_BYTES / self.message.len()).max(1);
         loop {
-            let batch = self.incoming.batch(trust);
-            let mut messages = 0;
-            for frame in (&batch).take(most) {
-                visit(frame)?;
-                messages += 1;
-            }
-            drop(batch);
-            if messages == 0 {
-                // Nothing, or what cannot be.
-                self.incoming.has_frame()?;
+            let Some(visited) = self.incoming.show_frame(trust, &mut visit)? else {
                 self.wait_for_message()?;
                 continue;
-            }
+            };
             if self.waiting != Waiting::Spin && self.incoming.wants_wake() {
                 self.ring()?;
             }
-            self.distance.found(messages);
-            return Ok(());
+            self.distance.found(1);
+            return visited;
         }
     }
 

@@ -11,6 +11,7 @@ use crate::contender::Contender;
 mod bells;
 mod blocking_streams;
 mod bus;
+mod bus_certificates;
 mod bus_crowd;
 mod bus_queue;
 mod bus_topic;

@@ -24,6 +24,23 @@ fn whole_file_is_read() {
 }
 
 #[test]
+fn certificates_are_read() {
+    let config = parse_config(
+        "[tls]\ncertificate = \"/a/b.pem\"\nkey = \"/a/b.key\"\nclient_authority = \"ca\"\n\
+         client_certificates = \"optional\"\n[limits]\nqueues = 3\n",
+    )
+    .expect("a good file");
+    let files = config.tls.clone().expect("a table");
+    assert_eq!(
+        (files.certificate.to_str(), files.key.to_str()),
+        (Some("/a/b.pem"), Some("/a/b.key"))
+    );
+    assert_eq!(files.client_authority.as_deref(), Some(std::path::Path::new("ca")));
+    assert_eq!(files.client_certificates.to_string(), "optional");
+    assert_eq!(parse_config(&render_config(&config)), Ok(config));
+}
+
+#[test]
 fn empty_file_is_the_default() {
     let default = BrokerConfig::default();
     assert_eq!(parse_config(""), Ok(default.clone()));
@@ -41,6 +58,14 @@ fn mistakes_are_named_with_their_line() {
     };
     check("name = \"a\"\nlisen = []", 2, &["`lisen`", "`listen`?"]);
     check("[limits]\nsesions = 3", 2, &["`sesions`", "[limits]", "`sessions`?"]);
+    check("certificate = \"a\"", 1, &["`certificate`", "under [tls]"]);
+    check("[tls]\nkey = \"a\"", 1, &["`certificate` is missing of [tls]"]);
+    check("[tls]\ncertificate = \"a\"", 1, &["`key` is missing of [tls]"]);
+    check("[tls]\ncertificate = 3", 2, &["`tls.certificate`", "the path of a file"]);
+    check("[tls]\nclient_certificates = \"maybe\"", 2, &["\"optional\"", "\"maybe\""]);
+    let asks =
+        "name = \"a\"\n[tls]\ncertificate = \"a\"\nkey = \"b\"\nclient_certificates = \"required\"";
+    check(asks, 2, &["`client_authority` is missing"]);
     check("xyzzy = 3", 1, &["`xyzzy`", "known are `name`"]);
     check("queues = 3", 1, &["`queues`", "under [limits]"]);
     check("[limits]\ninsecure = true", 2, &["`insecure`", "at the top"]);

@@ -5,7 +5,7 @@
 use toml::de::DeValue;
 
 use super::users::USER_KEYS;
-use super::{DEFAULTS_KEYS, LIMITS_KEYS, TOP_KEYS};
+use super::{DEFAULTS_KEYS, LIMITS_KEYS, TOP_KEYS, tls};
 
 /// A value in words, for the sentence that refuses it.
 pub(super) fn describe(value: &DeValue<'_>) -> String {
@@ -29,6 +29,10 @@ pub(super) fn home(key: &str) -> &'static str {
         "under [limits]"
     } else if TOP_KEYS.contains(&key) {
         "at the top of the file, before any [section]"
+    } else if tls::KEYS.contains(&key) && USER_KEYS.contains(&key) {
+        "under [tls], or under a [[user]]"
+    } else if tls::KEYS.contains(&key) {
+        "under [tls]"
     } else if USER_KEYS.contains(&key) {
         "under a [[user]]"
     } else {

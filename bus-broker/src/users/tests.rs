@@ -36,9 +36,14 @@ fn local(uid: u32) -> Peer {
     Peer { credentials: Some(credentials), ..Peer::default() }
 }
 
-fn certificate(names: &[&str], first: u8) -> ShownCertificate {
-    let names = names.iter().map(|name| name.to_string()).collect();
-    ShownCertificate { names, fingerprint: [first; 32] }
+fn with_certificate(names: &[&str], first: u8) -> Peer {
+    let certificate = PeerCertificate {
+        common_name: None,
+        dns_names: names.iter().map(|name| name.to_string()).collect(),
+        uris: vec!["busbar:user:somebody".into()],
+        fingerprint: [first; 32],
+    };
+    Peer { certificate: Some(certificate), ..remote() }
 }
 
 fn users() -> Users {
@@ -57,16 +62,16 @@ fn users() -> Users {
 fn a_token_makes_its_holder_a_user_and_a_wrong_one_nobody() {
     let users = users();
     for digit in ['a', 'b'] {
-        let found = users.identify(&remote(), &hello(Some(token(digit))), None).expect("known");
+        let found = users.identify(&remote(), &hello(Some(token(digit)))).expect("known");
         let sender = &found.identity.sender;
         assert_eq!((sender.uid, sender.gid, sender.pid), (Some(501), Some(50), None));
         assert_eq!(sender.user, Some(name("alice")));
         assert_eq!((found.identity.groups, found.identity.admin), (vec![50, 60], false));
     }
-    let wrong = users.identify(&remote(), &hello(Some(token('d'))), None).expect_err("unknown");
+    let wrong = users.identify(&remote(), &hello(Some(token('d')))).expect_err("unknown");
     assert_eq!(wrong.kind(), ErrorKind::Unauthenticated);
     assert!(!wrong.text().contains("ddd"), "{wrong}");
-    let nobody = users.identify(&remote(), &hello(None), None).expect("anonymous");
+    let nobody = users.identify(&remote(), &hello(None)).expect("anonymous");
     assert_eq!((nobody.identity.sender.uid, nobody.identity.sender.user), (None, None));
 }
 
@@ -74,7 +79,7 @@ fn a_token_makes_its_holder_a_user_and_a_wrong_one_nobody() {
 fn a_certificate_is_a_users_by_name_or_fingerprint() {
     let users = users();
     let shown = |names: &[&str], first| {
-        let found = users.identify(&remote(), &hello(None), Some(certificate(names, first)));
+        let found = users.identify(&with_certificate(names, first), &hello(None));
         found.map(|found| found.identity.sender.user.map(|user| user.to_string()))
     };
     assert_eq!(shown(&["other", "SITE.example"], 1), Ok(Some("site".into())));
@@ -84,19 +89,19 @@ fn a_certificate_is_a_users_by_name_or_fingerprint() {
     assert_eq!(both.kind(), ErrorKind::Unauthenticated);
     // The token says which user it wants to be.
     let hello = hello(Some(token('a')));
-    let found = users.identify(&remote(), &hello, Some(certificate(&["site.example"], 7)));
+    let found = users.identify(&with_certificate(&["site.example"], 7), &hello);
     assert_eq!(found.expect("known").identity.sender.user, Some(name("alice")));
 }
 
 #[test]
 fn the_kernels_word_stands_beside_what_is_shown() {
     let users = users();
-    let found = users.identify(&local(7), &hello(Some(token('a'))), None).expect("known");
+    let found = users.identify(&local(7), &hello(Some(token('a')))).expect("known");
     let sender = &found.identity.sender;
     assert_eq!((sender.uid, sender.gid), (Some(7), Some(7)));
     assert_eq!(sender.user, Some(name("alice")));
     assert_eq!(found.identity.groups, [7]);
-    let wrong = users.identify(&local(7), &hello(Some(token('d'))), None);
+    let wrong = users.identify(&local(7), &hello(Some(token('d'))));
     assert_eq!(wrong.expect_err("unknown").kind(), ErrorKind::Unauthenticated);
 }
 
@@ -104,7 +109,7 @@ fn the_kernels_word_stands_beside_what_is_shown() {
 fn whoever_is_another_user_after_a_change_is_found_out() {
     let old = users();
     let shown = |digit| {
-        let found = old.identify(&remote(), &hello(Some(token(digit))), None).expect("known");
+        let found = old.identify(&remote(), &hello(Some(token(digit)))).expect("known");
         found.shown.expect("shown")
     };
     let alice = || User::new(name("alice")).groups(vec![50, 60]);

@@ -14,7 +14,7 @@ fn everybody() -> Allowance {
 }
 
 /// Why a client is told to have ended.
-async fn reason(client: &Client) -> ErrorKind {
+pub async fn reason(client: &Client) -> ErrorKind {
     soon(async {
         loop {
             if let Err(error) = client.ping().await {

@@ -8,6 +8,7 @@ mod broker;
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod raw;
 
+mod certificates;
 mod changes;
 mod identity;
 mod stage;

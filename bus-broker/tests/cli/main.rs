@@ -8,4 +8,5 @@ mod operate;
 mod serve;
 mod show;
 mod stage;
+mod tls;
 mod users;

@@ -55,23 +55,13 @@ impl Outcome {
     }
 }
 
-const ENVIRONMENT: [&str; 9] = [
-    "BUS_URL",
-    "BUS_LISTEN",
-    "BUS_CONFIG",
-    "BUS_INSECURE",
-    "BUS_NAME",
-    "BUS_TOKEN",
-    "BUS_TOKEN_FILE",
-    "BUS_TOKEN_INSECURE",
-    "RUST_LOG",
-];
-
 /// The program, with nothing of the user's environment in it.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bus"));
-    for key in ENVIRONMENT {
-        command.env_remove(key);
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("BUS_") || key == "RUST_LOG" {
+            command.env_remove(key);
+        }
     }
     command.kill_on_drop(true);
     command

@@ -21,6 +21,10 @@ impl Pair {
     pub async fn new(url: &str, tag: &str) -> Pair {
         let sender = Client::connect(url).await.expect("connects");
         let receiver = Client::connect(url).await.expect("connects");
+        Pair::between(sender, receiver, tag).await
+    }
+
+    pub async fn between(sender: Client, receiver: Client, tag: &str) -> Pair {
         let name = format!("honest.{tag}");
         let queue = sender.queue(&name).await.expect("opens");
         let subscriber = receiver.subscribe(&name).await.expect("subscribes");

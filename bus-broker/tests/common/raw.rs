@@ -1,12 +1,15 @@
 //! A peer without manners: it speaks over the bare link, and says what a client never would.
 
+#[path = "authority.rs"]
+pub mod authority;
+
 use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
 use bus_core::session::{Hello, Resume, VERSION, Welcome};
 use bus_core::transport::{
-    Link, LinkError, connect_local, connect_mem, connect_tcp, frame_bytes, next_frame,
+    Link, LinkError, connect_local, connect_mem, connect_tcp, connect_tls, frame_bytes, next_frame,
 };
 use bus_core::{BusUrl, Decoder, Failure, Frame, Header, Kind, control};
 use bytes::Bytes;
@@ -22,6 +25,7 @@ pub async fn dial(url: &str) -> io::Result<Box<dyn Link>> {
     match url.parse().expect("a URL") {
         BusUrl::Local(Some(path)) | BusUrl::Shm(Some(path)) => connect_local(&path).await,
         BusUrl::Tcp(address) => connect_tcp(&address).await,
+        BusUrl::Tls(address) => connect_tls(&address, &authority::bare_client()).await,
         BusUrl::Mem(name) => connect_mem(&name).await,
         other => panic!("no raw peer for {other}"),
     }

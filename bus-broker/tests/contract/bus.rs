@@ -15,6 +15,8 @@ use bus_client::{
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
+use crate::raw::authority;
+
 /// How long a check may take over one transport.
 const CHECK_MAX: Duration = Duration::from_secs(30);
 /// How long anything may take that should happen at once.
@@ -40,22 +42,24 @@ pub fn home() -> TempDir {
 }
 
 /// Starts a broker, and gives it as it is reached over each transport.
-pub async fn start() -> [Bus; 4] {
+pub async fn start() -> [Bus; 5] {
     start_with(BrokerConfig::default()).await
 }
 
-pub async fn start_with(config: BrokerConfig) -> [Bus; 4] {
+pub async fn start_with(config: BrokerConfig) -> [Bus; 5] {
     let home = home();
     let local = format!("local:{}", home.path().join("bus.sock").display());
     let config = config
         .listen(local.parse().expect("a URL"))
-        .listen("tcp://127.0.0.1:0".parse().expect("a URL"));
+        .listen("tcp://127.0.0.1:0".parse().expect("a URL"))
+        .listen("tls://127.0.0.1:0".parse().expect("a URL"))
+        .tls(authority::server_files());
     let broker = Arc::new(Broker::start(config).await.expect("the broker starts"));
     let home = Arc::new(home);
-    let (socket, tcp) = (broker.urls()[0].clone(), broker.urls()[1].clone());
+    let [socket, tcp, tls] = broker.urls() else { panic!("it listens at three places") };
     let lanes = socket.replacen("local:", "shm:", 1);
-    let urls = [broker.url().to_owned(), lanes, socket, tcp];
-    let mut tags = ["mem", "lanes", "local", "tcp"].into_iter();
+    let urls = [broker.url().to_owned(), lanes, socket.clone(), tcp.clone(), tls.clone()];
+    let mut tags = ["mem", "lanes", "local", "tcp", "tls"].into_iter();
     urls.map(|url| Bus {
         tag: tags.next().expect("as many tags as URLs"),
         url,
@@ -67,8 +71,14 @@ pub async fn start_with(config: BrokerConfig) -> [Bus; 4] {
 
 /// Runs a check over every transport of one broker, all at once. What panics names its transport.
 pub async fn everywhere(check: impl AsyncFn(Bus)) {
-    let [mem, lanes, local, tcp] = start().await;
-    tokio::join!(over(mem, &check), over(lanes, &check), over(local, &check), over(tcp, &check));
+    let [mem, lanes, local, tcp, tls] = start().await;
+    tokio::join!(
+        over(mem, &check),
+        over(lanes, &check),
+        over(local, &check),
+        over(tcp, &check),
+        over(tls, &check)
+    );
 }
 
 async fn over(bus: Bus, check: &impl AsyncFn(Bus)) {
@@ -97,11 +107,21 @@ impl Drop for Told {
 
 impl Bus {
     pub async fn client(&self) -> Client {
-        Client::connect(&self.url).await.expect("connects")
+        self.client_with(ClientOptions::default()).await
     }
 
     pub async fn client_with(&self, options: ClientOptions) -> Client {
-        Client::connect_with(&self.url, options).await.expect("connects")
+        self.client_at(&self.url, options).await
+    }
+
+    /// A client that gets to this broker by another URL.
+    pub async fn client_at(&self, url: &str, options: ClientOptions) -> Client {
+        Client::connect_with(url, authority::trusting(options)).await.expect("connects")
+    }
+
+    /// Whether the broker does not know who is behind a connection.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.tag, "tcp" | "tls")
     }
 
     /// A client that may do everything.

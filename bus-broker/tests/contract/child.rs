@@ -80,6 +80,17 @@ async fn act(client: &Client, queue: &Queue, action: &str) {
             say("holding");
             std::future::pending().await
         }
+        "work" => {
+            let mut consumer = queue.consumer(Selector::Any, 100).await.expect("consumes");
+            while let Some(delivery) = consumer.next().await {
+                let delivery = delivery.expect("a delivery");
+                if delivery.payload().as_ref() == b"poison" {
+                    std::process::abort();
+                }
+                // The answer does not matter: it goes out with what comes next.
+                drop(delivery.ack());
+            }
+        }
         other => panic!("no such action: {other}"),
     }
 }

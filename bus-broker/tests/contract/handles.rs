@@ -151,9 +151,9 @@ fn drop_elsewhere(what: Vec<Box<dyn Send>>) {
 #[test]
 fn point_18_handles_may_be_dropped_outside_of_a_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
-    for index in 0..4 {
+    for index in 0..5 {
         let outer = runtime().expect("a runtime");
-        let bus = outer.block_on(start()).into_iter().nth(index).expect("one of four");
+        let bus = outer.block_on(start()).into_iter().nth(index).expect("one of five");
         // The runtime still runs, but not here.
         let made = outer.block_on(handles(&bus)).expect("all are made");
         drop_elsewhere(made);

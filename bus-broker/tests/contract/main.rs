@@ -1,7 +1,7 @@
 //! The contract that users rely on, point by point, over every transport.
 //!
 //! The names of the tests begin with the number of their point. Each one starts an embedded
-//! broker and runs one check over `mem:`, `local:` and `tcp:` at the same time; where only one
+//! broker and runs one check over `mem:`, lanes, `local:`, `tcp:` and `tls:` at the same time; where only one
 //! transport can have a thing (an identity, a process that dies), the test says so.
 
 mod bus;

@@ -177,9 +177,9 @@ async fn point_11_a_queue_tells_all_about_itself() {
         let by = |touch: &Option<Touch>| touch.clone().expect("it happened").sender.name;
         assert_eq!((by(&stat.last_send), by(&stat.last_receive)), ("one".into(), "two".into()));
         assert!(stat.last_send.expect("sent").age < Duration::from_secs(10));
-        let known = if bus.tag == "tcp" { None } else { Some(std::process::id()) };
+        let known = if bus.is_anonymous() { None } else { Some(std::process::id()) };
         assert_eq!(stat.creator.pid, known, "by the kernel's word");
-        assert_eq!(stat.access.owner.is_some(), bus.tag != "tcp");
+        assert_eq!(stat.access.owner.is_some(), !bus.is_anonymous());
         waiting.abort();
     })
     .await;

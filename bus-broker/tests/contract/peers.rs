@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bus_broker::BrokerConfig;
 use bus_client::{
-    Client, ErrorKind, Message, PublisherOptions, QueueOptions, Selector, SlowPolicy,
-    SubscribeOptions,
+    Client, ClientOptions, ErrorKind, Message, PublisherOptions, QueueOptions, Selector,
+    SlowPolicy, SubscribeOptions,
 };
 use bus_core::router::RouterConfig;
 use bus_core::session::Resume;
@@ -144,7 +144,7 @@ async fn point_20_a_user_has_a_share_of_the_sessions_and_objects_and_no_more() {
         ..RouterConfig::default()
     };
     // Only over TCP is a peer of this process not the broker's own user.
-    let [mem, _, _, tcp] = start_with(BrokerConfig::default().router(router)).await;
+    let [mem, _, _, tcp, _] = start_with(BrokerConfig::default().router(router)).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
         clients.push(tcp.client().await);
@@ -232,7 +232,7 @@ async fn point_21_large_calls_in_both_directions_at_once_do_not_wait_for_each_ot
 async fn point_21_a_peer_whose_reading_stalls_stops_no_other_and_loses_nothing() {
     everywhere(async |bus: Bus| {
         let proxy = Proxy::start(bus.tag, &bus.url).await;
-        let stalled = Client::connect(&proxy.url).await.expect("connects");
+        let stalled = bus.client_at(&proxy.url, ClientOptions::default()).await;
         let (client, reader) = (bus.client().await, bus.client().await);
         let large = QueueOptions::default().bytes_max(64 << 20);
         let queue = bus.queue_with(&client, "q", large).await;

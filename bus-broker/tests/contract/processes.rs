@@ -1,8 +1,9 @@
-//! Point 19 once more: a process that is killed, which only the local transport tells at once.
+//! Points 7 and 19 once more: processes that die, which only the local transport tells at once.
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use bus_client::Selector;
+use bus_client::{QueueOptions, Selector};
 
 use crate::bus::{soon, start, stat, text, until, until_stat};
 use crate::process::Process;
@@ -10,7 +11,7 @@ use crate::process::Process;
 /// A child that holds two deliveries of a queue, of which it has looked at one, is killed.
 /// Gives how long the broker took to give them back, if it did within a second.
 async fn killed(index: usize) -> Option<Duration> {
-    let bus = start().await.into_iter().nth(index).expect("one of four");
+    let bus = start().await.into_iter().nth(index).expect("one of five");
     let admin = bus.admin().await;
     let queue = bus.queue(&admin, "q").await;
     queue.send_all(["a", "b", "c"]).await.expect("sends");
@@ -49,4 +50,38 @@ async fn point_19_a_killed_local_process_gives_its_leases_back_at_once() {
 #[tokio::test]
 async fn point_19_a_remote_process_may_come_back_within_its_grace() {
     assert_eq!(killed(3).await, None, "nobody knows whether it is gone");
+}
+
+/// Children work off a hundred messages, all of which each of them is given at once, and abort at
+/// the 57th.
+async fn poisoned(index: usize) {
+    const SIGABRT: i32 = 6;
+    let bus = start().await.into_iter().nth(index).expect("one of four");
+    let admin = bus.admin().await;
+    let queue = bus.queue_with(&admin, "q", QueueOptions::default().deliveries_max(2)).await;
+    let body = |number| if number == 57 { "poison".to_owned() } else { format!("job {number}") };
+    queue.send_all((1..=100).map(body)).await.expect("sends");
+    let task = format!("{} {} work", bus.url, queue.name());
+    // The first one leaves many that may be it; each after that has it alone.
+    for deaths in 1..=3 {
+        let mut child = Process::start(None, &task).expect("it is this user's");
+        assert_eq!(child.status().await.signal(), Some(SIGABRT), "death {deaths}");
+        until_stat(&admin, &queue, |stat| stat.leased == 0 && stat.handles == 1).await;
+    }
+    let _child = Process::start(None, &task).expect("it is this user's");
+    until_stat(&admin, &queue, |stat| stat.acked == 99).await;
+    let stat = stat(&admin, &queue).await;
+    // Only the poison was ever marked, and handed out so once.
+    assert_eq!((stat.messages, stat.leased, stat.dead, stat.redelivered), (0, 0, 1, 1));
+    let name = format!("{}.dead", queue.name());
+    let dead = admin.queue_with(&name, QueueOptions::default().must_exist()).await;
+    let letter = soon(dead.expect("there is one").receive(Selector::Any)).await;
+    assert_eq!(text(letter.expect("a delivery").payload()), "poison");
+}
+
+#[tokio::test]
+async fn point_07_a_message_that_kills_whoever_takes_it_is_the_only_dead_one() {
+    for index in [1, 2] {
+        poisoned(index).await;
+    }
 }

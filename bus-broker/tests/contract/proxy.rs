@@ -1,6 +1,6 @@
 //! A go-between that can cut, hold up and turn away: the same over every transport.
 //!
-//! It forwards bytes between links and knows nothing of frames. Held-up bytes stay in it, and
+//! It forwards bytes between links and knows nothing of frames; over TLS they are encrypted. Held-up bytes stay in it, and
 //! whoever writes feels it as it would a slow network.
 
 use std::future::poll_fn;
@@ -70,7 +70,7 @@ impl Proxy {
             _ => {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 let address = listener.local_addr().expect("an address");
-                (Acceptor::Tcp(listener), format!("tcp://{address}"))
+                (Acceptor::Tcp(listener), format!("{tag}://{address}"))
             }
         };
         let orders = Orders {
@@ -144,8 +144,9 @@ async fn accept(
             refused.send_modify(|count| *count += 1);
             continue;
         }
+        let bare = now.target.replacen("tls:", "tcp:", 1);
         // Without a broker there, the client sees its connection end.
-        if let Ok(far) = dial(&now.target).await {
+        if let Ok(far) = dial(&bare).await {
             tokio::spawn(forward(near, far, orders.clone()));
         }
     }

@@ -16,7 +16,7 @@ use crate::proxy::Proxy;
 async fn through(bus: &Bus, options: ClientOptions) -> (Proxy, Client) {
     let proxy = Proxy::start(bus.tag, &bus.url).await;
     let quick = options.backoff(Duration::from_millis(2), Duration::from_millis(20));
-    let client = Client::connect_with(&proxy.url, quick).await.expect("connects");
+    let client = bus.client_at(&proxy.url, quick).await;
     (proxy, client)
 }
 
@@ -292,7 +292,7 @@ async fn point_19_attempts_to_connect_again_back_off() {
     everywhere(async |bus: Bus| {
         let proxy = Proxy::start(bus.tag, &bus.url).await;
         let slow = ClientOptions::default().backoff(Duration::from_millis(10), Duration::MAX / 8);
-        let client = Client::connect_with(&proxy.url, slow).await.expect("connects");
+        let client = bus.client_at(&proxy.url, slow).await;
         let before = Instant::now();
         proxy.close();
         soon(proxy.turned_away(6)).await;

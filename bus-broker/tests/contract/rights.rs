@@ -56,14 +56,14 @@ async fn point_10_the_brokers_own_user_may_everything_and_anonymous_has_the_bits
         for (mode, anonymous) in cases {
             let name = bus.name(&format!("mode{mode:o}"));
             owned(&admin, &name, mode).await;
-            let expected = if bus.tag == "tcp" { anonymous } else { [true; 4] };
+            let expected = if bus.is_anonymous() { anonymous } else { [true; 4] };
             assert_eq!(allowed(&client, &name).await, expected, "mode {mode:o}");
         }
         // Without a mode a queue is its owner's; an anonymous creator's is everybody's.
         let private = admin.queue(&bus.name("private")).await.expect("opens");
         private.send("there").await.expect("sends");
         let may = allowed(&client, private.name().as_str()).await;
-        assert_eq!(may, [bus.tag != "tcp"; 4]);
+        assert_eq!(may, [!bus.is_anonymous(); 4]);
         let own = client.queue(&bus.name("own")).await.expect("opens");
         own.send("there").await.expect("sends");
         assert_eq!(allowed(&client, own.name().as_str()).await, [true; 4]);
@@ -75,7 +75,7 @@ async fn point_10_the_brokers_own_user_may_everything_and_anonymous_has_the_bits
 async fn point_10_reading_and_writing_topics_and_services_are_apart() {
     everywhere(async |bus: Bus| {
         let (client, admin) = (bus.client().await, bus.admin().await);
-        let denied = bus.tag == "tcp";
+        let denied = bus.is_anonymous();
         let check = |result: Result<(), ErrorKind>, what: &str| {
             let expected = if denied { Err(ErrorKind::PermissionDenied) } else { Ok(()) };
             assert_eq!(result, expected, "{what}");
@@ -110,7 +110,7 @@ async fn point_10_reading_and_writing_topics_and_services_are_apart() {
 
 #[tokio::test]
 async fn point_10_rights_are_checked_again_for_those_who_wait() {
-    let [_, _, _, bus] = start().await;
+    let [_, _, _, bus, _] = start().await;
     let (client, admin) = (bus.client().await, bus.admin().await);
     let options = QueueOptions::default().mode(0o707).count_max(1);
     let own = admin.queue_with("q", options).await.expect("opens");
@@ -146,7 +146,7 @@ async fn point_10_owner_group_and_others_are_told_apart_by_the_kernels_word() {
     if !may_become_others() {
         return;
     }
-    let [_, bus, _, _] = start().await;
+    let [_, bus, _, _, _] = start().await;
     let answers = async |user: User, actions: &str| {
         let child = Process::start(Some(user), &format!("{} q {actions}", bus.url))?;
         Some(child.answers().await.join(" "))
@@ -184,7 +184,7 @@ async fn point_10_a_waiting_process_of_another_user_ends_when_its_right_is_taken
     if !may_become_others() {
         return;
     }
-    let [_, bus, _, _] = start().await;
+    let [_, bus, _, _, _] = start().await;
     let admin = bus.admin().await;
     let options = QueueOptions::default().mode(0o704);
     let queue = admin.queue_with("q", options).await.expect("opens");

@@ -115,6 +115,8 @@ async fn opening_pausing_and_dropping_a_consumer_gives_everything_back() {
     let (queue, theirs) = world.queues("q", QueueOptions::default()).await;
     theirs.send_all(["one", "two"]).await.expect("sends");
     let back = async || {
+        // What was asked for may still be on its way.
+        world.settle().await;
         world.until("q", |stat| stat.leased == 0 && stat.waiting == 0).await;
         assert_eq!(world.stat("q").await.handles, 2, "the consumer is gone");
     };

@@ -59,8 +59,7 @@ impl Router {
                 arriving.ticket += 1;
             }
             arriving.ticket += sent;
-            self.feed_hungry();
-            self.bury_dead();
+            self.settle_down();
         }
         steps
     }
@@ -170,7 +169,7 @@ impl Queue {
         if !entry.connected || entry.congested {
             return 0;
         }
-        let credit = u64::from(options.credit.saturating_sub(waiter.outstanding));
+        let credit = u64::from(waiter.credit_left());
         let leases = LEASES_MAX.saturating_sub(entry.leases.len()) as u64;
         let unwritten = ground.unwritten_bytes_max.saturating_sub(entry.unwritten_bytes);
         let bytes = LEASED_BYTES_MAX.saturating_sub(entry.leased_bytes).min(unwritten);

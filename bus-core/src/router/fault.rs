@@ -19,6 +19,12 @@ pub enum Fault {
     UnredeemedCredit,
     /// A blocked send stalls the later sends of its session to other queues.
     BlockedSendStalls,
+    /// What was out when a session was lost is handed out together.
+    SuspectsTogether,
+    /// Whoever was handed a suspect gets nothing more, settled or not.
+    SuspectForEver,
+    /// Whoever may not have a suspect is not looked at when another one has it.
+    HeldForEver,
     /// A batch is let in although there is no room for all of it.
     BatchOverRoom,
     /// A batch that is acknowledged does not give its credit back.
@@ -68,5 +74,8 @@ impl Fault {
         Fault::CancelEatsMessage,
         Fault::UnredeemedCredit,
         Fault::BlockedSendStalls,
+        Fault::SuspectsTogether,
+        Fault::SuspectForEver,
+        Fault::HeldForEver,
     ];
 }

@@ -27,6 +27,8 @@ pub(crate) struct Ground {
     pub left: Vec<Id<Queue>>,
     /// Sessions that may be handed deliveries again.
     pub hungry: Vec<Id<Session>>,
+    /// Queues whose receivers that are held back are to be looked at.
+    pub to_look_at: Vec<Id<Queue>>,
     /// Bytes of messages that a connection may have to write.
     pub unwritten_bytes_max: u64,
     /// A bug that a test has planted.
@@ -122,6 +124,12 @@ impl Ground {
             entry.starved.insert(channel);
         }
         entry.connected && !entry.congested && !sated
+    }
+
+    /// Whether a receiver was passed over for that, and has not been served since: what it would
+    /// get first may lie on the shelf.
+    pub fn is_starved(&self, session: Id<Session>, channel: Channel) -> bool {
+        self.sessions.get(session).is_some_and(|entry| entry.starved.contains(&channel))
     }
 
     /// Makes sure that the leases of a session are looked at no later than at `at`.

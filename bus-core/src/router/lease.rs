@@ -23,12 +23,14 @@ pub(crate) struct Stored {
     pub attempt: u32,
     /// It was given back once so that another receiver could have it.
     pub recalled: bool,
+    /// It was out when a session was lost, and nobody has answered for it since.
+    pub suspect: bool,
 }
 
 impl Stored {
     /// A message that nobody has been handed yet.
     pub fn new(message: Message, sender: SharedSender, arrival: Arrival) -> Stored {
-        Stored { message, sender, arrival, attempt: 0, recalled: false }
+        Stored { message, sender, arrival, attempt: 0, recalled: false, suspect: false }
     }
 }
 
@@ -82,6 +84,11 @@ impl Shelved {
             Shelved::One(stored) => stored.message.len() as u64,
             Shelved::Batch(batch) => batch.parcel.first_length(),
         }
+    }
+
+    /// Whether the first message is handed out alone.
+    pub fn is_suspect(&self) -> bool {
+        matches!(self, Shelved::One(Stored { suspect: true, .. }))
     }
 
     /// The first message.

@@ -3,7 +3,7 @@
 //! Ending a session lets go of everything that it held, in this order: shared subscriptions,
 //! receivers, leases, senders, the rest. So nothing is handed to a session that is about to go.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::arena::Id;
@@ -14,6 +14,7 @@ use super::effect::{Answer, Output};
 use super::lease::LeaseView;
 use super::rights::Identity;
 use super::session::{Handle, Session, SessionEnd};
+use super::settle::{Bearer, Ended};
 use super::timer::Timer;
 use super::{Router, SessionId};
 use crate::time::Time;
@@ -68,7 +69,7 @@ impl Router {
         self.ground.timers.set(until, Timer::Grace(session));
         self.forget_recalls(session);
         self.set_relays_away(session, true);
-        self.bury_dead();
+        self.settle_down();
     }
 
     /// The session is connected again.
@@ -89,7 +90,7 @@ impl Router {
             }
         }
         self.recall_from(session);
-        self.bury_dead();
+        self.settle_down();
     }
 
     /// Asks a session that is back for what it has not looked at, if others wait for it.
@@ -150,26 +151,27 @@ impl Router {
         {
             self.ground.timers.clear(at, Timer::Leases(session));
         }
-        self.bury_dead();
+        self.settle_down();
     }
 
     /// What the application has is marked. If the session was lost, the application may have
-    /// been handed more than it could still say: of each receiver that has said nothing, the
-    /// oldest delivery is marked as well. So a message that kills whoever takes it ends among
-    /// the dead letters.
+    /// been handed more than it could still say, and have settled it too. Of a receiver that had
+    /// one delivery that is known to be the one, and it is marked. Of several it may be any: those
+    /// that nobody has said to be taken are not marked, and all are handed out alone from now on.
+    /// So a message that kills whoever takes it ends among the dead letters, and no other does.
     fn end_all_leases(&mut self, session: Id<Session>, end: SessionEnd) {
         let Some(entry) = self.ground.sessions.get(session) else { return };
         let receiver = |leased: &LeaseView| (leased.queue, leased.waiter);
-        let taken = entry.leases.iter().filter(|(_, leased)| leased.taken);
-        let mut known: BTreeSet<_> = taken.map(|(_, leased)| receiver(&leased)).collect();
-        let ended: Vec<_> = entry
-            .leases
-            .iter()
-            .map(|(lease, leased)| {
-                let suspect = end == SessionEnd::Lost && known.insert(receiver(&leased));
-                (session, lease, leased.taken || suspect)
-            })
-            .collect();
+        let mut counts: BTreeMap<Bearer, u64> = BTreeMap::new();
+        for (_, leased) in entry.leases.iter() {
+            *counts.entry(receiver(&leased)).or_default() += 1;
+        }
+        let suspect = end == SessionEnd::Lost;
+        let ended = entry.leases.iter().map(|(lease, leased)| {
+            let alone = counts.get(&receiver(&leased)) == Some(&1);
+            Ended { session, lease, marked: leased.taken || (suspect && alone), suspect }
+        });
+        let ended: Vec<_> = ended.collect();
         self.put_back_all(&ended);
     }
 

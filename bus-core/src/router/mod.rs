@@ -10,6 +10,7 @@ mod beyond;
 mod blocked;
 mod bridge_command;
 mod burial;
+mod caution;
 mod command;
 mod delay;
 mod effect;
@@ -201,8 +202,7 @@ impl Router {
             Command::Consumed { channel, bytes } => return self.consumed(session, channel, bytes),
             command => self.handle_other(session, command),
         }
-        self.feed_hungry();
-        self.bury_dead();
+        self.settle_down();
     }
 
     fn handle_other(&mut self, session: SessionId, command: Command) {
@@ -320,12 +320,16 @@ impl Router {
                         queue.patience_is_over(&mut self.ground, waiter);
                     }
                 }
+                timer::Timer::Look(queue) => {
+                    if let Some(queue) = self.queues.get_mut(queue) {
+                        queue.look_at_held(&mut self.ground);
+                    }
+                }
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
                 timer::Timer::Relays => self.look_after_relays(),
             }
-            self.feed_hungry();
-            self.bury_dead();
+            self.settle_down();
         }
     }
 
@@ -343,6 +347,13 @@ impl Router {
     /// How many effects there are.
     pub fn effect_count(&self) -> usize {
         self.ground.effects.len()
+    }
+
+    /// What is left to do at the end of a command, or of what was due.
+    fn settle_down(&mut self) {
+        self.feed_hungry();
+        self.serve_held();
+        self.bury_dead();
     }
 
     /// Buries the dead, first come first, and lets queues go that have lost their last holder.

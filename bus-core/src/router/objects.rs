@@ -114,6 +114,10 @@ impl Router {
             waiters: Arena::default(),
             line: Default::default(),
             bearers: Default::default(),
+            held: Default::default(),
+            look_due: false,
+            #[cfg(test)]
+            looked_at: 0,
             bytes: 0,
             reserved_bytes: 0,
             reserved_count: 0,
@@ -232,6 +236,7 @@ impl Queue {
         self.bytes = 0;
         self.counters.dropped += count;
         self.admit(ground);
+        self.note_suspect_gone(ground);
         count
     }
 

@@ -46,6 +46,14 @@ pub(crate) struct Queue {
     /// All consumers with deliveries that the application has not been handed. One that has
     /// none any more, or is gone, stays until somebody looks for such deliveries.
     pub bearers: Vec<Id<Waiter>>,
+    /// Those that wait until they may have a suspect, or another one has it. One that is gone, or
+    /// has been served since, stays until they are looked at.
+    pub held: Vec<Id<Waiter>>,
+    /// They are to be looked at, since a suspect has left the shelf.
+    pub look_due: bool,
+    /// How many of them have been looked at.
+    #[cfg(test)]
+    pub looked_at: u64,
     /// What the shelf and the delayed count.
     pub bytes: u64,
     /// Room kept for granted offers.
@@ -75,18 +83,24 @@ pub(crate) struct Counters {
 impl Queue {
     /// Hands a message that has no place yet to a receiver that waits, or gives it back.
     pub fn match_arrival(&mut self, ground: &mut Ground, stored: Stored) -> Option<Stored> {
-        let kind = stored.message.kind();
-        match self.next_waiter(ground, kind, stored.message.len() as u64) {
+        let (kind, length) = (stored.message.kind(), stored.message.len() as u64);
+        match self.next_waiter(ground, kind, length, stored.suspect) {
             Some(waiter) => {
                 self.lease_to(ground, waiter, stored);
                 None
             }
-            None => Some(stored),
+            None => {
+                if stored.suspect {
+                    self.hold_back_all(ground, kind);
+                }
+                Some(stored)
+            }
         }
     }
 
     /// Leases a message to a receiver that has credit.
     pub fn lease_to(&mut self, ground: &mut Ground, id: Id<Waiter>, mut stored: Stored) {
+        let suspect = stored.suspect && !ground.planted(Fault::SuspectsTogether);
         let Some(waiter) = self.waiters.get_mut(id) else { return };
         let Some(session) = ground.sessions.get_mut(waiter.session) else { return };
         stored.message.compact();
@@ -104,6 +118,9 @@ impl Queue {
             auto_ack,
             recalled_for: None,
         });
+        if suspect {
+            waiter.note_suspect(lease);
+        }
         if let Some(turn) = waiter.turn.take() {
             self.line.leave(options.selector, turn);
         }
@@ -155,11 +172,15 @@ impl Queue {
         }
         let options = waiter.options;
         let may_grant = waiter.promises + waiter.outstanding < options.credit;
+        let mut suspect = false;
         if let Some(place) = self.shelf.select(options.selector) {
-            if self.refuse_too_big(ground, id, place, options.bytes_max) {
+            if self.hold_back(ground, id, place)
+                || self.refuse_too_big(ground, id, place, options.bytes_max)
+            {
                 return false;
             }
             let Some(stored) = self.take(ground, place) else { return false };
+            suspect = stored.suspect;
             self.lease_to(ground, id, stored);
         } else if let Some(place) = self.next_blocked(options.selector, may_grant) {
             // It may stand in front of one that fits.
@@ -169,6 +190,9 @@ impl Queue {
             return false;
         }
         self.admit(ground);
+        if suspect {
+            self.note_suspect_gone(ground);
+        }
         true
     }
 

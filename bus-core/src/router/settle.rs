@@ -22,6 +22,17 @@ use super::waiter::Waiter;
 /// The queue of a lease, and the receiver that bore it.
 pub(super) type Bearer = (Id<Queue>, Id<Waiter>);
 
+/// A lease that ends without a word of the application: its message goes back.
+#[derive(Clone, Copy)]
+pub(super) struct Ended {
+    pub session: Id<Session>,
+    pub lease: Lease,
+    /// The delivery counts.
+    pub marked: bool,
+    /// Its session was lost: the message may be what has killed it.
+    pub suspect: bool,
+}
+
 impl Router {
     /// Leases up to `lease` that the channel bore are with the application: clocks start.
     pub(super) fn taken(&mut self, session: Id<Session>, channel: Channel, lease: Lease) {
@@ -89,7 +100,7 @@ impl Router {
     ) {
         let result = match self.end_lease(session, lease) {
             Some((leased, queue)) => {
-                let stored = Stored { recalled: false, ..leased.stored.clone() };
+                let stored = Stored { recalled: false, suspect: false, ..leased.stored.clone() };
                 self.put_back(queue, stored, true, delay);
                 self.serve_again(&leased);
                 Ok(Answer::Done { count: 1 })
@@ -149,16 +160,19 @@ impl Router {
             }
             return;
         }
-        let ended: Vec<_> = leases.iter().map(|lease| (session, *lease, false)).collect();
+        let (marked, suspect) = (false, false);
+        let ended = leases.iter().map(|lease| Ended { session, lease: *lease, marked, suspect });
+        let ended: Vec<_> = ended.collect();
         self.put_back_all(&ended);
     }
 
-    /// Ends leases at once, each marked or not: all messages go back, oldest first, before
-    /// anybody is served, so that a receiver gets the oldest whatever the order of the leases.
-    pub(super) fn put_back_all(&mut self, ended: &[(Id<Session>, Lease, bool)]) {
+    /// Ends leases at once: all messages go back, oldest first, before anybody is served, so that
+    /// a receiver gets the oldest whatever the order of the leases.
+    pub(super) fn put_back_all(&mut self, ended: &[Ended]) {
         let mut back = Vec::with_capacity(ended.len());
-        for (session, lease, marked) in ended {
+        for Ended { session, lease, marked, suspect } in ended {
             let Some((mut leased, queue)) = self.end_lease(*session, *lease) else { continue };
+            leased.stored.suspect |= suspect;
             // Whoever has not looked at it stands behind those who ask for it.
             if let Some(queue) = self.queues.get_mut(queue)
                 && !leased.taken
@@ -183,13 +197,22 @@ impl Router {
         let now = self.ground.now;
         let mut sessions = self.ground.timers.pop_leases(now);
         sessions.insert(0, session);
-        let mut expired = Vec::new();
+        let (mut expired, mut overdue) = (Vec::new(), Vec::new());
         for session in &sessions {
             let Some(entry) = self.ground.sessions.get_mut(*session) else { continue };
             entry.lease_check = None;
             let due = |leased: &LeaseView| leased.deadline.is_some_and(|deadline| deadline <= now);
             let over = entry.leases.iter().filter(|(_, leased)| due(leased));
-            expired.extend(over.map(|(lease, _)| (*session, lease, true)));
+            for (lease, leased) in over {
+                let (session, marked, suspect) = (*session, true, false);
+                expired.push(Ended { session, lease, marked, suspect });
+                if leased.taken {
+                    overdue.push((leased.queue, leased.waiter));
+                }
+            }
+        }
+        for bearer in overdue {
+            self.trust(bearer);
         }
         self.put_back_all(&expired);
         for session in sessions {
@@ -269,6 +292,10 @@ impl Router {
                 waiter.outstanding -= count as u32;
             }
             waiter.untaken.forget(first, count);
+            // A suspect is in no batch, so it is the first.
+            if waiter.suspect == Some(first) && !self.ground.planted(Fault::SuspectForEver) {
+                waiter.suspect = None;
+            }
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Delay(Id<Queue>),
     /// A receiver that would not wait.
     Patience(Id<Queue>, Id<Waiter>),
+    /// The receivers of a queue that are held back.
+    Look(Id<Queue>),
     /// A call's deadline.
     Call(u64),
     /// A subscription that holds publishers back.

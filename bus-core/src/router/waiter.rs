@@ -8,7 +8,7 @@ use crate::message_type::MessageType;
 
 use crate::time::Time;
 
-use super::command::{Channel, ConsumeOptions};
+use super::command::{Channel, ConsumeOptions, Lease};
 use super::fault::Fault;
 use super::ground::Ground;
 use super::line::Turn;
@@ -34,6 +34,12 @@ pub(crate) struct Waiter {
     pub recalls: u32,
     /// Offers granted for it that have not arrived yet.
     pub promises: u32,
+    /// A suspect that it was handed, and has not settled: it gets nothing beside it.
+    pub suspect: Option<Lease>,
+    /// It is handed suspects like all else.
+    pub trusted: bool,
+    /// Whether the queue has it among those that are held back.
+    pub held: bool,
     /// One that would not wait, and does for what was asked for it: until when.
     pub patience: Option<Time>,
 }
@@ -50,13 +56,24 @@ impl Waiter {
             turn: None,
             recalls: 0,
             promises: 0,
+            suspect: None,
+            trusted: false,
+            held: false,
             patience: None,
         }
     }
 
     /// Whether it may be handed one more.
     pub fn has_credit(&self) -> bool {
-        self.outstanding < self.options.credit
+        self.credit_left() > 0
+    }
+
+    /// How many more it may be handed.
+    pub fn credit_left(&self) -> u32 {
+        match self.suspect {
+            Some(_) => 0,
+            None => self.options.credit.saturating_sub(self.outstanding),
+        }
     }
 }
 
@@ -79,17 +96,21 @@ impl Queue {
         }
     }
 
-    /// The receiver that has waited longest and takes this type and length. One that would
-    /// take the type but not the length ends as too big.
+    /// The receiver that has waited longest and takes this type and length, and may have a
+    /// suspect if it is one. One that would take the type but not the length ends as too big.
     pub fn next_waiter(
         &mut self,
         ground: &mut Ground,
         kind: MessageType,
         length: u64,
+        suspect: bool,
     ) -> Option<Id<Waiter>> {
         let (mut from, mut found) = (0, None);
         while let Some((turn, id)) = self.next_taker(ground, kind, from) {
             from = turn + 1;
+            if suspect && !self.may_hand(ground, id, suspect) {
+                continue;
+            }
             if self.waiters.get(id).is_some_and(|waiter| length > waiter.options.bytes_max) {
                 self.end_too_big(ground, id, kind, length);
                 continue;
@@ -112,9 +133,10 @@ impl Queue {
         from: Turn,
     ) -> Option<(Turn, Id<Waiter>)> {
         self.line.takers(kind, from).find(|(_, id)| {
-            self.waiters
-                .get(*id)
-                .is_some_and(|waiter| ground.may_lease(waiter.session, waiter.channel))
+            self.waiters.get(*id).is_some_and(|waiter| {
+                let Waiter { session, channel, .. } = *waiter;
+                ground.may_lease(session, channel) && !ground.is_starved(session, channel)
+            })
         })
     }
 
@@ -157,6 +179,9 @@ impl Queue {
         self.holders -= 1;
         if let Some(turn) = waiter.turn {
             self.line.leave(waiter.options.selector, turn);
+        }
+        if self.waiters.is_empty() {
+            self.held.clear();
         }
         if !waiter.untaken.is_empty()
             && let Some(session) = ground.sessions.get_mut(waiter.session)

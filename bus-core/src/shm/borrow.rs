@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::layout::{COMMIT_BYTES, Geometry};
-use super::reader::{Found, LaneReader};
+use super::reader::{Found, LaneReader, Tampered};
 
 /// The word that a lane's writer can be trusted: it is of this process's own user.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,37 @@ impl LaneReader {
         let SameUser(()) = trust;
         let (cursor, offset) = (Cell::new(self.cursor), Cell::new(self.offset));
         FrameBatch { reader: self, cursor, offset }
+    }
+
+    /// Shows the next frame, or what [`LaneReader::read_into`] has left of it, without a copy;
+    /// then the writer has its room back. `None` when there is none now. For whoever waits for
+    /// one frame at a time: it looks once at a word, where a batch looks for the next frame too,
+    /// and a frame of few lines comes from the writer's core in about the time of one.
+    ///
+    /// If `visit` panics, the frame is still there.
+    ///
+    /// # Errors
+    /// As [`LaneReader::has_frame`].
+    #[inline]
+    pub fn show_frame<R>(
+        &mut self,
+        trust: SameUser,
+        visit: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, Tampered> {
+        let SameUser(()) = trust;
+        let Found::Frame(length) = self.look()? else { return Ok(None) };
+        let (start, count) = (self.unread(), length - self.offset);
+        // Whoever looks at the frame comes to its later lines late: each would be a journey of
+        // its own.
+        self.lane.expect_reads(start, count);
+        let bytes = self.lane.bytes(start, count);
+        // SAFETY: the bytes lie within the ring, which lives as long as the reader. They were
+        // written before their commit word, and whoever made the `SameUser` says that the writer
+        // does not store there before the cursor has passed, which is below: after the borrow.
+        let visited = visit(unsafe { std::slice::from_raw_parts(bytes, count) });
+        self.pass(length, count);
+        self.release();
+        Ok(Some(visited))
     }
 }
 

@@ -16,6 +16,10 @@ use crate::sync::{AtomicU64, Ordering};
 
 use super::layout::{Geometry, ReaderHeader, WriterHeader};
 
+/// Bytes that go from core to core at a time.
+#[cfg(all(target_arch = "x86_64", not(busbar_loom), not(miri)))]
+const CACHE_LINE: u64 = 64;
+
 /// Keeps the memory behind the pointers: a mapping, or a part of the heap.
 pub(super) type Keeper = Arc<dyn Send + Sync>;
 
@@ -110,7 +114,6 @@ impl LaneMemory {
     #[inline]
     #[cfg(all(target_arch = "x86_64", not(busbar_loom), not(miri)))]
     pub fn expect_writes(&self, position: u64, count: u64) {
-        const CACHE_LINE: u64 = 64;
         let mut line = (position + CACHE_LINE - 1) & !(CACHE_LINE - 1);
         while line < position + count {
             let target = self.bytes(line, 1);
@@ -126,6 +129,26 @@ impl LaneMemory {
     #[inline]
     #[cfg(not(all(target_arch = "x86_64", not(busbar_loom), not(miri))))]
     pub fn expect_writes(&self, _position: u64, _count: u64) {}
+
+    /// Asks for the first few cache lines that begin in so many bytes from a position on, which
+    /// will be read at once. The processor itself asks for those that follow.
+    #[inline]
+    #[cfg(all(target_arch = "x86_64", not(busbar_loom), not(miri)))]
+    pub fn expect_reads(&self, position: u64, count: usize) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let end = position + count.min(4 * CACHE_LINE as usize) as u64;
+        let mut line = (position + CACHE_LINE - 1) & !(CACHE_LINE - 1);
+        while line < end {
+            let source = self.bytes(line, 1);
+            // SAFETY: it loads nothing into a register, and faults nowhere.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) };
+            line += CACHE_LINE;
+        }
+    }
+
+    #[inline]
+    #[cfg(not(any(all(target_arch = "x86_64", not(miri)), busbar_loom)))]
+    pub fn expect_reads(&self, _position: u64, _count: usize) {}
 
     /// Where so many bytes of the ring begin, which do not go beyond its end.
     #[inline]

@@ -197,7 +197,7 @@ impl LaneReader {
 
     /// What is at the cursor. Padding is passed over.
     #[inline]
-    fn look(&mut self) -> Result<Found, Tampered> {
+    pub(super) fn look(&mut self) -> Result<Found, Tampered> {
         let (cursor, found) = self.look_from(self.cursor, self.offset)?;
         self.cursor = cursor;
         Ok(found)
@@ -239,13 +239,13 @@ impl LaneReader {
 
     /// Where the frame's bytes are that come next.
     #[inline]
-    fn unread(&self) -> u64 {
+    pub(super) fn unread(&self) -> u64 {
         self.cursor + (COMMIT_BYTES + self.offset) as u64
     }
 
     /// So many bytes more of the frame are read, which has this length.
     #[inline]
-    fn pass(&mut self, length: usize, count: usize) {
+    pub(super) fn pass(&mut self, length: usize, count: usize) {
         self.offset += count;
         if self.offset == length {
             self.cursor += Geometry::frame_bytes(length);

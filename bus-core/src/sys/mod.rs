@@ -7,5 +7,7 @@ mod peer;
 mod watch;
 
 pub use limits::raise_file_limit;
-pub use peer::{Credentials, effective_uid, peer_groups, peer_process, process_ended};
+pub use peer::{
+    Credentials, effective_uid, peer_groups, peer_process, process_ended, sees_our_processes,
+};
 pub use watch::{read_into, read_with_descriptors, watch};

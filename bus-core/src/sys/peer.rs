@@ -90,6 +90,16 @@ pub fn peer_process(socket: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<Owne
     Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK)?)
 }
 
+/// Whether a process sees the same processes as this one: its namespace of process numbers is
+/// not an inner one. Whoever lives in an inner one can signal none of those outside, whoever its
+/// user is. `false` where the kernel does not tell.
+pub fn sees_our_processes(pid: u32) -> bool {
+    // The numbers that a process has, from this one's namespace inwards. Anybody may read it.
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.is_some_and(|numbers| numbers.split_whitespace().count() == 1)
+}
+
 /// Of Linux 6.5 and newer.
 const SO_PEERPIDFD: libc::c_int = 77;
 
@@ -107,4 +117,35 @@ pub async fn process_ended(pid: u32) -> io::Result<()> {
     };
     let watched = watch(descriptor, tokio::io::Interest::READABLE)?;
     watched.readable().await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn process_of_an_inner_namespace_does_not_see_ours() {
+        assert!(sees_our_processes(std::process::id()));
+        assert!(!sees_our_processes(u32::MAX), "there is no such process");
+        let mut outer = Command::new("unshare");
+        outer.args(["--pid", "--fork", "--kill-child", "sh", "-c", "echo up; read line"]);
+        let spawned = outer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let Ok(mut outer) = spawned else { return eprintln!("skipped: there is no unshare here") };
+        let mut up = String::new();
+        let out = outer.stdout.take().expect("it is piped");
+        let read = io::BufRead::read_line(&mut io::BufReader::new(out), &mut up);
+        let children = format!("/proc/{0}/task/{0}/children", outer.id());
+        let inner = std::fs::read_to_string(children).unwrap_or_default();
+        if read.is_ok() && up.trim() == "up" {
+            let inner = inner.trim().parse().expect("its only child");
+            assert!(!sees_our_processes(inner), "{inner} is in a namespace of its own");
+            assert!(sees_our_processes(outer.id()), "only its child is in the new one");
+        } else {
+            eprintln!("skipped: no namespace of processes may be made here");
+        }
+        drop(outer.stdin.take());
+        outer.wait().expect("it ends");
+    }
 }

@@ -27,13 +27,15 @@ pub fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<Owne
     watched.map_err(io::Error::from)
 }
 
-/// Reads once, into the spare capacity of a buffer. Returns how many bytes came.
+/// Reads once, into the spare capacity of a buffer, at most so many bytes. Returns how many came.
 ///
 /// # Errors
 /// `WouldBlock` when nothing is there; else what the kernel says.
-pub fn read_into(descriptor: &OwnedFd, buffer: &mut BytesMut) -> io::Result<usize> {
+pub fn read_into(descriptor: &OwnedFd, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
     loop {
-        let count = match rustix::io::read(descriptor.as_fd(), buffer.spare_capacity_mut()) {
+        let spare = buffer.spare_capacity_mut();
+        let room = spare.len().min(most);
+        let count = match rustix::io::read(descriptor.as_fd(), &mut spare[..room]) {
             Ok((read, _)) => read.len(),
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.into()),

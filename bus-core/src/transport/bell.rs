@@ -13,7 +13,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 
 use super::Peer;
-use crate::sys::effective_uid;
+use crate::sys::{effective_uid, sees_our_processes};
 
 /// The bells of one side.
 #[derive(Debug, Default)]
@@ -32,16 +32,18 @@ pub fn make_bell() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
 
-/// Whether a peer may be trusted not to stop this process: it is of the same user, and can do
-/// that anyway.
+/// Whether a peer is of the same user.
 pub fn is_same_user(peer: &Peer) -> bool {
     peer.credentials.as_ref().is_some_and(|found| found.uid == effective_uid())
 }
 
-/// Whether a peer could stop this process anyway: it is of the same user, or root. A process of
-/// root may speak to anybody's broker, which could not stop it.
+/// Whether a peer could stop this process anyway: it is of root or of the same user, and not shut
+/// in where it cannot reach this one, as in a container. A process of root may speak to anybody's
+/// broker or client, which could not stop it.
 pub fn could_stop_us(peer: &Peer) -> bool {
-    is_same_user(peer) || peer.credentials.as_ref().is_some_and(|found| found.uid == 0)
+    let Some(found) = &peer.credentials else { return false };
+    let reaches_us = || found.pid.is_some_and(sees_our_processes);
+    (found.uid == 0 || is_same_user(peer)) && reaches_us()
 }
 
 /// What a trusted peer has handed over, if it is a bell: what else is written to could take the
@@ -88,26 +90,20 @@ mod tests {
     }
 
     #[test]
-    fn nobody_of_another_user_is_trusted_with_a_write_that_may_block() {
-        let peer = |uid| Peer {
-            credentials: Some(Credentials { uid, ..Credentials::default() }),
+    fn only_who_could_stop_us_is_trusted_with_a_write_that_may_block() {
+        let of = |uid, pid| Peer {
+            credentials: Some(Credentials { uid, gid: uid, pid, groups: Vec::new() }),
             ..Peer::default()
         };
-        assert!(is_same_user(&peer(effective_uid())));
-        assert!(!is_same_user(&peer(effective_uid() + 1)));
-        assert!(!is_same_user(&Peer::default()), "the kernel has not told who it is");
-    }
-
-    #[test]
-    fn root_may_ring_for_all_and_nobody_else_for_root() {
-        let of = |uid| Peer {
-            credentials: Some(Credentials { uid, gid: uid, pid: Some(1), groups: Vec::new() }),
-            ..Peer::default()
-        };
-        let own = effective_uid();
-        assert!(could_stop_us(&of(own)) && could_stop_us(&of(0)));
-        assert!(!could_stop_us(&of(own + 1)) && !could_stop_us(&Peer::default()));
-        assert!(is_same_user(&of(own)) && !is_same_user(&of(own + 1)));
+        let (own, pid) = (effective_uid(), Some(std::process::id()));
+        assert!(could_stop_us(&of(own, pid)) && could_stop_us(&of(0, pid)));
+        assert!(!could_stop_us(&of(own + 1, pid)));
+        // It may be where it cannot reach this process, whoever it is.
+        assert!(!could_stop_us(&of(own, Some(u32::MAX))) && !could_stop_us(&of(0, Some(u32::MAX))));
+        assert!(!could_stop_us(&of(own, None)));
+        assert!(is_same_user(&of(own, None)) && !is_same_user(&of(own + 1, pid)));
+        let unknown = Peer::default();
+        assert!(!could_stop_us(&unknown) && !is_same_user(&unknown), "the kernel has not told");
     }
 
     #[test]

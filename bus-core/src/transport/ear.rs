@@ -54,6 +54,34 @@ impl Ear {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<AsyncFdReadyGuard<'_, OwnedFd>>> {
+        if !self.has_news(cx) {
+            return Poll::Pending;
+        }
+        let ready = self.descriptor.poll_read_ready(&mut Context::from_waker(&self.waker));
+        self.listens = ready.is_pending();
+        ready
+    }
+
+    /// Pending: what there was until now is forgotten, and the task is woken by the next event.
+    /// Whoever asks looks afterwards for what an event was about.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.has_news(cx) {
+            return Poll::Pending;
+        }
+        // Without a system call: it says that the event has been used up.
+        let forget = |_: &OwnedFd| Err::<(), _>(io::Error::from(io::ErrorKind::WouldBlock));
+        if let Err(error) = self.descriptor.try_io(Interest::READABLE, forget)
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            return Poll::Ready(Err(error));
+        }
+        let ready = self.descriptor.poll_read_ready(&mut Context::from_waker(&self.waker));
+        self.listens = ready.is_pending();
+        ready.map(|guard| guard.map(drop))
+    }
+
+    /// Puts the task in place. Whether the runtime must be asked.
+    fn has_news(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             self.task = Some(cx.waker().clone());
             let old = self.call.task().replace(cx.waker().clone());
@@ -61,12 +89,10 @@ impl Ear {
         }
         // After the task is in place: an event that did not wake it is seen here.
         if self.listens && !self.call.woken.load(Ordering::Acquire) {
-            return Poll::Pending;
+            return false;
         }
         self.call.woken.store(false, Ordering::Relaxed);
-        let ready = self.descriptor.poll_read_ready(&mut Context::from_waker(&self.waker));
-        self.listens = ready.is_pending();
-        ready
+        true
     }
 }
 

@@ -78,14 +78,12 @@ impl LaneLink {
         })
     }
 
-    /// Pending when nobody has rung since it was last asked: the task is woken when somebody
-    /// does.
+    /// Pending when who rings from now on wakes the task. What was rung for before may be there.
     fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(bell) = &mut self.bell
-            && let Poll::Ready(guard) = bell.poll(cx)
+            && let Poll::Ready(result) = bell.poll_next(cx)
         {
-            guard?.clear_ready();
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(result);
         }
         if let Some(process) = &mut self.process
             && process.poll(cx).is_ready()

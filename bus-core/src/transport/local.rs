@@ -134,7 +134,7 @@ fn link(stream: Stream, path: &Path) -> io::Result<Box<dyn Link>> {
     let Stream::UdSocket(socket) = stream;
     let credentials = credentials(socket.inner())?;
     let address = format!("local:{}", path.display());
-    let peer = Peer { credentials: Some(credentials), address, ip: None };
+    let peer = Peer { credentials: Some(credentials), address, ..Peer::default() };
     Ok(Box::new(StreamLink::new(OwnedFd::try_from(socket)?, Transport::Local, peer)?))
 }
 

@@ -153,7 +153,7 @@ pub fn mem_pair() -> (Box<dyn Link>, Box<dyn Link>) {
         gid: rustix::process::getegid().as_raw(),
         groups: Vec::new(),
     };
-    let peer = Peer { credentials: Some(credentials), address: "mem:".into(), ip: None };
+    let peer = Peer { credentials: Some(credentials), address: "mem:".into(), ..Peer::default() };
     let near = MemLink { incoming: back.clone(), outgoing: there.clone(), peer: peer.clone() };
     let far = MemLink { incoming: there, outgoing: back, peer };
     (Box::new(near), Box::new(far))

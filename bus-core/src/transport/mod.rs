@@ -5,6 +5,8 @@
 
 mod bell;
 mod carrier;
+mod certificate;
+mod clear;
 mod ear;
 mod exchange;
 mod lane;
@@ -14,6 +16,8 @@ mod pace;
 mod path;
 mod stream;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::fmt;
 use std::io;
@@ -24,6 +28,10 @@ use bytes::{Bytes, BytesMut};
 
 pub use bell::{Bells, could_stop_us, is_same_user, make_bell, take_bell};
 pub use carrier::Carrier;
+pub use certificate::{
+    ClientCertificates, InvalidClientCertificates, PeerCertificate, TlsClientFiles, TlsServerFiles,
+};
+pub use clear::is_tls;
 pub use exchange::{LinkError, frame_bytes, next_frame, write_frame};
 pub use local::{LocalListener, connect_local};
 pub use mem::{
@@ -32,6 +40,11 @@ pub use mem::{
 pub use pace::{Clock, InvalidWaiting, Pace, Waiting};
 pub use path::{candidate_paths, default_path, prepare_directory};
 pub use tcp::{TcpListener, connect_tcp};
+#[cfg(feature = "tls")]
+pub use tls::{
+    InvalidTlsFile, Moment, Side, TlsClient, TlsError, TlsFailure, TlsListener, TlsServer,
+    common_name, connect_tls,
+};
 
 use crate::sys::Credentials;
 
@@ -49,11 +62,18 @@ pub trait Link: Send {
     /// Ready when [`Link::try_write`] is worth trying.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Writes from these slices in order, as much as goes now.
+    /// Writes from these slices in order, as much as goes now. A link may take a little more, which
+    /// goes when it is polled for anything.
     ///
     /// # Errors
     /// `WouldBlock` when nothing goes; anything else ends the link.
     fn try_write(&mut self, slices: &[Bytes]) -> io::Result<usize>;
+
+    /// Ready when everything that was taken is out of this process's hands, so that the link may be
+    /// dropped.
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 
     /// Which transport it is.
     fn transport(&self) -> Transport;
@@ -105,6 +125,8 @@ pub enum Transport {
     Local,
     /// TCP.
     Tcp,
+    /// TLS over TCP.
+    Tls,
 }
 
 impl fmt::Display for Transport {
@@ -114,6 +136,7 @@ impl fmt::Display for Transport {
             Transport::SharedMemory => "shared memory",
             Transport::Local => "local socket",
             Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
         })
     }
 }
@@ -121,10 +144,12 @@ impl fmt::Display for Transport {
 /// Who is at the other end of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
-    /// By the kernel's word; none for TCP.
+    /// By the kernel's word; none for TCP and TLS.
     pub credentials: Option<Credentials>,
     /// Address, for people.
     pub address: String,
     /// Its host, if it came over the network.
     pub ip: Option<IpAddr>,
+    /// What its certificate says, if it has shown one: over TLS only, and after the handshake.
+    pub certificate: Option<PeerCertificate>,
 }

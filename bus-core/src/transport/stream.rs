@@ -48,27 +48,22 @@ impl StreamLink {
         let descriptors = Vec::new();
         Ok(StreamLink { socket, room: None, transport, peer, descriptors, expects_descriptors })
     }
-}
 
-impl Link for StreamLink {
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx).map_ok(|_| ())
-    }
-
-    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+    /// Reads as [`Link::try_read`] does, at most so many bytes.
+    pub fn try_read_up_to(&mut self, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(READ_BYTES);
         }
         // As much as one read can bring.
         let room = match self.expects_descriptors {
             true => HANDSHAKE_FRAME_BYTES_MAX,
-            false => buffer.capacity() - buffer.len(),
+            false => most.min(buffer.capacity() - buffer.len()),
         };
         let mut count = 0;
         let result = self.socket.try_io(Interest::READABLE, |socket| {
             count = match self.expects_descriptors {
                 true => read_with_descriptors(socket, buffer, &mut self.descriptors)?,
-                false => read_into(socket, buffer)?,
+                false => read_into(socket, buffer, room)?,
             };
             match count {
                 // It is empty now: the error says so to the runtime, which waits for more then.
@@ -80,6 +75,34 @@ impl Link for StreamLink {
             Err(error) if count == 0 => Err(error),
             _ => Ok(count),
         }
+    }
+
+    /// Sends as much of this as goes now.
+    #[cfg(feature = "tls")]
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.send_vector(&[IoSlice::new(bytes)])
+    }
+
+    fn send_vector(&self, vector: &[IoSlice<'_>]) -> io::Result<usize> {
+        // Never a signal for a peer that is gone, whatever the program does with SIGPIPE.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let mut none = SendAncillaryBuffer::default();
+        loop {
+            match sendmsg(self.socket.get_ref(), vector, &mut none, flags) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+}
+
+impl Link for StreamLink {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_read_ready(cx).map_ok(|_| ())
+    }
+
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        self.try_read_up_to(buffer, usize::MAX)
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -98,15 +121,7 @@ impl Link for StreamLink {
         for (entry, slice) in vector.iter_mut().zip(slices) {
             *entry = IoSlice::new(slice);
         }
-        // Never a signal for a peer that is gone, whatever the program does with SIGPIPE.
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let mut none = SendAncillaryBuffer::default();
-        loop {
-            match sendmsg(self.socket.get_ref(), &vector[..count], &mut none, flags) {
-                Err(rustix::io::Errno::INTR) => {}
-                result => return Ok(result?),
-            }
-        }
+        self.send_vector(&vector[..count])
     }
 
     fn transport(&self) -> Transport {

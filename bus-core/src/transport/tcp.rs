@@ -37,8 +37,8 @@ impl TcpListener {
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
     pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
-        let (stream, address) = self.0.accept().await?;
-        link(stream, address)
+        let (socket, address) = self.0.accept().await?;
+        Ok(Box::new(stream(socket, address, Transport::Tcp)?))
     }
 }
 
@@ -47,16 +47,26 @@ impl TcpListener {
 /// # Errors
 /// When nobody answers there.
 pub async fn connect_tcp(address: &str) -> io::Result<Box<dyn Link>> {
-    let stream = TcpStream::connect(address).await?;
-    let address = stream.peer_addr()?;
-    link(stream, address)
+    Ok(Box::new(connect_stream(address, Transport::Tcp).await?))
 }
 
-fn link(stream: TcpStream, address: SocketAddr) -> io::Result<Box<dyn Link>> {
-    stream.set_nodelay(true)?;
+/// A TCP stream to `HOST:PORT`, of this transport.
+pub(super) async fn connect_stream(address: &str, transport: Transport) -> io::Result<StreamLink> {
+    let socket = TcpStream::connect(address).await?;
+    let address = socket.peer_addr()?;
+    stream(socket, address, transport)
+}
+
+/// A connected socket as a stream of this transport.
+pub(super) fn stream(
+    socket: TcpStream,
+    address: SocketAddr,
+    transport: Transport,
+) -> io::Result<StreamLink> {
+    socket.set_nodelay(true)?;
     // A peer whose host is gone is found out by the kernel, without timers of our own.
-    set_socket_keepalive(&stream, true)?;
-    let peer =
-        Peer { credentials: None, address: format!("tcp://{address}"), ip: Some(address.ip()) };
-    Ok(Box::new(StreamLink::new(stream.into_std()?.into(), Transport::Tcp, peer)?))
+    set_socket_keepalive(&socket, true)?;
+    let (ip, address) = (Some(address.ip()), format!("{transport}://{address}"));
+    let peer = Peer { address, ip, ..Peer::default() };
+    StreamLink::new(socket.into_std()?.into(), transport, peer)
 }

@@ -90,9 +90,13 @@ pub async fn a_full_link_would_block_and_goes_on_when_it_is_read(pair: Pair) {
         }
         assert!(would_block(&near.try_write(std::slice::from_ref(&piece))));
         assert!(total > 0 && total < 64 << 20, "{total} bytes fit into a link");
-        while total > 0 {
-            total -= read_some(&mut *far, total.min(50_000)).await.expect("goes on").len();
-        }
+        let reading = async {
+            while total > 0 {
+                total -= read_some(&mut *far, total.min(50_000)).await.expect("goes on").len();
+            }
+        };
+        let (flushed, ()) = tokio::join!(poll_fn(|cx| near.poll_flush(cx)), reading);
+        flushed.expect("goes on");
     }
 }
 
@@ -107,9 +111,13 @@ pub async fn both_directions_are_independent(pair: Pair) {
     written.expect("goes on");
     assert!(read == all);
     let mut left = stuck;
-    while left > 0 {
-        left -= read_some(&mut *far, left).await.expect("goes on").len();
-    }
+    let reading = async {
+        while left > 0 {
+            left -= read_some(&mut *far, left).await.expect("goes on").len();
+        }
+    };
+    let (flushed, ()) = tokio::join!(poll_fn(|cx| near.poll_flush(cx)), reading);
+    flushed.expect("goes on");
 }
 
 pub async fn sixty_four_mebibytes_go_through(pair: Pair) {

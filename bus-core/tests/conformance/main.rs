@@ -3,6 +3,8 @@
 //! A new transport gets a factory in `pairs` and a line here, and passes the same list. Where
 //! brokers listen on a machine has rules of its own, in `paths`.
 
+#[path = "../certificates/mod.rs"]
+mod certificates;
 mod ends;
 mod flow;
 mod pairs;
@@ -89,4 +91,9 @@ async fn lanes_with_bells_conform() {
 #[tokio::test]
 async fn tcp_conforms() {
     check(Transport::Tcp).await;
+}
+
+#[tokio::test]
+async fn tls_conforms() {
+    check(Transport::Tls).await;
 }

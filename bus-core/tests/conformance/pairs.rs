@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
 use bus_core::transport::{
-    Bells, Link, LocalListener, MemConnector, MemListener, TcpListener, Transport, connect_local,
-    connect_tcp, make_bell, mem_listener, take_bell,
+    Bells, Link, LocalListener, MemConnector, MemListener, TcpListener, TlsClient, TlsListener,
+    Transport, connect_local, connect_tcp, connect_tls, make_bell, mem_listener, take_bell,
 };
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
+
+use crate::certificates::Authority;
 
 /// Two ends of one connection.
 pub struct Pair {
@@ -32,6 +34,7 @@ enum Listener {
     Mem(MemConnector, Mutex<MemListener>),
     Local(LocalListener),
     Tcp(TcpListener),
+    Tls(TlsListener, TlsClient),
 }
 
 impl Listening {
@@ -48,6 +51,12 @@ impl Listening {
             }
             Transport::Tcp => {
                 Listener::Tcp(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
+            }
+            Transport::Tls => {
+                let authority = Authority::new();
+                let server = authority.server(&authority.broker(&["127.0.0.1"]));
+                let listener = TlsListener::bind("127.0.0.1:0", server).await.expect("a port");
+                Listener::Tls(listener, authority.trusting(None))
             }
         };
         Listening { transport, bells: [false; 2], listener, _home: home }
@@ -66,6 +75,10 @@ impl Listening {
                 let address = listener.local_addr().expect("an address");
                 connect_tcp(&address.to_string()).await
             }
+            Listener::Tls(listener, client) => {
+                let address = listener.local_addr().expect("an address");
+                connect_tls(&address.to_string(), client).await
+            }
         };
         connected.expect("connects")
     }
@@ -75,11 +88,19 @@ impl Listening {
             Listener::Mem(_, listener) => listener.lock().await.accept().await.expect("goes on"),
             Listener::Local(listener) => listener.accept().await.expect("accepts"),
             Listener::Tcp(listener) => listener.accept().await.expect("accepts"),
+            Listener::Tls(listener, _) => listener.accept().await.expect("accepts"),
         }
     }
 
+    /// Accepts, and does what a link does before it is ready to be written to.
+    async fn accept_ready(&self) -> Box<dyn Link> {
+        let mut link = self.accept().await;
+        poll_fn(|cx| link.poll_writable(cx)).await.expect("goes on");
+        link
+    }
+
     pub async fn pair(&self) -> Pair {
-        let (mut near, mut far) = tokio::join!(self.connect(), self.accept());
+        let (mut near, mut far) = tokio::join!(self.connect(), self.accept_ready());
         // As after a handshake: no descriptor is expected any more.
         for link in [&mut near, &mut far] {
             let none = link.carrier().map(|carrier| carrier.take_descriptors());
@@ -125,12 +146,12 @@ pub fn would_block<T>(result: &io::Result<T>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Writes all of these slices, waiting as often as it must.
+/// Writes all of these slices, waiting as often as it must, until they are out.
 pub async fn write_all(link: &mut dyn Link, mut slices: Vec<Bytes>) -> io::Result<()> {
     loop {
         slices.retain(|slice| !slice.is_empty());
         if slices.is_empty() {
-            return Ok(());
+            return poll_fn(|cx| link.poll_flush(cx)).await;
         }
         poll_fn(|cx| link.poll_writable(cx)).await?;
         let written = link.try_write(&slices);

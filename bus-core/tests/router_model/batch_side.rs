@@ -179,7 +179,8 @@ impl Side {
     }
 }
 
-fn parcel(messages: &[Message]) -> Parcel {
+/// These messages as they arrive when they were sent together.
+pub fn parcel(messages: &[Message]) -> Parcel {
     match arrival(Kind::Send, messages) {
         Some(Arrival::Sends { parcel, .. }) => parcel,
         other => panic!("no parcel of {}: {other:?}", messages.len()),

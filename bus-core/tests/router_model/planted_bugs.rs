@@ -5,7 +5,7 @@ use bus_core::router::Fault;
 use crate::{dice, queue_check, queue_steps};
 
 /// Each bug must show within so many cases.
-const CASES: u64 = 60;
+const CASES: u64 = 100;
 
 fn verdict(seed: u64, fault: Option<Fault>) -> Result<(), String> {
     let steps = queue_steps::case(seed);

@@ -28,6 +28,7 @@ impl Pair {
             arrival: 0,
             attempt: 0,
             recalled: false,
+            suspect: false,
             state: State::Queued,
         };
         self.model.send(step.q, message, ticket, slot, no_wait);
@@ -74,6 +75,7 @@ impl Pair {
             auto_ack: options.auto_ack,
             bytes_max: options.bytes_max,
             recalls: 0,
+            trusted: false,
             patience: None,
         });
         self.model.serve(step.q, number);

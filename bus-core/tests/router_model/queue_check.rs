@@ -111,6 +111,8 @@ impl Pair {
             messages: Vec::new(),
             waiters: Vec::new(),
             line: Vec::new(),
+            held: Vec::new(),
+            look_due: false,
             grave,
             counts: Counts::default(),
         };
@@ -247,6 +249,7 @@ impl Pair {
     }
 
     fn compare(&mut self) -> Result<(), String> {
+        self.model.serve_held();
         let effects = self.router.take_effects(Vec::new());
         let found = events(effects, &self.slots);
         let alive = |slot: usize| self.slots[slot].is_some();

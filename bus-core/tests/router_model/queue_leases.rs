@@ -5,9 +5,6 @@ use bus_core::ErrorKind;
 use crate::events::Event;
 use crate::queue_model::{Lease, Message, Model, Queue, Session, State, Waiter};
 
-/// How long who would not wait does so for what was asked of others.
-const PATIENCE: u64 = 1_000_000_000;
-
 /// How a lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -17,6 +14,8 @@ pub enum End {
     Returned,
     /// Back to its place, marked: its time is over, or its session is.
     Expired,
+    /// Back to its place, marked or not, and a suspect: its session was lost.
+    Lost { marked: bool },
     /// Back to its place, marked, after so long.
     Marked { delay: u64 },
     /// To the dead letters.
@@ -26,7 +25,7 @@ pub enum End {
 impl End {
     /// Whether it goes back without a word of the application.
     fn is_back(self) -> bool {
-        matches!(self, End::Returned | End::Expired)
+        matches!(self, End::Returned | End::Expired | End::Lost { .. })
     }
 }
 
@@ -77,15 +76,16 @@ impl Model {
                     self.queues[*q].line.retain(|waiter| *waiter != lease.waiter);
                 }
                 message.recalled |= lease.recalled_for.is_some();
+                message.suspect |= matches!(end, End::Lost { .. });
             } else {
-                message.recalled = false;
+                (message.recalled, message.suspect) = (false, false);
             }
         }
         for (q, message, _, end) in all.clone() {
             match end {
                 End::Acknowledged => self.queues[q].counts.acked += 1,
-                End::Returned => self.put_back(q, message),
-                End::Expired => self.put_back_marked(q, message, 0),
+                End::Returned | End::Lost { marked: false } => self.put_back(q, message),
+                End::Expired | End::Lost { marked: true } => self.put_back_marked(q, message, 0),
                 End::Marked { delay } => self.put_back_marked(q, message, delay),
                 End::Rejected => self.bury(q, &message),
             }
@@ -192,6 +192,7 @@ impl Model {
         queue.counts.dropped += queue.count();
         queue.messages.retain(|message| !Queue::is_waiting(&message));
         self.admit(q);
+        self.queues[q].look_due = true;
     }
 
     /// The queue goes, with all that is in it; whoever waits is told.
@@ -207,6 +208,7 @@ impl Model {
             self.events.push(Event::Ended { slot: waiter.slot, channel: waiter.channel, kind });
         }
         queue.line.clear();
+        queue.held.clear();
     }
 
     pub fn set_limits(&mut self, q: usize, count_max: u64, bytes_max: u64) {
@@ -244,19 +246,11 @@ impl Model {
             mine.extend(waiters.map(|waiter| (waiter.channel, q, waiter.number)));
         }
         mine.sort();
-        // Queue by queue; in each, those first that have waited longest, one message a turn.
+        // Queue by queue.
         while let Some((_, q, _)) = mine.first().copied() {
             let here = mine.extract_if(.., |(_, queue, _)| *queue == q);
-            let mut line: Vec<u64> = here.map(|(_, _, number)| number).collect();
-            let queue = &self.queues[q];
-            let place = |number: &u64| queue.line.iter().position(|other| other == number);
-            line.sort_by_key(|number| place(number).unwrap_or(usize::MAX));
-            while !line.is_empty() {
-                let number = line.remove(0);
-                if self.serve_next(q, number) {
-                    line.push(number);
-                }
-            }
+            let line: Vec<u64> = here.map(|(_, _, number)| number).collect();
+            self.serve_in_turn(q, line);
         }
         let mut held: Vec<usize> =
             self.leases(slot, |lease| !lease.taken).iter().map(|(q, _)| *q).collect();
@@ -270,8 +264,8 @@ impl Model {
     }
 
     /// The session ends: what it has looked at goes back marked, and what it waits for is
-    /// forgotten. If it was lost, the oldest of each receiver that had looked at nothing is
-    /// marked as well. The rest goes back unmarked.
+    /// forgotten. If it was lost, the only one of a receiver is marked as well, and all are
+    /// suspects. The rest goes back unmarked.
     pub fn end_session(&mut self, slot: usize, lost: bool) {
         self.sessions[slot].connected = false;
         self.sessions[slot].away_until = None;
@@ -284,11 +278,12 @@ impl Model {
         let all: Vec<Lease> =
             self.leases(slot, |_| true).into_iter().map(|(_, lease)| lease).collect();
         let back = |lease: &Lease| {
-            let mut same = all.iter().filter(|other| other.waiter == lease.waiter);
-            let suspect = lost
-                && same.clone().all(|other| !other.taken)
-                && same.all(|other| other.lease >= lease.lease);
-            if lease.taken || suspect { End::Expired } else { End::Returned }
+            let alone = all.iter().filter(|other| other.waiter == lease.waiter).count() == 1;
+            match lost {
+                true => End::Lost { marked: lease.taken || alone },
+                false if lease.taken => End::Expired,
+                false => End::Returned,
+            }
         };
         let ended = all.iter().map(|lease| (slot, lease.lease, back(lease)));
         self.end_leases(&ended.collect::<Vec<_>>());
@@ -322,17 +317,23 @@ impl Model {
         for slot in slots {
             let due = self.leases(slot, |lease| lease.deadline.is_some_and(|at| at <= now));
             ended.extend(due.iter().map(|(_, lease)| (slot, lease.lease, End::Expired)));
+            for (q, lease) in due.iter().filter(|(_, lease)| lease.taken) {
+                self.trust(*q, lease.waiter);
+            }
         }
         self.end_leases(&ended);
+        self.serve_held();
         let over = |session: &Session| session.away_until.is_some_and(|at| at <= now);
         let over: Vec<usize> =
             (0..self.sessions.len()).filter(|slot| over(&self.sessions[*slot])).collect();
         for slot in &over {
             self.end_session(*slot, true);
+            self.serve_held();
         }
         for q in 0..self.queues.len() {
             self.end_delays(q);
         }
+        self.serve_held();
         for q in 0..self.queues.len() {
             let due = |waiter: &&Waiter| waiter.patience.is_some_and(|at| at <= now);
             let due = self.queues[q].waiters.iter().filter(due).map(|waiter| waiter.number);
@@ -341,19 +342,6 @@ impl Model {
             }
         }
         over
-    }
-
-    /// It waits; not for long, if it would not and does for what was asked of others.
-    pub fn stand_in_line(&mut self, q: usize, number: u64) {
-        let (queue, until) = (&mut self.queues[q], self.now + PATIENCE);
-        for waiter in queue.waiters.iter_mut().filter(|waiter| waiter.number == number) {
-            if !waiter.wait && waiter.patience.is_none() {
-                waiter.patience = Some(until);
-            }
-        }
-        if !queue.line.contains(&number) {
-            queue.line.push(number);
-        }
     }
 
     fn end_delays(&mut self, q: usize) {

@@ -33,6 +33,10 @@ pub struct Queue {
     pub waiters: Vec<Waiter>,
     /// Waiters that wait, longest first.
     pub line: Vec<u64>,
+    /// Waiters that stand aside for a suspect.
+    pub held: Vec<u64>,
+    /// A suspect has gone: they are looked at when all else is done.
+    pub look_due: bool,
     /// Numbers of the dead letters.
     pub grave: Vec<u64>,
     pub counts: Counts,
@@ -58,6 +62,8 @@ pub struct Message {
     pub attempt: u32,
     /// It was given back once for another receiver.
     pub recalled: bool,
+    /// It was out when a session was lost, and nobody has answered for it since.
+    pub suspect: bool,
     pub state: State,
 }
 
@@ -93,6 +99,8 @@ pub struct Waiter {
     pub auto_ack: bool,
     pub bytes_max: u64,
     pub recalls: u32,
+    /// It has let a lease run out of what it has looked at.
+    pub trusted: bool,
     /// Until when one waits that would not wait.
     pub patience: Option<u64>,
 }
@@ -161,13 +169,6 @@ impl Queue {
         self.waiters.iter().find(|waiter| waiter.number == number)
     }
 
-    pub fn has_credit(&self, waiter: &Waiter) -> bool {
-        let held =
-            |message: &&Message| message.lease().is_some_and(|lease| lease.waiter == waiter.number);
-        let held = self.messages.iter().filter(held).count();
-        held < waiter.credit as usize
-    }
-
     fn fits(&self, length: u64) -> bool {
         self.count() < self.count_max && self.bytes() + length + OVERHEAD <= self.bytes_max
     }
@@ -196,6 +197,7 @@ impl Queue {
     pub fn drop_waiter(&mut self, number: u64) {
         self.waiters.retain(|waiter| waiter.number != number);
         self.line.retain(|other| *other != number);
+        self.held.retain(|other| *other != number);
     }
 }
 
@@ -253,12 +255,18 @@ impl Model {
             if !wants(waiter.selector, message.kind) || !self.sessions[waiter.slot].connected {
                 continue;
             }
+            if self.queues[q].holds_back(&waiter, &message) {
+                continue;
+            }
             if message.length > waiter.bytes_max {
                 self.end_waiter(q, number, ErrorKind::TooBig);
                 continue;
             }
             self.deliver(q, number, message);
             return None;
+        }
+        if message.suspect {
+            self.queues[q].hold_line(&message);
         }
         Some(message)
     }
@@ -319,6 +327,10 @@ impl Model {
             self.wait_or_end(q, &waiter);
             return false;
         };
+        if queue.holds_back(&waiter, &queue.messages[index]) {
+            queue.hold(number);
+            return false;
+        }
         if queue.messages[index].length > waiter.bytes_max {
             self.end_waiter(q, number, ErrorKind::TooBig);
             return false;
@@ -327,61 +339,11 @@ impl Model {
         if let State::Blocked { slot, ticket } = message.state {
             self.accept(q, slot, ticket);
         }
+        let suspect = message.suspect;
         self.deliver(q, number, message);
         self.admit(q);
+        self.queues[q].look_due |= suspect;
         true
-    }
-
-    fn wait_or_end(&mut self, q: usize, waiter: &Waiter) {
-        let number = waiter.number;
-        let held = self.queues[q].messages.iter().filter_map(Message::lease);
-        let holds_none = held.filter(|lease| lease.waiter == number).count() == 0;
-        if holds_none && waiter.recalls == 0 {
-            self.recall_for(q, waiter);
-        }
-        let recalls = self.queues[q].waiter(number).map_or(0, |waiter| waiter.recalls);
-        match waiter.wait || recalls > 0 {
-            true => self.stand_in_line(q, number),
-            false => self.end_waiter(q, number, ErrorKind::Empty),
-        }
-    }
-
-    /// Asks a consumer for what it has not looked at: of the first such delivery of each, the
-    /// oldest message.
-    fn recall_for(&mut self, q: usize, waiter: &Waiter) {
-        let queue = &self.queues[q];
-        let mut oldest: Option<&Message> = None;
-        for holder in &queue.waiters {
-            if holder.number == waiter.number || !self.sessions[holder.slot].connected {
-                continue;
-            }
-            let matching = |message: &&Message| {
-                wants(waiter.selector, message.kind)
-                    && message.lease().is_some_and(|lease| {
-                        lease.waiter == holder.number
-                            && !lease.taken
-                            && lease.recalled_for.is_none()
-                            && (waiter.once || !message.recalled)
-                    })
-            };
-            let first = queue.messages.iter().filter(matching);
-            let first = first.min_by_key(|message| message.lease().map(|lease| lease.lease));
-            oldest = [oldest, first].into_iter().flatten().min_by_key(|message| message.arrival);
-        }
-        let Some(arrival) = oldest.map(|message| message.arrival) else { return };
-        let queue = &mut self.queues[q];
-        let message = queue.messages.iter_mut().find(|message| message.arrival == arrival);
-        if let Some(lease) = message.and_then(Message::lease_mut) {
-            lease.recalled_for = Some(waiter.number);
-            if !lease.auto_ack && lease.deadline.is_none() {
-                lease.deadline = Some(self.now + queue.lease);
-            }
-            let (slot, lease) = (lease.slot, lease.lease);
-            self.events.push(Event::Recall { slot, lease });
-        }
-        for other in queue.waiters.iter_mut().filter(|other| other.number == waiter.number) {
-            other.recalls += 1;
-        }
     }
 
     /// Lets in those who wait for room, in order.

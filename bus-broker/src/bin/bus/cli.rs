@@ -7,18 +7,20 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+#[cfg(feature = "tls")]
+use crate::cert;
 use crate::exit::{self, Exit, Problem};
 use crate::{
     bench, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role, send,
-    serve, session, set, stat, subscribe, token,
+    serve, session, set, stat, subscribe, tls, token,
 };
 
 /// An async message bus for processes: queues, topics and services.
 #[derive(Parser)]
 #[command(name = "bus", version, after_help = exit::help(), arg_required_else_help = true)]
 pub struct Cli {
-    /// The broker: local:PATH, shm:PATH, unix:PATH or tcp://HOST:PORT [default: where brokers of this
-    /// machine listen]
+    /// The broker: local:PATH, shm:PATH, unix:PATH, tcp://HOST:PORT or tls://HOST:PORT [default: where
+    /// brokers of this machine listen]
     #[arg(
         long,
         global = true,
@@ -31,6 +33,8 @@ pub struct Cli {
     url: String,
     #[command(flatten)]
     lanes: session::LaneArgs,
+    #[command(flatten)]
+    tls: tls::TlsArgs,
     #[command(flatten)]
     token: token::TokenArgs,
     #[command(subcommand)]
@@ -74,6 +78,10 @@ enum Verb {
     Purge(removal::Args),
     /// Show messages of a queue, and take none
     Peek(peek::Args),
+    /// Make a private authority and certificates, to try TLS out
+    #[cfg(feature = "tls")]
+    #[command(subcommand)]
+    Cert(cert::Args),
     /// Measure round trips to the broker
     Ping(ping::Args),
     /// Measure round trip and throughput between two processes
@@ -90,7 +98,8 @@ impl Cli {
     pub async fn run(self) -> Result<(), Problem> {
         let url = &self.url;
         session::set_lanes(self.lanes);
-        if !matches!(self.verb, Verb::Serve(_) | Verb::Demo(_) | Verb::Token(_)) {
+        tls::set(self.tls)?;
+        if self.verb.connects() {
             self.token.take()?;
         }
         match self.verb {
@@ -110,10 +119,24 @@ impl Cli {
             Verb::Retire(args) => removal::run(url, removal::Action::Retire, args).await,
             Verb::Purge(args) => removal::run(url, removal::Action::Purge, args).await,
             Verb::Peek(args) => peek::run(url, args).await,
+            #[cfg(feature = "tls")]
+            Verb::Cert(args) => cert::run(&args),
             Verb::Ping(args) => ping::run(url, args).await,
             Verb::Bench(args) => bench::run(url, args).await,
             Verb::Token(args) => token::run(args),
             Verb::Role(role) => role::run(url, role).await,
+        }
+    }
+}
+
+impl Verb {
+    /// Whether it connects to a broker that is there.
+    fn connects(&self) -> bool {
+        match self {
+            Verb::Serve(_) | Verb::Demo(_) | Verb::Token(_) => false,
+            #[cfg(feature = "tls")]
+            Verb::Cert(_) => false,
+            _ => true,
         }
     }
 }
@@ -130,7 +153,7 @@ pub fn parse() -> Result<Cli, Problem> {
 /// Who has set BUS_URL long ago is told that it is to blame.
 fn check_environment(matches: &ArgMatches, cli: &Cli) -> Result<(), Problem> {
     let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("url"));
-    let connects = !matches!(cli.verb, Verb::Serve(_) | Verb::Demo(_));
+    let connects = cli.verb.connects();
     if source == Some(ValueSource::EnvVariable) && connects && !cli.url.is_empty() {
         cli.url.parse::<BusUrl>().map_err(|error| {
             Problem::usage(format!("the environment variable BUS_URL: {error}"))
@@ -149,7 +172,19 @@ fn refuse_url_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
             "`serve` connects to no broker: say where it shall listen with --listen, not --url",
         )),
         true => Err(Problem::usage("`demo` starts a broker of its own: leave --url out")),
-        false => Ok(()),
+        false => refuse_tls_for_brokers(verb_matches),
+    }
+}
+
+/// The same for the certificates of clients.
+fn refuse_tls_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
+    let given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    match tls::IDS.iter().find(given) {
+        Some(id) => Err(Problem::usage(format!(
+            "--{} is for whoever connects: a broker's certificate is given with --tls-server-cert",
+            id.replace('_', "-")
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -43,8 +43,8 @@ const TABLE: &[(Exit, &str, &[ErrorKind])] = {
         (Exit::Nothing, "nothing there: no such name, or an empty queue", &[K::NotFound, K::Empty]),
         (
             Exit::Denied,
-            "denied: no right to do that, or unknown credentials",
-            &[K::PermissionDenied, K::SessionDenied, K::Unauthenticated, K::Insecure],
+            "denied: no right to do that, unknown credentials, or no trust in a certificate",
+            &[K::PermissionDenied, K::SessionDenied, K::Unauthenticated, K::Insecure, K::Untrusted],
         ),
         (
             Exit::Unreachable,

@@ -41,6 +41,7 @@ impl Helper {
         let mut child = command
             .args(arguments)
             .args(session::lanes().arguments())
+            .args(crate::tls::arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+#[cfg(feature = "tls")]
+mod cert;
 mod cli;
 mod create;
 mod demo;
@@ -18,6 +20,7 @@ mod peek;
 mod ping;
 mod publish;
 mod receive;
+mod reload;
 mod removal;
 mod reply;
 mod request;
@@ -34,6 +37,7 @@ mod stat_json;
 mod stat_text;
 mod subscribe;
 mod table;
+mod tls;
 mod token;
 mod users;
 mod value;

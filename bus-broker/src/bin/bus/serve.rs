@@ -12,30 +12,32 @@ use bus_broker::{Broker, BrokerConfig, DrainReport, StartError, parse_config, re
 use bus_client::BusUrl;
 use clap::builder::FalseyValueParser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, Problem};
 use crate::output::Out;
+use crate::reload::{self, HangUps};
 use crate::scratch::Adopted;
 use crate::session::LaneArgs;
-use crate::{helper, value};
+use crate::{helper, tls, value};
 
 /// Flags of `serve`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Listen there: local:, local:PATH or tcp://HOST:PORT; can be given again [default: local:]
+    /// Listen there: local:, local:PATH, tcp://HOST:PORT or tls://HOST:PORT; can be given again [default: local:]
     #[arg(long, short, value_name = "URL", env = "BUS_LISTEN", value_delimiter = ',')]
     listen: Vec<BusUrl>,
     /// Read this TOML file; flags and environment go before it
     #[arg(long, short, value_name = "FILE", env = "BUS_CONFIG")]
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// Check flags and configuration, print what would run, and end; addresses are not tried
     #[arg(long)]
     check: bool,
     /// Let everybody who reaches it over the network use the bus
     #[arg(long, env = "BUS_INSECURE", value_parser = FalseyValueParser::new())]
     insecure: bool,
+    #[command(flatten)]
+    tls: tls::ServeArgs,
     /// The broker's name, for people
     #[arg(long, env = "BUS_NAME")]
     name: Option<String>,
@@ -68,7 +70,7 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     start_tracing(args.verbose);
     bus_core::sys::raise_file_limit();
     let mut signals = Signals::new()?;
-    let mut hang_ups = args.config.as_ref().map(|_| catch(SignalKind::hangup())).transpose()?;
+    let mut hang_ups = HangUps::new(&args, &config)?;
     let broker = Broker::start(config).await.map_err(explain)?;
     for url in broker.urls() {
         tell(&mut out, format_args!("listening on {url}"));
@@ -76,7 +78,7 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     loop {
         tokio::select! {
             () = signals.next() => break,
-            () = next_of(&mut hang_ups) => reload(&mut out, &broker, &args, lanes).await,
+            () = hang_ups.next() => reload::run(&mut out, &broker, &args, lanes).await,
         }
     }
     let clients = broker.registry().len();
@@ -91,11 +93,12 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
 }
 
 /// A broker goes on, and drains, also if nobody reads any more what it prints.
-fn tell(out: &mut Out, line: impl Display) {
+pub fn tell(out: &mut Out, line: impl Display) {
     let _ = out.line(line).and_then(|()| out.flush());
 }
 
-fn configure(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> {
+/// What flags, environment and file say together.
+pub fn configure(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> {
     let mut config = match &args.config {
         Some(path) => read(path)?,
         None => BrokerConfig::default(),
@@ -117,50 +120,11 @@ fn configure(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> {
     if let Some(name) = &args.name {
         config = config.name(name);
     }
-    Ok(config)
+    args.tls.apply(config)
 }
 
-/// Reads the file again, and has the broker take over what can change while it runs. What cannot be
-/// read, or is wrong, changes nothing.
-async fn reload(out: &mut Out, broker: &Broker, args: &Args, lanes: LaneArgs) {
-    let config = match configure(args, lanes) {
-        Ok(config) => config,
-        Err(Problem::Said(_, text)) => {
-            error!("{text}; the broker goes on with what it had");
-            return;
-        }
-        Err(_) => return,
-    };
-    match broker.reload(config).await {
-        Ok(reloaded) => tell(
-            out,
-            format_args!(
-                "read the configuration again: users: {}; allowances: {}; sessions ended: {}; needs a restart: {}",
-                reloaded.users,
-                reloaded.allowances,
-                reloaded.ended,
-                if reloaded.need_restart.is_empty() {
-                    "nothing".into()
-                } else {
-                    reloaded.need_restart.join(", ")
-                },
-            ),
-        ),
-        Err(error) => error!("{error}"),
-    }
-}
-
-/// The next signal of these; never one of none.
-async fn next_of(signals: &mut Option<Signal>) {
-    match signals {
-        Some(signals) => {
-            signals.recv().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-fn catch(kind: SignalKind) -> Result<Signal, Problem> {
+/// Catches such signals from now on.
+pub fn catch(kind: SignalKind) -> Result<Signal, Problem> {
     signal(kind)
         .map_err(|error| Problem::new(Exit::Other, format!("cannot catch signals: {error}")))
 }
@@ -176,7 +140,8 @@ fn read(path: &Path) -> Result<BrokerConfig, Problem> {
 fn explain(error: StartError) -> Problem {
     let exit = match &error {
         StartError::Insecure { .. } => Exit::Denied,
-        StartError::Unsupported { .. } => Exit::Usage,
+        StartError::Unsupported { .. } | StartError::NoCertificate { .. } => Exit::Usage,
+        StartError::Certificate(_) => Exit::File,
         StartError::Listen { error, .. } => match error.kind() {
             std::io::ErrorKind::AddrInUse => Exit::Conflict,
             std::io::ErrorKind::PermissionDenied => Exit::Denied,

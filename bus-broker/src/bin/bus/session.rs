@@ -7,7 +7,7 @@ use bus_client::{Client, ClientEvent, ClientOptions, Waiting};
 use clap::builder::FalseyValueParser;
 
 use crate::exit::{Problem, say};
-use crate::token;
+use crate::{tls, token};
 
 /// How long a verb that is done waits for its last words to be written.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -49,6 +49,7 @@ fn options(verb: &str) -> ClientOptions {
         .name(format!("bus {verb}"))
         .shared_memory(!lanes().no_shm)
         .waiting(lanes().waiting.unwrap_or_default());
+    let options = tls::apply(options);
     match token::shown() {
         Some((token, insecure)) => options.token(token).insecure(insecure),
         None => options,

@@ -89,6 +89,16 @@ impl Reading {
         self.take(&bytes)
     }
 
+    pub fn show(&mut self) -> Outcome {
+        self.awake();
+        // SAFETY: the writer is this test, and obeys.
+        let trust = unsafe { SameUser::assume() };
+        let shown = self.reader.show_frame(trust, <[u8]>::to_vec).map_err(say)?;
+        let over = self.is_idle() || self.reader.has_moved().map_err(say)?;
+        check!(shown.is_some() || over, "nothing was shown, and frames are there");
+        self.take(&shown.unwrap_or_default())
+    }
+
     pub fn wait(&mut self) -> Outcome {
         let sleeps = self.reader.wait().map_err(say)?;
         check!(!sleeps || self.is_idle(), "it sleeps, and frames are there");

@@ -22,6 +22,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (reader(), 1usize..900).prop_map(|(reader, most)| Step::Read { reader, most }),
         3 => reader().prop_map(|reader| Step::CopyFrame { reader }),
         3 => (reader(), 0usize..9).prop_map(|(reader, most)| Step::Borrow { reader, most }),
+        3 => reader().prop_map(|reader| Step::Show { reader }),
         2 => (reader(), 0usize..9).prop_map(|(reader, most)| Step::ReadLossy { reader, most }),
         3 => reader().prop_map(|reader| Step::Wait { reader }),
         2 => length().prop_map(|length| Step::WaitForRoom { length }),

@@ -29,6 +29,10 @@ pub enum Step {
     CopyFrame {
         reader: usize,
     },
+    /// One frame, shown where it stands.
+    Show {
+        reader: usize,
+    },
     /// So many frames, borrowed.
     Borrow {
         reader: usize,
@@ -136,6 +140,7 @@ impl World {
             Step::Read { reader, most } => self.with_reader(*reader, |one| one.read(*most)),
             Step::CopyFrame { reader } => self.with_reader(*reader, Reading::copy_frame),
             Step::Borrow { reader, most } => self.with_reader(*reader, |one| one.borrow(*most)),
+            Step::Show { reader } => self.with_reader(*reader, Reading::show),
             Step::ReadLossy { reader, most } => self.read_lossy(*reader, *most),
             Step::Wait { reader } => self.with_reader(*reader, Reading::wait),
             Step::WaitForRoom { length } => self.wait_for_room(*length),

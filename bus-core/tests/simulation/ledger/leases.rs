@@ -41,6 +41,8 @@ pub(super) enum Why {
 enum Back {
     Unmarked,
     Marked(Duration),
+    /// Marked or not, and suspected: its session was lost.
+    Lost(bool),
 }
 
 impl Ledger {
@@ -166,7 +168,10 @@ impl Ledger {
 
     pub(super) fn on_nack(&mut self, session: SessionId, lease: Lease, delay: Duration) {
         match self.end(session, lease, Why::Settled) {
-            Some(entry) => self.put_back(entry, Back::Marked(whole(delay))),
+            Some(entry) => {
+                self.entries[entry].suspect = false;
+                self.put_back(entry, Back::Marked(whole(delay)));
+            }
             None => self.check_late(session, lease),
         }
     }
@@ -208,22 +213,21 @@ impl Ledger {
         assert!(late, "{session:?}: {lease} is settled, and was {why:?}");
     }
 
-    /// The session is over: what its application had is marked, and what it may have been
-    /// handed last before it was lost; the rest is not.
+    /// The session is over: what its application had is marked, the rest is not. If it was
+    /// lost, all is suspected, and what a receiver had alone is marked as well.
     pub(super) fn return_all(&mut self, session: SessionId, end: SessionEnd) {
         let mine = self.leases.range((session, 0)..=(session, Lease::MAX));
         let all: Vec<_> = mine.map(|((_, lease), leased)| (*lease, leased.clone())).collect();
         let mut back = Vec::new();
         for (lease, leased) in &all {
-            let mut same = all.iter().filter(|(_, other)| other.waiter == leased.waiter);
-            let said_nothing = same.clone().all(|(_, other)| !other.taken);
-            let suspect = said_nothing && same.next().is_some_and(|(first, _)| first == lease);
-            let marked = leased.taken || (suspect && end == SessionEnd::Lost);
-            let (lease, how) = match marked {
-                true => (*lease, Back::Marked(Duration::ZERO)),
-                false => (*lease, Back::Unmarked),
+            let same = all.iter().filter(|(_, other)| other.waiter == leased.waiter);
+            let alone = same.count() == 1;
+            let how = match end {
+                SessionEnd::Lost => Back::Lost(leased.taken || alone),
+                _ if leased.taken => Back::Marked(Duration::ZERO),
+                _ => Back::Unmarked,
             };
-            back.extend(self.end(session, lease, Why::Expired).map(|entry| (entry, how)));
+            back.extend(self.end(session, *lease, Why::Expired).map(|entry| (entry, how)));
         }
         self.put_all_back(back);
     }
@@ -235,6 +239,8 @@ impl Ledger {
         self.expired = over.clone();
         let mut back = Vec::new();
         for (session, lease) in over {
+            let leased = &self.leases[&(session, lease)];
+            self.waiters[leased.waiter].trusted |= leased.taken;
             let entry = self.end(session, lease, Why::Expired);
             back.extend(entry.map(|entry| (entry, Back::Marked(Duration::ZERO))));
         }
@@ -255,7 +261,13 @@ impl Ledger {
         let entry = &mut self.entries[index];
         entry.returned = turn;
         entry.place = Place::Queued;
-        if let Back::Marked(delay) = how {
+        entry.suspect |= matches!(how, Back::Lost(_));
+        let marked = match how {
+            Back::Marked(delay) => Some(delay),
+            Back::Lost(true) => Some(Duration::ZERO),
+            Back::Lost(false) | Back::Unmarked => None,
+        };
+        if let Some(delay) = marked {
             entry.attempt += 1;
             if entry.attempt >= deliveries_max {
                 return self.bury(index);
@@ -287,6 +299,7 @@ impl Ledger {
             queue: grave,
             place: Place::Queued,
             attempt: 0,
+            suspect: false,
             delivered: false,
             returned: self.turn,
             ..entry

@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub no_wait: bool,
     pub place: Place,
     pub attempt: u32,
+    /// It was out when a session was lost, and nobody has answered for it since.
+    pub suspect: bool,
     /// Whether it was granted: then its place counts, not the room.
     pub granted: bool,
     pub delivered: bool,
@@ -201,6 +203,7 @@ impl Ledger {
             no_wait,
             place: Place::Offered,
             attempt: 0,
+            suspect: false,
             granted: false,
             delivered: false,
             returned: 0,

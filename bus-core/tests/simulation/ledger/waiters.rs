@@ -13,6 +13,8 @@ pub(super) struct Waiter {
     pub queue: usize,
     pub options: ConsumeOptions,
     pub outstanding: u32,
+    /// It has let a lease run out of what it had looked at: it gets suspects like all else.
+    pub trusted: bool,
     /// In which turn it has gone to the back of the line.
     pub since: u64,
     pub alive: bool,
@@ -38,7 +40,8 @@ impl Ledger {
         }
         let options = *options;
         let since = self.turn;
-        self.waiters.push(Waiter { at, queue, options, outstanding: 0, since, alive: true });
+        let (outstanding, trusted, alive) = (0, false, true);
+        self.waiters.push(Waiter { at, queue, options, outstanding, trusted, since, alive });
         self.open_channel(at, Chan::Waiter(self.waiters.len() - 1));
     }
 
@@ -71,9 +74,24 @@ impl Ledger {
         assert!(options.selector.matches(entry.kind), "{at:?} gets {number} of {}", entry.kind);
         assert!(entry.length <= options.bytes_max, "{at:?} gets {number}, which is too long");
         assert!(book.outstanding < options.credit, "{at:?} gets {number} beyond its credit");
+        assert!(!self.has_suspect(waiter), "{at:?} gets {number} beside a suspect");
+        assert!(!self.must_wait(waiter, index), "{at:?} gets {number}, a suspect, beside others");
         self.check_choice(waiter, index);
         self.check_turn(waiter, index);
         index
+    }
+
+    /// Whether a receiver gets nothing more until it has settled the suspect that it has.
+    fn has_suspect(&self, waiter: usize) -> bool {
+        let mine = self.leases.values().filter(|leased| leased.waiter == waiter);
+        let mut mine = mine.map(|leased| &self.entries[leased.entry]);
+        !self.waiters[waiter].trusted && mine.any(|entry| entry.suspect)
+    }
+
+    /// Whether a receiver gets this entry only when it has settled all that it has.
+    fn must_wait(&self, waiter: usize, entry: usize) -> bool {
+        let book = &self.waiters[waiter];
+        self.entries[entry].suspect && !book.trusted && book.outstanding > 0
     }
 
     /// It is the first that matches: of what is queued, then of what waits for room.
@@ -146,13 +164,22 @@ impl Ledger {
 
     /// No receiver waits for what is there.
     pub(super) fn check_nobody_starves(&self) {
-        for book in self.waiters.iter().filter(|book| book.alive) {
-            if book.outstanding >= book.options.credit || !self.is_connected(book.at.0) {
+        for (waiter, book) in self.waiters.iter().enumerate().filter(|(_, book)| book.alive) {
+            let sated = book.outstanding >= book.options.credit || self.has_suspect(waiter);
+            if sated || !self.is_connected(book.at.0) {
                 continue;
             }
-            let here = self.first(book.queue, book.options.selector, |entry| {
-                matches!(entry.place, Place::Queued | Place::Arrived)
-            });
+            // It stands aside for a suspect, and for what has come back before that since.
+            let first = |suspect: bool| {
+                self.first(book.queue, book.options.selector, |entry| {
+                    let here = matches!(entry.place, Place::Queued | Place::Arrived);
+                    here && (entry.suspect || !suspect)
+                })
+            };
+            if first(true).is_some_and(|suspect| self.must_wait(waiter, suspect)) {
+                continue;
+            }
+            let here = first(false);
             let number = here.map(|here| self.entries[here].number);
             assert_eq!(here, None, "{:?} waits, and {number:?} is there for it", book.at);
         }

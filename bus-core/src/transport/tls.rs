@@ -1,0 +1,103 @@
+//! TLS links: TCP streams, encrypted, whose peers show certificates.
+//!
+//! TLS 1.3 and nothing older, the bus protocol and no other one, and never the clear. What a
+//! certificate says of the peer stands in [`Peer::certificate`](super::Peer); what follows from
+//! it is not decided here.
+
+mod date;
+mod engine;
+mod failure;
+mod handshake;
+mod link;
+mod pem;
+mod settings;
+mod x509;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+
+use rustls::pki_types::ServerName;
+
+pub use date::Moment;
+pub use failure::{Side, TlsError, TlsFailure};
+pub use pem::{InvalidTlsFile, common_name};
+pub use settings::{TlsClient, TlsServer};
+
+use engine::Engine;
+use link::TlsLink;
+
+use super::tcp::{connect_stream, stream};
+use super::{Link, Transport};
+
+/// Accepts TLS connections.
+pub struct TlsListener {
+    tcp: tokio::net::TcpListener,
+    server: TlsServer,
+}
+
+impl TlsListener {
+    /// Listens on `HOST:PORT`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the host is unknown or the address cannot be had.
+    pub async fn bind(address: &str, server: TlsServer) -> io::Result<TlsListener> {
+        Ok(TlsListener { tcp: tokio::net::TcpListener::bind(address).await?, server })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// The next connection, on which nothing was said: its handshake is done as it is polled.
+    /// Cancelling loses none.
+    ///
+    /// # Errors
+    /// When accepting fails, as without free descriptors. The listener stays usable.
+    pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
+        let (socket, address) = self.tcp.accept().await?;
+        let stream = stream(socket, address, Transport::Tls)?;
+        let engine = Engine::server(self.server.config()).map_err(io::Error::other)?;
+        Ok(Box::new(TlsLink::new(stream, engine, Side::Broker)))
+    }
+}
+
+/// Connects to `HOST:PORT`, and agrees on TLS: the broker is then who its certificate says. That
+/// it accepts this side's certificate is only known when it has said something.
+///
+/// # Errors
+/// When nobody answers there; [`TlsFailure::of`] the error when TLS does not come to be.
+pub async fn connect_tls(address: &str, client: &TlsClient) -> io::Result<Box<dyn Link>> {
+    let name = client.server_name.as_deref().unwrap_or_else(|| host(address));
+    let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+        let text = format!("`{name}` is not a name that a certificate can be for");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })?;
+    let engine = Engine::client(client.config.clone(), name).map_err(io::Error::other)?;
+    let stream = connect_stream(address, Transport::Tls).await?;
+    let mut link = TlsLink::new(stream, engine, Side::Client);
+    poll_fn(|cx| link.poll_writable(cx)).await?;
+    Ok(Box::new(link))
+}
+
+/// The host of `HOST:PORT`; an IPv6 address without its brackets.
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host;
+
+    #[test]
+    fn the_host_is_what_stands_before_the_port() {
+        assert_eq!(host("bus.example:4551"), "bus.example");
+        assert_eq!(host("127.0.0.1:1"), "127.0.0.1");
+        assert_eq!(host("[::1]:4551"), "::1");
+    }
+}

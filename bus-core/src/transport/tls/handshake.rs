@@ -1,0 +1,91 @@
+//! The handshake of a link over TLS: from its first byte until both know who the other is.
+//!
+//! It is driven by whoever polls the link, and never waits by itself. Whatever goes wrong in it
+//! ends the link, and the peer is told, if it can be told at once.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use rustls::Error;
+
+use super::engine::Step;
+use super::failure::{Side, TlsFailure};
+use super::link::{Phase, TlsLink, would_block};
+use super::settings::{PROTOCOL, sha256};
+use super::x509;
+use crate::transport::clear::{self, Opening};
+use crate::transport::{Link, PeerCertificate};
+
+impl TlsLink {
+    pub(super) fn is_shaking_hands(&self) -> bool {
+        matches!(self.phase, Phase::Opening | Phase::Handshake)
+    }
+
+    /// Takes the handshake as far as it goes now. Ready when it is over, well or badly.
+    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.phase == Phase::Opening && self.side == Side::Client {
+            // What opens the conversation.
+            self.advance(&mut [], &mut None)?;
+        }
+        while self.is_shaking_hands() {
+            // What has to be said may wait for room, and what is said meanwhile is heard.
+            let _ = self.poll_outgoing(cx)?;
+            ready!(self.stream.poll_readable(cx))?;
+            match self.fill(&mut None) {
+                Err(error) if would_block(&error) => {}
+                result => drop(result?),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Looks at what comes first.
+    pub(super) fn open(&mut self, incoming: &[u8]) -> io::Result<()> {
+        if self.phase != Phase::Opening {
+            return Ok(());
+        }
+        match clear::opening(incoming) {
+            Opening::Unclear => {}
+            Opening::Tls => self.phase = Phase::Handshake,
+            Opening::Other => {
+                if self.side == Side::Broker {
+                    // Whoever does not listen is not told.
+                    let _ = self.stream.send(&clear::refusal());
+                }
+                return Err(self.fail(TlsFailure::NotTls));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the peer why this side goes no further, if it can be told at once.
+    pub(super) fn break_off(&mut self, incoming: &mut [u8], error: &Error) -> io::Error {
+        // Nothing more is taken in than was: one step more would fail again.
+        while self.engine.state().wants_write() {
+            let (_, step) = self.engine.step(incoming, &mut |_| {}, &mut self.outgoing);
+            if step != Ok(Step::Again) {
+                break;
+            }
+        }
+        // It has failed anyway, and for the reason that is told here.
+        let _ = self.send_outgoing();
+        self.fail(TlsFailure::from_library(error))
+    }
+
+    /// The handshake is over: both must mean the same protocol, and the peer may be somebody.
+    pub(super) fn establish(&mut self) -> io::Result<()> {
+        let state = self.engine.state();
+        if state.alpn_protocol() != Some(PROTOCOL) {
+            return Err(self.fail(TlsFailure::NoCommonProtocol));
+        }
+        let shown = state.peer_certificates().and_then(<[_]>::first);
+        self.peer.certificate = shown.and_then(|shown| {
+            let facts = x509::facts(shown)?;
+            let fingerprint = sha256(shown)?;
+            let x509::Facts { common_name, dns_names, uris, .. } = facts;
+            Some(PeerCertificate { common_name, dns_names, uris, fingerprint })
+        });
+        self.phase = Phase::Open;
+        Ok(())
+    }
+}

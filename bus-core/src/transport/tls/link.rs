@@ -1,0 +1,392 @@
+//! A link over TLS: a TCP stream, and what encrypts it.
+//!
+//! The handshake (`handshake`) is done by whoever polls the link, so accepting never waits for it. What
+//! was written counts as written when it is encrypted; [`Link::poll_flush`] tells when it is out.
+//! Nothing goes over the wire in the clear, one refusal aside (`clear`). Idle links hold no
+//! buffers: records pass through memory that all links of a thread share.
+
+use std::cell::RefCell;
+use std::io;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::engine::{BATCH_BYTES, Engine, Source, Step, WIRE_RECORD_BYTES_MAX};
+use super::failure::{Side, TlsError, TlsFailure};
+use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
+use crate::transport::stream::StreamLink;
+use crate::transport::{Link, Peer, Transport};
+
+/// Buffers that are larger are not kept while they are empty.
+const KEPT_BYTES: usize = 1024;
+/// Room for the farewell of TLS as a record.
+const FAREWELL_BYTES: usize = 64;
+
+/// A link over TLS.
+pub(super) struct TlsLink {
+    pub(super) stream: StreamLink,
+    pub(super) engine: Engine,
+    pub(super) side: Side,
+    pub(super) phase: Phase,
+    /// Has come, and is less than a record.
+    partial: Vec<u8>,
+    /// Decrypted, and not read yet.
+    plain: BytesMut,
+    /// Encrypted, and not sent yet.
+    pub(super) outgoing: Vec<u8>,
+    /// How much is read at once: little from who has said little.
+    read_bytes: usize,
+    /// What is left of the handshake's share of memory.
+    handshake_bytes: usize,
+    /// Whoever asked last whether there is something to read. He is woken when what was left over
+    /// by a write can be sent.
+    waker: Option<Waker>,
+    pub(super) peer: Peer,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing has come: it may be something else than TLS.
+    Opening,
+    Handshake,
+    Open,
+    /// The peer has said its farewell.
+    Closed,
+    Failed(TlsError),
+}
+
+/// Memory of a thread, for what passes through.
+struct Passage {
+    incoming: BytesMut,
+    outgoing: Vec<u8>,
+    gathered: Vec<u8>,
+}
+
+thread_local! {
+    static PASSAGE: RefCell<Passage> = RefCell::new(Passage {
+        incoming: BytesMut::with_capacity(READ_BYTES + WIRE_RECORD_BYTES_MAX),
+        outgoing: vec![0; BATCH_BYTES],
+        gathered: Vec::new(),
+    });
+}
+
+impl TlsLink {
+    /// Over a stream to `peer` on which nothing was said.
+    pub fn new(stream: StreamLink, engine: Engine, side: Side) -> TlsLink {
+        let peer = stream.peer().clone();
+        TlsLink {
+            stream,
+            engine,
+            side,
+            phase: Phase::Opening,
+            partial: Vec::new(),
+            plain: BytesMut::new(),
+            outgoing: Vec::new(),
+            read_bytes: HANDSHAKE_FRAME_BYTES_MAX,
+            handshake_bytes: HANDSHAKE_MEMORY_BYTES_MAX,
+            waker: None,
+            peer,
+        }
+    }
+
+    pub(super) fn fail(&mut self, failure: TlsFailure) -> io::Error {
+        let error = TlsError::new(self.side, failure);
+        self.phase = Phase::Failed(error.clone());
+        self.plain = BytesMut::new();
+        error.into()
+    }
+
+    /// Reads once from the stream. What is decrypted goes to `into` as far as there is room, else it
+    /// is kept. Gives how many bytes have come.
+    pub(super) fn fill(&mut self, into: &mut Option<&mut BytesMut>) -> io::Result<usize> {
+        PASSAGE.with_borrow_mut(|passage| {
+            let incoming = &mut passage.incoming;
+            incoming.clear();
+            // In front of what comes; it is kept until something has.
+            incoming.extend_from_slice(&self.partial);
+            let count = match self.stream.try_read_up_to(incoming, self.read_bytes) {
+                Ok(0) if self.phase == Phase::Closed => return Ok(0),
+                Ok(0) if self.is_shaking_hands() => return Err(self.fail(TlsFailure::Ended)),
+                Ok(0) => return Err(self.fail(TlsFailure::Truncated)),
+                Err(error) if is_end(&error) && self.is_shaking_hands() => {
+                    return Err(self.fail(TlsFailure::Ended));
+                }
+                result => result?,
+            };
+            if count == self.read_bytes {
+                self.read_bytes = (2 * self.read_bytes).min(READ_BYTES);
+            }
+            if self.is_shaking_hands() {
+                let Some(left) = self.handshake_bytes.checked_sub(count) else {
+                    let reason = format!("a handshake of over {HANDSHAKE_MEMORY_BYTES_MAX} bytes");
+                    return Err(self.fail(TlsFailure::Other { reason }));
+                };
+                self.handshake_bytes = left;
+            }
+            self.open(incoming)?;
+            let used = match self.phase {
+                Phase::Opening => 0,
+                _ => self.advance(incoming, into)?,
+            };
+            keep(&mut self.partial, &incoming[used..]);
+            Ok(count)
+        })
+    }
+
+    /// Has the engine take what has come, and sends what it answers. Gives how much of what has
+    /// come is done with.
+    pub(super) fn advance(
+        &mut self,
+        incoming: &mut [u8],
+        into: &mut Option<&mut BytesMut>,
+    ) -> io::Result<usize> {
+        let mut used = 0;
+        let ended = loop {
+            let mut plain = |bytes: &[u8]| give(bytes, into, &mut self.plain);
+            let (done, step) =
+                self.engine.step(&mut incoming[used..], &mut plain, &mut self.outgoing);
+            used += done;
+            if step != Ok(Step::Again) {
+                break step;
+            }
+        };
+        match ended {
+            Err(error) => return Err(self.break_off(&mut incoming[used..], &error)),
+            Ok(Step::Closed) if self.is_shaking_hands() => {
+                return Err(self.fail(TlsFailure::Ended));
+            }
+            Ok(Step::Closed) => self.phase = Phase::Closed,
+            Ok(_) => {}
+        }
+        // Who takes nothing any more is found out by reading: he may have said why.
+        let _ = self.send_outgoing();
+        if self.phase == Phase::Handshake && !self.engine.state().is_handshaking() {
+            self.establish()?;
+        }
+        Ok(used)
+    }
+
+    /// Sends what goes now of what is encrypted.
+    pub(super) fn send_outgoing(&mut self) -> io::Result<()> {
+        let mut sent = 0;
+        let result = loop {
+            if sent == self.outgoing.len() {
+                break Ok(());
+            }
+            match self.stream.send(&self.outgoing[sent..]) {
+                Ok(count) => sent += count,
+                Err(error) if would_block(&error) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.outgoing.drain(..sent);
+        if self.outgoing.is_empty() && self.outgoing.capacity() > KEPT_BYTES {
+            self.outgoing = Vec::new();
+        }
+        result
+    }
+
+    /// Ready when everything that is encrypted is sent.
+    pub(super) fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.send_outgoing()?;
+            if self.outgoing.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.stream.poll_writable(cx))?;
+        }
+    }
+
+    /// Encrypts and sends a batch. Gives `false` when there is no more, or no room.
+    fn write_batch(&mut self, source: &mut Source<'_>, out: &mut [u8]) -> io::Result<bool> {
+        let sealed = self.engine.seal(&mut self.partial, source, out);
+        let length =
+            sealed.map_err(|error| self.fail(TlsFailure::Other { reason: error.to_string() }))?;
+        if length == 0 {
+            return Ok(false);
+        }
+        let sent = match self.stream.send(&out[..length]) {
+            Err(error) if would_block(&error) => 0,
+            result => result?,
+        };
+        if sent == length {
+            return Ok(true);
+        }
+        self.outgoing.extend_from_slice(&out[sent..length]);
+        // Whoever waits to read is woken for the rest, and sends it: nobody may want to write.
+        if let Some(waker) = &self.waker
+            && let Poll::Ready(ready) = self.stream.poll_writable(&mut Context::from_waker(waker))
+        {
+            ready?;
+            waker.wake_by_ref();
+        }
+        Ok(false)
+    }
+
+    /// Why the peer takes nothing any more: it may have said so before it went.
+    fn explain(&mut self, error: io::Error) -> io::Error {
+        if is_end(&error) && !matches!(self.phase, Phase::Failed(_)) {
+            while let Ok(1..) = self.fill(&mut None) {
+                if self.plain.len() > READ_BYTES {
+                    break;
+                }
+            }
+        }
+        match &self.phase {
+            Phase::Failed(found) if !found.failure().is_loss() => found.clone().into(),
+            _ => error,
+        }
+    }
+}
+
+impl Link for TlsLink {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+        if self.is_shaking_hands() {
+            ready!(self.poll_handshake(cx))?;
+        }
+        if let Phase::Failed(error) = &self.phase {
+            return Poll::Ready(Err(error.clone().into()));
+        }
+        // Who takes nothing any more is found out by reading.
+        let _ = self.poll_outgoing(cx);
+        if !self.plain.is_empty() || self.phase == Phase::Closed {
+            return Poll::Ready(Ok(()));
+        }
+        self.stream.poll_readable(cx)
+    }
+
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        if buffer.capacity() == buffer.len() {
+            buffer.reserve(READ_BYTES);
+        }
+        if !self.plain.is_empty() {
+            let count = self.plain.len().min(buffer.capacity() - buffer.len());
+            buffer.extend_from_slice(&self.plain[..count]);
+            self.plain.advance(count);
+            if self.plain.is_empty() {
+                self.plain = BytesMut::new();
+            }
+            return Ok(count);
+        }
+        match &self.phase {
+            Phase::Failed(error) => return Err(error.clone().into()),
+            Phase::Closed => return Ok(0),
+            _ => {}
+        }
+        let before = buffer.len();
+        let result = loop {
+            match self.fill(&mut Some(&mut *buffer)) {
+                // What has come is less than a record so far, and there may be more of it.
+                Ok(1..) if buffer.len() == before && self.phase == Phase::Open => {}
+                result => break result,
+            }
+        };
+        match buffer.len() - before {
+            // What was decrypted before an error counts; the error comes again.
+            count @ 1.. => Ok(count),
+            _ => match result? {
+                _ if self.phase == Phase::Closed => Ok(0),
+                _ => Err(io::ErrorKind::WouldBlock.into()),
+            },
+        }
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_shaking_hands() {
+            ready!(self.poll_handshake(cx))?;
+        }
+        self.poll_flush(cx)
+    }
+
+    fn try_write(&mut self, slices: &[Bytes]) -> io::Result<usize> {
+        match &self.phase {
+            Phase::Opening | Phase::Handshake => return Err(io::ErrorKind::WouldBlock.into()),
+            Phase::Open => {}
+            Phase::Closed => return Err(io::ErrorKind::BrokenPipe.into()),
+            Phase::Failed(error) => return Err(error.clone().into()),
+        }
+        if let Err(error) = self.send_outgoing() {
+            return Err(self.explain(error));
+        }
+        if !self.outgoing.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let written = PASSAGE.with_borrow_mut(|passage| {
+            let gathered = std::mem::take(&mut passage.gathered);
+            let mut source = Source::new(slices, gathered);
+            let result = loop {
+                match self.write_batch(&mut source, &mut passage.outgoing) {
+                    Ok(true) => {}
+                    result => break result,
+                }
+            };
+            let written = source.taken();
+            passage.gathered = source.into_memory();
+            result.map(|_| written)
+        });
+        written.map_err(|error| self.explain(error))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Phase::Failed(error) = &self.phase {
+            return Poll::Ready(Err(error.clone().into()));
+        }
+        let flushed = ready!(self.poll_outgoing(cx));
+        Poll::Ready(flushed.map_err(|error| self.explain(error)))
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Tls
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+impl Drop for TlsLink {
+    /// Says the farewell, if that can be done at once.
+    fn drop(&mut self) {
+        if !matches!(self.phase, Phase::Open | Phase::Closed) {
+            return;
+        }
+        let mut farewell = [0; FAREWELL_BYTES];
+        if let Ok(length) = self.engine.say_farewell(&mut self.partial, &mut farewell) {
+            self.outgoing.extend_from_slice(&farewell[..length]);
+        }
+        // Who has gone does not listen.
+        let _ = self.send_outgoing();
+    }
+}
+
+/// Puts what is decrypted where it belongs: behind what is kept, if anything is.
+fn give(bytes: &[u8], into: &mut Option<&mut BytesMut>, kept: &mut BytesMut) {
+    let mut rest = bytes;
+    if let (Some(into), true) = (into, kept.is_empty()) {
+        let now;
+        (now, rest) = bytes.split_at(bytes.len().min(into.capacity() - into.len()));
+        into.extend_from_slice(now);
+    }
+    kept.extend_from_slice(rest);
+}
+
+fn keep(partial: &mut Vec<u8>, rest: &[u8]) {
+    partial.clear();
+    if rest.is_empty() && partial.capacity() > KEPT_BYTES {
+        *partial = Vec::new();
+    }
+    // No more than it takes: whoever is not known yet pays for this with his share of memory.
+    partial.reserve_exact(rest.len());
+    partial.extend_from_slice(rest);
+}
+
+pub(super) fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
