@@ -135,7 +135,7 @@ mod tests {
         let Ok(mut outer) = spawned else { return eprintln!("skipped: there is no unshare here") };
         let mut up = String::new();
         let out = outer.stdout.take().expect("it is piped");
-        let read = std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut up);
+        let read = io::BufRead::read_line(&mut io::BufReader::new(out), &mut up);
         let children = format!("/proc/{0}/task/{0}/children", outer.id());
         let inner = std::fs::read_to_string(children).unwrap_or_default();
         if read.is_ok() && up.trim() == "up" {
