@@ -44,7 +44,14 @@ const TABLE: &[(Exit, &str, &[ErrorKind])] = {
         (
             Exit::Denied,
             "denied: no right to do that, unknown credentials, or no trust in a certificate",
-            &[K::PermissionDenied, K::SessionDenied, K::Unauthenticated, K::Insecure, K::Untrusted],
+            &[
+                K::PermissionDenied,
+                K::SessionDenied,
+                K::Unauthenticated,
+                K::Insecure,
+                K::Untrusted,
+                K::Loop,
+            ],
         ),
         (
             Exit::Unreachable,
