@@ -16,6 +16,7 @@ mod delay;
 mod effect;
 mod fault;
 mod flow;
+mod flushing;
 mod ground;
 mod guard;
 mod holding;

@@ -1,4 +1,4 @@
-//! What publishers do: open a topic, publish, flush.
+//! What publishers do: open a topic and publish.
 //!
 //! While a subscription of a topic is full and holds it, what is published waits in the
 //! topic, in order, charged to its publishers, whose windows bound it.
@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
-use crate::limits::{FLUSHES_MAX, WINDOW_BYTES_DEFAULT, window_charge};
+use crate::limits::{WINDOW_BYTES_DEFAULT, window_charge};
 use crate::message::Message;
 use crate::name::Name;
 
 use super::Router;
-use super::command::{AdminAction, Channel, RequestId, Ticket, TopicChange, TopicOptions};
+use super::command::{AdminAction, Channel, Ticket, TopicChange, TopicOptions};
 use super::effect::{Answer, Output, Source, Stamp};
 use super::objects::change_access;
 use super::policy::Deed;
@@ -144,34 +144,8 @@ impl Router {
                 "the publisher is not open",
             );
         };
-        let Some(topic) = self.topics.get_mut(id) else {
-            return self.refuse_publish(
-                session,
-                channel,
-                ticket,
-                ErrorKind::Removed,
-                "the topic was removed",
-            );
-        };
-        let identity = self.ground.sessions.get(session).map(|entry| &entry.identity);
-        if !may {
-            let Err(failure) =
-                self.check_deed(session, Deed::Publish, "topic", &stamp.source.topic)
-            else {
-                return;
-            };
-            let kind = ErrorKind::PermissionDenied;
-            return self.refuse_publish(session, channel, ticket, kind, failure.text());
-        }
-        if !identity.is_some_and(|identity| topic.access.allows(identity, Right::Write)) {
-            let text = format!("topic `{}`: the right to write was taken away", topic.name);
-            return self.refuse_publish(
-                session,
-                channel,
-                ticket,
-                ErrorKind::PermissionDenied,
-                &text,
-            );
+        if let Err(failure) = self.check_way(id, session, may, &stamp) {
+            return self.refuse_publish(session, channel, ticket, failure.kind(), failure.text());
         }
         if let Some(relayed) = relayed
             && !self.is_crowded(id, session, &message)
@@ -184,6 +158,30 @@ impl Router {
             return self.hold(id, session, channel, stamp, message, ticket);
         }
         self.let_in(id, session, channel, stamp, message, ticket);
+    }
+
+    /// Whether a publisher may publish on its topic, if that is still there.
+    fn check_way(
+        &self,
+        id: Id<Topic>,
+        session: Id<Session>,
+        may: bool,
+        stamp: &Stamp,
+    ) -> Result<(), Failure> {
+        let Some(topic) = self.topics.get(id) else {
+            return Err(Failure::new(ErrorKind::Removed, "the topic was removed"));
+        };
+        if !may {
+            self.check_deed(session, Deed::Publish, "topic", &stamp.source.topic)?;
+        }
+        let identity = self.ground.sessions.get(session).map(|entry| &entry.identity);
+        match identity.is_some_and(|identity| topic.access.allows(identity, Right::Write)) {
+            true => Ok(()),
+            false => {
+                let text = format!("topic `{}`: the right to write was taken away", topic.name);
+                Err(Failure::new(ErrorKind::PermissionDenied, text))
+            }
+        }
     }
 
     /// Publishes a message that nothing holds back.
@@ -231,42 +229,6 @@ impl Router {
             publisher.reported = publisher.accepted;
             let bytes = publisher.accepted;
             self.ground.tell(session, Output::Credit { channel, bytes });
-        }
-    }
-
-    pub(super) fn flush(&mut self, session: Id<Session>, request: RequestId, channel: Channel) {
-        let publisher =
-            self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
-        let held = publisher.map(|publisher| {
-            publisher.flushes += u32::from(publisher.held > 0);
-            (publisher.topic, publisher.held, publisher.flushes)
-        });
-        match held {
-            None => {
-                let failure = Failure::new(ErrorKind::Closed, "the publisher is not open");
-                self.ground.reply(session, request, Err(failure));
-            }
-            Some((_, _, flushes)) if flushes > FLUSHES_MAX => {
-                let text = format!("{FLUSHES_MAX} flushes of this publisher wait already");
-                let failure = Failure::new(ErrorKind::QuotaExceeded, text);
-                self.flush_ended(session, channel);
-                self.ground.reply(session, request, Err(failure));
-            }
-            Some((id, held, _)) if held > 0 => {
-                if let Some(topic) = self.topics.get_mut(id) {
-                    topic.held.push_back(Held::Flush { session, channel, request });
-                }
-            }
-            Some(_) => self.ground.reply(session, request, Ok(Answer::Done { count: 1 })),
-        }
-    }
-
-    /// A flush has its answer.
-    pub(super) fn flush_ended(&mut self, session: Id<Session>, channel: Channel) {
-        let publisher =
-            self.ground.sessions.get_mut(session).and_then(|entry| entry.publisher(channel));
-        if let Some(publisher) = publisher {
-            publisher.flushes = publisher.flushes.saturating_sub(1);
         }
     }
 
