@@ -329,7 +329,7 @@ async fn each_message_bears_its_number_among_those_of_its_publisher() {
             (publisher(&bus, &client, "t").await, publisher(&bus, &client, "t").await);
         for number in 1..=300u64 {
             let bearer = if number % 7 == 0 { &other } else { &one };
-            let message = message(1 + u64::from(number % 3 == 0), &format!("{number}"));
+            let message = message(1 + u64::from(number % 3 == 0), format!("{number}"));
             bearer.publish(message).await.expect("publishes");
         }
         let expected = |number: &u64| match number % 7 {
