@@ -29,7 +29,9 @@ impl ConsumerOptions {
     /// What was unsettled when a client was lost (killed, or away for longer than its grace) is
     /// suspected of it, and is delivered alone whatever the credit: when nothing else is
     /// unsettled, and nothing more until it is settled. A consumer that waits for several before
-    /// it settles the first gets them when the lease of one that it was handed has run out.
+    /// it settles the first gets them when the lease of one that it was handed has run out. One
+    /// that extends is held up for one lease of the queue: from when it would have got what is
+    /// suspected beside others, or from when it was handed it. Then it gets all as its credit says.
     pub fn new(selector: Selector, credit: u32) -> ConsumerOptions {
         ConsumerOptions {
             options: ConsumeOptions { selector, credit, ..ConsumeOptions::default() },

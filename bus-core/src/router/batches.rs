@@ -187,6 +187,7 @@ impl Queue {
     /// Leases a batch to a consumer that has credit for all of it.
     fn lease_batch(&mut self, ground: &mut Ground, id: Id<Waiter>, mut batch: Batch) {
         let forgets = ground.planted(Fault::BatchNotNoted);
+        self.end_caution(id);
         let Some(waiter) = self.waiters.get_mut(id) else { return };
         let Some(session) = ground.sessions.get_mut(waiter.session) else { return };
         batch.parcel.compact();

@@ -5,7 +5,9 @@
 //! has nothing else unsettled, and nothing more until that one is settled; meanwhile it is held
 //! back, and out of the line, so nothing passes a suspect by. One that has let a lease run out
 //! keeps several messages at a time, or one for too long: it is trusted, or it would wait for
-//! ever. Invariant: whoever was passed over for a suspect is in `held` until it is looked at again.
+//! ever. So is one that extends, when it has been held up for the time of one lease.
+//! Invariants: whoever was passed over for a suspect is in `held` until it is looked at again, and
+//! `cautious` has whoever has a time in `cautious_until`.
 
 use std::time::Duration;
 
@@ -26,14 +28,18 @@ use super::waiter::Waiter;
 /// So many that are held back are looked at as soon as a suspect is gone.
 const LOOK_AT_ONCE_MAX: usize = 64;
 
-/// More than that are looked at after so long for each of them, about ten times what the look
-/// takes.
+/// More than that are looked at after so long for each of them.
 const LOOK_PAUSE: Duration = Duration::from_micros(1);
 
 impl Waiter {
     /// Whether it may be handed one more that is, or is not, a suspect.
     fn may_have(&self, suspect: bool) -> bool {
         !suspect || self.trusted || self.outstanding == 0
+    }
+
+    /// It is handed suspects like all else until it closes.
+    fn trust(&mut self) {
+        (self.trusted, self.suspect) = (true, None);
     }
 
     /// Notes that it was handed a suspect.
@@ -53,27 +59,28 @@ impl Queue {
 
     /// Whether a receiver must wait for the end of its other deliveries, since what it would get
     /// from this place is a suspect. Then it is held back.
-    pub(super) fn hold_back(&mut self, ground: &Ground, id: Id<Waiter>, place: Place) -> bool {
+    pub(super) fn hold_back(&mut self, ground: &mut Ground, id: Id<Waiter>, place: Place) -> bool {
         let suspect = self.shelf.get(place).is_some_and(Shelved::is_suspect);
         let holds = suspect && !self.may_hand(ground, id, suspect);
         if holds {
-            self.hold(id);
+            self.hold(ground, id);
         }
         holds
     }
 
     /// A suspect of this type goes onto the shelf: those in the line that may not have it now are
     /// held back, else they would get what comes behind it.
-    pub(super) fn hold_back_all(&mut self, ground: &Ground, kind: MessageType) {
+    pub(super) fn hold_back_all(&mut self, ground: &mut Ground, kind: MessageType) {
         let takers = self.line.takers(kind, 0).map(|(_, id)| id);
         let held: Vec<_> = takers.filter(|id| !self.may_hand(ground, *id, true)).collect();
         for id in held {
-            self.hold(id);
+            self.hold(ground, id);
         }
     }
 
-    fn hold(&mut self, id: Id<Waiter>) {
+    fn hold(&mut self, ground: &mut Ground, id: Id<Waiter>) {
         self.step_back(id);
+        self.begin_caution(ground, id);
         if let Some(waiter) = self.waiters.get_mut(id)
             && !std::mem::replace(&mut waiter.held, true)
         {
@@ -81,6 +88,67 @@ impl Queue {
                 self.held.retain(|other| self.waiters.get(*other).is_some());
             }
             self.held.push(id);
+        }
+    }
+
+    /// A receiver is held back, or its application has a suspect: it is trusted when that has
+    /// lasted for the time of a lease. What it has been handed and nobody has looked at says
+    /// nothing about its application, which may hang or be stopped.
+    pub(super) fn begin_caution(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        let Some(waiter) = self.waiters.get_mut(id) else { return };
+        if waiter.trusted || waiter.cautious_until.is_some() {
+            return;
+        }
+        let until = ground.now.after(self.options.lease);
+        waiter.cautious_until = Some(until);
+        self.cautious.insert((until, id));
+        self.set_caution_timer(ground);
+    }
+
+    /// A receiver is held back no longer, and has no suspect.
+    pub(super) fn end_caution(&mut self, id: Id<Waiter>) {
+        let until = self.waiters.get_mut(id).and_then(|waiter| waiter.cautious_until.take());
+        if let Some(until) = until {
+            self.cautious.remove(&(until, id));
+        }
+    }
+
+    /// Those with whom caution has lasted for long enough are trusted, and looked at.
+    pub(super) fn caution_is_over(&mut self, ground: &mut Ground) {
+        self.caution_timer = None;
+        let mut over = false;
+        while let Some((until, id)) = self.cautious.first().copied()
+            && until <= ground.now
+            && !ground.planted(Fault::CautionForEver)
+        {
+            self.cautious.pop_first();
+            self.trust(id);
+            // What it may have now it gets when those that are held back are looked at.
+            self.hold(ground, id);
+            over = true;
+        }
+        self.set_caution_timer(ground);
+        if over {
+            self.note_suspect_gone(ground);
+        }
+    }
+
+    /// Makes sure that the first one is looked at in time. A timer that is too early finds
+    /// nothing to do.
+    fn set_caution_timer(&mut self, ground: &mut Ground) {
+        let Some((first, _)) = self.cautious.first().copied() else { return };
+        if self.caution_timer.is_none_or(|set| set > first)
+            && !ground.planted(Fault::CautionForEver)
+        {
+            self.caution_timer = Some(first);
+            ground.timers.set(first, Timer::Caution(self.id));
+        }
+    }
+
+    fn trust(&mut self, id: Id<Waiter>) {
+        self.end_caution(id);
+        if let Some(waiter) = self.waiters.get_mut(id) {
+            waiter.trust();
         }
     }
 
@@ -128,9 +196,8 @@ impl Router {
 
     /// A receiver has let a lease run out of what its application has.
     pub(super) fn trust(&mut self, (queue, waiter): Bearer) {
-        let queue = self.queues.get_mut(queue);
-        if let Some(waiter) = queue.and_then(|queue| queue.waiters.get_mut(waiter)) {
-            (waiter.trusted, waiter.suspect) = (true, None);
+        if let Some(queue) = self.queues.get_mut(queue) {
+            queue.trust(waiter);
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum Fault {
     SuspectForEver,
     /// Whoever may not have a suspect is not looked at when another one has it.
     HeldForEver,
+    /// Whoever is held back, or keeps a suspect, is never trusted for the time that it takes.
+    CautionForEver,
     /// A batch is let in although there is no room for all of it.
     BatchOverRoom,
     /// A batch that is acknowledged does not give its credit back.
@@ -64,6 +66,8 @@ impl Fault {
         Fault::TwoActive,
         Fault::NoResume,
     ];
+    /// Those that show only where somebody waits for as long as a lease lasts.
+    pub const OF_TIME: &'static [Fault] = &[Fault::CautionForEver];
 
     /// Every other planted bug.
     pub const ALL: &'static [Fault] = &[

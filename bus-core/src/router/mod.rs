@@ -326,6 +326,11 @@ impl Router {
                         queue.look_at_held(&mut self.ground);
                     }
                 }
+                timer::Timer::Caution(queue) => {
+                    if let Some(queue) = self.queues.get_mut(queue) {
+                        queue.caution_is_over(&mut self.ground);
+                    }
+                }
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
                 timer::Timer::Relays => self.look_after_relays(),

@@ -2,6 +2,8 @@
 //!
 //! Ids are never reused, so a handle on a removed queue never reaches a new one of its name.
 
+use std::collections::BTreeSet;
+
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
 use crate::message::SharedSender;
@@ -116,6 +118,8 @@ impl Router {
             bearers: Default::default(),
             held: Default::default(),
             look_due: false,
+            cautious: BTreeSet::new(),
+            caution_timer: None,
             #[cfg(test)]
             looked_at: 0,
             bytes: 0,

@@ -4,7 +4,7 @@
 //! would match; nothing is blocked that would fit. A message is in exactly one place: on the
 //! shelf, delayed, blocked, or leased.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
@@ -51,7 +51,11 @@ pub(crate) struct Queue {
     pub held: Vec<Id<Waiter>>,
     /// They are to be looked at, since a suspect has left the shelf.
     pub look_due: bool,
-    /// How many of them have been looked at.
+    /// Those that are held back, or whose application has a suspect: when they are trusted.
+    pub cautious: BTreeSet<(Time, Id<Waiter>)>,
+    /// The timer that is set for the first of them, or an earlier one.
+    pub caution_timer: Option<Time>,
+    /// How many of those that were held back have been looked at.
     #[cfg(test)]
     pub looked_at: u64,
     /// What the shelf and the delayed count.
@@ -101,6 +105,7 @@ impl Queue {
     /// Leases a message to a receiver that has credit.
     pub fn lease_to(&mut self, ground: &mut Ground, id: Id<Waiter>, mut stored: Stored) {
         let suspect = stored.suspect && !ground.planted(Fault::SuspectsTogether);
+        self.end_caution(id);
         let Some(waiter) = self.waiters.get_mut(id) else { return };
         let Some(session) = ground.sessions.get_mut(waiter.session) else { return };
         stored.message.compact();

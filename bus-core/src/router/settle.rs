@@ -84,8 +84,11 @@ impl Router {
         leased.taken = true;
         leased.stored.recalled = false;
         leased.deadline = Some(deadline);
-        let recaller = leased.recalled_for.take();
+        let (recaller, bearer) = (leased.recalled_for.take(), leased.waiter);
         self.ground.check_leases_at(session, deadline);
+        if queue.waiters.get(bearer).is_some_and(|waiter| waiter.suspect == Some(lease)) {
+            queue.begin_caution(&mut self.ground, bearer);
+        }
         if let Some(recaller) = recaller {
             queue.recall_answered(&mut self.ground, recaller);
         }
@@ -295,6 +298,9 @@ impl Router {
             // A suspect is in no batch, so it is the first.
             if waiter.suspect == Some(first) && !self.ground.planted(Fault::SuspectForEver) {
                 waiter.suspect = None;
+            }
+            if waiter.outstanding == 0 {
+                queue.end_caution(bearer.1);
             }
         }
     }

@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Patience(Id<Queue>, Id<Waiter>),
     /// The receivers of a queue that are held back.
     Look(Id<Queue>),
+    /// Those of them that are held back for too long, or have a suspect for too long.
+    Caution(Id<Queue>),
     /// A call's deadline.
     Call(u64),
     /// A subscription that holds publishers back.

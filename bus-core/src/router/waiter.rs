@@ -38,6 +38,8 @@ pub(crate) struct Waiter {
     pub suspect: Option<Lease>,
     /// It is handed suspects like all else.
     pub trusted: bool,
+    /// When it is trusted if it is held back until then, or its application keeps a suspect.
+    pub cautious_until: Option<Time>,
     /// Whether the queue has it among those that are held back.
     pub held: bool,
     /// One that would not wait, and does for what was asked for it: until when.
@@ -58,6 +60,7 @@ impl Waiter {
             promises: 0,
             suspect: None,
             trusted: false,
+            cautious_until: None,
             held: false,
             patience: None,
         }
@@ -93,6 +96,7 @@ impl Queue {
             && waiter.turn.is_none()
         {
             waiter.turn = Some(self.line.enter(waiter.options.selector, id));
+            self.end_caution(id);
         }
     }
 
@@ -175,6 +179,7 @@ impl Queue {
     /// Forgets a receiver. Its deliveries stay leased; the session keeps which of them the
     /// application has not been handed.
     pub fn drop_waiter(&mut self, ground: &mut Ground, id: Id<Waiter>) -> Option<Waiter> {
+        self.end_caution(id);
         let mut waiter = self.waiters.remove(id)?;
         self.holders -= 1;
         if let Some(turn) = waiter.turn {

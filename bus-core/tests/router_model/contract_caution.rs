@@ -241,6 +241,72 @@ fn who_keeps_several_messages_at_a_time_gets_them_after_one_lease() {
     assert_eq!(told, wanted);
 }
 
+fn extend(bus: &mut Bus, lease: u64, seconds: u64) -> Vec<String> {
+    let by = Duration::from_secs(seconds);
+    bus.tell('B', Command::Extend { request: 0, lease, by })
+}
+
+#[test]
+fn who_extends_what_it_works_on_is_held_back_for_one_lease_and_no_longer() {
+    for fault in [None, Some(Fault::CautionForEver)] {
+        let mut bus = three_suspects();
+        if let Some(fault) = fault {
+            bus.router.plant(fault);
+        }
+        bus.send('A', 0, 1, 5);
+        bus.taken('B', 5, 1);
+        extend(&mut bus, 1, 3600);
+        assert_eq!(bus.tick(Duration::from_millis(29_999)), [] as [&str; 0]);
+        let told = bus.tick(Duration::from_millis(1));
+        let wanted =
+            ["B got 2 on 5 as 2", "B got 3 on 5 as 3", "B got 4 on 5 as 4", "B got 5 on 5 as 5"];
+        match fault {
+            None => assert_eq!(told, wanted),
+            Some(_) => assert_eq!(told, [] as [&str; 0]),
+        }
+    }
+}
+
+#[test]
+fn who_extends_a_suspect_gets_others_one_lease_after_it_was_handed_it() {
+    let mut bus = three_suspects();
+    bus.tick(Duration::from_secs(10));
+    // The time that it was held back for does not count.
+    assert_eq!(bus.ack('B', 1), ["B settled 1", "B got 2 on 5 as 2"]);
+    assert_eq!(bus.tick(Duration::from_secs(10)), [] as [&str; 0]);
+    bus.taken('B', 5, 2);
+    extend(&mut bus, 2, 3600);
+    assert_eq!(bus.tick(Duration::from_millis(29_999)), [] as [&str; 0]);
+    let told = bus.tick(Duration::from_millis(1));
+    assert_eq!(told, ["B got 3 on 5 as 3", "B got 4 on 5 as 4"]);
+}
+
+#[test]
+fn who_has_not_looked_at_a_suspect_gets_nothing_beside_it_however_long_that_lasts() {
+    let mut bus = three_suspects();
+    assert_eq!(bus.ack('B', 1), ["B settled 1", "B got 2 on 5 as 2"]);
+    assert_eq!(bus.tick(Duration::from_secs(3600)), [] as [&str; 0]);
+    // So it is alone, and marked, when it has killed who hangs.
+    bus.kill('B');
+    assert_eq!(bus.receive('A', 5, ANY), ["A got 2 on 5 as 1 again 1"]);
+}
+
+#[test]
+fn the_time_of_who_has_waited_for_messages_meanwhile_begins_anew() {
+    let mut bus = three_suspects();
+    for channel in 5..8 {
+        bus.receive('A', channel, ANY);
+    }
+    // B stands in line, with one message that it works on.
+    bus.taken('B', 5, 1);
+    extend(&mut bus, 1, 3600);
+    bus.tick(Duration::from_secs(20));
+    bus.kill('A');
+    assert_eq!(bus.seen(), [] as [&str; 0]);
+    assert_eq!(bus.tick(Duration::from_millis(29_999)), [] as [&str; 0]);
+    assert_eq!(bus.tick(Duration::from_millis(1)).len(), 3);
+}
+
 #[test]
 fn receivers_that_come_and_vanish_hold_up_nobody_for_more_than_what_they_had() {
     let mut bus = three_suspects();

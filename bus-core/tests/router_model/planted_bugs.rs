@@ -5,7 +5,7 @@ use bus_core::router::Fault;
 use crate::{dice, queue_check, queue_steps};
 
 /// Each bug must show within so many cases.
-const CASES: u64 = 100;
+const CASES: u64 = 200;
 
 fn verdict(seed: u64, fault: Option<Fault>) -> Result<(), String> {
     let steps = queue_steps::case(seed);
@@ -14,7 +14,7 @@ fn verdict(seed: u64, fault: Option<Fault>) -> Result<(), String> {
 
 #[test]
 fn every_planted_bug_is_caught() {
-    for fault in Fault::ALL {
+    for fault in Fault::ALL.iter().chain(Fault::OF_TIME) {
         let caught = (0..CASES).find(|seed| verdict(*seed, Some(*fault)).is_err());
         assert!(caught.is_some(), "{fault:?} was not caught by {CASES} cases");
     }

@@ -76,6 +76,7 @@ impl Pair {
             bytes_max: options.bytes_max,
             recalls: 0,
             trusted: false,
+            cautious_until: None,
             patience: None,
         });
         self.model.serve(step.q, number);

@@ -65,7 +65,9 @@ impl Model {
             for (q, lease) in found {
                 let messages = &mut self.queues[q].messages;
                 let at = messages.iter().position(|message| message.lease() == Some(&lease));
+                let number = lease.waiter;
                 all.extend(at.map(|at| (q, messages.remove(at), lease, *end)));
+                self.queues[q].note_settled(number);
             }
         }
         all.sort_by_key(|(q, message, ..)| (self.queues[*q].serial, message.arrival));
@@ -150,6 +152,7 @@ impl Model {
                 lease.deadline = Some(deadline);
                 lease.recalled_for = None;
             });
+            self.queues[q].note_taken(lease.waiter, lease.lease, self.now);
             self.recall_is_over(q, lease.recalled_for);
         }
     }
@@ -305,7 +308,9 @@ impl Model {
         let of_sessions = self.sessions.iter().filter_map(|session| session.away_until);
         let waiters = self.queues.iter().flat_map(|queue| &queue.waiters);
         let of_waiters = waiters.filter_map(|waiter| waiter.patience);
-        of_messages.chain(of_sessions).chain(of_waiters).min()
+        let waiters = self.queues.iter().flat_map(|queue| &queue.waiters);
+        let of_cautious = waiters.filter_map(|waiter| waiter.cautious_until);
+        of_messages.chain(of_sessions).chain(of_waiters).chain(of_cautious).min()
     }
 
     /// What is due: leases expire, delays end, sessions do. Gives the slots that ended.
@@ -341,6 +346,7 @@ impl Model {
                 self.end_waiter(q, number, ErrorKind::Empty);
             }
         }
+        self.end_cautions();
         over
     }
 

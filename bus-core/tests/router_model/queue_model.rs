@@ -101,6 +101,8 @@ pub struct Waiter {
     pub recalls: u32,
     /// It has let a lease run out of what it has looked at.
     pub trusted: bool,
+    /// When it is trusted if it stands aside until then, or its application keeps a suspect.
+    pub cautious_until: Option<u64>,
     /// Until when one waits that would not wait.
     pub patience: Option<u64>,
 }
@@ -266,7 +268,7 @@ impl Model {
             return None;
         }
         if message.suspect {
-            self.queues[q].hold_line(&message);
+            self.queues[q].hold_line(&message, self.now);
         }
         Some(message)
     }
@@ -303,6 +305,7 @@ impl Model {
         queue.counts.redelivered += u64::from(attempt > 0);
         queue.messages.push(message);
         queue.line.retain(|other| *other != number);
+        queue.end_caution(number);
         if waiter.once {
             queue.drop_waiter(number);
         } else if queue.has_credit(&waiter) {
@@ -328,7 +331,7 @@ impl Model {
             return false;
         };
         if queue.holds_back(&waiter, &queue.messages[index]) {
-            queue.hold(number);
+            queue.hold(number, self.now);
             return false;
         }
         if queue.messages[index].length > waiter.bytes_max {

@@ -71,6 +71,7 @@ impl Model {
         }
         if !queue.line.contains(&number) {
             queue.line.push(number);
+            queue.end_caution(number);
         }
     }
 }

@@ -119,7 +119,11 @@ impl Ledger {
             return;
         }
         (leased.taken, leased.deadline) = (true, None);
+        let waiter = leased.waiter;
         self.limit(session, lease);
+        if self.has_suspect(waiter) {
+            self.begin_caution(waiter);
+        }
     }
 
     /// A lease without an end gets one.
@@ -313,6 +317,9 @@ impl Ledger {
         let clock = self.turn;
         let waiter = &mut self.waiters[leased.waiter];
         waiter.outstanding -= 1;
+        if waiter.outstanding == 0 {
+            waiter.cautious_until = None;
+        }
         if why == Why::Returned {
             waiter.since = clock;
         }

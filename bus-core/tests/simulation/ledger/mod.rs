@@ -115,6 +115,7 @@ impl Ledger {
 
     fn begin(&mut self, now: Time) {
         assert!(now >= self.now, "time goes backwards");
+        self.note_caution();
         self.now = now;
         self.turn += 1;
         self.answers.clear();
@@ -241,6 +242,7 @@ impl Ledger {
         self.expire_sessions();
         self.expire_leases();
         self.end_delays();
+        self.end_cautions();
     }
 
     /// Takes a channel off the books, whatever it is.

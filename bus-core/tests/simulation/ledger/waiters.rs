@@ -1,7 +1,7 @@
 //! Receivers: what they may be given, and who of several is the next.
 
 use bus_core::router::{Channel, ConsumeOptions};
-use bus_core::{ErrorKind, MessageType, Selector};
+use bus_core::{ErrorKind, MessageType, Selector, Time};
 
 use super::queues::{Entry, Place};
 use super::{At, Chan, Ledger};
@@ -15,6 +15,8 @@ pub(super) struct Waiter {
     pub outstanding: u32,
     /// It has let a lease run out of what it had looked at: it gets suspects like all else.
     pub trusted: bool,
+    /// When it is, if it stands aside until then, or its application keeps a suspect.
+    pub cautious_until: Option<Time>,
     /// In which turn it has gone to the back of the line.
     pub since: u64,
     pub alive: bool,
@@ -40,8 +42,17 @@ impl Ledger {
         }
         let options = *options;
         let since = self.turn;
-        let (outstanding, trusted, alive) = (0, false, true);
-        self.waiters.push(Waiter { at, queue, options, outstanding, trusted, since, alive });
+        let (outstanding, trusted, cautious_until, alive) = (0, false, None, true);
+        self.waiters.push(Waiter {
+            at,
+            queue,
+            options,
+            outstanding,
+            trusted,
+            cautious_until,
+            since,
+            alive,
+        });
         self.open_channel(at, Chan::Waiter(self.waiters.len() - 1));
     }
 
@@ -54,6 +65,7 @@ impl Ledger {
         let turn = self.turn;
         let book = &mut self.waiters[waiter];
         book.outstanding += 1;
+        book.cautious_until = None;
         book.since = turn;
         if book.options.once {
             self.close_channel(at);
@@ -82,7 +94,7 @@ impl Ledger {
     }
 
     /// Whether a receiver gets nothing more until it has settled the suspect that it has.
-    fn has_suspect(&self, waiter: usize) -> bool {
+    pub(super) fn has_suspect(&self, waiter: usize) -> bool {
         let mine = self.leases.values().filter(|leased| leased.waiter == waiter);
         let mut mine = mine.map(|leased| &self.entries[leased.entry]);
         !self.waiters[waiter].trusted && mine.any(|entry| entry.suspect)
@@ -165,23 +177,64 @@ impl Ledger {
     /// No receiver waits for what is there.
     pub(super) fn check_nobody_starves(&self) {
         for (waiter, book) in self.waiters.iter().enumerate().filter(|(_, book)| book.alive) {
-            let sated = book.outstanding >= book.options.credit || self.has_suspect(waiter);
-            if sated || !self.is_connected(book.at.0) {
+            if self.is_sated(waiter) || self.stands_aside(waiter) {
                 continue;
             }
-            // It stands aside for a suspect, and for what has come back before that since.
-            let first = |suspect: bool| {
-                self.first(book.queue, book.options.selector, |entry| {
-                    let here = matches!(entry.place, Place::Queued | Place::Arrived);
-                    here && (entry.suspect || !suspect)
-                })
-            };
-            if first(true).is_some_and(|suspect| self.must_wait(waiter, suspect)) {
-                continue;
-            }
-            let here = first(false);
+            let here = self.first_here(waiter, false);
             let number = here.map(|here| self.entries[here].number);
             assert_eq!(here, None, "{:?} waits, and {number:?} is there for it", book.at);
+        }
+    }
+
+    /// Whether it can have nothing more now.
+    fn is_sated(&self, waiter: usize) -> bool {
+        let book = &self.waiters[waiter];
+        let full = book.outstanding >= book.options.credit || self.has_suspect(waiter);
+        full || !self.is_connected(book.at.0)
+    }
+
+    /// The first entry for it, or the first suspect.
+    fn first_here(&self, waiter: usize, suspect: bool) -> Option<usize> {
+        let book = &self.waiters[waiter];
+        self.first(book.queue, book.options.selector, |entry| {
+            let here = matches!(entry.place, Place::Queued | Place::Arrived);
+            here && (entry.suspect || !suspect)
+        })
+    }
+
+    /// Whether it waits for a suspect, and for what has come back before that since.
+    fn stands_aside(&self, waiter: usize) -> bool {
+        self.first_here(waiter, true).is_some_and(|suspect| self.must_wait(waiter, suspect))
+    }
+
+    /// Who stands aside does so for the time of a lease.
+    pub(super) fn note_caution(&mut self) {
+        for waiter in 0..self.waiters.len() {
+            if !self.waiters[waiter].alive || self.is_sated(waiter) {
+                continue;
+            }
+            match self.stands_aside(waiter) {
+                true => self.begin_caution(waiter),
+                false => self.waiters[waiter].cautious_until = None,
+            }
+        }
+    }
+
+    /// It is trusted when the time of a lease is over, if not sooner.
+    pub(super) fn begin_caution(&mut self, waiter: usize) {
+        let until = self.now.after(self.queues[self.waiters[waiter].queue].options.lease);
+        let book = &mut self.waiters[waiter];
+        if !book.trusted {
+            book.cautious_until.get_or_insert(until);
+        }
+    }
+
+    /// Caution with these has lasted for long enough.
+    pub(super) fn end_cautions(&mut self) {
+        for book in &mut self.waiters {
+            if book.cautious_until.is_some_and(|until| until <= self.now) {
+                (book.trusted, book.cautious_until) = (true, None);
+            }
         }
     }
 
