@@ -147,8 +147,14 @@ pub const LISTING_ROWS_MAX: usize = 1000;
 
 /// Brokers that a message may pass, its origin among them, and that a wish may pass on its way.
 pub const HOPS_MAX: usize = 16;
+/// Bytes of a broker's name.
+pub const BROKER_NAME_BYTES_MAX: usize = 64;
 /// Patterns times brokers that one bridge may want for others, and that a broker tells a peer.
 pub const INTERESTS_MAX: usize = 65_536;
+/// What is wanted is told this long after it has changed.
+pub const INTEREST_DELAY: Duration = Duration::from_millis(10);
+/// Rows of interest in one frame, added and removed ones each.
+pub const WANTED_ROWS_MAX: usize = 1024;
 /// How long the mark of a relayed source outlives its last upstream: longer than any session
 /// outlives its connection, so that whoever comes back late still finds it.
 pub const MARK_IDLE: Duration = Duration::from_secs(3600);
@@ -214,5 +220,6 @@ const _: () = {
     assert!(RELAY_HINT.as_millis() > 2 * MARK_DELAY.as_millis());
     assert!(LINK_SOURCES_MAX < CHANNELS_MAX as usize);
     assert!(LINK_SOURCE_IDLE.as_millis() > MARK_DELAY.as_millis());
+    assert!(2 * WANTED_ROWS_MAX * (NAME_BYTES_MAX + 8 * HOPS_MAX + 16) <= CONTROL_BYTES_MAX);
     assert!(LISTING_ROWS_MAX * (NAME_BYTES_MAX + 512) <= CONTROL_BYTES_MAX);
 };

@@ -1,7 +1,7 @@
 //! What a session of a bridge can ask of the router, beside what any session can.
 //!
-//! Such commands come from a bridge that lives with the broker; no frame bears them yet. Channels,
-//! answers and outputs are those of the session. Who may give them is said in `relaying`.
+//! A bridge is an ordinary client; its commands travel as those of others do. Channels, answers and
+//! outputs are those of the session. Who may give them is said in `relaying`.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::time::Time;
 
 use super::command::{Channel, RequestId, SubscribeOptions};
 use super::interest::Interest;
-use super::provenance::Provenance;
+use super::provenance::{Epoch, Provenance};
 use super::{Router, SessionId};
 
 /// A command of a bridge's session.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum BridgeCommand {
     /// Opens a topic for what a source elsewhere has published, from message `reach` on. It is a
     /// publisher: messages, credit and closing are as for any. `Output::Relay` follows the answer.
@@ -39,11 +39,21 @@ pub enum BridgeCommand {
         options: SubscribeOptions,
         beyond: Vec<Interest>,
     },
+    /// Changes who wants what on the channel of such a subscription. It is answered.
+    ChangeBeyond {
+        request: RequestId,
+        channel: Channel,
+        added: Vec<Interest>,
+        removed: Vec<Interest>,
+    },
+    /// Asks to be told what is wanted here and beyond, for a broker of this epoch: all of it after
+    /// the answer (`Output::Wanted`), and what changes from then on, a moment later.
+    WatchInterest { request: RequestId, channel: Channel, peer: Epoch },
 }
 
 impl Router {
     /// Carries out a command of a bridge's session.
-    pub fn handle_bridge(&mut self, now: Time, session: SessionId, command: BridgeCommand) {
+    pub(super) fn handle_bridge(&mut self, now: Time, session: SessionId, command: BridgeCommand) {
         self.ground.now = now;
         match command {
             BridgeCommand::OpenRelay { request, channel, topic, provenance, reach } => {
@@ -59,7 +69,17 @@ impl Router {
                     router.subscribe_beyond(session, channel, pattern, options, beyond)
                 });
             }
+            BridgeCommand::ChangeBeyond { request, channel, added, removed } => {
+                let removed = removed.into_iter().collect();
+                let result = self.change_wishes(session, channel, added, &removed);
+                self.ground.reply(session, request, result);
+            }
+            BridgeCommand::WatchInterest { request, channel, peer } => {
+                self.answer_first(session, request, |router| {
+                    router.watch_interest(session, channel, peer)
+                });
+            }
         }
-        self.bury_dead();
+        self.settle_down();
     }
 }

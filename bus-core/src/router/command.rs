@@ -14,6 +14,8 @@ use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::selector::Selector;
 
+use super::bridge_command::BridgeCommand;
+
 /// A channel of a session: the number of an open handle, chosen by its client.
 pub type Channel = u32;
 /// The number of a send, offer, call or confirmed publish: each counts on from the last.
@@ -104,6 +106,8 @@ pub enum Command {
     List { request: RequestId, pattern: Pattern, object: ObjectKind, after: Option<String> },
     /// Tells about the broker. Answered by the shell.
     Broker { request: RequestId },
+    /// What only bridges ask.
+    Bridge(BridgeCommand),
 }
 
 /// How a queue is opened.

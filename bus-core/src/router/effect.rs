@@ -12,6 +12,7 @@ use crate::message::{Message, SharedSender};
 use crate::name::Name;
 
 use super::command::{Channel, Lease, RequestId, Ticket};
+use super::interest::Interest;
 use super::provenance::Provenance;
 use super::relays::RelayState;
 use super::session::Session;
@@ -66,6 +67,14 @@ pub enum Output {
     /// A relay's place among the upstreams of its source, when it changes; and how far the
     /// source has come, from time to time.
     Relay { channel: Channel, state: RelayState },
+    /// What is wanted here and beyond, since that was told last; it is whole when `complete`.
+    Wanted {
+        channel: Channel,
+        added: Vec<Interest>,
+        removed: Vec<Interest>,
+        left_out: u64,
+        complete: bool,
+    },
     /// Leases are settled.
     Settled { first: Lease, count: u32 },
     /// A lease was not there to settle.

@@ -253,6 +253,7 @@ impl Router {
             }
             Handle::Subscription(id) => self.leave(id, session, channel),
             Handle::Caller { .. } => {}
+            Handle::Interest => self.stop_watching(session, channel),
             Handle::Server { service, server } => self.drop_server(session, service, server),
         }
     }

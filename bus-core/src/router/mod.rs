@@ -52,6 +52,7 @@ mod topic;
 mod type_names;
 mod untaken;
 mod waiter;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,6 +82,7 @@ use relays::Relays;
 use service::{Call, Service};
 use topic::{Offered, Subscription, Topic};
 use type_names::TypeNames;
+use watching::Watchers;
 
 /// The number of a session at its router.
 pub type SessionId = Id<Session>;
@@ -154,6 +156,7 @@ pub struct Router {
     types: TypeNames,
     relays: Relays,
     interests: InterestTable,
+    watchers: Watchers,
     policy: Policy,
     next_source: u64,
     next_call: u64,
@@ -181,6 +184,7 @@ impl Router {
             types: TypeNames::default(),
             relays: Relays::default(),
             interests: InterestTable::default(),
+            watchers: Watchers::default(),
             policy: Policy::default(),
             next_source: 0,
             next_call: 0,
@@ -201,6 +205,7 @@ impl Router {
                 return self.publish(session, channel, message, ticket);
             }
             Command::Consumed { channel, bytes } => return self.consumed(session, channel, bytes),
+            Command::Bridge(command) => return self.handle_bridge(now, session, command),
             command => self.handle_other(session, command),
         }
         self.settle_down();
@@ -208,7 +213,8 @@ impl Router {
 
     fn handle_other(&mut self, session: SessionId, command: Command) {
         match command {
-            Command::Publish { .. } | Command::Consumed { .. } | Command::Broker { .. } => {}
+            Command::Publish { .. } | Command::Consumed { .. } => {}
+            Command::Broker { .. } | Command::Bridge(_) => {}
             Command::Send { channel, ticket, message, no_wait } => {
                 self.send(session, channel, ticket, message, no_wait)
             }
@@ -334,6 +340,7 @@ impl Router {
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
                 timer::Timer::Relays => self.look_after_relays(),
+                timer::Timer::Wanted => self.tell_wanted(),
             }
             self.settle_down();
         }
@@ -357,6 +364,7 @@ impl Router {
 
     /// What is left to do at the end of a command, or of what was due.
     fn settle_down(&mut self) {
+        self.note_news();
         self.feed_hungry();
         self.serve_held();
         self.bury_dead();

@@ -110,6 +110,8 @@ pub(crate) enum Handle {
         service: Id<Service>,
         server: Id<Server>,
     },
+    /// A bridge is told what is wanted.
+    Interest,
 }
 
 /// A topic opened for publishing.

@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     Hold(Id<Subscription>),
     /// Marks that are to be told or forgotten.
     Relays,
+    /// What is wanted is to be told.
+    Wanted,
 }
 
 impl Timer {

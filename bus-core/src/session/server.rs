@@ -16,7 +16,7 @@ use crate::frame::{
 use crate::limits::{CHANNELS_MAX, INLINE_BYTES_MAX, REQUEST_TIMEOUT_MAX};
 use crate::message::Sender;
 use crate::message_type::MessageType;
-use crate::router::{Command, Lease, Output, Source, Ticket};
+use crate::router::{BridgeCommand, Command, Lease, Output, Source, Ticket};
 
 use super::outbound::word_frame;
 use super::span::Span;
@@ -159,8 +159,9 @@ impl ServerSession {
     fn request(&mut self, body: &[u8]) -> Result<Action, FrameError> {
         match control::decode_request(body) {
             Ok(command) => {
-                if let Command::Subscribe { channel, .. } | Command::Consume { channel, .. } =
-                    &command
+                if let Command::Subscribe { channel, .. }
+                | Command::Consume { channel, .. }
+                | Command::Bridge(BridgeCommand::SubscribeBeyond { channel, .. }) = &command
                 {
                     self.forget_source(*channel);
                 }
@@ -252,16 +253,18 @@ impl ServerSession {
                 self.outbound.push_message(&header, &message);
             }
             Output::Result { ticket, message } => {
-                let mut header = Header::new(Kind::Result, 0, message.kind().get());
-                header.extra = ticket;
+                let kind = message.kind().get();
+                let header = Header { extra: ticket, ..Header::new(Kind::Result, 0, kind) };
                 self.outbound.push_message(&header, &message);
             }
             Output::Ended { channel, failure } => {
                 self.forget_source(channel);
                 self.notice(&Notice::Ended { channel, failure });
             }
-            // No frame opens a relay, so no connection has one.
-            Output::Relay { .. } => {}
+            Output::Relay { channel, state } => self.notice(&Notice::Relay { channel, state }),
+            Output::Wanted { channel, added, removed, left_out, complete } => {
+                self.notice(&Notice::Wanted { channel, added, removed, left_out, complete });
+            }
             Output::Recall { lease } => self.notice(&Notice::Recall { lease }),
             Output::Expired { failure } => self.push_failure(Kind::Refuse, 0, &failure),
         }

@@ -141,19 +141,19 @@ pub struct TopicOptions {
     pub mode: u32,
 }
 /// A command of a client. `request` comes back in the Reply; 0 asks for none.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
     #[prost(uint32, tag = "1")]
     pub request: u32,
     #[prost(
         oneof = "request::Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25"
     )]
     pub command: ::core::option::Option<request::Command>,
 }
 /// Nested message and enum types in `Request`.
 pub mod request {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Command {
         #[prost(message, tag = "2")]
         OpenQueue(super::OpenQueue),
@@ -193,6 +193,16 @@ pub mod request {
         SetTopic(super::SetTopic),
         #[prost(message, tag = "20")]
         Broker(super::Broker),
+        #[prost(message, tag = "21")]
+        OpenRelay(super::OpenRelay),
+        #[prost(message, tag = "22")]
+        Skip(super::Skip),
+        #[prost(message, tag = "23")]
+        SubscribeBeyond(super::SubscribeBeyond),
+        #[prost(message, tag = "24")]
+        ChangeBeyond(super::ChangeBeyond),
+        #[prost(message, tag = "25")]
+        WatchInterest(super::WatchInterest),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -383,6 +393,81 @@ pub struct List {
     /// Continue behind this name.
     #[prost(string, tag = "3")]
     pub after: ::prost::alloc::string::String,
+}
+/// Where messages come from that other brokers have passed on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Provenance {
+    /// The boot of the broker where they were published, its name, its number of the publisher and
+    /// who that is.
+    #[prost(fixed64, tag = "1")]
+    pub epoch: u64,
+    #[prost(string, tag = "2")]
+    pub broker: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub publisher: u64,
+    #[prost(message, optional, tag = "4")]
+    pub sender: ::core::option::Option<Sender>,
+    /// The brokers passed, the origin first.
+    #[prost(fixed64, repeated, tag = "5")]
+    pub hops: ::prost::alloc::vec::Vec<u64>,
+}
+/// That somebody wants what matches a pattern, and the brokers on the way to there, his own first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Interest {
+    #[prost(string, tag = "1")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub path: ::prost::alloc::vec::Vec<u64>,
+}
+/// Opens a topic for what a source elsewhere has published, from message `reach` on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenRelay {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(string, tag = "2")]
+    pub topic: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub provenance: ::core::option::Option<Provenance>,
+    #[prost(uint64, tag = "4")]
+    pub reach: u64,
+}
+/// The next message of a relay has this number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Skip {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(uint64, tag = "2")]
+    pub turn: u64,
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+    #[prost(bool, tag = "4")]
+    pub lost: bool,
+}
+/// Subscribes to what matches the pattern and somebody beyond a bridge wants.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubscribeBeyond {
+    #[prost(message, optional, tag = "1")]
+    pub subscribe: ::core::option::Option<Subscribe>,
+    #[prost(message, repeated, tag = "2")]
+    pub beyond: ::prost::alloc::vec::Vec<Interest>,
+}
+/// Somebody beyond wants something else.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChangeBeyond {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub added: ::prost::alloc::vec::Vec<Interest>,
+    #[prost(message, repeated, tag = "3")]
+    pub removed: ::prost::alloc::vec::Vec<Interest>,
+}
+/// Asks to be told what is wanted here and beyond, as far as that is news for this boot of a broker.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchInterest {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(fixed64, tag = "2")]
+    pub peer: u64,
 }
 /// The broker's answer to a Request.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -660,14 +745,14 @@ pub struct BrokerInfo {
     pub lanes_refusal: ::prost::alloc::string::String,
 }
 /// Told by the broker without being asked.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Notice {
-    #[prost(oneof = "notice::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<notice::Kind>,
 }
 /// Nested message and enum types in `Notice`.
 pub mod notice {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
         Origin(super::Origin),
@@ -675,6 +760,10 @@ pub mod notice {
         Ended(super::Ended),
         #[prost(message, tag = "3")]
         Recall(super::Recall),
+        #[prost(message, tag = "4")]
+        Relay(super::Relay),
+        #[prost(message, tag = "5")]
+        Wanted(super::Wanted),
     }
 }
 /// Names a source before the first delivery that bears its number.
@@ -686,6 +775,40 @@ pub struct Origin {
     pub sender: ::core::option::Option<Sender>,
     #[prost(string, tag = "3")]
     pub topic: ::prost::alloc::string::String,
+    /// Of a publisher: its number at this broker.
+    #[prost(uint64, tag = "4")]
+    pub publisher: u64,
+    /// Where it comes from, if other brokers have passed it on.
+    #[prost(message, optional, tag = "5")]
+    pub provenance: ::core::option::Option<Provenance>,
+}
+/// Where a relay stands among those of its source, and how far that has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Relay {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(uint64, tag = "2")]
+    pub turn: u64,
+    #[prost(bool, tag = "3")]
+    pub active: bool,
+    #[prost(uint64, tag = "4")]
+    pub mark: u64,
+    #[prost(bool, tag = "5")]
+    pub known: bool,
+}
+/// What is wanted since it was told last. It is whole when `complete` says so.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Wanted {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub added: ::prost::alloc::vec::Vec<Interest>,
+    #[prost(message, repeated, tag = "3")]
+    pub removed: ::prost::alloc::vec::Vec<Interest>,
+    #[prost(uint64, tag = "4")]
+    pub left_out: u64,
+    #[prost(bool, tag = "5")]
+    pub complete: bool,
 }
 /// A channel has ended at the broker.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -6,6 +6,7 @@
 //! does everything malformed that is not a request.
 
 mod bounds;
+mod bridge;
 mod convert;
 mod handshake;
 mod notice;

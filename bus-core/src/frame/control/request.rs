@@ -8,9 +8,10 @@ use bus_proto::v1::request::Command as Wire;
 use bytes::Bytes;
 
 use super::convert::Convert;
-use super::{FrameError, Kind, bounds, encode, parse};
+use super::{FrameError, Kind, bounds, bridge, encode, parse};
 use crate::error::{ErrorKind, Failure};
 use crate::limits::REQUEST_BYTES_MAX;
+use crate::name::Pattern;
 use crate::router::{
     Channel, Command, ConsumeOptions, QueueChange, RequestId, SubscribeOptions, TopicChange,
 };
@@ -83,6 +84,7 @@ macro_rules! commands {
                     (0, Wire::Return(v1::Return { leases: leases.clone() }))
                 }
                 Command::Broker { request } => (*request, Wire::Broker(v1::Broker {})),
+                Command::Bridge(command) => bridge::to_wire(command),
                 Command::Publish { .. } | Command::Consumed { .. } | Command::Send { .. }
                 | Command::Offer { .. } | Command::Granted { .. } | Command::Withdraw { .. }
                 | Command::Taken { .. } | Command::Ack { .. } | Command::Call { .. }
@@ -105,6 +107,11 @@ macro_rules! commands {
                 Wire::Consume(given) => consume_from_wire(request, given)?,
                 Wire::Return(given) => Command::Return { leases: given.leases },
                 Wire::Broker(_) => Command::Broker { request },
+                Wire::OpenRelay(given) => bridge::open_relay(request, given)?,
+                Wire::Skip(given) => bridge::skip(&given),
+                Wire::SubscribeBeyond(given) => bridge::subscribe_beyond(request, given)?,
+                Wire::ChangeBeyond(given) => bridge::change_beyond(request, given)?,
+                Wire::WatchInterest(given) => bridge::watch_interest(request, &given),
             })
         }
     };
@@ -133,6 +140,16 @@ commands! {
         keep_last, mode, owner, group; hold: hold_ms
     }
     List { pattern, after; object: kind }
+}
+
+/// What a subscription is for, and how.
+pub(super) fn subscribe_options(
+    given: v1::Subscribe,
+) -> Result<(Channel, Pattern, SubscribeOptions), Failure> {
+    match from_wire(0, Wire::Subscribe(given))? {
+        Command::Subscribe { channel, pattern, options, .. } => Ok((channel, pattern, options)),
+        other => Err(Failure::new(ErrorKind::Protocol, format!("{other:?} is no subscription"))),
+    }
 }
 
 /// No limit travels as 0; a limit of 0 becomes one of 1, which is the nearest there is.

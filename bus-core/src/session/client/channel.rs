@@ -25,6 +25,10 @@ pub enum ChannelKind {
     Caller,
     /// A service, for serving.
     Server,
+    /// What a bridge publishes of one source.
+    Relay,
+    /// What a bridge is told of interest.
+    Interest,
 }
 
 /// An open channel.

@@ -21,7 +21,7 @@ use crate::frame::{Answer, FrameError, Header, Kind, Parcel, Run, control};
 use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
 use crate::name::Name;
-use crate::router::{Channel, Command, Lease, RequestId, Ticket};
+use crate::router::{Channel, Command, Interest, Lease, Provenance, RelayState, RequestId, Ticket};
 use crate::sequence::Sequence;
 
 use super::outbound::word_frame;
@@ -41,6 +41,10 @@ pub struct Origin {
     pub sender: Sender,
     /// The topic, if it was published.
     pub topic: Option<Name>,
+    /// Of a publisher, the broker's number of it and the topic; else 0.
+    pub publisher: u64,
+    /// Where it comes from, if other brokers have passed it on.
+    pub provenance: Option<Arc<Provenance>>,
 }
 
 /// A message that this session has on a lease.
@@ -126,6 +130,16 @@ pub enum Event {
     Granted,
     /// A publisher's window has opened.
     Credit { channel: Channel },
+    /// Where a relay stands.
+    Relay { channel: Channel, state: RelayState },
+    /// What is wanted here and beyond, since that was told last; it is whole when `complete`.
+    Wanted {
+        channel: Channel,
+        added: Vec<Interest>,
+        removed: Vec<Interest>,
+        left_out: u64,
+        complete: bool,
+    },
     /// Messages of a subscription were dropped here.
     Lost { channel: Channel, count: u64 },
     /// A call to serve.

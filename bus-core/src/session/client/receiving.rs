@@ -221,13 +221,26 @@ impl ClientSession {
 
     fn notice(&mut self, notice: Notice) -> Result<Option<Event>, FrameError> {
         Ok(match notice {
-            Notice::Origin { origin, sender, topic } => {
-                self.origins.insert(origin, Arc::new(Origin { sender, topic }));
+            Notice::Origin { origin, sender, topic, publisher, provenance } => {
+                let named = Origin { sender, topic, publisher, provenance };
+                self.origins.insert(origin, Arc::new(named));
                 None
             }
             Notice::Ended { channel, failure } => self.ended(channel, failure),
             Notice::Recall { lease } => Some(Event::Recall { lease }),
+            Notice::Relay { channel, state } => {
+                self.is_open(channel).then_some(Event::Relay { channel, state })
+            }
+            Notice::Wanted { channel, added, removed, left_out, complete } => {
+                let event = Event::Wanted { channel, added, removed, left_out, complete };
+                self.is_open(channel).then_some(event)
+            }
         })
+    }
+
+    /// Whether what is told of a channel is meant for what it is now.
+    fn is_open(&self, channel: u32) -> bool {
+        self.channels.get(channel).is_some_and(|entry| !entry.closing && !entry.over)
     }
 
     /// The broker has ended a channel. One that is closing waits for the answer to its close.

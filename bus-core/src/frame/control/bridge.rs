@@ -1,0 +1,116 @@
+//! What only bridges ask and are told: requests, where messages come from, what is wanted.
+
+use std::sync::Arc;
+
+use bus_proto::v1;
+use bus_proto::v1::request::Command as Wire;
+
+use super::convert::{Convert, missing, record, refuse, required};
+use super::request::subscribe_options;
+use crate::error::{ErrorKind, Failure};
+use crate::limits::{BROKER_NAME_BYTES_MAX, HOPS_MAX};
+use crate::router::{BridgeCommand, Command, Interest, Provenance, RequestId};
+
+record! {
+    Interest as Interest { pattern, path }
+    Provenance as Provenance { epoch, broker, publisher, sender, hops }
+}
+
+required! { Provenance as Provenance }
+
+/// The wire form of a bridge's command, and its number.
+pub(super) fn to_wire(command: &BridgeCommand) -> (RequestId, Wire) {
+    match command {
+        BridgeCommand::OpenRelay { request, channel, topic, provenance, reach } => {
+            let (channel, topic, reach) = (*channel, topic.to_wire(), *reach);
+            let provenance = Some(Provenance::to_wire(provenance));
+            (*request, Wire::OpenRelay(v1::OpenRelay { channel, topic, provenance, reach }))
+        }
+        BridgeCommand::Skip { channel, turn, sequence, lost } => {
+            let (channel, turn, sequence, lost) = (*channel, *turn, *sequence, *lost);
+            (0, Wire::Skip(v1::Skip { channel, turn, sequence, lost }))
+        }
+        BridgeCommand::SubscribeBeyond { request, channel, pattern, options, beyond } => {
+            let subscribe = v1::Subscribe {
+                channel: *channel,
+                pattern: pattern.to_wire(),
+                selector: options.selector.to_wire(),
+                policy: options.policy.to_wire(),
+                window_bytes: options.window_bytes,
+                backlog_bytes: options.backlog_bytes,
+                group: options.group.to_wire(),
+            };
+            let (subscribe, beyond) = (Some(subscribe), beyond.to_wire());
+            (*request, Wire::SubscribeBeyond(v1::SubscribeBeyond { subscribe, beyond }))
+        }
+        BridgeCommand::ChangeBeyond { request, channel, added, removed } => {
+            let (channel, added, removed) = (*channel, added.to_wire(), removed.to_wire());
+            (*request, Wire::ChangeBeyond(v1::ChangeBeyond { channel, added, removed }))
+        }
+        BridgeCommand::WatchInterest { request, channel, peer } => {
+            let (channel, peer) = (*channel, *peer);
+            (*request, Wire::WatchInterest(v1::WatchInterest { channel, peer }))
+        }
+    }
+}
+
+pub(super) fn open_relay(request: RequestId, given: v1::OpenRelay) -> Result<Command, Failure> {
+    let provenance: Provenance = Convert::from_wire(given.provenance, "provenance")?;
+    Ok(Command::Bridge(BridgeCommand::OpenRelay {
+        request,
+        channel: given.channel,
+        topic: Convert::from_wire(given.topic, "topic")?,
+        provenance: Arc::new(provenance),
+        reach: given.reach,
+    }))
+}
+
+pub(super) fn skip(given: &v1::Skip) -> Command {
+    let v1::Skip { channel, turn, sequence, lost } = *given;
+    Command::Bridge(BridgeCommand::Skip { channel, turn, sequence, lost })
+}
+
+pub(super) fn subscribe_beyond(
+    request: RequestId,
+    given: v1::SubscribeBeyond,
+) -> Result<Command, Failure> {
+    let subscribe = given.subscribe.ok_or_else(|| missing("subscribe"))?;
+    let (channel, pattern, options) = subscribe_options(subscribe)?;
+    let beyond = Convert::from_wire(given.beyond, "beyond")?;
+    let command = BridgeCommand::SubscribeBeyond { request, channel, pattern, options, beyond };
+    Ok(Command::Bridge(command))
+}
+
+pub(super) fn change_beyond(
+    request: RequestId,
+    given: v1::ChangeBeyond,
+) -> Result<Command, Failure> {
+    Ok(Command::Bridge(BridgeCommand::ChangeBeyond {
+        request,
+        channel: given.channel,
+        added: Convert::from_wire(given.added, "added")?,
+        removed: Convert::from_wire(given.removed, "removed")?,
+    }))
+}
+
+pub(super) fn watch_interest(request: RequestId, given: &v1::WatchInterest) -> Command {
+    let v1::WatchInterest { channel, peer } = *given;
+    Command::Bridge(BridgeCommand::WatchInterest { request, channel, peer })
+}
+
+/// Whether what a bridge says of where something comes from is within its limits.
+pub(super) fn check_provenance(given: Option<&v1::Provenance>) -> Result<(), Failure> {
+    let Some(given) = given else { return Ok(()) };
+    if given.hops.len() > HOPS_MAX {
+        let (found, allowed) = (given.hops.len(), format!("1 to {HOPS_MAX}"));
+        return Err(refuse(ErrorKind::QuotaExceeded, "number of hops", found, allowed));
+    }
+    let found = given.broker.len();
+    if found > BROKER_NAME_BYTES_MAX || given.broker.chars().any(char::is_control) {
+        let text = format!(
+            "broker: a name has at most {BROKER_NAME_BYTES_MAX} bytes and no control characters"
+        );
+        return Err(Failure::new(ErrorKind::InvalidArgument, text));
+    }
+    Ok(())
+}
