@@ -62,15 +62,28 @@ pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Ha
 }
 
 /// Serves the connection of the broker's own client.
-pub(crate) async fn serve_own(hub: SharedHub, mut link: Box<dyn Link>) {
+pub(crate) async fn serve_own(hub: SharedHub, link: Box<dyn Link>) {
+    serve_inside(hub, link, |identity| Identity { system: true, ..identity }).await;
+}
+
+/// Serves the connection of a bridge that runs here: an administrator's.
+pub(crate) async fn serve_bridge(hub: SharedHub, link: Box<dyn Link>) {
+    serve_inside(hub, link, |identity| Identity { admin: true, ..identity }).await;
+}
+
+async fn serve_inside(
+    hub: SharedHub,
+    mut link: Box<dyn Link>,
+    promote: impl FnOnce(Identity) -> Identity,
+) {
     let mut decoder = Decoder::for_handshake();
     match read_hello(&mut *link, &mut decoder).await {
         Ok(hello) => {
-            let identity = Identity { system: true, ..by_the_kernel(link.peer(), &hello.name) };
+            let identity = promote(by_the_kernel(link.peer(), &hello.name));
             let who = Identified { identity, shown: None };
             run(hub, link, decoder, hello, who, None).await;
         }
-        Err(error) => warn!(%error, "the broker's own client does not say hello"),
+        Err(error) => warn!(%error, "a client of the broker's own does not say hello"),
     }
 }
 

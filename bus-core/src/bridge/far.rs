@@ -52,6 +52,11 @@ impl Link {
         }
     }
 
+    /// The far broker was asked anew what is wanted: what it tells next is all of it.
+    pub fn far_tells_anew(&mut self) {
+        self.wanted.clear();
+    }
+
     /// What the far broker tells this bridge's near broker: what is wanted there and beyond, since
     /// it was told last in this session. It counts when it is complete.
     pub fn far_wanted(&mut self, added: Vec<Interest>, removed: Vec<Interest>, complete: bool) {

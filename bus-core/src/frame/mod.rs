@@ -16,7 +16,7 @@ pub use control::{Answer, Notice};
 pub use decode::{Arrival, Decoder, Frame, Incoming};
 pub use header::{FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Header, Kind};
 pub use parcel::Parcel;
-pub use run::{Run, View};
+pub use run::{Run, Stretch, View};
 
 use bytes::{BufMut, Bytes};
 
