@@ -175,33 +175,29 @@ impl Direction {
         Poll::Pending
     }
 
+    /// Whether there was anything.
     fn poll_near(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
-        let (link, routes, mut heard) = (&mut self.link, &mut self.routes, false);
-        let change = self.near.poll(cx, |session, event| {
-            heard = true;
-            routes.take(now, link, session, event);
-        });
-        let changes = change.is_some();
+        let (link, routes) = (&mut self.link, &mut self.routes);
+        let polled = self.near.poll(cx, |session, event| routes.take(now, link, session, event));
+        let Poll::Ready(change) = polled else { return false };
         change.into_iter().for_each(|change| self.changed(true, now, change));
-        heard || changes
+        true
     }
 
     fn poll_far(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
-        let (link, relays) = (&mut self.link, &mut self.relays);
-        let (mut heard, mut denied) = (false, None);
-        let change = self.far.poll(cx, |session, event| {
-            heard = true;
+        let (link, relays, mut denied) = (&mut self.link, &mut self.relays, None);
+        let polled = self.far.poll(cx, |session, event| {
             if let Err(failure) = relays.take(now, link, session, event) {
                 denied = Some(failure);
             }
         });
-        let changes = change.is_some();
+        let Poll::Ready(change) = polled else { return false };
         change.into_iter().for_each(|change| self.changed(false, now, change));
         if let Some(failure) = denied {
             let change = self.far.start_over(failure.to_string());
             self.changed(false, now, change);
         }
-        heard || changes
+        true
     }
 
     /// Says what the link has to say. Whether there was anything.

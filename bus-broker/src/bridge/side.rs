@@ -87,26 +87,29 @@ impl Side {
     }
 
     /// Connects, reads and asks for signs of life. What it is told goes to `take`; what happens
-    /// to the connection comes back. `None` when there is nothing more to be done now.
+    /// to the connection comes back. Pending when nothing was to be done: then the task is woken
+    /// when something is.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
         take: impl FnMut(&mut ClientSession, Event),
-    ) -> Option<Change> {
+    ) -> Poll<Option<Change>> {
         loop {
             match &mut self.state {
-                State::Paused => return None,
+                State::Paused => return Poll::Pending,
                 State::Waiting(pause) => match pause.as_mut().poll(cx) {
-                    Poll::Pending => return None,
+                    Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) => self.state = State::Connecting(self.attempt()),
                 },
                 State::Connecting(attempt) => match attempt.as_mut().poll(cx) {
-                    Poll::Pending => return None,
-                    Poll::Ready(Ok(connection)) => return Some(self.begin(connection)),
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(connection)) => {
+                        return Poll::Ready(Some(self.begin(connection)));
+                    }
                     Poll::Ready(Err(error)) => {
                         self.backoff.failed();
                         self.wait();
-                        return Some(Change::Failed(error.to_string()));
+                        return Poll::Ready(Some(Change::Failed(error.to_string())));
                     }
                 },
                 State::Up(..) => return self.poll_up(cx, take),
@@ -118,38 +121,39 @@ impl Side {
         &mut self,
         cx: &mut Context<'_>,
         mut take: impl FnMut(&mut ClientSession, Event),
-    ) -> Option<Change> {
-        let State::Up(connection, heart) = &mut self.state else { return None };
+    ) -> Poll<Option<Change>> {
+        let State::Up(connection, heart) = &mut self.state else { return Poll::Pending };
         let now = Instant::now();
         let read = connection.read(cx, &mut self.session, |session, event| match event {
             Event::Pong { word } => heart.answered(now, word),
             event => take(session, event),
         });
         match read {
-            Ok(true) => heart.heard(now),
+            // Whoever has read something has not asked to be woken for what comes next.
+            Ok(true) => {
+                heart.heard(now);
+                return Poll::Ready(None);
+            }
             Ok(false) => {}
-            Err(end) => return Some(self.lose(end)),
+            Err(end) => return Poll::Ready(Some(self.lose(end))),
         }
         if matches!(self.place, Place::Own(_)) {
-            return None;
+            return Poll::Pending;
         }
         match heart.beat(now) {
             Beat::Dead => {
                 let text = format!("no sign of life for {:?}", super::heart::DEAD_AFTER);
-                return Some(self.lose(ConnectionEnd::Lost(text)));
+                Poll::Ready(Some(self.lose(ConnectionEnd::Lost(text))))
             }
             Beat::Ask(word) => {
                 self.session.ping(word);
-                cx.waker().wake_by_ref();
+                Poll::Ready(None)
             }
             Beat::Wait(until) => {
                 self.alarm.as_mut().reset(until);
-                if self.alarm.as_mut().poll(cx).is_ready() {
-                    cx.waker().wake_by_ref();
-                }
+                self.alarm.as_mut().poll(cx).map(|()| None)
             }
         }
-        None
     }
 
     /// Writes what there is. What happens to the connection comes back.
