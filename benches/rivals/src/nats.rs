@@ -52,7 +52,7 @@ impl Contender for Nats {
             address.is_some()
         })?;
         let address = address.context("the server does not say where it listens")?;
-        Ok(Environment { address, server: Some(server), keeper: None })
+        Ok(Environment { server: Some(server), ..Environment::of_address(address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

@@ -117,7 +117,7 @@ impl Contender for Bus {
             Transport::Tcp => address,
             Transport::Tls => certificates::beside(&address, room.directory()),
         };
-        Ok(Environment { address, server: Some(server), keeper: None })
+        Ok(Environment { server: Some(server), ..Environment::of_address(address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

@@ -63,5 +63,7 @@ pub fn default_baselines(workload: WorkloadKind) -> &'static [&'static str] {
         | WorkloadKind::Memory
         | WorkloadKind::Crowd
         | WorkloadKind::PublishCost => &["unix-tokio", "unix", "sysv-raised"],
+        // Nothing that the system has joins two brokers.
+        WorkloadKind::BridgedRoundTrip | WorkloadKind::BridgedOneWay => &[],
     }
 }
