@@ -14,6 +14,7 @@ mod bus;
 mod bus_certificates;
 mod bus_crowd;
 mod bus_queue;
+mod bus_server;
 mod bus_topic;
 mod distance;
 mod lane_port;
