@@ -14,6 +14,7 @@ mod bus;
 mod bus_certificates;
 mod bus_crowd;
 mod bus_queue;
+mod bus_server;
 mod bus_topic;
 mod distance;
 mod lane_port;
@@ -63,5 +64,7 @@ pub fn default_baselines(workload: WorkloadKind) -> &'static [&'static str] {
         | WorkloadKind::Memory
         | WorkloadKind::Crowd
         | WorkloadKind::PublishCost => &["unix-tokio", "unix", "sysv-raised"],
+        // Nothing that the system has joins two brokers.
+        WorkloadKind::BridgedRoundTrip | WorkloadKind::BridgedOneWay => &[],
     }
 }
