@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 
 use crate::cell::WorkloadKind;
 use crate::contender::Contender;
+use crate::joined::Joined;
 
 mod bells;
 mod blocking_streams;
 mod bus;
+mod bus_bridge;
 mod bus_certificates;
 mod bus_crowd;
 mod bus_queue;
@@ -43,6 +45,8 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     all.extend(rings::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.extend(lanes::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.extend(bus::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
+    let bridged = bus_bridge::all().map(Joined);
+    all.extend(bridged.map(|contender| Box::new(contender) as Box<dyn Contender>));
     all
 }
 
