@@ -79,8 +79,10 @@ impl World<'_> {
         for (index, subscriber) in self.subscribers.iter().enumerate() {
             for (publisher, from) in self.publishers.iter().enumerate() {
                 let wants = subscriber.alive && subscriber.pattern.matches(&from.topic);
-                // The last message was a probe: since then all was well.
-                let gentle = self.plan.mood == Mood::Gentle && subscriber.owes(publisher);
+                // The last message was a probe: since then all was well. Who ended before must have
+                // been heard to the end by those whom all knew of.
+                let known = subscriber.known_since.is_some_and(|since| since <= from.last_at);
+                let gentle = self.plan.mood == Mood::Gentle && known && subscriber.owes(publisher);
                 if !wants || from.published == 0 || !(from.alive || gentle) {
                     continue;
                 }
