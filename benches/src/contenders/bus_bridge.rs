@@ -8,8 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bus_broker::{Allowance, BridgeConfig, BrokerConfig, Deed, Policy, Who};
-use bus_client::{Client, ClientOptions, MessageType, Pattern, PublisherOptions, Waiting};
+use bus_broker::{BridgeConfig, BrokerConfig, TokenHash, User};
+use bus_client::{
+    Client, ClientOptions, MessageType, Pattern, PublisherOptions, Token, UserName, Waiting,
+};
+use bus_core::sys::effective_uid;
 
 use super::bus::MODE;
 use super::bus_certificates as certificates;
@@ -30,6 +33,8 @@ pub fn all() -> [BusBridge; 2] {
     [BusBridge { tls: false }, BusBridge { tls: true }]
 }
 
+/// It goes over loopback only.
+const TOKEN: &str = "bridge_of_the_benches_on_loopback_only";
 /// In the room of the near broker: where the far one takes links.
 const FAR_LINK: &str = "far";
 
@@ -79,7 +84,9 @@ impl JoinedBrokers for BusBridge {
     fn run_broker(&self, order: &Order) -> Result<()> {
         let folder = Path::new(&order.address);
         let port = if self.tls { "tls://127.0.0.1:0" } else { "tcp://127.0.0.1:0" };
-        let mut config = BrokerConfig::default().waiting(Waiting::Park).policy(everybody()?);
+        let mut config = BrokerConfig::default().waiting(Waiting::Park);
+        let token = Token::new(TOKEN)?;
+        config = config.user(bridge_user(&token)?);
         for url in [format!("local:{}/socket", order.address), port.to_owned()] {
             config = config.listen(url.parse()?);
         }
@@ -88,7 +95,7 @@ impl JoinedBrokers for BusBridge {
         }
         if let Ok(far) = fs::read_to_string(folder.join(FAR_LINK)) {
             let (url, far_folder) = far.split_once('\n').context("not a URL and a folder")?;
-            let mut bridge = BridgeConfig::new("bench", url.parse()?)?;
+            let mut bridge = BridgeConfig::new("bench", url.parse()?)?.token(token);
             for topic in ["question", "flow", "linked.>"] {
                 bridge = bridge.outgoing(Pattern::new(topic)?);
             }
@@ -104,13 +111,11 @@ impl JoinedBrokers for BusBridge {
     }
 }
 
-/// On loopback nobody says who he is, and everybody may do everything, bridging too.
-fn everybody() -> Result<Policy> {
-    let all = Pattern::new(">")?;
-    let allowance = Deed::ALL
-        .iter()
-        .fold(Allowance::to(Who::Everybody), |allowance, deed| allowance.grant(*deed, all.clone()));
-    Ok(Policy::new(vec![allowance]))
+/// The bridge's user at the far broker: an administrator with the uid of whoever measures, as an
+/// operator would have it for brokers of his own.
+fn bridge_user(token: &Token) -> Result<User> {
+    let user = User::new(UserName::new("bridge")?).uid(effective_uid()).admin(true);
+    Ok(user.token(TokenHash::of(token)))
 }
 
 struct BridgedConnector {
