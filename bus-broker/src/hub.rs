@@ -211,6 +211,9 @@ impl Hub {
 
     /// Writes what is left for a session, and asks to be woken when more can be written.
     fn drive_output(&mut self, session: SessionId, cx: &mut Context<'_>) -> Poll<Option<String>> {
+        if let Poll::Ready(reason) = self.poll_pulse(session, cx) {
+            return Poll::Ready(Some(reason));
+        }
         loop {
             let Some(slot) = slot_of(&mut self.slots, session) else { return Poll::Ready(None) };
             if let Err(error) = slot.flush(&mut self.slices) {

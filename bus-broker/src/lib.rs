@@ -29,6 +29,7 @@ mod lanes;
 mod listen;
 mod log_bound;
 mod membership;
+mod pulse;
 mod refusals;
 mod registry;
 mod reload;

@@ -3,5 +3,6 @@
 
 mod deadlines;
 mod drains;
+mod heartbeats;
 mod peer;
 mod restarts;

@@ -72,10 +72,15 @@ impl Peer {
         write_frame(&mut *self.link, header, body).await.expect("the client is there");
     }
 
+    /// The next frame.
+    pub async fn hear_any(&mut self) -> Frame {
+        next_frame(&mut *self.link, &mut self.decoder).await.expect("a frame")
+    }
+
     /// The next frame that is not about the connection itself.
     pub async fn hear(&mut self) -> Frame {
         loop {
-            let frame = next_frame(&mut *self.link, &mut self.decoder).await.expect("a frame");
+            let frame = self.hear_any().await;
             if frame.header.kind.is_sequenced() {
                 return frame;
             }

@@ -14,6 +14,7 @@ mod local;
 mod mem;
 mod pace;
 mod path;
+mod pulse;
 mod stream;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -39,6 +40,7 @@ pub use mem::{
 };
 pub use pace::{Clock, InvalidWaiting, Pace, Waiting};
 pub use path::{candidate_paths, default_path, prepare_directory};
+pub use pulse::Pulse;
 pub use tcp::{TcpListener, connect_tcp};
 #[cfg(feature = "tls")]
 pub use tls::{
@@ -73,6 +75,12 @@ pub trait Link: Send {
     /// dropped.
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+
+    /// Bytes that the other side's system is known to have taken of what was written; none where
+    /// that cannot be told. It may be asked every few seconds: it is a system call.
+    fn acknowledged(&self) -> Option<u64> {
+        None
     }
 
     /// Which transport it is.

@@ -338,6 +338,10 @@ impl Link for TlsLink {
         Poll::Ready(flushed.map_err(|error| self.explain(error)))
     }
 
+    fn acknowledged(&self) -> Option<u64> {
+        self.stream.acknowledged()
+    }
+
     fn transport(&self) -> Transport {
         Transport::Tls
     }
