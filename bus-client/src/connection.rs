@@ -6,12 +6,14 @@
 //! before it reads more.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bus_core::session::{ClientSession, Event, Hello, Welcome};
-use bus_core::transport::{Link, Transport};
+use bus_core::session::{Beat, ClientSession, Event, Hello, Welcome};
+use bus_core::transport::{Link, Pulse, Transport};
 use bus_core::{Buffers, BusUrl, Failure, FrameError};
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::connect::{Connected, connect, shake_hands};
 use crate::error::Error;
@@ -20,6 +22,8 @@ use crate::options::ClientOptions;
 /// Bytes and slices of one write.
 const WRITE_BYTES: usize = 256 * 1024;
 const WRITE_SLICES: usize = 64;
+/// How often a connection that is in use is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// Bytes of a frame that is not whole after which others have their turn.
 const READ_BYTES_MAX: usize = 256 * 1024;
 
@@ -31,6 +35,14 @@ pub struct Connection {
     blocked: bool,
     /// Frames that came with the Welcome have not been looked at.
     early: bool,
+    /// Bytes that have come.
+    heard: u64,
+    pulse: Option<Pulse>,
+    /// The last question, and when it was asked; how long the last answer took.
+    question: u64,
+    asked: Option<Instant>,
+    asked_last: Option<Instant>,
+    round_trip: Option<Duration>,
 }
 
 /// Why a connection has ended.
@@ -71,8 +83,19 @@ impl Connection {
     }
 
     fn new(connected: Connected) -> Connection {
-        let (slices, buffers) = (Vec::new(), Buffers::default());
-        Connection { connected, slices, buffers, blocked: false, early: true }
+        Connection {
+            pulse: Pulse::of(&*connected.link),
+            connected,
+            slices: Vec::new(),
+            buffers: Buffers::default(),
+            blocked: false,
+            early: true,
+            heard: 0,
+            question: 0,
+            asked: None,
+            asked_last: None,
+            round_trip: None,
+        }
     }
 
     /// What the broker has answered.
@@ -85,34 +108,72 @@ impl Connection {
         self.connected.link.transport()
     }
 
-    /// Reads what is there, once, and gives each event to `take`. The task is woken when there is
-    /// something to read.
+    /// How long the broker took to answer, when it was asked last: over a network it is asked now and
+    /// then while something goes over the connection, and when nothing does whether it is there.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// Reads what is there, once, and gives each event to `take`. Pending if nothing was: then the
+    /// task is woken when there is something. Whoever was told that something came has not asked to be
+    /// woken for what comes next.
     ///
     /// # Errors
-    /// When the connection has ended, or the broker breaks the protocol.
+    /// When the connection has ended, the broker breaks the protocol, or gives no sign of life.
     pub fn read(
         &mut self,
         cx: &mut Context<'_>,
         session: &mut ClientSession,
         mut take: impl FnMut(&mut ClientSession, Event),
-    ) -> Result<bool, ConnectionEnd> {
+    ) -> Poll<Result<(), ConnectionEnd>> {
         if std::mem::take(&mut self.early) {
             self.take_frames(session, &mut take)?;
         }
-        let filled = loop {
+        loop {
             match self.connected.link.poll_readable(cx) {
-                Poll::Pending => return Ok(false),
+                Poll::Pending => return self.look_after(cx, session),
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Err(lost("reading", &error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(lost("reading", &error))),
             }
             let filled = self.fill()?;
             if filled > 0 {
-                break filled;
+                self.heard += filled as u64;
+                break;
             }
-        };
+        }
         self.take_frames(session, &mut take)?;
         self.connected.decoder.give_back(&mut self.buffers);
-        Ok(filled > 0)
+        let measured = |at: Instant| at.elapsed() < MEASURE_EVERY;
+        if self.pulse.is_some() && !self.asked_last.is_some_and(measured) {
+            self.ask(session);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Nothing comes: looks whether the broker is still there.
+    fn look_after(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut ClientSession,
+    ) -> Poll<Result<(), ConnectionEnd>> {
+        let Some(pulse) = &mut self.pulse else { return Poll::Pending };
+        match ready!(pulse.poll(cx, &*self.connected.link, self.heard)) {
+            Beat::Dead { silent } => {
+                let text = format!("the broker has given no sign of life for {silent:?}");
+                Poll::Ready(Err(ConnectionEnd::Lost(text)))
+            }
+            Beat::Ask | Beat::Wait => {
+                self.ask(session);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn ask(&mut self, session: &mut ClientSession) {
+        self.question += 1;
+        session.ping(self.question);
+        let now = Instant::now();
+        (self.asked, self.asked_last) = (Some(now), Some(now));
     }
 
     fn fill(&mut self) -> Result<usize, ConnectionEnd> {
@@ -142,6 +203,10 @@ impl Connection {
         while let Some(incoming) = self.connected.decoder.next_incoming().map_err(broken)? {
             match session.incoming(incoming).map_err(broken)? {
                 Some(Event::Refused { failure }) => return Err(ConnectionEnd::Refused(failure)),
+                Some(Event::Pong { word }) if word == self.question => {
+                    let took = self.asked.take().map(|at| at.elapsed());
+                    self.round_trip = took.or(self.round_trip);
+                }
                 Some(event) => take(session, event),
                 None => {}
             }
@@ -150,7 +215,7 @@ impl Connection {
     }
 
     /// Writes what the session has to say, as far as it goes now. The task is woken when more can
-    /// be written. Whether nothing could be written before, and something has been now.
+    /// be written.
     ///
     /// # Errors
     /// When the connection has ended.
@@ -158,12 +223,11 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         session: &mut ClientSession,
-    ) -> Result<bool, ConnectionEnd> {
-        let was_blocked = self.blocked;
+    ) -> Result<(), ConnectionEnd> {
         loop {
             if self.blocked {
                 match self.connected.link.poll_writable(cx) {
-                    Poll::Pending => return Ok(false),
+                    Poll::Pending => return Ok(()),
                     Poll::Ready(Ok(())) => self.blocked = false,
                     Poll::Ready(Err(error)) => return Err(lost("writing", &error)),
                 }
@@ -172,7 +236,7 @@ impl Connection {
                 // Whatever a link still holds goes out by itself.
                 return match self.connected.link.poll_flush(cx) {
                     Poll::Ready(Err(error)) => Err(lost("writing", &error)),
-                    _ => Ok(was_blocked),
+                    _ => Ok(()),
                 };
             }
             session.seal();

@@ -5,7 +5,6 @@
 //! sessions and a task of its own, so that neither holds up the other.
 
 mod direction;
-mod heart;
 mod manager;
 mod relays;
 mod routes;

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bus_client::{Backoff, BusUrl, ClientOptions, Connection, ConnectionEnd, Error};
@@ -14,7 +14,6 @@ use bus_core::session::{ClientSession, Established, Event, Hello};
 use bus_core::transport::mem_pair;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::heart::{Beat, Heart};
 use crate::connection;
 use crate::hub::SharedHub;
 
@@ -38,7 +37,7 @@ enum State {
     Paused,
     Waiting(Pin<Box<Sleep>>),
     Connecting(Attempt),
-    Up(Box<Connection>, Heart),
+    Up(Box<Connection>),
 }
 
 /// What has happened to the connection.
@@ -65,7 +64,6 @@ pub(super) struct Side {
     since: Instant,
     backoff: Backoff,
     epoch: Option<u64>,
-    alarm: Pin<Box<Sleep>>,
 }
 
 impl Side {
@@ -82,11 +80,10 @@ impl Side {
             since: now,
             backoff: Backoff::new(BACKOFF_MIN, BACKOFF_MAX),
             epoch: None,
-            alarm: Box::pin(sleep(Duration::ZERO)),
         }
     }
 
-    /// Connects, reads and asks for signs of life. What it is told goes to `take`; what happens
+    /// Connects and reads. What it is told goes to `take`; what happens
     /// to the connection comes back. Pending when nothing was to be done: then the task is woken
     /// when something is.
     pub fn poll(
@@ -112,7 +109,7 @@ impl Side {
                         return Poll::Ready(Some(Change::Failed(error.to_string())));
                     }
                 },
-                State::Up(..) => return self.poll_up(cx, take),
+                State::Up(_) => return self.poll_up(cx, take),
             }
         }
     }
@@ -120,51 +117,20 @@ impl Side {
     fn poll_up(
         &mut self,
         cx: &mut Context<'_>,
-        mut take: impl FnMut(&mut ClientSession, Event),
+        take: impl FnMut(&mut ClientSession, Event),
     ) -> Poll<Option<Change>> {
-        let State::Up(connection, heart) = &mut self.state else { return Poll::Pending };
-        let now = Instant::now();
-        let read = connection.read(cx, &mut self.session, |session, event| match event {
-            Event::Pong { word } => heart.answered(now, word),
-            event => take(session, event),
-        });
-        match read {
-            // Whoever has read something has not asked to be woken for what comes next.
-            Ok(true) => {
-                heart.heard(now);
-                return Poll::Ready(None);
-            }
-            Ok(false) => {}
-            Err(end) => return Poll::Ready(Some(self.lose(end))),
-        }
-        if matches!(self.place, Place::Own(_)) {
-            return Poll::Pending;
-        }
-        match heart.beat(now) {
-            Beat::Dead => {
-                let text = format!("no sign of life for {:?}", super::heart::DEAD_AFTER);
-                Poll::Ready(Some(self.lose(ConnectionEnd::Lost(text))))
-            }
-            Beat::Ask(word) => {
-                self.session.ping(word);
-                Poll::Ready(None)
-            }
-            Beat::Wait(until) => {
-                self.alarm.as_mut().reset(until);
-                self.alarm.as_mut().poll(cx).map(|()| None)
-            }
+        let State::Up(connection) = &mut self.state else { return Poll::Pending };
+        match ready!(connection.read(cx, &mut self.session, take)) {
+            Ok(()) => Poll::Ready(None),
+            Err(end) => Poll::Ready(Some(self.lose(end))),
         }
     }
 
     /// Writes what there is. What happens to the connection comes back.
     pub fn write(&mut self, cx: &mut Context<'_>) -> Option<Change> {
-        let State::Up(connection, heart) = &mut self.state else { return None };
+        let State::Up(connection) = &mut self.state else { return None };
         match connection.write(cx, &mut self.session) {
-            Ok(true) => {
-                heart.heard(Instant::now());
-                None
-            }
-            Ok(false) => None,
+            Ok(()) => None,
             Err(end) => Some(self.lose(end)),
         }
     }
@@ -191,7 +157,7 @@ impl Side {
 
     /// Whether there is a connection.
     pub fn is_up(&self) -> bool {
-        matches!(self.state, State::Up(..))
+        matches!(self.state, State::Up(_))
     }
 
     /// The broker that it was connected to last.
@@ -202,7 +168,7 @@ impl Side {
     /// How long an answer takes.
     pub fn round_trip(&self) -> Option<Duration> {
         match &self.state {
-            State::Up(_, heart) => heart.round_trip(),
+            State::Up(connection) => connection.round_trip(),
             _ => None,
         }
     }
@@ -238,7 +204,7 @@ impl Side {
             }
             Ok(established) => {
                 let now = Instant::now();
-                self.state = State::Up(Box::new(connection), Heart::new(now));
+                self.state = State::Up(Box::new(connection));
                 (self.since, self.epoch) = (now, Some(epoch));
                 match established {
                     Established::Resumed => Change::Resumed,
