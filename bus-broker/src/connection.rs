@@ -29,6 +29,9 @@ use crate::users::{Identified, by_the_kernel};
 /// A connection that ends sooner than this, and without a goodbye, has ended badly.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// Room for what comes before its turn: whether anything does is to be found out.
+const EARLY_BYTES: usize = 1024;
+
 /// Serves a connection until it ends.
 pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Handshake) {
     let account = handshake.account();
@@ -130,7 +133,7 @@ async fn stays_until(
                     // It has said more than is kept for it now; the rest stays where it is.
                     std::future::pending::<()>().await;
                 }
-                buffer.reserve(HANDSHAKE_FRAME_BYTES_MAX);
+                buffer.reserve(EARLY_BYTES);
             }
             match link.try_read(buffer) {
                 Ok(0) => return Err(LinkError::Ended),
@@ -162,6 +165,7 @@ async fn run(
     let peer = link.peer().clone();
     let (system, sender) = (who.identity.system, who.identity.sender.clone());
     decoder.establish();
+    link.establish();
     let refusal = hub.borrow().check_hello(&hello, &who.identity).err();
     if let Some(failure) = refusal {
         charge_bad();

@@ -86,6 +86,8 @@ impl TlsLink {
             };
             self.peer.certificate = Some(read);
         }
+        // A broker is who its certificate says; a client has yet to say its Hello.
+        self.is_known |= self.side == Side::Client;
         self.phase = Phase::Open;
         Ok(())
     }
