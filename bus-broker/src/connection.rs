@@ -247,13 +247,30 @@ async fn refuse(link: &mut dyn Link, failure: &Failure) {
 }
 
 #[cfg(test)]
+mod leftover;
+
+#[cfg(test)]
 mod tests {
     use bus_core::HANDSHAKE_MEMORY_BYTES_MAX;
+    use bus_core::session::VERSION;
     use bus_core::transport::{frame_bytes, mem_pair};
 
     use super::*;
 
     const TURN: Duration = Duration::from_millis(700);
+
+    pub(super) fn hello(name: &str) -> Hello {
+        Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            name: name.into(),
+            grace: Duration::ZERO,
+            resume: None,
+            lane_bytes: 0,
+            rings: false,
+            credential: None,
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_his_turn_is_heard_then_and_not_before() {
@@ -269,17 +286,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn before_its_turn_a_peer_costs_no_more_memory_than_the_limit() {
-        let hello = Hello {
-            version_min: 1,
-            version_max: 1,
-            name: "long".into(),
-            grace: Duration::ZERO,
-            resume: None,
-            lane_bytes: 0,
-            rings: false,
-            credential: None,
-        };
-        let hello = frame_bytes(Header::new(Kind::Hello, 0, 0), &control::encode_hello(&hello));
+        let hello = control::encode_hello(&hello("long"));
+        let hello = frame_bytes(Header::new(Kind::Hello, 0, 0), &hello);
         for more in [0, 1, 4000, 4096, 8192, 60_000] {
             let (mut near, mut far) = mem_pair();
             let mut decoder = Decoder::for_handshake();

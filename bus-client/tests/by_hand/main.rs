@@ -3,5 +3,6 @@
 
 mod deadlines;
 mod drains;
+mod holding;
 mod peer;
 mod restarts;
