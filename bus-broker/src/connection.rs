@@ -247,6 +247,8 @@ async fn refuse(link: &mut dyn Link, failure: &Failure) {
 }
 
 #[cfg(test)]
+mod guesses;
+#[cfg(test)]
 mod leftover;
 
 #[cfg(test)]
