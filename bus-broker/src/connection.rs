@@ -246,9 +246,7 @@ async fn refuse(link: &mut dyn Link, failure: &Failure) {
     let _ = timeout(Duration::from_millis(200), told).await;
 }
 
-#[cfg(test)]
 mod guesses;
-#[cfg(test)]
 mod leftover;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Whoever shows tokens that nobody has is charged for it, and waits before he is heard again.
 
+#![cfg(test)]
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

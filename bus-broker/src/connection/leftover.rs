@@ -2,6 +2,8 @@
 //!
 //! With a link that holds everything back for a while, as one over TLS does when its socket is full.
 
+#![cfg(test)]
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
