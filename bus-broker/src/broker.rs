@@ -38,7 +38,7 @@ pub enum StartError {
     },
     /// Anybody on the network could do anything.
     #[error(
-        "{url} is reachable from other hosts, and nobody can show there who he is: listen on loopback, configure users who show credentials ([[user]]), listen on tls:// with client_certificates = \"required\", or say --insecure if everybody on that network may use this bus"
+        "{url} is reachable from other hosts, and nobody can show there who he is: listen on loopback, configure users who show credentials ([[user]]; over tcp:// that is a token), listen on tls:// with client_certificates = \"required\", or say --insecure if everybody on that network may use this bus"
     )]
     Insecure {
         /// Which.

@@ -41,7 +41,7 @@ pub struct Reloaded {
 pub enum ReloadError {
     /// Anybody on the network could do anything.
     #[error(
-        "{url} is reachable from other hosts, and no [[user]] would be left, nor would every client there have to show a certificate: the broker goes on with what it has"
+        "{url} is reachable from other hosts, and no [[user]] would be left who can show there who it is, nor would every client have to show a certificate: the broker goes on with what it has"
     )]
     Insecure {
         /// Which listener.

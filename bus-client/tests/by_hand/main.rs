@@ -4,5 +4,6 @@
 mod deadlines;
 mod drains;
 mod heartbeats;
+mod holding;
 mod peer;
 mod restarts;

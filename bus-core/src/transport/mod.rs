@@ -83,6 +83,10 @@ pub trait Link: Send {
         None
     }
 
+    /// It is known who the peer is, and its handshake is over: from now on the link may spend on it
+    /// what it spends on anybody. Before that a broker's link holds little.
+    fn establish(&mut self) {}
+
     /// Which transport it is.
     fn transport(&self) -> Transport;
 
