@@ -105,9 +105,21 @@ impl BridgeConfig {
         self
     }
 
-    /// For a `tls:` URL: whom to trust there, and what to show.
+    /// For a `tls:` URL: whom to trust there, and what to show, all at once.
     pub fn tls(mut self, files: TlsClientFiles) -> Self {
         self.tls = files;
+        self
+    }
+
+    /// For a `tls:` URL: the file with the authority that the other broker's certificate comes from.
+    pub fn authority(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.authority = Some(path.into());
+        self
+    }
+
+    /// For a `tls:` URL: the files of the certificate to show there, and of its key.
+    pub fn certificate(mut self, path: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls.certificate = Some((path.into(), key.into()));
         self
     }
 
