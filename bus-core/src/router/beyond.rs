@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::interest::{Interest, InterestOffer};
 use super::provenance::Epoch;
 use super::session::{Handle, Session};
-use super::topic::Subscription;
+use super::topic::{Subscription, Topic};
 
 impl Router {
     /// Opens or changes a subscription of a bridge.
@@ -82,24 +82,44 @@ impl Router {
         // First what is new: what is in both never leaves the table.
         self.note_interest(&pattern, Some(&beyond), true);
         self.note_interest(&pattern, before.as_deref(), false);
-        let topics: Vec<_> = self.topics.iter().map(|(topic, _)| topic).collect();
-        for at in topics {
-            let (Some(topic), Some(subscription)) =
-                (self.topics.get_mut(at), self.subscriptions.get_mut(id))
-            else {
-                continue;
-            };
-            let linked = subscription.topics.iter().position(|(other, _)| *other == at);
-            match (linked, subscription.wants(&topic.name)) {
-                (None, true) => self.link(at, id),
-                (Some(index), false) => {
-                    let (_, hold) = subscription.topics.remove(index);
-                    topic.links.retain(|link| link.subscription != id);
-                    topic.holding -= u32::from(hold && subscription.full);
-                    self.release(at);
-                }
-                _ => {}
+        // Only topics that something new or something gone matches can change.
+        let before: BTreeSet<Interest> = before.into_iter().flatten().collect();
+        let beyond: BTreeSet<Interest> = beyond.into_iter().collect();
+        let mut changed = BTreeSet::new();
+        for interest in before.symmetric_difference(&beyond) {
+            self.note_matching(&interest.pattern, &mut changed);
+        }
+        for at in changed {
+            self.relink(at, id);
+        }
+    }
+
+    /// Adds the topics that a pattern matches.
+    fn note_matching(&self, pattern: &Pattern, found: &mut BTreeSet<Id<Topic>>) {
+        if let Some(name) = pattern.as_name() {
+            return found.extend(self.topic_names.get(&name));
+        }
+        let matching = self.topics.iter().filter(|(_, topic)| pattern.matches(&topic.name));
+        found.extend(matching.map(|(id, _)| id));
+    }
+
+    /// Links a subscription to a topic, or no longer, as it is wanted now.
+    fn relink(&mut self, at: Id<Topic>, id: Id<Subscription>) {
+        let (Some(topic), Some(subscription)) =
+            (self.topics.get_mut(at), self.subscriptions.get_mut(id))
+        else {
+            return;
+        };
+        let linked = subscription.topics.iter().position(|(other, _)| *other == at);
+        match (linked, subscription.wants(&topic.name)) {
+            (None, true) => self.link(at, id),
+            (Some(index), false) => {
+                let (_, hold) = subscription.topics.remove(index);
+                topic.links.retain(|link| link.subscription != id);
+                topic.holding -= u32::from(hold && subscription.full);
+                self.release(at);
             }
+            _ => {}
         }
     }
 

@@ -41,7 +41,7 @@ pub struct Subscriber {
     pub told: u64,
 }
 
-const TOPICS: &[&str] = &["a.x", "a.y", "b.x", "b.y.z", "c"];
+pub const TOPICS: &[&str] = &["a.x", "a.y", "b.x", "b.y.z", "c"];
 const PATTERNS: &[&str] = &[">", "a.*", "a.x", "*.x", "b.>", "c"];
 
 pub fn topic(dice: &mut Dice) -> Name {

@@ -48,9 +48,12 @@ const CONTROL_BYTES: u64 = 100;
 
 /// Settings of every link of a plan.
 fn config(plan: &Plan) -> LinkConfig {
-    let all = Pattern::new(">").expect("a pattern");
-    let routes = vec![Route::new(&all, "", "").expect("a route")];
-    let config = LinkConfig::new(routes).expect("one route");
+    // Everything on one way, or each sort of topic on one of its own.
+    let route = |text: &&str| {
+        let pattern = Pattern::new(text).expect("a pattern");
+        Route::new(&pattern, "", "").expect("a route")
+    };
+    let config = LinkConfig::new(plan.routes().iter().map(route).collect()).expect("they differ");
     let config = config.policy(plan.policy).linger(plan.linger);
     match plan.mood {
         Mood::Gentle => config,
