@@ -4,9 +4,12 @@
 //! its measurements, and an office that wants some of them. In real life they are on two machines;
 //! `docs/remote.md` shows that from a shell.
 
+use std::time::Duration;
+
 use bus_broker::{Authority, BridgeConfig, Broker, BrokerConfig, CertificateMatch, Making};
 use bus_broker::{ClientCertificates, TlsServerFiles, User};
-use bus_client::{Client, Pattern, UserName};
+use bus_client::{Client, Pattern, Publisher, Received, Subscriber, UserName};
+use tokio::time::timeout;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -50,26 +53,27 @@ async fn main() -> Result<()> {
     let thermometer = machine.publisher("measured.oven").await?;
     let orderer = desk.publisher("plant.north.orders.oven").await?;
 
-    // What nobody beyond wants does not cross, and a wish takes a moment to get there: what was
-    // published before that is not kept for it.
-    let received = loop {
-        thermometer.publish("214 degrees").await?;
-        let soon = std::time::Duration::from_millis(50);
-        if let Ok(received) = tokio::time::timeout(soon, measured.next()).await {
-            break received.ok_or("the subscription has ended")??;
-        }
-    };
+    let received = until_heard(&thermometer, "214 degrees", &mut measured).await?;
     assert_eq!(received.payload(), "214 degrees");
     let provenance = received.provenance().ok_or("it came over the bridge")?;
     println!("the office hears of `{}`, measured at `{}`", received.topic(), provenance.broker);
 
-    let order = loop {
-        orderer.publish("cool down").await?;
-        let soon = std::time::Duration::from_millis(50);
-        if let Ok(received) = tokio::time::timeout(soon, orders.next()).await {
-            break received.ok_or("the subscription has ended")??;
-        }
-    };
+    let order = until_heard(&orderer, "cool down", &mut orders).await?;
     println!("the plant is told on `{}`: {:?}", order.topic(), order.payload());
     Ok(())
+}
+
+/// What nobody beyond wants does not cross, and a wish takes a moment to get there: what was
+/// published before that is not kept for it.
+async fn until_heard(
+    publisher: &Publisher,
+    text: &'static str,
+    subscriber: &mut Subscriber,
+) -> Result<Received> {
+    loop {
+        publisher.publish(text).await?;
+        if let Ok(received) = timeout(Duration::from_millis(50), subscriber.next()).await {
+            return Ok(received.ok_or("the subscription has ended")??);
+        }
+    }
 }
