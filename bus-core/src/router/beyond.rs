@@ -31,7 +31,7 @@ impl Router {
         beyond: Vec<Interest>,
     ) -> Result<Answer, Failure> {
         self.check_bridge_pattern(session, &pattern)?;
-        check_interests(&beyond)?;
+        self.check_interests(session, channel, &beyond)?;
         if options.group.is_some() {
             let text = "what is subscribed for others cannot be shared in a group";
             return Err(Failure::new(ErrorKind::InvalidArgument, text));
@@ -69,9 +69,39 @@ impl Router {
         beyond.retain(|interest| !removed.contains(interest));
         beyond.extend(added);
         let beyond: Vec<_> = beyond.into_iter().collect();
-        check_interests(&beyond)?;
+        self.check_interests(session, channel, &beyond)?;
         self.change_beyond(id, beyond);
         Ok(Answer::Done { count: 1 })
+    }
+
+    /// Whether a session may want this on a channel, beside what it wants on others.
+    fn check_interests(
+        &self,
+        session: Id<Session>,
+        channel: Channel,
+        beyond: &[Interest],
+    ) -> Result<(), Failure> {
+        let entry = self.ground.sessions.get(session);
+        let others = entry.into_iter().flat_map(|entry| entry.channels());
+        let wanted = |other: Channel| match self.ground.handle(session, other) {
+            Ok(Handle::Subscription(id)) if other != channel => {
+                let subscription = self.subscriptions.get(*id);
+                subscription.and_then(|it| it.beyond.as_ref()).map_or(0, Vec::len)
+            }
+            _ => 0,
+        };
+        let all = beyond.len() + others.map(wanted).sum::<usize>();
+        if all > INTERESTS_MAX {
+            let text = format!(
+                "{all} patterns are wanted beyond the bridge, at most {INTERESTS_MAX} may be"
+            );
+            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+        }
+        if beyond.iter().any(|interest| !(1..=HOPS_MAX).contains(&interest.path.len())) {
+            let text = format!("a wish comes over 1 to {HOPS_MAX} brokers");
+            return Err(Failure::new(ErrorKind::InvalidArgument, text));
+        }
+        Ok(())
     }
 
     /// Others are wanted for from now on. What was linked and still is goes on without a break.
@@ -171,19 +201,4 @@ impl Subscription {
             |beyond: &Vec<Interest>| beyond.iter().any(|interest| interest.pattern.matches(topic));
         self.pattern.matches(topic) && self.beyond.as_ref().is_none_or(wanted)
     }
-}
-
-fn check_interests(beyond: &[Interest]) -> Result<(), Failure> {
-    if beyond.len() > INTERESTS_MAX {
-        let text = format!(
-            "{} patterns are wanted beyond the bridge, at most {INTERESTS_MAX} may be",
-            beyond.len()
-        );
-        return Err(Failure::new(ErrorKind::QuotaExceeded, text));
-    }
-    if beyond.iter().any(|interest| !(1..=HOPS_MAX).contains(&interest.path.len())) {
-        let text = format!("a wish comes over 1 to {HOPS_MAX} brokers");
-        return Err(Failure::new(ErrorKind::InvalidArgument, text));
-    }
-    Ok(())
 }
