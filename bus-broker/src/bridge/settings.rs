@@ -24,19 +24,19 @@ pub struct InvalidBridge {
 pub struct BridgeConfig {
     pub(crate) name: Name,
     pub(crate) url: BusUrl,
-    outgoing: Vec<Pattern>,
-    incoming: Vec<Pattern>,
-    local_prefix: String,
-    remote_prefix: String,
-    token: Option<Token>,
-    token_file: Option<PathBuf>,
-    tls: TlsClientFiles,
-    insecure: bool,
-    policy: SpoolPolicy,
-    source_bytes: u64,
-    source_count: u64,
-    total_bytes: u64,
-    linger: Duration,
+    pub(crate) outgoing: Vec<Pattern>,
+    pub(crate) incoming: Vec<Pattern>,
+    pub(crate) local_prefix: String,
+    pub(crate) remote_prefix: String,
+    pub(crate) token: Option<Token>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) tls: TlsClientFiles,
+    pub(crate) insecure: bool,
+    pub(crate) policy: SpoolPolicy,
+    pub(crate) source_bytes: u64,
+    pub(crate) source_count: u64,
+    pub(crate) total_bytes: u64,
+    pub(crate) linger: Duration,
 }
 
 /// What a bridge keeps by default: for one publisher and topic, and in all.
@@ -44,6 +44,8 @@ const SOURCE_BYTES: u64 = 64 << 20;
 const SOURCE_COUNT: u64 = 1 << 20;
 const TOTAL_BYTES: u64 = 256 << 20;
 const LINGER: Duration = Duration::from_secs(600);
+/// Patterns of one direction: each is compared with each other one, and has a window of its own.
+const PATTERNS_MAX: usize = 1024;
 
 impl BridgeConfig {
     /// A bridge of this name to the broker there, over which nothing goes so far.
@@ -161,6 +163,12 @@ impl BridgeConfig {
     pub fn check(&self) -> Result<(), InvalidBridge> {
         if self.outgoing.is_empty() && self.incoming.is_empty() {
             let reason = "nothing goes over it: name topics in `out` or `in`".to_owned();
+            return Err(InvalidBridge { bridge: self.name.to_string(), reason });
+        }
+        let longest = self.outgoing.len().max(self.incoming.len());
+        if longest > PATTERNS_MAX {
+            let reason =
+                format!("it has {longest} patterns one way, of which {PATTERNS_MAX} are the limit");
             return Err(InvalidBridge { bridge: self.name.to_string(), reason });
         }
         self.links().map(drop).map_err(|failure| InvalidBridge {
