@@ -116,7 +116,7 @@ impl Bridges {
         }
         let mut begun = 0;
         for config in configs {
-            if self.all.contains_key(config.name.as_str()) {
+            if self.all.get(config.name.as_str()).is_some_and(|entry| entry.from_file) {
                 continue;
             }
             let name = config.name.clone();
