@@ -3,6 +3,8 @@
 //! Setters here, the TOML file in `config_file::bridge`. A bridge that was made is one that can be
 //! run: its routes do not contradict each other.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,6 +48,8 @@ const TOTAL_BYTES: u64 = 256 << 20;
 const LINGER: Duration = Duration::from_secs(600);
 /// Patterns of one direction: each is compared with each other one, and has a window of its own.
 const PATTERNS_MAX: usize = 1024;
+/// What is read of the file of a token; none is so long.
+const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 impl BridgeConfig {
     /// A bridge of this name to the broker there, over which nothing goes so far.
@@ -101,7 +105,7 @@ impl BridgeConfig {
         self
     }
 
-    /// The same, with a token that stands in a file. It is read when the bridge begins.
+    /// The same, with a token that stands in a file. It is read each time that the bridge connects.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.token_file = Some(path.into());
         self
@@ -225,12 +229,18 @@ impl BridgeConfig {
 }
 
 fn read_token(path: &Path) -> Result<Token, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let text = format!("cannot read the token of the bridge in {}: {error}", path.display());
+    let place = path.display();
+    let failed = |error: std::io::Error| {
+        let text = format!("cannot read the token of the bridge in {place}: {error}");
         Failure::new(ErrorKind::Config, text)
-    })?;
-    Token::new(text.trim()).map_err(|error| {
-        let text = format!("{} has no token: {error}", path.display());
-        Failure::new(ErrorKind::Config, text)
-    })
+    };
+    let wrong = |what: String| Failure::new(ErrorKind::Config, format!("{place} {what}"));
+    // Pipes and devices may keep whoever reads them for ever.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(wrong("has no token: it is no regular file".into()));
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Token::new(text.trim()).map_err(|error| wrong(format!("has no token: {error}")))
 }

@@ -191,6 +191,8 @@ async fn a_bridge_that_cannot_be_is_refused_before_anybody_is_asked() {
     let here = Stage::new().await;
     let missing = ["bridge", "add", "b", url, "--in", "a", "--remote-token-file", "/no/token"];
     here.bus(&missing).await.check(USAGE, &["/no/token"]);
+    let pipe = ["bridge", "add", "b", url, "--in", "a", "--remote-token-file", "/dev/zero"];
+    here.bus(&pipe).await.check(USAGE, &["/dev/zero", "no regular file"]);
     assert_eq!(here.bus(LIST).await.json(), json!({ "bridges": [] }));
 }
 
@@ -244,6 +246,18 @@ async fn a_wrong_token_is_shown_and_logged_once() {
 #[tokio::test]
 async fn without_the_right_to_bridge_a_bridge_is_never_connected_and_that_is_logged_once() {
     refused_is_told_once(&[], "may not bridge").await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_put_right_is_used_at_the_next_attempt() {
+    let (here, there) = (Stage::new().await, Other::new().await);
+    let token = here.directory.path().join("token").display().to_string();
+    fs::write(&token, "secret".repeat(9)).expect("a file");
+    let add = ["bridge", "add", "b", &there.tcp, "--in", ">", "--remote-token-file", &token];
+    here.good(&add).await;
+    here.until(LIST, |list| list["bridges"][0]["in"]["last_error"].is_string()).await;
+    fs::copy(there.token(), &token).expect("a file");
+    here.until(LIST, |list| list["bridges"][0]["in"]["state"] == "connected").await;
 }
 
 /// Somebody with these credentials is refused there for this reason, again and again.
