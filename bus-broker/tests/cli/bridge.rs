@@ -176,7 +176,7 @@ async fn a_bridge_that_cannot_be_is_refused_before_anybody_is_asked() {
         bus(&[&start, more].concat()).await
     };
     let url = "tcp://127.0.0.1:1";
-    add(&["b", url]).await.check(USAGE, &["--out"]);
+    add(&["b", url]).await.check(USAGE, &["nothing goes over it"]);
     add(&["b", "nats://h:1", "--out", "a"]).await.check(USAGE, &["nats"]);
     add(&["b b", url, "--out", "a"]).await.check(USAGE, &["`b b`"]);
     add(&["b", url, "--out", "a.>.b"]).await.check(USAGE, &["a.>.b"]);

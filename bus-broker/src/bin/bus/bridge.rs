@@ -58,9 +58,9 @@ pub struct AddArgs {
     #[arg(value_name = "URL")]
     remote: BusUrl,
     /// Topics that go there, while somebody there or beyond wants them
-    #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern, required_unless_present = "incoming")]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
     out: Vec<Pattern>,
-    /// Topics that come here, while somebody here or beyond wants them
+    /// Topics that come here, while somebody here or beyond wants them; one of --out and --in is needed
     #[arg(long = "in", id = "incoming", value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
     incoming: Vec<Pattern>,
     /// What stands before the names here, and not in the patterns: PREFIX.X for each X that they match
