@@ -21,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::BrokerConfig;
 use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
+pub use bridge::render_bridge;
 use words::{describe, home, nearest};
 
 /// Keys at the top of the file.
@@ -163,6 +164,9 @@ pub fn render_config(config: &BrokerConfig) -> String {
     config.tls.iter().for_each(|files| tls::render(files, &mut out));
     users::render(&mut out, &config.users);
     policy::render(&mut out, &config.policy);
+    for bridge in &config.bridges {
+        let _ = write!(out, "\n{}", render_bridge(bridge));
+    }
     out
 }
 

@@ -45,9 +45,9 @@ pub use bridge::{BridgeConfig, BridgeStatus, DirectionStatus, InvalidBridge, Lin
 pub use broker::{Broker, DrainReport, StartError};
 pub use bus_core::bridge::SpoolPolicy;
 pub use bus_core::router::{Allowance, Deed, Policy, RouterConfig, Who};
-pub use bus_core::transport::{ClientCertificates, TlsServerFiles};
+pub use bus_core::transport::{ClientCertificates, TlsClientFiles, TlsServerFiles};
 pub use config::BrokerConfig;
-pub use config_file::{ConfigError, parse_config, render_config};
+pub use config_file::{ConfigError, parse_config, render_bridge, render_config};
 pub use registry::{ClientInfo, Registry};
 pub use reload::{ReloadError, Reloaded};
 pub use users::{CertificateMatch, TokenHash, User};

@@ -98,7 +98,7 @@ impl Direction {
                 changed = orders.changed() => {
                     let order = if changed.is_ok() { *orders.borrow_and_update() } else { Order::End };
                     match order {
-                        Order::Run => self.remote().go_on(),
+                        Order::Run => self.go_on(),
                         Order::Pause => self.pause(),
                         Order::End => break,
                     }
@@ -138,6 +138,13 @@ impl Direction {
             self.link.far_down(now);
         }
         self.turn(LinkState::Paused, None);
+    }
+
+    fn go_on(&mut self) {
+        self.remote().go_on();
+        if self.board.borrow().state == LinkState::Paused {
+            self.turn(LinkState::Connecting, None);
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -197,6 +204,10 @@ impl Direction {
             let change = self.far.start_over(failure.to_string());
             self.changed(false, now, change);
         }
+        let waits = self.board.borrow().state == LinkState::Connecting;
+        if waits && self.goes_out && self.far.is_up() && self.relays.watched {
+            self.turn(LinkState::Connected, None);
+        }
         true
     }
 
@@ -240,6 +251,8 @@ impl Direction {
         }
         let is_remote = near != self.goes_out;
         match change {
+            // Before it tells what is wanted, the other broker may still refuse the bridge.
+            Change::Began { .. } if is_remote && self.goes_out => {}
             Change::Began { .. } | Change::Resumed if is_remote => {
                 self.turn(LinkState::Connected, None)
             }

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use bus_client::ClientOptions;
 use bus_core::{ErrorKind, Failure, GRACE_DEFAULT};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -62,7 +62,9 @@ impl Bridges {
         }
         let invalid = |text: String| Failure::new(ErrorKind::InvalidArgument, text);
         config.check().map_err(|error| invalid(error.to_string()))?;
-        let options = config.options()?;
+        // What cannot be run now is refused; each attempt to connect reads the files again.
+        config.options()?;
+        let shared = Arc::new(config.clone());
         let (orders, ordered) = watch::channel(Order::Run);
         let (mut boards, mut tasks) = ([None, None], Vec::new());
         for (index, link) in config.links()?.into_iter().enumerate() {
@@ -71,16 +73,10 @@ impl Bridges {
             let way = if goes_out { "out" } else { "in" };
             let title = format!("{name} ({way})");
             let client = format!("bridge {name}");
-            let own = Side::new(
-                Place::Own(hub.clone()),
-                &client,
-                ClientOptions::default(),
-                std::time::Duration::ZERO,
-            );
+            let own = Side::new(Place::Own(hub.clone()), &client, std::time::Duration::ZERO);
             // What it publishes there is safe here; what it has subscribed to there is not.
             let grace = if goes_out { GRACE_DEFAULT } else { config.grace() };
-            let there = Place::Remote(config.url.clone());
-            let remote = Side::new(there, &client, options.clone(), grace);
+            let remote = Side::new(Place::Remote(shared.clone()), &client, grace);
             let sides = if goes_out { [own, remote] } else { [remote, own] };
             let direction = Direction::new(title, hub.clone(), link, sides, goes_out);
             boards[index] = Some(direction.board());
@@ -116,7 +112,7 @@ impl Bridges {
         }
         let mut begun = 0;
         for config in configs {
-            if self.all.contains_key(config.name.as_str()) {
+            if self.all.get(config.name.as_str()).is_some_and(|entry| entry.from_file) {
                 continue;
             }
             let name = config.name.clone();

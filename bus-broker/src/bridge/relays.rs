@@ -19,6 +19,8 @@ pub(super) struct Relays {
     /// The channel that tells what is wanted, and for which broker.
     watch: Option<(Channel, u64)>,
     watch_request: RequestId,
+    /// It has said that it tells.
+    pub watched: bool,
     /// What could not be told of that, the last time.
     pub left_out: u64,
 }
@@ -123,6 +125,7 @@ impl Relays {
                         self.end(now, link, relay, channel, failure);
                     }
                     (None, Err(failure)) if request == self.watch_request => return Err(failure),
+                    (None, Ok(_)) if request == self.watch_request => self.watched = true,
                     _ => {}
                 }
             }

@@ -3,6 +3,8 @@
 //! Setters here, the TOML file in `config_file::bridge`. A bridge that was made is one that can be
 //! run: its routes do not contradict each other.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,19 +26,19 @@ pub struct InvalidBridge {
 pub struct BridgeConfig {
     pub(crate) name: Name,
     pub(crate) url: BusUrl,
-    outgoing: Vec<Pattern>,
-    incoming: Vec<Pattern>,
-    local_prefix: String,
-    remote_prefix: String,
-    token: Option<Token>,
-    token_file: Option<PathBuf>,
-    tls: TlsClientFiles,
-    insecure: bool,
-    policy: SpoolPolicy,
-    source_bytes: u64,
-    source_count: u64,
-    total_bytes: u64,
-    linger: Duration,
+    pub(crate) outgoing: Vec<Pattern>,
+    pub(crate) incoming: Vec<Pattern>,
+    pub(crate) local_prefix: String,
+    pub(crate) remote_prefix: String,
+    pub(crate) token: Option<Token>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) tls: TlsClientFiles,
+    pub(crate) insecure: bool,
+    pub(crate) policy: SpoolPolicy,
+    pub(crate) source_bytes: u64,
+    pub(crate) source_count: u64,
+    pub(crate) total_bytes: u64,
+    pub(crate) linger: Duration,
 }
 
 /// What a bridge keeps by default: for one publisher and topic, and in all.
@@ -44,6 +46,10 @@ const SOURCE_BYTES: u64 = 64 << 20;
 const SOURCE_COUNT: u64 = 1 << 20;
 const TOTAL_BYTES: u64 = 256 << 20;
 const LINGER: Duration = Duration::from_secs(600);
+/// Patterns of one direction: each is compared with each other one, and has a window of its own.
+const PATTERNS_MAX: usize = 1024;
+/// What is read of the file of a token; none is so long.
+const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 impl BridgeConfig {
     /// A bridge of this name to the broker there, over which nothing goes so far.
@@ -99,7 +105,7 @@ impl BridgeConfig {
         self
     }
 
-    /// The same, with a token that stands in a file. It is read when the bridge begins.
+    /// The same, with a token that stands in a file. It is read each time that the bridge connects.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.token_file = Some(path.into());
         self
@@ -175,6 +181,12 @@ impl BridgeConfig {
             let reason = "nothing goes over it: name topics in `out` or `in`".to_owned();
             return Err(InvalidBridge { bridge: self.name.to_string(), reason });
         }
+        let longest = self.outgoing.len().max(self.incoming.len());
+        if longest > PATTERNS_MAX {
+            let reason =
+                format!("it has {longest} patterns one way, of which {PATTERNS_MAX} are the limit");
+            return Err(InvalidBridge { bridge: self.name.to_string(), reason });
+        }
         self.links().map(drop).map_err(|failure| InvalidBridge {
             bridge: self.name.to_string(),
             reason: failure.to_string(),
@@ -229,12 +241,18 @@ impl BridgeConfig {
 }
 
 fn read_token(path: &Path) -> Result<Token, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let text = format!("cannot read the token of the bridge in {}: {error}", path.display());
+    let place = path.display();
+    let failed = |error: std::io::Error| {
+        let text = format!("cannot read the token of the bridge in {place}: {error}");
         Failure::new(ErrorKind::Config, text)
-    })?;
-    Token::new(text.trim()).map_err(|error| {
-        let text = format!("{} has no token: {error}", path.display());
-        Failure::new(ErrorKind::Config, text)
-    })
+    };
+    let wrong = |what: String| Failure::new(ErrorKind::Config, format!("{place} {what}"));
+    // Pipes and devices may keep whoever reads them for ever.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(wrong("has no token: it is no regular file".into()));
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Token::new(text.trim()).map_err(|error| wrong(format!("has no token: {error}")))
 }

@@ -6,14 +6,17 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bus_client::{Backoff, BusUrl, ClientOptions, Connection, ConnectionEnd, Error};
+use bus_client::{Backoff, ClientOptions, Connection, ConnectionEnd, Error};
 use bus_core::session::{ClientSession, Established, Event, Hello};
 use bus_core::transport::mem_pair;
+use bus_core::{ErrorKind, Failure};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::settings::BridgeConfig;
 use crate::connection;
 use crate::hub::SharedHub;
 
@@ -27,7 +30,7 @@ pub(super) enum Place {
     /// The one that runs the bridge.
     Own(SharedHub),
     /// The other one.
-    Remote(BusUrl),
+    Remote(Arc<BridgeConfig>),
 }
 
 type Attempt = Pin<Box<dyn Future<Output = Result<Connection, Error>>>>;
@@ -56,7 +59,6 @@ pub(super) enum Change {
 /// A session at a broker.
 pub(super) struct Side {
     place: Place,
-    options: ClientOptions,
     name: String,
     grace: Duration,
     pub session: ClientSession,
@@ -68,11 +70,10 @@ pub(super) struct Side {
 
 impl Side {
     /// A session that begins as soon as it is polled.
-    pub fn new(place: Place, name: &str, options: ClientOptions, grace: Duration) -> Side {
+    pub fn new(place: Place, name: &str, grace: Duration) -> Side {
         let now = Instant::now();
         Side {
             place,
-            options: options.name(name).grace(grace),
             name: name.to_owned(),
             grace,
             session: ClientSession::default(),
@@ -175,12 +176,14 @@ impl Side {
 
     fn attempt(&self) -> Attempt {
         let hello: Hello = self.session.hello(&self.name, self.grace);
-        let options = self.options.clone();
+        let (name, grace) = (self.name.clone(), self.grace);
         match self.place.clone() {
-            Place::Remote(url) => {
-                Box::pin(async move { Connection::open(&url, &hello, &options).await })
-            }
+            Place::Remote(config) => Box::pin(async move {
+                let options = current_options(config.clone()).await?.name(name).grace(grace);
+                Connection::open(&config.url, &hello, &options).await
+            }),
             Place::Own(hub) => Box::pin(async move {
+                let options = ClientOptions::default().name(name).grace(grace);
                 let (near, far) = mem_pair();
                 tokio::task::spawn_local(connection::serve_bridge(hub, far));
                 Connection::over_link(near, &hello, &options).await
@@ -233,4 +236,12 @@ impl Side {
         let pause = self.backoff.pause().unwrap_or_default();
         self.state = State::Waiting(Box::pin(sleep(pause)));
     }
+}
+
+/// How to connect to the other broker now: the token in the file may be another one than before.
+/// Files may be slow to read: the broker goes on meanwhile.
+async fn current_options(config: Arc<BridgeConfig>) -> Result<ClientOptions, Error> {
+    let read = tokio::task::spawn_blocking(move || config.options()).await;
+    let read = read.map_err(|error| Failure::new(ErrorKind::Other, error.to_string()))?;
+    Ok(read?)
 }

@@ -2,6 +2,7 @@
 //!
 //! It says where files lie; whether they are any good is found out when the bridge begins.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use bus_core::bridge::SpoolPolicy;
@@ -136,6 +137,55 @@ impl Draft {
         }
         bridge.check().map_err(|error| error.to_string())?;
         Ok(bridge)
+    }
+}
+
+/// Writes a bridge as the `[[bridge]]` that is read as the same, but for a token that a program gave
+/// it: a file has the path of one only.
+pub fn render_bridge(bridge: &BridgeConfig) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let quoted_path = |path: &PathBuf| quoted(&path.to_string_lossy());
+    let patterns = |patterns: &[Pattern]| {
+        let all: Vec<String> = patterns.iter().map(|pattern| quoted(pattern.as_str())).collect();
+        format!("[{}]", all.join(", "))
+    };
+    let mut out = String::from("[[bridge]]\n");
+    let mut line = |key: &str, value: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "{key} = {value}");
+    };
+    line("name", quoted(bridge.name.as_str()));
+    line("url", quoted(&bridge.url.to_string()));
+    line("out", patterns(&bridge.outgoing));
+    line("in", patterns(&bridge.incoming));
+    line("local_prefix", quoted(&bridge.local_prefix));
+    line("remote_prefix", quoted(&bridge.remote_prefix));
+    let tls = &bridge.tls;
+    let pair = tls.certificate.as_ref();
+    let files = [
+        ("token_file", bridge.token_file.as_ref()),
+        ("authority", tls.authority.as_ref()),
+        ("certificate", pair.map(|(certificate, _)| certificate)),
+        ("key", pair.map(|(_, key)| key)),
+    ];
+    for (key, path) in files {
+        path.into_iter().for_each(|path| line(key, quoted_path(path)));
+    }
+    tls.server_name.iter().for_each(|name| line("server_name", quoted(name)));
+    line("insecure", bridge.insecure.to_string());
+    line("spool", format!("\"{} B\"", bridge.total_bytes));
+    line("spool_each", format!("\"{} B\"", bridge.source_bytes));
+    line("spool_each_messages", bridge.source_count.to_string());
+    line("spool_full", quoted(policy_word(bridge.policy)));
+    line("linger", format!("\"{}\"", humantime::format_duration(bridge.linger)));
+    out
+}
+
+const fn policy_word(policy: SpoolPolicy) -> &'static str {
+    match policy {
+        SpoolPolicy::HoldBack => "hold",
+        SpoolPolicy::DropOldest => "drop-oldest",
+        SpoolPolicy::Refuse => "refuse",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The file is read whole, or its first mistake is named; what is written is read back.
 
 mod access;
+mod bridge;
 
 use super::*;
 

@@ -3,8 +3,8 @@
 use std::fs::File;
 
 use crate::stage::{
-    CONFLICT, DENIED, DONE, FILE, FULL, NOTHING, Outcome, Stage, TIMED_OUT, UNREACHABLE, USAGE,
-    bus, command, run,
+    CONFLICT, DENIED, DONE, FILE, FULL, NOTHING, Nobody, Stage, TIMED_OUT, UNREACHABLE, USAGE, bus,
+    command, run,
 };
 
 #[tokio::test]
@@ -143,32 +143,14 @@ async fn other_user_has_no_right() {
 
 /// Runs the command as another user, which only root can.
 async fn check_as_nobody(stage: &Stage) -> Result<(), &'static str> {
-    use std::os::unix::fs::PermissionsExt;
-    if bus_core::sys::effective_uid() != 0 {
-        return Err("only root can act as another user");
-    }
-    let open = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(stage.directory.path(), open).expect("our own directory");
-    // A copy, since that user may not look into the directory of the build.
-    let program = stage.directory.path().join("bus");
-    std::fs::copy(env!("CARGO_BIN_EXE_bus"), &program).expect("a copy");
-    let run_as_nobody = async |arguments: &[&str]| -> Outcome {
-        let mut command = tokio::process::Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-        command.arg(&program).args(["--url", &stage.url]).args(arguments);
-        run(command, b"").await
-    };
-    let available = tokio::process::Command::new("setpriv").arg("--version").output().await;
-    if available.is_err() || run_as_nobody(&["--version"]).await.code != DONE {
-        return Err("setpriv cannot act as another user here");
-    }
+    let nobody = Nobody::new(stage).await?;
     for arguments in
         [&["send", "jobs", "x"][..], &["recv", "jobs"], &["set", "jobs", "--count", "1"]]
     {
-        let outcome = run_as_nobody(arguments).await;
+        let outcome = nobody.bus(arguments).await;
         outcome.check(DENIED, &["uid 65534", "may not", "`jobs`", "mode 0700"]);
     }
-    run_as_nobody(&["ping"]).await.check(DONE, &[]);
+    nobody.bus(&["ping"]).await.check(DONE, &[]);
     Ok(())
 }
 

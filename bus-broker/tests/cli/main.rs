@@ -3,6 +3,8 @@
 //! Every test has a directory and a broker of its own, and waits for conditions, not for times.
 
 mod bad_input;
+mod bridge;
+mod bridge_file;
 mod lines;
 mod operate;
 mod serve;

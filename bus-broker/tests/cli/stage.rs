@@ -1,5 +1,6 @@
 //! Running the program: to its end, or beside the test.
 
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -147,6 +148,14 @@ impl Process {
         rest
     }
 
+    /// All that it still prints before it ends.
+    pub async fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        let read = timeout(PATIENCE, self.out.get_mut().read_to_string(&mut rest)).await;
+        read.expect("it ends").expect("its output can be read");
+        rest
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, signal).expect("it runs");
@@ -232,5 +241,40 @@ impl Stage {
             clients.any(|client| client["sender"]["name"] == name && client["channels"] == channels)
         })
         .await;
+    }
+}
+
+/// Another user of this machine, who has rights of nobody's.
+pub struct Nobody<'a> {
+    stage: &'a Stage,
+    program: PathBuf,
+}
+
+impl Nobody<'_> {
+    /// Why not, if that cannot be had here.
+    pub async fn new(stage: &Stage) -> Result<Nobody<'_>, &'static str> {
+        use std::os::unix::fs::PermissionsExt;
+        if bus_core::sys::effective_uid() != 0 {
+            return Err("only root can act as another user");
+        }
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(stage.directory.path(), open).expect("our own directory");
+        // A copy, since that user may not look into the directory of the build.
+        let program = stage.directory.path().join("bus");
+        std::fs::copy(env!("CARGO_BIN_EXE_bus"), &program).expect("a copy");
+        let nobody = Nobody { stage, program };
+        let available = Command::new("setpriv").arg("--version").output().await;
+        if available.is_err() || nobody.bus(&["--version"]).await.code != DONE {
+            return Err("setpriv cannot act as another user here");
+        }
+        Ok(nobody)
+    }
+
+    /// Runs a verb to its end.
+    pub async fn bus(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        command.arg(&self.program).args(["--url", &self.stage.url]).args(arguments);
+        run(command, b"").await
     }
 }

@@ -11,8 +11,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::cert;
 use crate::exit::{self, Exit, Problem};
 use crate::{
-    bench, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role, send,
-    serve, session, set, stat, subscribe, tls, token,
+    bench, bridge, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role,
+    send, serve, session, set, stat, subscribe, tls, token,
 };
 
 /// An async message bus for processes: queues, topics and services.
@@ -78,6 +78,9 @@ enum Verb {
     Purge(removal::Args),
     /// Show messages of a queue, and take none
     Peek(peek::Args),
+    /// Bridges to other brokers: begin, list, stop for a while, end
+    #[command(subcommand)]
+    Bridge(bridge::Args),
     /// Make a private authority and certificates, to try TLS out
     #[cfg(feature = "tls")]
     #[command(subcommand)]
@@ -119,6 +122,7 @@ impl Cli {
             Verb::Retire(args) => removal::run(url, removal::Action::Retire, args).await,
             Verb::Purge(args) => removal::run(url, removal::Action::Purge, args).await,
             Verb::Peek(args) => peek::run(url, args).await,
+            Verb::Bridge(args) => bridge::run(url, args).await,
             #[cfg(feature = "tls")]
             Verb::Cert(args) => cert::run(&args),
             Verb::Ping(args) => ping::run(url, args).await,

@@ -159,7 +159,8 @@ impl From<io::Error> for Problem {
     }
 }
 
-fn exit_of(kind: ErrorKind) -> Exit {
+/// The exit code of errors of this kind.
+pub fn exit_of(kind: ErrorKind) -> Exit {
     let row = TABLE.iter().find(|(_, _, kinds)| kinds.contains(&kind));
     row.map_or(Exit::Other, |(exit, _, _)| *exit)
 }

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bridge;
+mod bridge_table;
 #[cfg(feature = "tls")]
 mod cert;
 mod cli;

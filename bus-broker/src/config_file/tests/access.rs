@@ -159,11 +159,13 @@ fn mistakes_of_the_policy_are_named_with_their_line() {
 }
 
 #[test]
-fn the_sample_in_the_readme_is_a_good_file() {
+fn the_samples_in_the_readme_are_good_files() {
     let readme = include_str!("../../../../README.md");
-    let sample = readme.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
-    let sample =
-        sample.expect("there is one").replace("\"sha256:...\"", &format!("\"sha256:{HASH}\""));
+    let samples = readme.split("```toml").skip(1).filter_map(|rest| rest.split("```").next());
+    let samples: Vec<&str> = samples.collect();
+    let bridges = parse_config(samples[1]).expect("a good file").bridges;
+    assert_eq!(bridges.len(), 1);
+    let sample = samples[0].replace("\"sha256:...\"", &format!("\"sha256:{HASH}\""));
     // Not every machine has that group.
     let config = parse_config(&sample.replace("group:staff", "group:root")).expect("a good file");
     assert_eq!((config.users.len(), config.policy.allowances().len()), (1, 2));
@@ -177,11 +179,19 @@ fn next(state: &mut u64) -> usize {
 
 #[test]
 fn files_damaged_at_random_are_read_or_refused_and_no_secret_is_shown() {
-    let good = good();
+    damaged_at_random(&good(), &["sha256:", "user", "allow"], |config| {
+        render_config(config);
+    });
+}
+
+/// Damages a good file in many ways, also with these words: it is refused by its line, or read and
+/// looked at.
+pub(super) fn damaged_at_random(good: &str, words: &[&str], look: impl Fn(&BrokerConfig)) {
     let pieces = [
-        "[[", "]]", "\"", "=", "\n", "sha256:", "[", "{", "'''", "-", "9e999", "ä", "user",
-        "allow", "\u{0}", ".", ",", "*", ">",
+        "[[", "]]", "\"", "=", "\n", "[", "{", "'''", "-", "9e999", "ä", "\u{0}", ".", ",", "*",
+        ">",
     ];
+    let pieces = [&pieces, words].concat();
     let (mut state, mut read) = (7, 0);
     for _ in 0..5_000 {
         let mut file: Vec<char> = good.chars().collect();
@@ -202,7 +212,7 @@ fn files_damaged_at_random_are_read_or_refused_and_no_secret_is_shown() {
         match parse_config(&file) {
             Ok(config) => {
                 read += 1;
-                render_config(&config);
+                look(&config);
             }
             Err(error) => {
                 let shown = error.to_string();

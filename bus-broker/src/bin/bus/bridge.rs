@@ -1,0 +1,238 @@
+//! `bus bridge`: bridges of a broker that runs, begun, looked at, stopped for a while and ended.
+//!
+//! It asks the broker's service `$bus.bridge`, as any administrator's program may. What a bridge is
+//! to be is checked here too, so that a mistake needs no broker to be found.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bus_broker::{BridgeConfig, SpoolPolicy, TlsClientFiles, render_bridge};
+use bus_client::{BusUrl, ErrorKind, Pattern};
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use crate::bridge_table;
+use crate::exit::{Problem, exit_of};
+use crate::output::Out;
+use crate::{session, value};
+
+/// The service.
+const SERVICE: &str = "$bus.bridge";
+/// Longer than a broker takes for it that is alive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is to be done.
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Begin a bridge to another broker; it lasts until `rm`, or until this broker ends
+    Add(Box<AddArgs>),
+    /// List bridges: how each direction stands, what has gone over it, and what went wrong last
+    Ls {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a bridge; what it had not carried yet is given up
+    Rm(NameArgs),
+    /// Have no connection to the other broker for a while; what it wants is kept for it
+    Pause(NameArgs),
+    /// Connect again
+    Resume(NameArgs),
+}
+
+/// Which bridge.
+#[derive(clap::Args)]
+pub struct NameArgs {
+    /// The bridge's name
+    #[arg(value_name = "NAME")]
+    bridge: String,
+}
+
+/// Flags of `add`.
+#[derive(clap::Args)]
+pub struct AddArgs {
+    /// The bridge's name
+    #[arg(value_name = "NAME")]
+    bridge: String,
+    /// The other broker: tcp://HOST:PORT, tls://HOST:PORT or local:PATH
+    #[arg(value_name = "URL")]
+    remote: BusUrl,
+    /// Topics that go there, while somebody there or beyond wants them
+    #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
+    out: Vec<Pattern>,
+    /// Topics that come here, while somebody here or beyond wants them; one of --out and --in is needed
+    #[arg(long = "in", id = "incoming", value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
+    incoming: Vec<Pattern>,
+    /// What stands before the names here, and not in the patterns: PREFIX.X for each X that they match
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    local_prefix: String,
+    /// What stands before them at the other broker instead
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    remote_prefix: String,
+    #[command(flatten)]
+    credentials: Credentials,
+    #[command(flatten)]
+    spool: Spool,
+    /// How long what is wanted there is still kept for it while it cannot be reached [default: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
+    linger: Option<Duration>,
+}
+
+/// How it shows at the other broker who it is. The files are read by the broker, not by this command.
+#[derive(clap::Args)]
+struct Credentials {
+    /// The file with the token that it shows there
+    #[arg(long, value_name = "FILE")]
+    remote_token_file: Option<PathBuf>,
+    /// For tls:// the authorities that the certificate there may come from (PEM) [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    remote_authority: Option<PathBuf>,
+    /// For tls:// the certificate that it shows there (PEM)
+    #[arg(long, value_name = "FILE", requires = "remote_key")]
+    remote_cert: Option<PathBuf>,
+    /// The private key of --remote-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "remote_cert")]
+    remote_key: Option<PathBuf>,
+    /// For tls:// the name that must stand in the certificate there [default: the URL's host]
+    #[arg(long, value_name = "NAME")]
+    remote_name: Option<String>,
+    /// Send the token over plain TCP to another host too, where everybody on the way can read it
+    #[arg(long)]
+    remote_insecure: bool,
+}
+
+/// What is kept for the side that cannot take it, in each direction.
+#[derive(clap::Args)]
+struct Spool {
+    /// How much is kept in all while it cannot be taken: 64KiB, 16MiB [default: 256MiB]
+    #[arg(long = "spool", value_name = "SIZE", value_parser = value::bytes)]
+    all: Option<u64>,
+    /// How much of each publisher and topic [default: 64MiB]
+    #[arg(long = "spool-each", value_name = "SIZE", value_parser = value::bytes)]
+    each: Option<u64>,
+    /// How many messages of each publisher and topic [default: 1048576]
+    #[arg(long = "spool-each-messages", value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    messages: Option<u64>,
+    /// What happens when that is full: publishers are held back, the oldest are dropped and counted, or
+    /// new ones are refused and counted [default: hold]
+    #[arg(long = "spool-full", value_name = "HOW", value_enum)]
+    full: Option<Full>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Full {
+    Hold,
+    DropOldest,
+    Refuse,
+}
+
+/// Runs it.
+pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
+    match args {
+        Args::Add(args) => {
+            let config = render_bridge(&args.config()?);
+            call(url, json!({ "action": "add", "config": config })).await.map(drop)
+        }
+        Args::Ls { json } => list(url, json).await,
+        Args::Rm(args) => about(url, "remove", &args).await,
+        Args::Pause(args) => about(url, "pause", &args).await,
+        Args::Resume(args) => about(url, "resume", &args).await,
+    }
+}
+
+async fn about(url: &str, action: &str, args: &NameArgs) -> Result<(), Problem> {
+    call(url, json!({ "action": action, "name": args.bridge })).await.map(drop)
+}
+
+async fn list(url: &str, as_json: bool) -> Result<(), Problem> {
+    let list = call(url, json!({ "action": "list" })).await?;
+    let mut out = Out::new();
+    if as_json {
+        out.json(&list)?;
+    } else if let Some(table) = bridge_table::render(&list) {
+        out.line(table)?;
+    }
+    out.flush()
+}
+
+/// Asks the broker. What it refuses is a problem of that kind.
+async fn call(url: &str, asked: Value) -> Result<Value, Problem> {
+    let reply = session::with_client(url, session::once("bridge"), async |client| {
+        Ok(client.request(SERVICE, asked.to_string(), PATIENCE).await?)
+    })
+    .await?;
+    let answer: Value = serde_json::from_slice(reply.payload()).map_err(|error| {
+        Problem::new(exit_of(ErrorKind::Decode), format!("`{SERVICE}` gives no JSON: {error}"))
+    })?;
+    match answer["error"].as_str() {
+        None => Ok(answer),
+        Some(text) => {
+            let code = answer["kind"].as_u64().and_then(|code| u32::try_from(code).ok());
+            let kind = code.map_or(ErrorKind::Other, ErrorKind::from_code);
+            Err(Problem::new(exit_of(kind), text))
+        }
+    }
+}
+
+impl AddArgs {
+    /// The bridge that was asked for, if it can be run.
+    fn config(self) -> Result<BridgeConfig, Problem> {
+        let AddArgs { credentials, spool, .. } = self;
+        let wrong = |error: bus_broker::InvalidBridge| Problem::usage(error.to_string());
+        let bridge = BridgeConfig::new(&self.bridge, self.remote).map_err(wrong)?;
+        let mut bridge = bridge.prefixes(self.local_prefix, self.remote_prefix);
+        bridge = self.out.into_iter().fold(bridge, BridgeConfig::outgoing);
+        bridge = self.incoming.into_iter().fold(bridge, BridgeConfig::incoming);
+        if let Some(path) = &credentials.remote_token_file {
+            bridge = bridge.token_file(absolute(path)?);
+        }
+        bridge = bridge.insecure(credentials.remote_insecure).tls(credentials.files()?);
+        bridge = bridge.spool(spool.each, spool.messages, spool.all);
+        if let Some(full) = spool.full {
+            bridge = bridge.policy(full.policy());
+        }
+        if let Some(linger) = self.linger {
+            bridge = bridge.linger(linger);
+        }
+        bridge.check().map_err(wrong)?;
+        Ok(bridge)
+    }
+}
+
+impl Credentials {
+    fn files(self) -> Result<TlsClientFiles, Problem> {
+        // Neither goes without the other: the command line has been checked for that.
+        let certificate = match self.remote_cert.zip(self.remote_key) {
+            Some((certificate, key)) => Some((absolute(&certificate)?, absolute(&key)?)),
+            None => None,
+        };
+        Ok(TlsClientFiles {
+            authority: self.remote_authority.as_deref().map(absolute).transpose()?,
+            certificate,
+            server_name: self.remote_name,
+        })
+    }
+}
+
+impl Full {
+    fn policy(self) -> SpoolPolicy {
+        match self {
+            Full::Hold => SpoolPolicy::HoldBack,
+            Full::DropOldest => SpoolPolicy::DropOldest,
+            Full::Refuse => SpoolPolicy::Refuse,
+        }
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| error.to_string())
+}
+
+/// The path of a file as the broker finds it, which may run in another folder.
+fn absolute(path: &Path) -> Result<PathBuf, Problem> {
+    let whole = std::path::absolute(path)?;
+    match whole.to_str() {
+        Some(_) => Ok(whole),
+        None => Err(Problem::usage(format!("`{}` is not UTF-8", path.display()))),
+    }
+}

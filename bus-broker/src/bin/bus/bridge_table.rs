@@ -1,0 +1,102 @@
+//! What `bus bridge ls` prints: a line for each direction of each bridge.
+//!
+//! What is shown comes from `$bus.bridge`. Reasons come from another broker, perhaps of strangers:
+//! nothing in them can break a line, or move the cursor.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::table::table;
+use crate::value::{show_bytes, show_count, show_duration};
+
+const HEADER: [&str; 12] = [
+    "NAME",
+    "URL",
+    "WAY",
+    "STATE",
+    "SINCE",
+    "RTT",
+    "LAG",
+    "BYTES",
+    "SENT",
+    "DROPPED",
+    "RECONNECTS",
+    "LAST ERROR",
+];
+/// Columns of numbers.
+const RIGHT: [bool; 12] =
+    [false, false, false, false, true, true, true, true, true, true, true, false];
+/// What a direction has not delivered.
+const DROPPED: [&str; 4] = ["dropped", "refused", "unknown", "abandoned"];
+
+/// The table, unless there is no bridge.
+pub fn render(list: &Value) -> Option<String> {
+    let bridges = list["bridges"].as_array()?;
+    let rows: Vec<Vec<String>> = bridges
+        .iter()
+        .flat_map(|bridge| ["out", "in"].map(|way| (bridge, way)))
+        .filter(|(bridge, way)| bridge[way].is_object())
+        .map(|(bridge, way)| row(bridge, way))
+        .collect();
+    (!rows.is_empty()).then(|| table(&HEADER, &RIGHT, rows))
+}
+
+fn row(bridge: &Value, way: &str) -> Vec<String> {
+    let direction = &bridge[way];
+    let count = |key: &str| direction[key].as_u64().unwrap_or_default();
+    let text = |value: &Value| harmless(value.as_str().unwrap_or("-"));
+    let millis = |key: &str| show_duration(Duration::from_millis(count(key)));
+    let dropped = DROPPED.iter().fold(0u64, |sum, key| sum.saturating_add(count(key)));
+    let round_trip = direction["round_trip_us"].as_u64();
+    let last_error = match direction["last_error"].as_str() {
+        Some(error) => format!("{} ago: {}", millis("last_error_ms"), harmless(error)),
+        None => "-".into(),
+    };
+    vec![
+        text(&bridge["name"]),
+        text(&bridge["url"]),
+        way.into(),
+        text(&direction["state"]),
+        millis("since_ms"),
+        round_trip.map_or_else(|| "-".into(), |micros| format!("{micros}us")),
+        show_count(count("lag_messages")),
+        show_bytes(count("lag_bytes")),
+        show_count(count("published")),
+        show_count(dropped),
+        show_count(count("reconnects")),
+        last_error,
+    ]
+}
+
+/// The text in one line.
+fn harmless(text: &str) -> String {
+    text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_direction_has_a_line_whatever_the_other_broker_says() {
+        let way = json!({
+            "state": "connecting", "since_ms": 61_000, "round_trip_us": null, "lag_messages": 1234, "lag_bytes": 2048,
+            "published": 5, "dropped": 1, "refused": 2, "unknown": 3, "abandoned": 4, "reconnects": 7,
+            "last_error": "no\nroute \u{1b}[2J", "last_error_ms": 2000,
+        });
+        let bridge = |out: &Value, incoming: &Value| json!({ "name": "b", "url": "tcp://h:1", "out": out, "in": incoming });
+        let all = json!({ "bridges": [bridge(&way, &way), bridge(&Value::Null, &way)] });
+        let shown = render(&all).expect("a table");
+        let lines: Vec<Vec<&str>> =
+            shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        let expected =
+            "b tcp://h:1 out connecting 1m 1s - 1,234 2.0 KiB 5 10 7 2s ago: no route [2J";
+        assert_eq!(lines[1], expected.split(' ').collect::<Vec<_>>());
+        assert_eq!((lines.len(), lines[3][2]), (4, "in"));
+        assert_eq!(render(&json!({ "bridges": [] })), None);
+        assert_eq!(render(&json!(["garbage"])), None);
+    }
+}
