@@ -56,8 +56,6 @@ pub(super) struct Direction {
     relays: Relays,
     board: SharedBoard,
     alarm: Pin<Box<Sleep>>,
-    /// It has said that it is part of a loop.
-    looped: bool,
 }
 
 impl Direction {
@@ -81,7 +79,6 @@ impl Direction {
             relays: Relays::default(),
             board: Board::shared(),
             alarm: Box::pin(sleep(Duration::ZERO)),
-            looped: false,
         }
     }
 
@@ -296,8 +293,9 @@ impl Direction {
     /// Something that an operator should see. That there is a loop is said once: it works.
     fn trouble(&mut self, failure: &Failure) {
         if failure.kind() == ErrorKind::Loop {
-            if !std::mem::replace(&mut self.looped, true) {
-                info!(bridge = self.title, %failure, "the bridges form a loop; each message goes round once");
+            let was_known = std::mem::replace(&mut self.board.borrow_mut().in_loop, true);
+            if !was_known {
+                info!(bridge = self.title, %failure, "bridge");
                 self.tell("loop", Some(failure.to_string()));
             }
             return;

@@ -16,6 +16,8 @@ use super::side::{Place, Side};
 use super::status::{BridgeStatus, SharedBoard};
 use crate::hub::SharedHub;
 
+/// So much of a bridge's name is in those of its sessions.
+const SHOWN_BYTES: usize = 48;
 /// Bridges of one broker.
 const BRIDGES_MAX: usize = 256;
 
@@ -72,7 +74,8 @@ impl Bridges {
             let goes_out = index == 0;
             let way = if goes_out { "out" } else { "in" };
             let title = format!("{name} ({way})");
-            let client = format!("bridge {name}");
+            // Names of bridges are ASCII, and may be longer than a client's.
+            let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES)]);
             let own = Side::new(Place::Own(hub.clone()), &client, std::time::Duration::ZERO);
             // What it publishes there is safe here; what it has subscribed to there is not.
             let grace = if goes_out { GRACE_DEFAULT } else { config.grace() };

@@ -44,6 +44,9 @@ pub struct DirectionStatus {
     pub link: LinkStat,
     /// Wishes that the other broker could not tell.
     pub left_out: u64,
+    /// Whether it has found that it is part of a loop, or runs beside another one. Each message arrives
+    /// once all the same.
+    pub in_loop: bool,
     /// Connections that were made again.
     pub reconnects: u64,
     /// What has gone wrong last, and how long ago that was.
@@ -97,7 +100,9 @@ impl DirectionStatus {
             "refused": link.refused,
             "unknown": link.unknown,
             "abandoned": link.abandoned,
+            "missed": link.missed,
             "looped": link.muted,
+            "loop": self.in_loop,
             "interest_left_out": self.left_out,
             "reconnects": self.reconnects,
             "last_error": self.last_error.as_ref().map(|(text, _)| text),
@@ -115,6 +120,7 @@ pub(super) struct Board {
     pub link: LinkStat,
     pub left_out: u64,
     pub connections: u64,
+    pub in_loop: bool,
     pub last_error: Option<(String, Instant)>,
 }
 
@@ -130,6 +136,7 @@ impl Board {
             link: LinkStat::default(),
             left_out: 0,
             connections: 0,
+            in_loop: false,
             last_error: None,
         }))
     }
@@ -152,6 +159,7 @@ impl Board {
             round_trip: self.round_trip,
             link: self.link,
             left_out: self.left_out,
+            in_loop: self.in_loop,
             reconnects: self.connections.saturating_sub(1),
             last_error: last_error.map(|(text, at)| (text.clone(), at.elapsed())),
         }

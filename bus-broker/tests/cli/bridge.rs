@@ -97,7 +97,7 @@ async fn a_bridge_is_added_looked_at_stopped_for_a_while_and_ended() {
     assert_eq!(lines[1][..4], ["site", &there.tcp, "out", "connected"], "{table}");
 
     let mut subscriber = there.start(&["sub", "news.a", "--raw"]);
-    here.until_client("bridge site", 1).await;
+    here.until_client("bridge site (out)", 1).await;
     here.good(&["pub", "news.a", "one"]).await;
     assert_eq!(subscriber.line().await, "one");
     here.good(&["bridge", "pause", "site"]).await;
@@ -112,9 +112,9 @@ async fn a_bridge_is_added_looked_at_stopped_for_a_while_and_ended() {
 
     let again = ["bridge", "add", "site", &there.tcp, "--in", "news.>"];
     here.bus(&again).await.check(CONFLICT, &["`site`", "already"]);
-    assert!(there.knows("bridge site").await);
+    assert!(there.knows("bridge site (out)").await);
     here.good(&["bridge", "rm", "site"]).await;
-    let gone = async { while there.knows("bridge site").await {} };
+    let gone = async { while there.knows("bridge site (out)").await {} };
     tokio::time::timeout(PATIENCE, gone).await.expect("no session of it is left");
     assert_eq!(here.bus(LIST).await.json(), json!({ "bridges": [] }));
     for action in ["rm", "pause", "resume"] {
@@ -151,7 +151,7 @@ async fn both_ways_have_a_line_and_prefixes_change() {
         ["out", "in"].iter().all(|way| list["bridges"][0][way]["state"] == "connected")
     })
     .await;
-    here.until_client("bridge both", 1).await;
+    here.until_client("bridge both (out)", 1).await;
     // Until what is wanted has come round, nothing crosses.
     let publish_until_heard = async |url: &str, topic: &str, process: &mut Process| {
         let speak = async {

@@ -134,6 +134,9 @@ impl Link {
     /// A relay was told where it stands.
     pub fn relay_state(&mut self, relay: RelayId, state: RelayState) {
         let resume = !self.planted(Fault::NoResume);
+        if !state.active && !std::mem::replace(&mut self.stands_by, true) {
+            self.say_that_others_bring_it(relay);
+        }
         let Some(id) = self.by_relay.get(&relay).copied() else { return };
         let Some(source) = self.sources.get_mut(id) else { return };
         let before = source.spool.bytes();
@@ -145,6 +148,17 @@ impl Link {
         if was_full {
             (0..self.lanes.len()).for_each(|route| self.tell_used(route));
         }
+    }
+
+    /// A relay stands by: that is no trouble, but whoever did not mean it should know.
+    fn say_that_others_bring_it(&mut self, relay: RelayId) {
+        let source = self.by_relay.get(&relay).and_then(|id| self.sources.get(*id));
+        let Some(source) = source else { return };
+        let text = format!(
+            "what {} publishes on `{}` comes there by another way, too: the bridges form a loop, or run beside each other; each message arrives once, and this way stands by for it",
+            source.provenance, source.far_topic
+        );
+        self.trouble(Failure::new(ErrorKind::Loop, text));
     }
 
     /// So many bytes in all are accepted from a relay.

@@ -51,6 +51,8 @@ pub struct Link {
     pub(super) next_relay: RelayId,
     pub(super) spooled_bytes: u64,
     pub(super) stat: LinkStat,
+    /// It was told that others bring the same to the far broker.
+    pub(super) stands_by: bool,
     pub(super) fault: Option<Fault>,
 }
 
@@ -91,6 +93,9 @@ pub struct LinkStat {
     pub unknown: u64,
     /// Messages that were given up, since the far broker stayed away for too long.
     pub abandoned: u64,
+    /// Messages that were lost before they came to the bridge: the near broker, or one before it, did
+    /// not give them.
+    pub missed: u64,
     /// Messages that had passed the far broker before, and were not sent.
     pub muted: u64,
 }
@@ -123,6 +128,7 @@ impl Link {
             next_relay: 0,
             spooled_bytes: 0,
             stat: LinkStat::default(),
+            stands_by: false,
             fault: None,
         }
     }

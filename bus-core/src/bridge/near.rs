@@ -71,6 +71,7 @@ impl Link {
         if let Some(source) = self.sources.get_mut(whole) {
             let begins = source.last == 0;
             let gap = !begins && stamp.sequence > source.last + 1;
+            self.stat.missed += if gap { stamp.sequence - source.last - 1 } else { 0 };
             source.last = stamp.sequence + parcel.count() - 1;
             let lost = std::mem::take(&mut source.missed) || gap;
             let before = source.spool.bytes();
@@ -266,6 +267,7 @@ impl Link {
         }
         let begins = source.last == 0;
         let lost = if begins { told_lost } else { sequence > source.last + 1 };
+        self.stat.missed += if begins { 0 } else { sequence - source.last - 1 };
         source.last = sequence;
         if source.muted {
             // The far broker has it, and so all before it.

@@ -28,7 +28,7 @@ const HEADER: [&str; 12] = [
 const RIGHT: [bool; 12] =
     [false, false, false, false, true, true, true, true, true, true, true, false];
 /// What a direction has not delivered.
-const DROPPED: [&str; 4] = ["dropped", "refused", "unknown", "abandoned"];
+const DROPPED: [&str; 5] = ["dropped", "refused", "unknown", "abandoned", "missed"];
 
 /// The table, unless there is no bridge.
 pub fn render(list: &Value) -> Option<String> {

@@ -102,7 +102,9 @@ fn sentence(event: &ClientEvent) -> Option<String> {
              {publishes_unknown} publishes is not known"
         ),
         ClientEvent::Lost { pattern, count } => {
-            format!("`{pattern}`: {count} messages were dropped, since this did not keep up")
+            format!(
+                "`{pattern}`: {count} messages were lost: this did not keep up, or a bridge could not bring them"
+            )
         }
         ClientEvent::Gap { pattern } => {
             format!("`{pattern}`: messages may have been missed while disconnected")
