@@ -10,6 +10,7 @@ mod dice;
 mod history;
 mod host;
 mod load;
+mod page;
 #[path = "../common/record.rs"]
 mod record;
 mod scene;
