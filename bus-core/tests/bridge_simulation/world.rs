@@ -60,6 +60,10 @@ pub struct World<'a> {
 /// source to be forgotten.
 const AFTER_PROBE: Duration = Duration::from_secs(45);
 
+/// Where upstreams have each lost something else, one that has only later messages is waited for
+/// that long before it may go on.
+const AFTER_GAP: Duration = Duration::from_secs(40);
+
 impl<'a> World<'a> {
     pub fn new(plan: &'a Plan, fault: Option<Fault>, log: &Log) -> World<'a> {
         let mut world = World {
@@ -115,6 +119,10 @@ impl<'a> World<'a> {
             self.settle();
             self.probe();
             self.run_for(AFTER_PROBE);
+            if self.wires.iter().any(|wire| wire.link.stat().spooled > 0) {
+                self.log.count("late gap");
+                self.run_for(AFTER_GAP);
+            }
             self.check_links();
             self.settle();
             self.check_rest();
