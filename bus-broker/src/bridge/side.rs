@@ -121,12 +121,23 @@ impl Side {
     ) -> Option<Change> {
         let State::Up(connection, heart) = &mut self.state else { return None };
         let now = Instant::now();
+        let mut taken = false;
         let read = connection.read(cx, &mut self.session, |session, event| match event {
             Event::Pong { word } => heart.answered(now, word),
-            event => take(session, event),
+            event => {
+                taken = true;
+                take(session, event);
+            }
         });
         match read {
-            Ok(true) => heart.heard(now),
+            Ok(true) => {
+                heart.heard(now);
+                // It stopped in the middle of a long frame: whoever has taken something looks again
+                // by himself, and nobody else would.
+                if !taken {
+                    cx.waker().wake_by_ref();
+                }
+            }
             Ok(false) => {}
             Err(end) => return Some(self.lose(end)),
         }
