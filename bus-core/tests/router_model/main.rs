@@ -7,6 +7,7 @@
 mod batch_side;
 mod batches;
 mod bus;
+mod contract_calls_beyond;
 mod contract_caution;
 mod contract_flow;
 mod contract_leases;
