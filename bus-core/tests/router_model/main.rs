@@ -16,6 +16,8 @@ mod contract_relays;
 mod contract_topics;
 mod dice;
 mod events;
+mod exchange_sides;
+mod exchanges;
 mod offers;
 mod parcels;
 mod planted_bugs;
