@@ -54,7 +54,8 @@ pub use admin::{Admin, Object, Retired, StatPage};
 pub use backoff::Backoff;
 pub use bus_core::router::{
     Access, AdminAction, BrokerInfo, ClientStat, Lifetime, ObjectKind, OpenMode, Peeked,
-    QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat, Touch, TypeCount,
+    Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat, Touch,
+    TypeCount,
 };
 #[cfg(feature = "tls")]
 pub use bus_core::transport::{Moment, TlsFailure};
