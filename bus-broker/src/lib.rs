@@ -41,7 +41,9 @@ mod vigil;
 
 #[cfg(feature = "tls")]
 pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
-pub use bridge::{BridgeConfig, BridgeStatus, DirectionStatus, InvalidBridge, LinkState};
+pub use bridge::{
+    BridgeConfig, BridgeStatus, CallsStatus, DirectionStatus, InvalidBridge, LinkState,
+};
 pub use broker::{Broker, DrainReport, StartError};
 pub use bus_core::bridge::SpoolPolicy;
 pub use bus_core::router::{Allowance, Deed, Policy, RouterConfig, Who};

@@ -66,7 +66,7 @@ impl State {
             Event::Ended { channel, failure } => self.end_channel(channel, failure),
             Event::Recall { lease } => self.on_recall(lease),
             // This client opens no channel for which they could come.
-            Event::Relay { .. } | Event::Wanted { .. } => {}
+            Event::Relay { .. } | Event::Wanted { .. } | Event::GivenUp { .. } => {}
             Event::Pong { word } => {
                 if let Some(slot) = self.pongs.get_mut(&word)
                     && let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(()))

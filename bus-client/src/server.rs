@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bus_core::router::Provenance;
 use bus_core::session::Origin;
 use bus_core::{ErrorKind, Failure, Message, MessageType, Name, Sender};
 use bytes::Bytes;
@@ -131,9 +132,15 @@ impl Call {
         self.message.payload()
     }
 
-    /// Who asks, by the broker's word.
+    /// Who asks, by the broker's word. A bridge asks for others.
     pub fn sender(&self) -> &Sender {
         &self.origin.sender
+    }
+
+    /// If a bridge asks: for whom, by the word of the brokers beyond, and which of them the call has
+    /// passed.
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.origin.provenance.as_deref()
     }
 
     /// What was left of the deadline when the call was handed to this server.

@@ -155,6 +155,22 @@ pub const LISTING_ROWS_MAX: usize = 1000;
 pub const HOPS_MAX: usize = 16;
 /// Bytes of a broker's name.
 pub const BROKER_NAME_BYTES_MAX: usize = 64;
+/// Ways to those who serve a name beyond, that one bridge may give.
+pub const WAYS_MAX: usize = 64;
+/// Calls of one name that a bridge may have under way.
+pub const CALLS_CREDIT_DEFAULT: u32 = 256;
+/// What these calls may count, the last one aside.
+pub const CALLS_BYTES_DEFAULT: u64 = 16 * MIB as u64;
+/// Calls that one direction of a bridge may have under way.
+pub const CALLS_MAX: usize = 16_384;
+/// What calls may count that wait in a bridge for the broker beyond it.
+pub const CALLS_HELD_BYTES_MAX: u64 = 64 * MIB as u64;
+/// How long a broker beyond may be away before what it was asked has failed.
+pub const CALLS_PATIENCE: Duration = GRACE_DEFAULT;
+/// When a bridge asks again to serve a name that it was refused.
+pub const SERVE_AGAIN: Duration = Duration::from_secs(5);
+/// Patterns of services that a bridge may ask about.
+pub const SERVICE_PATTERNS_MAX: usize = 128;
 /// Patterns times brokers that one bridge may want for others, and that a broker tells a peer.
 pub const INTERESTS_MAX: usize = 65_536;
 /// What is wanted is told this long after it has changed.
@@ -230,8 +246,12 @@ const _: () = {
     assert!(MARK_IDLE.as_secs() > 2 * GRACE_MAX.as_secs());
     assert!(RELAY_PATIENCE_GAP.as_secs() > 2 * GRACE_DEFAULT.as_secs());
     assert!(RELAY_HINT.as_millis() > 2 * MARK_DELAY.as_millis());
+    assert!(CALLS_CREDIT_DEFAULT <= CREDIT_MAX);
     assert!(LINK_SOURCES_MAX < CHANNELS_MAX as usize);
     assert!(LINK_SOURCE_IDLE.as_millis() > MARK_DELAY.as_millis());
+    // A number of 64 bits travels in at most 10 bytes.
+    assert!(WAYS_MAX * (10 * HOPS_MAX + 8) + NAME_BYTES_MAX + 64 <= REQUEST_BYTES_MAX);
+    assert!(SERVICE_PATTERNS_MAX * (NAME_BYTES_MAX + 8) + 64 <= REQUEST_BYTES_MAX);
     assert!(2 * WANTED_ROWS_MAX * (NAME_BYTES_MAX + 8 * HOPS_MAX + 16) <= CONTROL_BYTES_MAX);
     assert!(LISTING_ROWS_MAX * (NAME_BYTES_MAX + 512) <= CONTROL_BYTES_MAX);
 };

@@ -13,21 +13,21 @@ use bus_core::bridge::{Action, Link, LinkConfig};
 use bus_core::{ErrorKind, Failure, Time};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::relays::Relays;
 use super::routes::Routes;
 use super::side::{Change, Side};
-use super::status::{Board, LinkState, SharedBoard};
+use super::status::{LinkState, SharedBoard};
+use super::teller::Teller;
 use crate::hub::SharedHub;
-use crate::system::SystemEvent;
 
 /// Rounds before others on the broker's thread have their turn.
-const ROUNDS_MAX: usize = 8;
+pub(super) const ROUNDS_MAX: usize = 8;
 /// Unsent bytes beyond which no more data is given to a connection.
 const UNSENT_MAX: usize = 256 * 1024;
 /// How long a direction that ends may take to say goodbye.
-const GOODBYE: Duration = Duration::from_millis(500);
+pub(super) const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What the task is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,9 +43,7 @@ pub(super) enum Order {
 
 /// A direction.
 pub(super) struct Direction {
-    /// For people: the bridge, and which way.
-    title: String,
-    hub: SharedHub,
+    teller: Teller,
     started: Instant,
     link: Link,
     near: Side,
@@ -54,7 +52,6 @@ pub(super) struct Direction {
     goes_out: bool,
     routes: Routes,
     relays: Relays,
-    board: SharedBoard,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -67,8 +64,7 @@ impl Direction {
         goes_out: bool,
     ) -> Direction {
         Direction {
-            title,
-            hub,
+            teller: Teller::new(title, hub),
             started: Instant::now(),
             // What it is called it says when it is there.
             link: Link::new(config, ""),
@@ -77,14 +73,13 @@ impl Direction {
             goes_out,
             routes: Routes::default(),
             relays: Relays::default(),
-            board: Board::shared(),
             alarm: Box::pin(sleep(Duration::ZERO)),
         }
     }
 
     /// What it tells while it runs.
     pub fn board(&self) -> SharedBoard {
-        self.board.clone()
+        self.teller.board.clone()
     }
 
     /// Carries, until it is told to end.
@@ -103,20 +98,8 @@ impl Direction {
                 () = poll_fn(|cx| self.poll(cx)) => {}
             }
         }
-        self.say_goodbye().await;
-    }
-
-    /// Writes that both sessions end here, so that nobody waits for them to come back.
-    async fn say_goodbye(&mut self) {
         for side in [&mut self.near, &mut self.far] {
-            side.session.goodbye();
-            let written = poll_fn(|cx| {
-                let lost = side.write(cx).is_some();
-                let done = lost || !side.is_up() || !side.session.wants_write();
-                if done { Poll::Ready(()) } else { Poll::Pending }
-            });
-            // Whoever does not take it finds out by itself.
-            let _ = tokio::time::timeout(GOODBYE, written).await;
+            side.say_goodbye(GOODBYE).await;
         }
     }
 
@@ -134,13 +117,13 @@ impl Direction {
         if self.goes_out {
             self.link.far_down(now);
         }
-        self.turn(LinkState::Paused, None);
+        self.teller.turn(LinkState::Paused, None);
     }
 
     fn go_on(&mut self) {
         self.remote().go_on();
-        if self.board.borrow().state == LinkState::Paused {
-            self.turn(LinkState::Connecting, None);
+        if self.teller.board.borrow().state == LinkState::Paused {
+            self.teller.turn(LinkState::Connecting, None);
         }
     }
 
@@ -201,9 +184,9 @@ impl Direction {
             let change = self.far.start_over(failure.to_string());
             self.changed(false, now, change);
         }
-        let waits = self.board.borrow().state == LinkState::Connecting;
+        let waits = self.teller.board.borrow().state == LinkState::Connecting;
         if waits && self.goes_out && self.far.is_up() && self.relays.watched {
-            self.turn(LinkState::Connected, None);
+            self.teller.turn(LinkState::Connected, None);
         }
         true
     }
@@ -251,71 +234,35 @@ impl Direction {
             // Before it tells what is wanted, the other broker may still refuse the bridge.
             Change::Began { .. } if is_remote && self.goes_out => {}
             Change::Began { .. } | Change::Resumed if is_remote => {
-                self.turn(LinkState::Connected, None)
+                self.teller.turn(LinkState::Connected, None)
             }
             Change::Lost(reason) | Change::Failed(reason) if is_remote => {
-                self.turn(LinkState::Connecting, Some(reason));
+                self.teller.turn(LinkState::Connecting, Some(reason));
             }
             Change::Lost(reason) | Change::Failed(reason) => {
-                warn!(bridge = self.title, reason, "the broker's own side of a bridge is lost");
+                warn!(
+                    bridge = self.teller.title,
+                    reason, "the broker's own side of a bridge is lost"
+                );
             }
             _ => {}
         }
     }
 
-    /// How it stands from now on; and why, if that is no good news.
-    fn turn(&mut self, state: LinkState, reason: Option<String>) {
-        let mut board = self.board.borrow_mut();
-        let is_new = board.turn(state);
-        let says_more = match (&reason, &board.last_error) {
-            (Some(reason), Some((last, _))) => reason != last,
-            (reason, _) => reason.is_some(),
-        };
-        if let Some(reason) = &reason {
-            board.last_error = Some((reason.clone(), Instant::now()));
-        }
-        drop(board);
-        if is_new || says_more {
-            let bridge = &*self.title;
-            match &reason {
-                None => info!(bridge, state = state.word(), "bridge"),
-                Some(reason) => warn!(bridge, state = state.word(), reason, "bridge"),
-            }
-            self.tell(state.word(), reason);
-        }
-    }
-
-    fn tell(&self, what: &'static str, reason: Option<String>) {
-        let bridge = self.title.clone();
-        self.hub.borrow_mut().tell(SystemEvent::Bridge { bridge, what, reason });
-    }
-
     /// Something that an operator should see. That there is a loop is said once: it works.
     fn trouble(&mut self, failure: &Failure) {
-        if failure.kind() == ErrorKind::Loop {
-            let was_known = std::mem::replace(&mut self.board.borrow_mut().in_loop, true);
-            if !was_known {
-                info!(bridge = self.title, %failure, "bridge");
-                self.tell("loop", Some(failure.to_string()));
-            }
-            return;
+        if failure.kind() != ErrorKind::Loop {
+            return self.teller.trouble(failure);
         }
-        let text = failure.to_string();
-        let mut board = self.board.borrow_mut();
-        let is_new = board.last_error.as_ref().is_none_or(|(last, _)| *last != text);
-        board.last_error = Some((text.clone(), Instant::now()));
-        drop(board);
-        match is_new {
-            true => {
-                warn!(bridge = self.title, reason = text, "bridge");
-                self.tell("trouble", Some(text));
-            }
-            false => debug!(bridge = self.title, reason = text, "bridge"),
+        let was_known = std::mem::replace(&mut self.teller.board.borrow_mut().in_loop, true);
+        if !was_known {
+            info!(bridge = self.teller.title, %failure, "bridge");
+            self.teller.tell("loop", Some(failure.to_string()));
         }
     }
 
     fn note_board(&mut self) {
-        let mut board = self.board.borrow_mut();
+        let mut board = self.teller.board.borrow_mut();
         board.link = self.link.stat();
         board.left_out = self.relays.left_out;
         let remote = if self.goes_out { &self.far } else { &self.near };

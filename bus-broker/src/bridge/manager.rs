@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bus_core::bridge::ExchangeConfig;
 use bus_core::{ErrorKind, Failure, GRACE_DEFAULT};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::calls::Calls;
 use super::direction::{Direction, Order};
 use super::settings::BridgeConfig;
 use super::side::{Place, Side};
@@ -37,6 +39,8 @@ struct Entry {
     orders: watch::Sender<Order>,
     /// The boards of what goes out and of what comes in.
     boards: [Option<SharedBoard>; 2],
+    /// Those of calls that are served here, and of calls that are served there.
+    calls: [Option<SharedBoard>; 2],
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -85,8 +89,15 @@ impl Bridges {
             boards[index] = Some(direction.board());
             tasks.push(tokio::task::spawn_local(direction.run(ordered.clone())));
         }
+        let mut calls = [None, None];
+        for (index, exchange) in config.exchanges()?.into_iter().enumerate() {
+            let Some(exchange) = exchange else { continue };
+            let exchange = begin_calls(hub, &shared, exchange, index == 0);
+            calls[index] = Some(exchange.board());
+            tasks.push(tokio::task::spawn_local(exchange.run(ordered.clone())));
+        }
         info!(bridge = name, url = %config.url, "a bridge begins");
-        self.all.insert(name, Entry { config, from_file, orders, boards, tasks });
+        self.all.insert(name, Entry { config, from_file, orders, boards, calls, tasks });
         Ok(())
     }
 
@@ -172,14 +183,40 @@ impl Entry {
             let board: Option<&SharedBoard> = self.boards[index].as_ref();
             board.map(|board| board.borrow().status())
         };
+        let (services_out, services_in) = self.config.service_patterns();
+        let calls = |index: usize| {
+            let board: Option<&SharedBoard> = self.calls[index].as_ref();
+            board.map(|board| board.borrow().calls_status())
+        };
         BridgeStatus {
             name: name.to_owned(),
             url: self.config.url.to_string(),
             outgoing: board(0),
             incoming: board(1),
             patterns: (texts(outgoing), texts(incoming)),
+            services_out: calls(0),
+            services_in: calls(1),
+            service_patterns: (texts(services_out), texts(services_in)),
         }
     }
+}
+
+/// The calls of one direction: of what is served here if it goes out.
+fn begin_calls(
+    hub: &SharedHub,
+    config: &Arc<BridgeConfig>,
+    exchange: ExchangeConfig,
+    goes_out: bool,
+) -> Calls {
+    let name = config.name.as_str();
+    let way = if goes_out { "services out" } else { "services in" };
+    let title = format!("{name} ({way})");
+    let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES - 9)]);
+    let own = Side::new(Place::Own(hub.clone()), &client, std::time::Duration::ZERO);
+    let remote = Side::new(Place::Remote(config.clone()), &client, GRACE_DEFAULT);
+    // First where they are, then where they are called.
+    let sides = if goes_out { [own, remote] } else { [remote, own] };
+    Calls::new(title, hub.clone(), exchange, sides, goes_out)
 }
 
 fn unknown(name: &str) -> Failure {

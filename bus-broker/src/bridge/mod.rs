@@ -2,16 +2,20 @@
 //!
 //! A bridge is an ordinary client of both brokers: this module moves bytes between the sessions
 //! and the rules (`bus_core::bridge`), and decides nothing about messages. Each direction has
-//! sessions and a task of its own, so that neither holds up the other.
+//! sessions and a task of its own, and so have calls, so that none holds up another.
 
+mod callers;
+mod calls;
 mod direction;
 mod manager;
 mod relays;
 mod routes;
+mod servers;
 mod settings;
 mod side;
 mod status;
+mod teller;
 
 pub(crate) use manager::{Bridges, SharedBridges};
 pub use settings::{BridgeConfig, InvalidBridge};
-pub use status::{BridgeStatus, DirectionStatus, LinkState};
+pub use status::{BridgeStatus, CallsStatus, DirectionStatus, LinkState};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bus_client::{BusUrl, ClientOptions, Token};
-use bus_core::bridge::{LinkConfig, Route, SpoolPolicy};
+use bus_core::bridge::{ExchangeConfig, LinkConfig, Route, SpoolPolicy};
 use bus_core::transport::TlsClientFiles;
 use bus_core::{BACKLOG_BYTES_MAX, ErrorKind, Failure, GRACE_MAX, Name, Pattern};
 
@@ -28,6 +28,9 @@ pub struct BridgeConfig {
     pub(crate) url: BusUrl,
     pub(crate) outgoing: Vec<Pattern>,
     pub(crate) incoming: Vec<Pattern>,
+    pub(crate) services_out: Vec<Pattern>,
+    pub(crate) services_in: Vec<Pattern>,
+    pub(crate) service_mode: Option<u16>,
     pub(crate) local_prefix: String,
     pub(crate) remote_prefix: String,
     pub(crate) token: Option<Token>,
@@ -66,6 +69,9 @@ impl BridgeConfig {
             url,
             outgoing: Vec::new(),
             incoming: Vec::new(),
+            services_out: Vec::new(),
+            services_in: Vec::new(),
+            service_mode: None,
             local_prefix: String::new(),
             remote_prefix: String::new(),
             token: None,
@@ -92,8 +98,27 @@ impl BridgeConfig {
         self
     }
 
-    /// Topics `local.X` here are `remote.X` there, for every `X` that the patterns match. Empty is
-    /// no prefix.
+    /// Services here that can be called there, while somebody here or beyond serves them.
+    pub fn services_out(mut self, pattern: Pattern) -> Self {
+        self.services_out.push(pattern);
+        self
+    }
+
+    /// Services there that can be called here, while somebody there or beyond serves them.
+    pub fn services_in(mut self, pattern: Pattern) -> Self {
+        self.services_in.push(pattern);
+        self
+    }
+
+    /// The mode of services that the bridge makes: write is calling, execute is serving the name
+    /// beside it. Without one it is the default of the broker where they are made.
+    pub fn service_mode(mut self, mode: u16) -> Self {
+        self.service_mode = Some(mode);
+        self
+    }
+
+    /// Topics and services `local.X` here are `remote.X` there, for every `X` that the patterns
+    /// match. Empty is no prefix.
     pub fn prefixes(mut self, local: impl Into<String>, remote: impl Into<String>) -> Self {
         (self.local_prefix, self.remote_prefix) = (local.into(), remote.into());
         self
@@ -177,8 +202,9 @@ impl BridgeConfig {
     /// # Errors
     /// When nothing goes over it, or its routes contradict each other.
     pub fn check(&self) -> Result<(), InvalidBridge> {
-        if self.outgoing.is_empty() && self.incoming.is_empty() {
-            let reason = "nothing goes over it: name topics in `out` or `in`".to_owned();
+        let all = [&self.outgoing, &self.incoming, &self.services_out, &self.services_in];
+        if all.iter().all(|patterns| patterns.is_empty()) {
+            let reason = "nothing goes over it: name topics in `out` or `in`, or services in `out_services` or `in_services`".to_owned();
             return Err(InvalidBridge { bridge: self.name.to_string(), reason });
         }
         let longest = self.outgoing.len().max(self.incoming.len());
@@ -187,7 +213,7 @@ impl BridgeConfig {
                 format!("it has {longest} patterns one way, of which {PATTERNS_MAX} are the limit");
             return Err(InvalidBridge { bridge: self.name.to_string(), reason });
         }
-        self.links().map(drop).map_err(|failure| InvalidBridge {
+        self.links().and_then(|_| self.exchanges()).map(drop).map_err(|failure| InvalidBridge {
             bridge: self.name.to_string(),
             reason: failure.to_string(),
         })
@@ -213,6 +239,22 @@ impl BridgeConfig {
         Ok([outgoing, incoming.map(|config| config.reading(window, backlog))])
     }
 
+    /// The calls of there that are served here, and those of here that are served there; what
+    /// carries none is not there.
+    pub(super) fn exchanges(&self) -> Result<[Option<ExchangeConfig>; 2], Failure> {
+        let (local, remote) = (&*self.local_prefix, &*self.remote_prefix);
+        let exchange = |patterns: &[Pattern], home: &str, guest: &str| {
+            if patterns.is_empty() {
+                return Ok::<_, Failure>(None);
+            }
+            let routes = patterns.iter().map(|pattern| Route::new(pattern, home, guest));
+            let config = ExchangeConfig::new(routes.collect::<Result<_, _>>()?)?;
+            Ok(Some(config.mode(self.service_mode)))
+        };
+        let outgoing = exchange(&self.services_out, local, remote)?;
+        Ok([outgoing, exchange(&self.services_in, remote, local)?])
+    }
+
     /// How it connects to the other broker.
     ///
     /// # Errors
@@ -232,6 +274,11 @@ impl BridgeConfig {
     /// How long its session there outlives a lost connection.
     pub(super) fn grace(&self) -> Duration {
         self.linger.min(GRACE_MAX)
+    }
+
+    /// The services that can be called there, and those that can be called here.
+    pub(super) fn service_patterns(&self) -> (&[Pattern], &[Pattern]) {
+        (&self.services_out, &self.services_in)
     }
 
     /// What goes out, and what comes in.

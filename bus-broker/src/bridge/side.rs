@@ -4,7 +4,7 @@
 //! else a new one begins with nothing of the old one in it. Invariant: nothing is said to a broker
 //! before it has said Welcome.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -142,6 +142,18 @@ impl Side {
         self.backoff.failed();
         self.wait();
         Change::Lost(reason)
+    }
+
+    /// Writes that the session ends here, so that nobody waits for it to come back.
+    pub async fn say_goodbye(&mut self, patience: Duration) {
+        self.session.goodbye();
+        let written = poll_fn(|cx| {
+            let lost = self.write(cx).is_some();
+            let done = lost || !self.is_up() || !self.session.wants_write();
+            if done { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // Whoever does not take it finds out by itself.
+        let _ = tokio::time::timeout(patience, written).await;
     }
 
     /// Has no connection until [`Side::go_on`].

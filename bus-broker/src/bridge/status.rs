@@ -4,9 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bus_core::bridge::LinkStat;
+use bus_core::bridge::{ExchangeStat, LinkStat};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+
+/// Names of services that are shown for one direction.
+pub(super) const NAMES_SHOWN_MAX: usize = 256;
 
 /// How a direction of a bridge stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +56,27 @@ pub struct DirectionStatus {
     pub last_error: Option<(String, Duration)>,
 }
 
+/// Calls over one direction of a bridge.
+#[derive(Clone, Debug, Default)]
+pub struct CallsStatus {
+    /// How it stands.
+    pub state: LinkState,
+    /// For how long it has stood so.
+    pub since: Duration,
+    /// How long the other broker takes to answer.
+    pub round_trip: Option<Duration>,
+    /// Services carried, calls under way, done and failed.
+    pub calls: ExchangeStat,
+    /// The names of the services that are carried now, the first of them.
+    pub services: Vec<String>,
+    /// Services that the broker where they are could not tell.
+    pub left_out: u64,
+    /// Connections that were made again.
+    pub reconnects: u64,
+    /// What has gone wrong last, and how long ago that was.
+    pub last_error: Option<(String, Duration)>,
+}
+
 /// A bridge.
 #[derive(Clone, Debug)]
 pub struct BridgeStatus {
@@ -66,6 +90,12 @@ pub struct BridgeStatus {
     pub incoming: Option<DirectionStatus>,
     /// The topics that go out, and those that come in.
     pub patterns: (Vec<String>, Vec<String>),
+    /// Calls of there that are served here.
+    pub services_out: Option<CallsStatus>,
+    /// Calls of here that are served there.
+    pub services_in: Option<CallsStatus>,
+    /// Services here that can be called there, and those there that can be called here.
+    pub service_patterns: (Vec<String>, Vec<String>),
 }
 
 impl BridgeStatus {
@@ -74,24 +104,28 @@ impl BridgeStatus {
         let direction = |status: &Option<DirectionStatus>, topics: &[String]| {
             status.as_ref().map(|status| status.to_json(topics))
         };
+        let calls = |status: &Option<CallsStatus>, patterns: &[String]| {
+            status.as_ref().map(|status| status.to_json(patterns))
+        };
         json!({
             "name": self.name,
             "url": self.url,
             "out": direction(&self.outgoing, &self.patterns.0),
             "in": direction(&self.incoming, &self.patterns.1),
+            "services_out": calls(&self.services_out, &self.service_patterns.0),
+            "services_in": calls(&self.services_in, &self.service_patterns.1),
         })
     }
 }
 
 impl DirectionStatus {
     fn to_json(&self, topics: &[String]) -> Value {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let link = &self.link;
         json!({
             "state": self.state.word(),
             "since_ms": millis(self.since),
             "topics": topics,
-            "round_trip_us": self.round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            "round_trip_us": self.round_trip.map(micros),
             "sources": link.sources,
             "lag_messages": link.spooled,
             "lag_bytes": link.spooled_bytes,
@@ -111,13 +145,44 @@ impl DirectionStatus {
     }
 }
 
-/// What a direction tells while it runs.
+impl CallsStatus {
+    fn to_json(&self, patterns: &[String]) -> Value {
+        json!({
+            "state": self.state.word(),
+            "since_ms": millis(self.since),
+            "patterns": patterns,
+            "round_trip_us": self.round_trip.map(micros),
+            "carried": self.calls.services,
+            "services": self.services,
+            "under_way": self.calls.under_way,
+            "done": self.calls.done,
+            "failed": self.calls.failed,
+            "services_left_out": self.left_out,
+            "reconnects": self.reconnects,
+            "last_error": self.last_error.as_ref().map(|(text, _)| text),
+            "last_error_ms": self.last_error.as_ref().map(|(_, age)| millis(*age)),
+        })
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What a direction, or the calls of one, tell while they run.
 #[derive(Debug)]
 pub(super) struct Board {
     pub state: LinkState,
     pub since: Instant,
     pub round_trip: Option<Duration>,
     pub link: LinkStat,
+    pub calls: ExchangeStat,
+    /// The names that are served, the first of them, and the version of that list.
+    pub services: (u64, Vec<String>),
     pub left_out: u64,
     pub connections: u64,
     pub in_loop: bool,
@@ -134,6 +199,8 @@ impl Board {
             since: Instant::now(),
             round_trip: None,
             link: LinkStat::default(),
+            calls: ExchangeStat::default(),
+            services: Default::default(),
             left_out: 0,
             connections: 0,
             in_loop: false,
@@ -149,6 +216,13 @@ impl Board {
             self.connections += u64::from(state == LinkState::Connected);
         }
         changes
+    }
+
+    pub fn calls_status(&self) -> CallsStatus {
+        let DirectionStatus { state, since, round_trip, left_out, reconnects, last_error, .. } =
+            self.status();
+        let (calls, services) = (self.calls, self.services.1.clone());
+        CallsStatus { state, since, round_trip, calls, services, left_out, reconnects, last_error }
     }
 
     pub fn status(&self) -> DirectionStatus {

@@ -32,6 +32,9 @@ pub(super) const BRIDGE_KEYS: &[&str] = &[
     "spool_each_messages",
     "spool_full",
     "linger",
+    "out_services",
+    "in_services",
+    "service_mode",
 ];
 
 /// What a `[[bridge]]` says, as far as it was read.
@@ -50,6 +53,8 @@ struct Draft {
     spool: [Option<u64>; 3],
     policy: Option<SpoolPolicy>,
     linger: Option<std::time::Duration>,
+    services: [Vec<Pattern>; 2],
+    service_mode: Option<u16>,
 }
 
 /// Reads all `[[bridge]]`.
@@ -85,6 +90,9 @@ impl Draft {
                 self.url =
                     Some(url.or_else(|error| entry.wrong(format!("`bridge.url`: {error}")))?);
             }
+            "out_services" => self.services[0] = patterns(entry)?,
+            "in_services" => self.services[1] = patterns(entry)?,
+            "service_mode" => self.service_mode = Some(entry.mode()?),
             "out" => self.outgoing = patterns(entry)?,
             "in" => self.incoming = patterns(entry)?,
             "local_prefix" => self.prefixes.0 = entry.string("a name")?.to_owned(),
@@ -123,6 +131,12 @@ impl Draft {
         let mut bridge = bridge.prefixes(self.prefixes.0, self.prefixes.1).tls(tls);
         bridge = self.outgoing.into_iter().fold(bridge, BridgeConfig::outgoing);
         bridge = self.incoming.into_iter().fold(bridge, BridgeConfig::incoming);
+        let [out, incoming] = self.services;
+        bridge = out.into_iter().fold(bridge, BridgeConfig::services_out);
+        bridge = incoming.into_iter().fold(bridge, BridgeConfig::services_in);
+        if let Some(mode) = self.service_mode {
+            bridge = bridge.service_mode(mode);
+        }
         bridge = bridge.insecure(self.insecure);
         if let Some(path) = self.token_file {
             bridge = bridge.token_file(path);
@@ -158,6 +172,14 @@ pub fn render_bridge(bridge: &BridgeConfig) -> String {
     line("url", quoted(&bridge.url.to_string()));
     line("out", patterns(&bridge.outgoing));
     line("in", patterns(&bridge.incoming));
+    for (key, services) in
+        [("out_services", &bridge.services_out), ("in_services", &bridge.services_in)]
+    {
+        if !services.is_empty() {
+            line(key, patterns(services));
+        }
+    }
+    bridge.service_mode.iter().for_each(|mode| line("service_mode", format!("\"{mode:04o}\"")));
     line("local_prefix", quoted(&bridge.local_prefix));
     line("remote_prefix", quoted(&bridge.remote_prefix));
     let tls = &bridge.tls;
@@ -206,7 +228,7 @@ fn patterns(entry: &Entry<'_>) -> Result<Vec<Pattern>, Wrong> {
             let found = describe(item);
             return Err((
                 offset,
-                format!("`{}` must be patterns of topics, not {found}", entry.path),
+                format!("`{}` must be patterns of names, not {found}", entry.path),
             ));
         };
         match Pattern::new(text) {

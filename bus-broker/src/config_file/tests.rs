@@ -88,3 +88,33 @@ fn mistakes_are_named_with_their_line() {
     check("zzz = 1\nname = 5\n", 1, &["`zzz`"]);
     check("zzz = 1\n[limits]\nqueues = 1.5\nname = 3", 1, &["`zzz`"]);
 }
+
+#[test]
+fn services_of_a_bridge_are_read_and_contradictions_named() {
+    let read = |more: &str| {
+        parse_config(&format!(
+            "[[bridge]]\nname = \"b\"\nurl = \"tcp://127.0.0.1:4550\"\nlocal_prefix = \"site\"\n{more}"
+        ))
+    };
+    let good =
+        read("out_services = [\"calc.>\"]\nin_services = [\"jobs\"]\nservice_mode = \"733\"\n");
+    let url = "tcp://127.0.0.1:4550".parse().expect("a URL");
+    let pattern = |text: &str| bus_core::Pattern::new(text).expect("a pattern");
+    let expected = crate::BridgeConfig::new("b", url).expect("a name").prefixes("site", "");
+    let expected = expected.services_out(pattern("calc.>")).services_in(pattern("jobs"));
+    let expected = expected.service_mode(0o733);
+    assert_eq!(
+        parse_config(&render_bridge(&expected)).expect("a good file").bridges,
+        [expected.clone()]
+    );
+    assert_eq!(good.expect("a good file").bridges, [expected]);
+    for (more, said) in [
+        ("out_services = [\"a.*\", \"a.b\"]\n", "in common"),
+        ("in_services = [\"$bus.>\"]\n", "not bridged"),
+        ("in_services = [7]\n", "patterns of names"),
+        ("service_mode = \"733\"\n", "in_services"),
+    ] {
+        let wrong = read(more).expect_err("is refused").to_string();
+        assert!(wrong.contains(said), "{wrong}");
+    }
+}

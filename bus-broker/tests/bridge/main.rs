@@ -20,4 +20,5 @@ mod bus {
 mod cuts;
 mod pair;
 mod rings;
+mod services;
 mod stage;

@@ -2,21 +2,26 @@
 //!
 //! A [`Link`] is told what its two sessions are told, one at the near broker where messages come
 //! from and one at the far broker where they go, and says what each is to ask. It knows no socket,
-//! clock or frame. What brokers themselves do for bridges (marks, upstreams, interest) is in
+//! clock or frame. An [`Exchange`] does the same for calls. What brokers themselves do for bridges (marks, upstreams, interest) is in
 //! [`crate::router`].
 
 mod config;
+mod exchange;
+mod exchange_config;
 mod far;
 mod link;
 mod near;
 mod pull;
 mod route;
+mod served;
 mod source;
 mod spool;
 #[cfg(test)]
 mod tests;
 
 pub use config::{LinkConfig, SpoolPolicy};
+pub use exchange::{CallId, Exchange, ExchangeAction, ExchangeStat, Invoked};
+pub use exchange_config::ExchangeConfig;
 pub use link::{Link, LinkStat};
 pub use pull::{Action, RelayId};
 pub use route::Route;

@@ -1,5 +1,7 @@
 //! One link, case by case: what it keeps, drops, says and in which order.
 
+mod exchange;
+
 use std::sync::Arc;
 use std::time::Duration;
 

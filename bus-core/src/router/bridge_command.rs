@@ -1,7 +1,7 @@
 //! What a session of a bridge can ask of the router, beside what any session can.
 //!
 //! A bridge is an ordinary client; its commands travel as those of others do. Channels, answers and
-//! outputs are those of the session. Who may give them is said in `relaying`.
+//! outputs are those of the session. Who may give them is said in `permits`.
 
 use std::sync::Arc;
 
@@ -49,6 +49,31 @@ pub enum BridgeCommand {
     /// Asks to be told what is wanted here and beyond, for a broker of this epoch: all of it after
     /// the answer (`Output::Wanted`), and what changes from then on, a moment later.
     WatchInterest { request: RequestId, channel: Channel, peer: Epoch },
+    /// Serves a name for those beyond the bridge; on the channel of such a server, with the same
+    /// name, it changes the ways. Calls and replies are as for any server, and
+    /// `Output::GivenUp` tells of a call that nobody waits for any more.
+    ServeBeyond { request: RequestId, channel: Channel, serve: ServeBeyond },
+    /// Opens a service for a caller elsewhere, who is named by his session there. It is a service
+    /// opened for calling: calls and their answers are as for any.
+    OpenCaller { request: RequestId, channel: Channel, name: Name, provenance: Arc<Provenance> },
+    /// Asks to be told which names are served here and beyond, of those that match, as
+    /// `WatchInterest` does for what is wanted: a wish in `Output::Wanted` is a name that is served.
+    WatchServices { request: RequestId, channel: Channel, peer: Epoch, patterns: Vec<Pattern> },
+}
+
+/// How a bridge serves a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeBeyond {
+    /// The name here.
+    pub name: Name,
+    /// Calls that it may have at a time.
+    pub credit: u32,
+    /// What they may count together before it is given no more; one is always given.
+    pub bytes_max: u64,
+    /// The mode if the service is made by this; `None` takes the broker's default.
+    pub mode: Option<u16>,
+    /// The brokers between here and each one where somebody serves, who stands first.
+    pub ways: Vec<Vec<Epoch>>,
 }
 
 impl Router {
@@ -77,6 +102,20 @@ impl Router {
             BridgeCommand::WatchInterest { request, channel, peer } => {
                 self.answer_first(session, request, |router| {
                     router.watch_interest(session, channel, peer)
+                });
+            }
+            BridgeCommand::ServeBeyond { request, channel, serve } => {
+                self.answer_first(session, request, |router| {
+                    router.serve_beyond(session, channel, serve)
+                });
+            }
+            BridgeCommand::OpenCaller { request, channel, name, provenance } => {
+                let result = self.open_caller(session, channel, name, provenance);
+                self.ground.reply(session, request, result);
+            }
+            BridgeCommand::WatchServices { request, channel, peer, patterns } => {
+                self.answer_first(session, request, |router| {
+                    router.watch_services(session, channel, peer, patterns)
                 });
             }
         }

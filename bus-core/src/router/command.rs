@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::error::Failure;
 use crate::limits::{
     BACKLOG_BYTES_DEFAULT, DELIVERIES_DEFAULT, HOLD_DEFAULT, LEASE_DEFAULT, QUEUE_BYTES_DEFAULT,
     QUEUE_COUNT_DEFAULT, WINDOW_BYTES_DEFAULT,
@@ -92,7 +93,7 @@ pub enum Command {
     /// Calls a service.
     Call { channel: Channel, ticket: Ticket, message: Message, timeout: Duration },
     /// Answers a call that this session serves.
-    CallReply { call: u64, result: Result<Message, String> },
+    CallReply { call: u64, result: Result<Message, Failure> },
 
     /// Registers the name of a type.
     Declare { request: RequestId, kind: MessageType, name: String },

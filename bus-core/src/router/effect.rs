@@ -80,7 +80,17 @@ pub enum Output {
     /// A lease was not there to settle.
     Unsettled { lease: Lease, failure: Failure },
     /// A call for a server; `timeout_ms` is what is left of its deadline.
-    Invoke { channel: Channel, call: u64, timeout_ms: u64, sender: SharedSender, message: Message },
+    /// If other brokers have passed it on, `relayed` says where it comes from.
+    Invoke {
+        channel: Channel,
+        call: u64,
+        timeout_ms: u64,
+        sender: SharedSender,
+        relayed: Option<Arc<Source>>,
+        message: Message,
+    },
+    /// A bridge is told that nobody waits for this call any more. It still owes the reply.
+    GivenUp { call: u64 },
     /// The reply to a call.
     Result { ticket: Ticket, message: Message },
     /// A channel has ended.

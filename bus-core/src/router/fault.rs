@@ -45,6 +45,10 @@ pub enum Fault {
     TwoActive,
     /// An upstream that becomes active goes on with what comes next, not from the mark.
     NoResume,
+    /// A call goes beyond a bridge although somebody serves it here.
+    CallsTravel,
+    /// What was served once is told as served for ever.
+    ServedStays,
     /// A new policy does not act on those who are connected.
     PolicyNotRechecked,
 }
@@ -66,6 +70,11 @@ impl Fault {
         Fault::TwoActive,
         Fault::NoResume,
     ];
+
+    /// Those of calls over bridges.
+    pub const OF_CALLS: &'static [Fault] =
+        &[Fault::HopsIgnored, Fault::CallsTravel, Fault::ServedStays];
+
     /// Those that show only where somebody waits for as long as a lease lasts.
     pub const OF_TIME: &'static [Fault] = &[Fault::CautionForEver];
 

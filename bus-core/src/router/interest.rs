@@ -84,8 +84,18 @@ impl InterestTable {
     /// What a peer is told: of the ways that do not lead over it the best, with this broker
     /// behind it.
     pub fn offer(&self, own: Epoch, peer: Epoch) -> InterestOffer {
+        self.offer_of(own, peer, |_| true)
+    }
+
+    /// The same, of some patterns.
+    pub fn offer_of(
+        &self,
+        own: Epoch,
+        peer: Epoch,
+        is_meant: impl Fn(&Pattern) -> bool,
+    ) -> InterestOffer {
         let mut offer = InterestOffer::default();
-        for ((pattern, _), ways) in &self.ways {
+        for ((pattern, _), ways) in self.ways.iter().filter(|((pattern, _), _)| is_meant(pattern)) {
             let mut others = ways.keys().filter(|(_, path)| !path.contains(&peer));
             let Some((length, path)) = others.next() else { continue };
             if *length >= HOPS_MAX || offer.interests.len() >= INTERESTS_MAX {

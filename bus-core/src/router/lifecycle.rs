@@ -67,8 +67,11 @@ impl Router {
         let until = now.after(entry.grace);
         entry.away_until = Some(until);
         self.ground.timers.set(until, Timer::Grace(session));
+        let channels = entry.channels();
         self.forget_recalls(session);
         self.set_relays_away(session, true);
+        // What waited for it to serve may go to others.
+        self.dispatch_for(session, &channels);
         self.settle_down();
     }
 
@@ -83,14 +86,19 @@ impl Router {
         let channels = entry.channels();
         self.set_relays_away(session, false);
         self.serve_session(session);
+        self.dispatch_for(session, &channels);
+        self.recall_from(session);
+        self.settle_down();
+    }
+
+    /// Hands out the calls that wait at what these channels serve.
+    fn dispatch_for(&mut self, session: Id<Session>, channels: &[Channel]) {
         for channel in channels {
-            if let Ok(Handle::Server { service, .. }) = self.ground.handle(session, channel) {
+            if let Ok(Handle::Server { service, .. }) = self.ground.handle(session, *channel) {
                 let service = *service;
                 self.dispatch(service);
             }
         }
-        self.recall_from(session);
-        self.settle_down();
     }
 
     /// Asks a session that is back for what it has not looked at, if others wait for it.
@@ -185,7 +193,7 @@ impl Router {
             self.withdraw(session, ticket);
         }
         for call in calls {
-            self.end_call(call);
+            self.give_up(call);
         }
     }
 
@@ -194,7 +202,7 @@ impl Router {
             self.ground.sessions.get(session).and_then(|entry| entry.calls.get(&ticket)).copied();
         match call {
             Some(call) => {
-                self.end_call(call);
+                self.give_up(call);
                 let failure = Failure::new(ErrorKind::Withdrawn, "the call was given up");
                 self.ground.verdict(session, ticket, Err(failure));
             }

@@ -10,7 +10,10 @@ mod beyond;
 mod blocked;
 mod bridge_command;
 mod burial;
+mod call_ends;
+mod calls_beyond;
 mod caution;
+mod choosing;
 mod command;
 mod delay;
 mod effect;
@@ -63,7 +66,7 @@ use crate::limits::UNWRITTEN_BYTES_MAX;
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 
-pub use bridge_command::BridgeCommand;
+pub use bridge_command::{BridgeCommand, ServeBeyond};
 pub use command::*;
 pub use effect::{Answer, Effect, Output, Peeked, Source, Stamp};
 pub use fault::Fault;
@@ -156,6 +159,8 @@ pub struct Router {
     types: TypeNames,
     relays: Relays,
     interests: InterestTable,
+    /// What is served, in the same form.
+    served: InterestTable,
     watchers: Watchers,
     policy: Policy,
     next_source: u64,
@@ -184,6 +189,7 @@ impl Router {
             types: TypeNames::default(),
             relays: Relays::default(),
             interests: InterestTable::default(),
+            served: InterestTable::default(),
             watchers: Watchers::default(),
             policy: Policy::default(),
             next_source: 0,

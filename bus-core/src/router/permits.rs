@@ -131,6 +131,20 @@ impl Router {
         self.check_deed(session, Deed::Bridge, "topic", name)
     }
 
+    /// The same of a service. What belongs to a broker itself is nobody else's to serve or call.
+    pub(super) fn check_bridge_service(
+        &self,
+        session: Id<Session>,
+        name: &Name,
+    ) -> Result<(), Failure> {
+        self.check_is_bridge(session)?;
+        if name.is_reserved() {
+            let text = format!("service `{name}` belongs to the broker: it is not bridged");
+            return Err(Failure::new(ErrorKind::PermissionDenied, text));
+        }
+        self.check_deed(session, Deed::Bridge, "service", name)
+    }
+
     /// Whether it may carry all that matches.
     pub(super) fn check_bridge_pattern(
         &self,
@@ -183,7 +197,7 @@ impl Router {
                     };
                     publisher.may = name.is_none_or(|name| policy.deeds(&identity, name).has(deed));
                 }
-                Handle::Caller { name, may } => {
+                Handle::Caller { name, may, .. } => {
                     *may = policy.deeds(&identity, name);
                 }
                 Handle::Subscription(_)
@@ -225,11 +239,14 @@ impl Router {
                 let name = &self.queues.get(*queue)?.name;
                 self.check_deed(session, Deed::Receive, "queue", name).err()
             }
-            Handle::Server { service, .. } => {
-                let name = &self.services.get(*service)?.name;
-                self.check_deed(session, Deed::Serve, "service", name).err()
+            Handle::Server { service, server } => {
+                let service = self.services.get(*service)?;
+                match service.servers.get(*server)?.ways {
+                    Some(_) => self.check_bridge_service(session, &service.name).err(),
+                    None => self.check_deed(session, Deed::Serve, "service", &service.name).err(),
+                }
             }
-            Handle::Interest => self.check_is_bridge(session).err(),
+            Handle::Interest => self.check_watching(session, channel).err(),
             // They are told when they are used.
             Handle::Queue { .. } | Handle::Publisher(_) | Handle::Caller { .. } => None,
         }

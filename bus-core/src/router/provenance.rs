@@ -1,4 +1,4 @@
-//! Where a message comes from that other brokers have passed on.
+//! Where a message or call comes from that other brokers have passed on.
 //!
 //! A broker is named by its epoch, a number that each boot rolls anew; its name is for people.
 //! Invariant: the hops of a provenance begin with its origin, name nobody twice, and are at most
@@ -23,7 +23,7 @@ pub struct Provenance {
     pub epoch: Epoch,
     /// What people call that broker.
     pub broker: Arc<str>,
-    /// The key of their source there: it names the publisher and the topic.
+    /// The key of their source there: it names the publisher and the topic. Of calls, the session.
     pub publisher: u64,
     /// Who published, as that broker says.
     pub sender: SharedSender,
@@ -63,6 +63,33 @@ impl Provenance {
     }
 }
 
+impl Provenance {
+    /// That of what a broker of this epoch and name passes on: it has it from this publisher or
+    /// caller, or from another broker.
+    pub fn passed_on(
+        before: Option<&Provenance>,
+        publisher: u64,
+        sender: &SharedSender,
+        own: Epoch,
+        broker: &Arc<str>,
+    ) -> Provenance {
+        match before {
+            None => Provenance {
+                epoch: own,
+                broker: broker.clone(),
+                publisher,
+                sender: sender.clone(),
+                hops: vec![own],
+            },
+            Some(origin) => {
+                let mut passed = origin.clone();
+                passed.hops.push(own);
+                passed
+            }
+        }
+    }
+}
+
 impl fmt::Display for Provenance {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -77,19 +104,7 @@ impl Source {
     /// The provenance under which a broker of this epoch and name passes on what it has from
     /// this source.
     pub fn passed_on(&self, own: Epoch, broker: &Arc<str>) -> Provenance {
-        match &self.provenance {
-            None => Provenance {
-                epoch: own,
-                broker: broker.clone(),
-                publisher: self.key,
-                sender: self.sender.clone(),
-                hops: vec![own],
-            },
-            Some(origin) => {
-                let mut passed = Provenance::clone(origin);
-                passed.hops.push(own);
-                passed
-            }
-        }
+        let before = self.provenance.as_deref();
+        Provenance::passed_on(before, self.key, &self.sender, own, broker)
     }
 }

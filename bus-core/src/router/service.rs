@@ -2,9 +2,11 @@
 //!
 //! A call is in exactly one state: waiting at its service, or running at one server. Its
 //! deadline, its reply, or the end of its server ends it; a reply that comes later is dropped
-//! and counted, and only gives the server's credit back.
+//! and counted, and only gives the server's credit back. Which server gets a call is said in
+//! `choosing`, how it ends in `call_ends`, what is done for those beyond bridges in `calls_beyond`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arena::{Arena, Id};
@@ -16,9 +18,9 @@ use crate::time::Time;
 
 use super::Router;
 use super::command::{Channel, Ticket};
-use super::effect::{Answer, Output};
-use super::ground::Ground;
+use super::effect::{Answer, Output, Source};
 use super::policy::Deed;
+use super::provenance::Epoch;
 use super::rights::{Access, Right};
 use super::session::{Handle, Session};
 use super::timer::Timer;
@@ -29,6 +31,8 @@ pub struct Service {
     pub(crate) access: Access,
     pub(crate) servers: Arena<Server>,
     pub(crate) ready: VecDeque<Id<Server>>,
+    /// How many of the servers are bridges, for servers beyond.
+    pub(crate) beyond: usize,
     pub(crate) pending: VecDeque<u64>,
     pub(crate) pending_bytes: u64,
     pub(crate) running: u64,
@@ -44,6 +48,20 @@ pub struct Server {
     pub(crate) channel: Channel,
     pub(crate) credit: u32,
     pub(crate) running: u32,
+    /// What its calls count, and what they may count before it is given no more.
+    pub(crate) bytes: u64,
+    pub(crate) bytes_max: u64,
+    /// Of a bridge: the ways to those who serve beyond it.
+    pub(crate) ways: Option<Vec<Vec<Epoch>>>,
+}
+
+/// A call that a session is serving.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Serving {
+    pub service: Id<Service>,
+    pub server: Id<Server>,
+    /// What the call counts.
+    pub cost: u64,
 }
 
 /// A call that is not answered.
@@ -54,6 +72,8 @@ pub(crate) struct Call {
     pub server: Option<Id<Session>>,
     pub deadline: Time,
     pub sender: SharedSender,
+    /// Where it comes from, if other brokers have passed it on.
+    pub relayed: Option<Arc<Source>>,
     /// Until it is handed to a server.
     pub message: Option<Message>,
 }
@@ -71,7 +91,7 @@ impl Router {
         let Some(entry) = self.ground.sessions.get_mut(session) else {
             return Ok(Answer::Done { count: 0 });
         };
-        entry.open(channel, Handle::Caller { name, may })?;
+        entry.open(channel, Handle::Caller { name, may, relayed: None })?;
         Ok(Answer::Opened { id, created: false })
     }
 
@@ -88,36 +108,48 @@ impl Router {
         };
         entry.check_free(channel)?;
         self.check_deed(session, Deed::Serve, "service", &name)?;
-        let (id, created) = match self.service_names.get(&name).copied() {
-            Some(id) => {
-                if let Some(access) = self.services.get(id).map(|service| service.access) {
-                    self.check_right(session, &access, Right::Administer, "service", &name)?;
-                }
-                (id, false)
-            }
+        let id = self.service_names.get(&name).copied();
+        if let Some(access) = id.and_then(|id| self.services.get(id)).map(|found| found.access) {
+            self.check_right(session, &access, Right::Administer, "service", &name)?;
+        }
+        self.note_served(&name, None, true);
+        let joined =
+            self.join_service(session, channel, &name, mode, Server::new(session, channel, credit));
+        if joined.is_err() {
+            self.note_served(&name, None, false);
+        }
+        joined
+    }
+
+    /// One server more, of a service that is made if it is not there.
+    pub(super) fn join_service(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        name: &Name,
+        mode: Option<u16>,
+        server: Server,
+    ) -> Result<Answer, Failure> {
+        let (id, created) = match self.service_names.get(name).copied() {
+            Some(id) => (id, false),
             None => {
-                let access = self.new_access(
-                    session,
-                    &name,
-                    "service",
-                    mode,
-                    self.config.service_mode,
-                    &[Right::Administer],
-                )?;
+                let (default, needed) = (self.config.service_mode, &[Right::Administer]);
+                let access = self.new_access(session, name, "service", mode, default, needed)?;
                 self.check_count("services", self.services.len(), self.config.services_max)?;
                 let id = self.services.insert_with(|_| Service::new(name.clone(), access));
-                self.service_names.insert(name, id);
+                self.service_names.insert(name.clone(), id);
                 (id, true)
             }
         };
         let Some(service) = self.services.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
-        let server =
-            service.servers.insert_with(|_| Server { session, channel, credit, running: 0 });
+        let (has_room, is_beyond) = (server.has_room(), server.ways.is_some());
+        let server = service.servers.insert_with(|_| server);
+        service.beyond += usize::from(is_beyond);
+        if has_room {
+            service.ready.push_back(server);
+        }
         if let Some(entry) = self.ground.sessions.get_mut(session) {
             entry.open(channel, Handle::Server { service: id, server })?;
-        }
-        if credit > 0 {
-            service.ready.push_back(server);
         }
         self.dispatch(id);
         Ok(Answer::Opened { id: id.serial(), created })
@@ -144,34 +176,31 @@ impl Router {
         mut message: Message,
         timeout: Duration,
     ) -> Result<(), Failure> {
-        let Handle::Caller { name, may } = self.ground.handle(session, channel)? else {
+        let Handle::Caller { name, may, relayed } = self.ground.handle(session, channel)? else {
             return Err(Failure::new(
                 ErrorKind::InvalidArgument,
                 format!("channel {channel} is not a service"),
             ));
         };
-        self.check_noted(session, *may, Deed::Call, "service", name)?;
+        let deed = if relayed.is_some() { Deed::Bridge } else { Deed::Call };
+        self.check_noted(session, *may, deed, "service", name)?;
+        let relayed = relayed.clone();
         let Some(id) = self.service_names.get(name).copied() else {
             return Err(Failure::new(ErrorKind::Unreachable, format!("nobody serves `{name}`")));
         };
         let Some(service) = self.services.get(id) else { return Ok(()) };
         let (access, name) = (service.access, service.name.clone());
         self.check_right(session, &access, Right::Write, "service", &name)?;
+        self.check_ways(id, relayed.as_deref())?;
         let Some(service) = self.services.get_mut(id) else { return Ok(()) };
-        let all_busy = service.next_ready(&self.ground).is_none();
+        let all_busy = service.choose(&self.ground, passed(relayed.as_deref())).is_none();
         let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
         if entry.calls.len() >= REQUESTS_MAX {
             let text = format!("this session has {REQUESTS_MAX} calls under way already");
             return Err(Failure::new(ErrorKind::QuotaExceeded, text));
         }
-        let full = service.pending.len() >= SERVICE_PENDING_MAX
-            || service.pending_bytes + message.cost() > SERVICE_PENDING_BYTES_MAX as u64;
-        if all_busy && full {
-            let text = format!(
-                "service `{name}`: all servers are busy and {} calls wait already",
-                service.pending.len()
-            );
-            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+        if all_busy {
+            service.check_pending(&message)?;
         }
         message.compact();
         self.next_call += 1;
@@ -189,6 +218,7 @@ impl Router {
             server: None,
             deadline,
             sender,
+            relayed,
             message: Some(message),
         };
         self.calls.insert(call, entry);
@@ -199,145 +229,57 @@ impl Router {
 
     /// Hands waiting calls to servers that have credit, longest waiting first on both sides.
     pub(super) fn dispatch(&mut self, id: Id<Service>) {
+        // Calls before this one wait for a server that they may be handed to.
+        let mut waiting = 0;
+        loop {
+            let Some(service) = self.services.get_mut(id) else { return };
+            let Some(number) = service.pending.get(waiting).copied() else { return };
+            let call = self.calls.get(&number);
+            let hops = passed(call.and_then(|call| call.relayed.as_deref()));
+            match service.choose(&self.ground, hops) {
+                Some(server) => {
+                    service.pending.remove(waiting);
+                    self.hand_over(id, server, number);
+                }
+                // Whoever has passed nobody may be handed to all: if he waits, so does everybody.
+                None if hops.is_empty() || service.ready.is_empty() => return,
+                None => waiting += 1,
+            }
+        }
+    }
+
+    fn hand_over(&mut self, id: Id<Service>, server: Id<Server>, number: u64) {
         let Some(service) = self.services.get_mut(id) else { return };
-        while !service.pending.is_empty() {
-            let Some(server) = service.next_ready(&self.ground) else { return };
-            let Some(number) = service.pending.pop_front() else { return };
-            let Some(call) = self.calls.get_mut(&number) else { continue };
-            let Some(message) = call.message.take() else { continue };
-            let Some(entry) = service.servers.get_mut(server) else { return };
-            service.pending_bytes -= message.cost();
-            service.running += 1;
-            entry.running += 1;
-            let (session, channel) = (entry.session, entry.channel);
-            if entry.running < entry.credit {
-                service.ready.retain(|other| *other != server);
-                service.ready.push_back(server);
-            } else {
-                service.ready.retain(|other| *other != server);
-            }
-            call.server = Some(session);
-            if let Some(owner) = self.ground.sessions.get_mut(session) {
-                owner.serving.insert(number, (id, server));
-            }
-            let timeout_ms = call.deadline.since(self.ground.now).as_millis() as u64;
-            let sender = call.sender.clone();
-            self.ground.tell(
-                session,
-                Output::Invoke { channel, call: number, timeout_ms, sender, message },
-            );
+        let Some(call) = self.calls.get_mut(&number) else { return };
+        let Some(message) = call.message.take() else { return };
+        let Some(entry) = service.servers.get_mut(server) else { return };
+        let cost = message.cost();
+        service.pending_bytes -= cost;
+        service.running += 1;
+        entry.running += 1;
+        entry.bytes += cost;
+        let (session, channel) = (entry.session, entry.channel);
+        service.ready.retain(|other| *other != server);
+        if entry.has_room() {
+            service.ready.push_back(server);
         }
-    }
-
-    /// A server answers.
-    pub(super) fn call_reply(
-        &mut self,
-        session: Id<Session>,
-        number: u64,
-        result: Result<Message, String>,
-    ) {
-        let Some((service, server)) =
-            self.ground.sessions.get_mut(session).and_then(|entry| entry.serving.remove(&number))
-        else {
-            return;
-        };
-        if let Some(service) = self.services.get_mut(service) {
-            service.running -= 1;
-            if let Some(entry) = service.servers.get_mut(server) {
-                entry.running -= 1;
-                if entry.running + 1 == entry.credit {
-                    service.ready.push_back(server);
-                }
-            }
-            match self.calls.contains_key(&number) {
-                true => service.replies += 1,
-                false => service.late += 1,
-            }
+        call.server = Some(session);
+        if let Some(owner) = self.ground.sessions.get_mut(session) {
+            owner.serving.insert(number, Serving { service: id, server, cost });
         }
-        if let Some(call) = self.end_call(number) {
-            let output = match result {
-                Ok(message) => Output::Result { ticket: call.ticket, message },
-                Err(text) => {
-                    let failure = Failure::new(ErrorKind::ServiceFailed, text);
-                    Output::Failed { ticket: call.ticket, failure }
-                }
-            };
-            self.ground.tell(call.session, output);
-        }
-        self.dispatch(service);
-    }
-
-    /// Takes a call off the books. Its server, if it has one, still owes its reply.
-    pub(super) fn end_call(&mut self, number: u64) -> Option<Call> {
-        let call = self.calls.remove(&number)?;
-        self.ground.timers.clear(call.deadline, Timer::Call(number));
-        if let Some(entry) = self.ground.sessions.get_mut(call.session) {
-            entry.calls.remove(&call.ticket);
-        }
-        if let (Some(message), Some(service)) = (&call.message, self.services.get_mut(call.service))
-        {
-            service.pending_bytes -= message.cost();
-            service.pending.retain(|other| *other != number);
-        }
-        Some(call)
-    }
-
-    pub(super) fn call_is_over(&mut self, number: u64) {
-        let Some(call) = self.end_call(number) else { return };
-        let Some(service) = self.services.get_mut(call.service) else { return };
-        service.expired += 1;
-        let state =
-            if call.server.is_some() { "its server has not replied" } else { "no server was free" };
-        let text = format!("call to service `{}`: the deadline passed, {state}", service.name);
-        self.ground.verdict(
-            call.session,
-            call.ticket,
-            Err(Failure::new(ErrorKind::TimedOut, text)),
+        let timeout_ms = call.deadline.since(self.ground.now).as_millis() as u64;
+        let (sender, relayed) = (call.sender.clone(), call.relayed.clone());
+        self.ground.tell(
+            session,
+            Output::Invoke { channel, call: number, timeout_ms, sender, relayed, message },
         );
     }
+}
 
-    /// A server goes: the calls that it was serving have no responder any more.
-    pub(super) fn drop_server(
-        &mut self,
-        session: Id<Session>,
-        id: Id<Service>,
-        server: Id<Server>,
-    ) {
-        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
-        let mine: Vec<u64> = entry
-            .serving
-            .iter()
-            .filter(|(_, by)| **by == (id, server))
-            .map(|(call, _)| *call)
-            .collect();
-        for number in &mine {
-            entry.serving.remove(number);
-        }
-        let Some(service) = self.services.get_mut(id) else { return };
-        let name = service.name.clone();
-        service.running -= mine.len() as u64;
-        service.servers.remove(server);
-        service.ready.retain(|other| *other != server);
-        for number in mine {
-            self.fail_call(number, &format!("the server of `{name}` went away before it replied"));
-        }
-        let Some(service) = self.services.get_mut(id) else { return };
-        if service.servers.is_empty() {
-            let pending: Vec<u64> = service.pending.iter().copied().collect();
-            for number in pending {
-                self.fail_call(number, &format!("nobody serves `{name}` any more"));
-            }
-            self.services.remove(id);
-            self.service_names.remove(&name);
-        }
-    }
-
-    fn fail_call(&mut self, number: u64, text: &str) {
-        if let Some(call) = self.end_call(number) {
-            let failure = Failure::new(ErrorKind::Unreachable, text);
-            self.ground.verdict(call.session, call.ticket, Err(failure));
-        }
-    }
+/// The brokers that a call has passed.
+pub(super) fn passed(relayed: Option<&Source>) -> &[Epoch] {
+    let provenance = relayed.and_then(|source| source.provenance.as_deref());
+    provenance.map_or(&[], |provenance| &provenance.hops)
 }
 
 impl Service {
@@ -347,6 +289,7 @@ impl Service {
             access,
             servers: Arena::default(),
             ready: VecDeque::new(),
+            beyond: 0,
             pending: VecDeque::new(),
             pending_bytes: 0,
             running: 0,
@@ -357,13 +300,27 @@ impl Service {
         }
     }
 
-    /// The server with credit that has waited longest and is connected.
-    fn next_ready(&self, ground: &Ground) -> Option<Id<Server>> {
-        let connected = |id: &&Id<Server>| {
-            self.servers.get(**id).is_some_and(|server| {
-                ground.is_connected(server.session) && ground.is_flowing(server.session)
-            })
-        };
-        self.ready.iter().find(connected).copied()
+    /// Whether one more call may wait.
+    fn check_pending(&self, message: &Message) -> Result<(), Failure> {
+        let bytes = self.pending_bytes + message.cost();
+        let (count, name) = (self.pending.len(), &self.name);
+        if count < SERVICE_PENDING_MAX && bytes <= SERVICE_PENDING_BYTES_MAX as u64 {
+            return Ok(());
+        }
+        let text = format!("service `{name}`: all servers are busy and {count} calls wait already");
+        Err(Failure::new(ErrorKind::QuotaExceeded, text))
+    }
+}
+
+impl Server {
+    /// One that serves here.
+    pub(super) fn new(session: Id<Session>, channel: Channel, credit: u32) -> Server {
+        let (bytes, bytes_max) = (0, u64::MAX);
+        Server { session, channel, credit, running: 0, bytes, bytes_max, ways: None }
+    }
+
+    /// Whether it may be given one more call.
+    pub(super) fn has_room(&self) -> bool {
+        self.running < self.credit && self.bytes < self.bytes_max
     }
 }

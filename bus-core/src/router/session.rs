@@ -22,7 +22,7 @@ use super::policy::Deeds;
 use super::queue::Queue;
 use super::relays::Relayed;
 use super::rights::Identity;
-use super::service::{Server, Service};
+use super::service::{Server, Service, Serving};
 use super::shelf::Place;
 use super::topic::{Subscription, Topic};
 use super::untaken::Untaken;
@@ -59,7 +59,7 @@ pub struct Session {
     /// Its calls that are not answered.
     pub(crate) calls: BTreeMap<Ticket, u64>,
     /// Calls that it is serving.
-    pub(crate) serving: BTreeMap<u64, (Id<Service>, Id<Server>)>,
+    pub(crate) serving: BTreeMap<u64, Serving>,
     /// What its unsettled deliveries count.
     pub(crate) leased_bytes: u64,
     /// Channels of receivers that were passed over, since it has too many unsettled deliveries.
@@ -105,6 +105,8 @@ pub(crate) enum Handle {
         name: crate::name::Name,
         /// What the policy lets it do.
         may: Deeds,
+        /// If the caller is elsewhere: who.
+        relayed: Option<Arc<Source>>,
     },
     Server {
         service: Id<Service>,

@@ -1,18 +1,21 @@
-//! Bridges that are told what is wanted here and beyond, for the broker at their other end.
+//! Bridges that are told what is wanted, or served, here and beyond, for the broker at their other
+//! end.
 //!
 //! All of it first, then what changes, gathered for a moment. Invariant: what a watcher was told is
-//! what the table of interest offered its peer when it was told last.
+//! what its table offered its peer when it was told last.
 
 use std::collections::BTreeSet;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{INTEREST_DELAY, WANTED_ROWS_MAX};
+use crate::name::Pattern;
 
 use super::Router;
 use super::command::Channel;
 use super::effect::{Answer, Output};
 use super::interest::{Interest, InterestOffer};
+use super::policy::Deed;
 use super::provenance::Epoch;
 use super::session::{Handle, Session};
 use super::timer::Timer;
@@ -23,15 +26,19 @@ pub(super) struct Watcher {
     session: Id<Session>,
     channel: Channel,
     peer: Epoch,
+    /// Which services it is told of; `None` if it is told what is wanted.
+    services: Option<Vec<Pattern>>,
     told: BTreeSet<Interest>,
     left_out: u64,
+    /// The version of the table when it was told last.
+    version: u64,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     all: Vec<Watcher>,
-    /// The version of the table that is known to all, or will be at the next deadline.
+    /// The version of both tables that is known to all, or will be at the next deadline.
     version: u64,
 }
 
@@ -43,6 +50,45 @@ impl Router {
         peer: Epoch,
     ) -> Result<Answer, Failure> {
         self.check_is_bridge(session)?;
+        self.watch(session, channel, peer, None)
+    }
+
+    pub(super) fn watch_services(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        peer: Epoch,
+        patterns: Vec<Pattern>,
+    ) -> Result<Answer, Failure> {
+        self.check_patterns(session, &patterns)?;
+        self.watch(session, channel, peer, Some(patterns))
+    }
+
+    fn check_patterns(&self, session: Id<Session>, patterns: &[Pattern]) -> Result<(), Failure> {
+        self.check_is_bridge(session)?;
+        let mut patterns = patterns.iter();
+        patterns
+            .try_for_each(|pattern| self.check_pattern(session, Deed::Bridge, "services", pattern))
+    }
+
+    /// Whether whoever is told on a channel may still be told that.
+    pub(super) fn check_watching(
+        &self,
+        session: Id<Session>,
+        channel: Channel,
+    ) -> Result<(), Failure> {
+        let is_it = |watcher: &&Watcher| (watcher.session, watcher.channel) == (session, channel);
+        let patterns = self.watchers.all.iter().find(is_it).and_then(|it| it.services.as_deref());
+        self.check_patterns(session, patterns.unwrap_or_default())
+    }
+
+    fn watch(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        peer: Epoch,
+        services: Option<Vec<Pattern>>,
+    ) -> Result<Answer, Failure> {
         if self.watchers.all.iter().any(|watcher| watcher.session == session) {
             let text = "this session is told already what is wanted: close that channel first";
             return Err(Failure::new(ErrorKind::QuotaExceeded, text));
@@ -52,7 +98,8 @@ impl Router {
             entry.open(channel, Handle::Interest)?;
         }
         let (told, left_out) = (BTreeSet::new(), 0);
-        self.watchers.all.push(Watcher { session, channel, peer, told, left_out });
+        let watcher = Watcher { session, channel, peer, services, told, left_out, version: 0 };
+        self.watchers.all.push(watcher);
         self.tell_watcher(self.watchers.all.len() - 1, true);
         Ok(Answer::Done { count: 1 })
     }
@@ -65,7 +112,7 @@ impl Router {
 
     /// Has what is new told in a moment.
     pub(super) fn note_news(&mut self) {
-        let version = self.interests.version();
+        let version = self.interests.version() + self.served.version();
         if version != self.watchers.version {
             self.watchers.version = version;
             if !self.watchers.all.is_empty() {
@@ -81,8 +128,17 @@ impl Router {
 
     fn tell_watcher(&mut self, index: usize, in_any_case: bool) {
         let Some(watcher) = self.watchers.all.get_mut(index) else { return };
-        let InterestOffer { interests, left_out } =
-            self.interests.offer(self.config.epoch, watcher.peer);
+        let table = if watcher.services.is_some() { &self.served } else { &self.interests };
+        if !in_any_case && table.version() == watcher.version {
+            return;
+        }
+        watcher.version = table.version();
+        let InterestOffer { interests, left_out } = match &watcher.services {
+            None => table.offer(self.config.epoch, watcher.peer),
+            Some(patterns) => table.offer_of(self.config.epoch, watcher.peer, |served| {
+                patterns.iter().any(|pattern| pattern.contains(served))
+            }),
+        };
         let wanted: BTreeSet<_> = interests.into_iter().collect();
         let added: Vec<_> = wanted.difference(&watcher.told).cloned().collect();
         let removed: Vec<_> = watcher.told.difference(&wanted).cloned().collect();

@@ -111,7 +111,7 @@ impl ServerSession {
             }
             Kind::CallFailed => {
                 let failure = control::decode_failure(header.kind, &body)?;
-                Command::CallReply { call: header.extra, result: Err(failure.text().to_owned()) }
+                Command::CallReply { call: header.extra, result: Err(failure) }
             }
             Kind::Request => return self.request(&body),
             _ => return self.link_frame(&header),
@@ -246,11 +246,10 @@ impl ServerSession {
                 self.push_failure(Kind::Unsettled, lease, &failure)
             }
             Output::Reply { request, result } => self.reply(request, &result),
-            Output::Invoke { channel, call, timeout_ms, sender, message } => {
-                let origin = self.origin(sender_key(&sender), &sender, None);
-                let mut header = Header::new(Kind::Invoke, channel, message.kind().get());
-                (header.origin, header.message_id, header.extra) = (origin, call, timeout_ms);
-                self.outbound.push_message(&header, &message);
+            Output::Invoke { channel, call, timeout_ms, sender, relayed, message } => {
+                let header = Header::new(Kind::Invoke, channel, message.kind().get());
+                let header = Header { message_id: call, extra: timeout_ms, ..header };
+                self.invoke(header, &sender, relayed.as_deref(), &message);
             }
             Output::Result { ticket, message } => {
                 let kind = message.kind().get();
@@ -265,6 +264,7 @@ impl ServerSession {
             Output::Wanted { channel, added, removed, left_out, complete } => {
                 self.notice(&Notice::Wanted { channel, added, removed, left_out, complete });
             }
+            Output::GivenUp { call } => self.notice(&Notice::GivenUp { call }),
             Output::Recall { lease } => self.notice(&Notice::Recall { lease }),
             Output::Expired { failure } => self.push_failure(Kind::Refuse, 0, &failure),
         }

@@ -7,6 +7,7 @@
 mod batch_side;
 mod batches;
 mod bus;
+mod contract_calls_beyond;
 mod contract_caution;
 mod contract_flow;
 mod contract_leases;
@@ -15,6 +16,8 @@ mod contract_relays;
 mod contract_topics;
 mod dice;
 mod events;
+mod exchange_sides;
+mod exchanges;
 mod offers;
 mod parcels;
 mod planted_bugs;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bus_core::router::{
     Answer, Command, ObjectKind, Output, Router, RouterConfig, ServiceStat, SessionEnd, SessionId,
 };
-use bus_core::{ErrorKind, Message, Pattern, Time};
+use bus_core::{ErrorKind, Failure, Message, Pattern, Time};
 
 use crate::bus::{kind, name, user};
 use crate::dice::{self, Dice};
@@ -237,7 +237,7 @@ impl World {
         }
         let result = match fine {
             true => Ok(Message::new(kind(2), payload(ticket, 8))),
-            false => Err("no".to_owned()),
+            false => Err(Failure::new(ErrorKind::Unreachable, "no")),
         };
         self.allowed.push((ticket, (!fine).then_some(ErrorKind::ServiceFailed)));
         self.tell(slot, Command::CallReply { call, result })

@@ -154,7 +154,6 @@ impl Wire {
                 return life.answers.extend(leases.map(|lease| (lease, true)));
             }
             Output::Unsettled { lease, .. } => return life.answers.push_back((*lease, false)),
-            Output::Relay { .. } | Output::Wanted { .. } => panic!("a relay, and nobody bridges"),
             Output::Reply { request, result } => {
                 Told::Reply { request: *request, good: result.is_ok() }
             }
@@ -164,9 +163,6 @@ impl Wire {
                 from: stamp.source.sender.session,
                 topic: stamp.source.topic.to_string(),
             },
-            Output::DeliverParcel { .. } | Output::LeaseParcel { .. } => {
-                unreachable!("frames are routed one by one here")
-            }
             Output::Lost { channel, count } => Told::Lost { channel: *channel, count: *count },
             Output::Lease { channel, lease, attempt, sender, message, .. } => Told::Lease {
                 channel: *channel,
@@ -194,6 +190,8 @@ impl Wire {
             }
             Output::Recall { lease } => Told::Recall { lease: *lease },
             Output::Expired { failure } => Told::Refused { kind: failure.kind() },
+            // Frames are routed one by one here, and nobody bridges.
+            other => unreachable!("{other:?}"),
         };
         life.told.push_back(told);
     }

@@ -147,7 +147,7 @@ pub struct Request {
     pub request: u32,
     #[prost(
         oneof = "request::Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 32, 33, 34"
     )]
     pub command: ::core::option::Option<request::Command>,
 }
@@ -203,6 +203,12 @@ pub mod request {
         ChangeBeyond(super::ChangeBeyond),
         #[prost(message, tag = "25")]
         WatchInterest(super::WatchInterest),
+        #[prost(message, tag = "32")]
+        ServeBeyond(super::ServeBeyond),
+        #[prost(message, tag = "33")]
+        OpenCaller(super::OpenCaller),
+        #[prost(message, tag = "34")]
+        WatchServices(super::WatchServices),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -468,6 +474,42 @@ pub struct WatchInterest {
     pub channel: u32,
     #[prost(fixed64, tag = "2")]
     pub peer: u64,
+}
+/// The brokers between here and one where somebody serves, that one first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Way {
+    #[prost(fixed64, repeated, tag = "1")]
+    pub path: ::prost::alloc::vec::Vec<u64>,
+}
+/// Serves a name for those beyond a bridge, or changes the ways to them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServeBeyond {
+    #[prost(message, optional, tag = "1")]
+    pub serve: ::core::option::Option<Serve>,
+    #[prost(uint64, tag = "2")]
+    pub bytes_max: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub ways: ::prost::alloc::vec::Vec<Way>,
+}
+/// Opens a service for a caller elsewhere.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenCaller {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub provenance: ::core::option::Option<Provenance>,
+}
+/// Asks to be told what is served here and beyond, of what matches. It is told as Wanted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchServices {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(fixed64, tag = "2")]
+    pub peer: u64,
+    #[prost(string, repeated, tag = "3")]
+    pub patterns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The broker's answer to a Request.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -747,7 +789,7 @@ pub struct BrokerInfo {
 /// Told by the broker without being asked.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Notice {
-    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9")]
     pub kind: ::core::option::Option<notice::Kind>,
 }
 /// Nested message and enum types in `Notice`.
@@ -764,6 +806,8 @@ pub mod notice {
         Relay(super::Relay),
         #[prost(message, tag = "5")]
         Wanted(super::Wanted),
+        #[prost(message, tag = "9")]
+        GivenUp(super::GivenUp),
     }
 }
 /// Names a source before the first delivery that bears its number.
@@ -809,6 +853,12 @@ pub struct Wanted {
     pub left_out: u64,
     #[prost(bool, tag = "5")]
     pub complete: bool,
+}
+/// Nobody waits for this call any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GivenUp {
+    #[prost(uint64, tag = "1")]
+    pub call: u64,
 }
 /// A channel has ended at the broker.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

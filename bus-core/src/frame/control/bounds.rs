@@ -38,10 +38,7 @@ pub(super) fn check(command: &Wire) -> Checked {
         }
         Wire::Subscribe(given) => subscribe(given),
         Wire::OpenService(given) => channel(given.channel),
-        Wire::Serve(given) => {
-            channel(given.channel)?;
-            within("credit", given.credit, 0..=CREDIT_MAX)
-        }
+        Wire::Serve(given) => serve(given),
         Wire::Consume(given) => {
             channel(given.channel)?;
             queue_channel(given.queue)?;
@@ -66,6 +63,15 @@ pub(super) fn check(command: &Wire) -> Checked {
         Wire::SubscribeBeyond(given) => given.subscribe.as_ref().map_or(Ok(()), subscribe),
         Wire::ChangeBeyond(given) => channel(given.channel),
         Wire::WatchInterest(given) => channel(given.channel),
+        Wire::ServeBeyond(given) => given.serve.as_ref().map_or(Ok(()), serve),
+        Wire::OpenCaller(given) => {
+            channel(given.channel)?;
+            bridge::check_provenance(given.provenance.as_ref())
+        }
+        Wire::WatchServices(given) => {
+            channel(given.channel)?;
+            bridge::check_patterns(&given.patterns)
+        }
         // A Return is as long as its frame may be; a Broker is empty.
         Wire::Return(_) | Wire::Broker(_) => Ok(()),
     }
@@ -89,6 +95,11 @@ fn subscribe(given: &v1::Subscribe) -> Checked {
     channel(given.channel)?;
     within("window_bytes", given.window_bytes, WINDOW_BYTES_MIN..=WINDOW_BYTES_MAX)?;
     within("backlog_bytes", given.backlog_bytes, 0..=BACKLOG_BYTES_MAX)
+}
+
+fn serve(given: &v1::Serve) -> Checked {
+    channel(given.channel)?;
+    within("credit", given.credit, 0..=CREDIT_MAX)
 }
 
 fn channel(given: u32) -> Checked {

@@ -8,8 +8,8 @@ use bus_proto::v1::request::Command as Wire;
 use super::convert::{Convert, missing, record, refuse, required};
 use super::request::subscribe_options;
 use crate::error::{ErrorKind, Failure};
-use crate::limits::{BROKER_NAME_BYTES_MAX, HOPS_MAX};
-use crate::router::{BridgeCommand, Command, Interest, Provenance, RequestId};
+use crate::limits::{BROKER_NAME_BYTES_MAX, HOPS_MAX, SERVICE_PATTERNS_MAX};
+use crate::router::{BridgeCommand, Command, Epoch, Interest, Provenance, RequestId, ServeBeyond};
 
 record! {
     Interest as Interest { pattern, path }
@@ -50,6 +50,18 @@ pub(super) fn to_wire(command: &BridgeCommand) -> (RequestId, Wire) {
         BridgeCommand::WatchInterest { request, channel, peer } => {
             let (channel, peer) = (*channel, *peer);
             (*request, Wire::WatchInterest(v1::WatchInterest { channel, peer }))
+        }
+        BridgeCommand::ServeBeyond { request, channel, serve } => {
+            (*request, Wire::ServeBeyond(serve_to_wire(*channel, serve)))
+        }
+        BridgeCommand::OpenCaller { request, channel, name, provenance } => {
+            let (channel, name) = (*channel, name.to_wire());
+            let provenance = Some(Provenance::to_wire(provenance));
+            (*request, Wire::OpenCaller(v1::OpenCaller { channel, name, provenance }))
+        }
+        BridgeCommand::WatchServices { request, channel, peer, patterns } => {
+            let (channel, peer, patterns) = (*channel, *peer, patterns.to_wire());
+            (*request, Wire::WatchServices(v1::WatchServices { channel, peer, patterns }))
         }
     }
 }
@@ -96,6 +108,58 @@ pub(super) fn change_beyond(
 pub(super) fn watch_interest(request: RequestId, given: &v1::WatchInterest) -> Command {
     let v1::WatchInterest { channel, peer } = *given;
     Command::Bridge(BridgeCommand::WatchInterest { request, channel, peer })
+}
+
+fn serve_to_wire(channel: u32, given: &ServeBeyond) -> v1::ServeBeyond {
+    let ServeBeyond { name, credit, bytes_max, mode, ways } = given;
+    let (name, credit, mode) = (name.to_wire(), *credit, mode.to_wire());
+    let serve = Some(v1::Serve { channel, name, credit, mode });
+    let ways = ways.iter().map(|path| v1::Way { path: path.clone() }).collect();
+    v1::ServeBeyond { serve, bytes_max: *bytes_max, ways }
+}
+
+pub(super) fn serve_beyond(request: RequestId, given: v1::ServeBeyond) -> Result<Command, Failure> {
+    let v1::Serve { channel, name, credit, mode } = given.serve.ok_or_else(|| missing("serve"))?;
+    let ways: Vec<Vec<Epoch>> = given.ways.into_iter().map(|way| way.path).collect();
+    let serve = ServeBeyond {
+        name: Convert::from_wire(name, "name")?,
+        credit,
+        bytes_max: given.bytes_max,
+        mode: Convert::from_wire(mode, "mode")?,
+        ways,
+    };
+    Ok(Command::Bridge(BridgeCommand::ServeBeyond { request, channel, serve }))
+}
+
+pub(super) fn open_caller(request: RequestId, given: v1::OpenCaller) -> Result<Command, Failure> {
+    let provenance: Provenance = Convert::from_wire(given.provenance, "provenance")?;
+    Ok(Command::Bridge(BridgeCommand::OpenCaller {
+        request,
+        channel: given.channel,
+        name: Convert::from_wire(given.name, "name")?,
+        provenance: Arc::new(provenance),
+    }))
+}
+
+pub(super) fn watch_services(
+    request: RequestId,
+    given: v1::WatchServices,
+) -> Result<Command, Failure> {
+    let v1::WatchServices { channel, peer, patterns } = given;
+    let patterns = Convert::from_wire(patterns, "patterns")?;
+    Ok(Command::Bridge(BridgeCommand::WatchServices { request, channel, peer, patterns }))
+}
+
+/// Whether a bridge asks about no more services than it may.
+pub(super) fn check_patterns(given: &[String]) -> Result<(), Failure> {
+    let allowed = format!("0 to {SERVICE_PATTERNS_MAX}");
+    match given.len() <= SERVICE_PATTERNS_MAX {
+        true => Ok(()),
+        false => {
+            let (kind, field) = (ErrorKind::QuotaExceeded, "number of patterns");
+            Err(refuse(kind, field, given.len(), allowed))
+        }
+    }
 }
 
 /// Whether what a bridge says of where something comes from is within its limits.

@@ -61,6 +61,11 @@ pub enum Notice {
         /// Nothing more of this change follows.
         complete: bool,
     },
+    /// Nobody waits for a call any more that a bridge has.
+    GivenUp {
+        /// The call.
+        call: u64,
+    },
 }
 
 impl Notice {
@@ -93,6 +98,7 @@ impl Notice {
                     complete: *complete,
                 })
             }
+            Notice::GivenUp { call } => Wire::GivenUp(v1::GivenUp { call: *call }),
         };
         encode(&v1::Notice { kind: Some(kind) })
     }
@@ -126,6 +132,7 @@ impl Notice {
                 left_out: given.left_out,
                 complete: given.complete,
             }),
+            Wire::GivenUp(given) => Ok(Notice::GivenUp { call: given.call }),
         }
     }
 }

@@ -112,6 +112,9 @@ macro_rules! commands {
                 Wire::SubscribeBeyond(given) => bridge::subscribe_beyond(request, given)?,
                 Wire::ChangeBeyond(given) => bridge::change_beyond(request, given)?,
                 Wire::WatchInterest(given) => bridge::watch_interest(request, &given),
+                Wire::ServeBeyond(given) => bridge::serve_beyond(request, given)?,
+                Wire::OpenCaller(given) => bridge::open_caller(request, given)?,
+                Wire::WatchServices(given) => bridge::watch_services(request, given)?,
             })
         }
     };

@@ -39,9 +39,9 @@ pub use restart::{Established, Restart};
 pub struct Origin {
     /// Who, by the broker's word.
     pub sender: Sender,
-    /// The topic, if it was published.
+    /// The topic, if it was published; the service of a call that others have passed on.
     pub topic: Option<Name>,
-    /// Of a publisher, the broker's number of it and the topic; else 0.
+    /// Of a publisher, the broker's number of it and the topic, and so of a caller elsewhere; else 0.
     pub publisher: u64,
     /// Where it comes from, if other brokers have passed it on.
     pub provenance: Option<Arc<Provenance>>,
@@ -144,6 +144,8 @@ pub enum Event {
     Lost { channel: Channel, count: u64 },
     /// A call to serve.
     Invoke { channel: Channel, call: u64, timeout_ms: u64, origin: Arc<Origin>, message: Message },
+    /// Nobody waits for a call any more that this bridge has.
+    GivenUp { call: u64 },
     /// The reply to a call.
     Result { ticket: Ticket, message: Message },
     /// A channel has ended.

@@ -226,6 +226,7 @@ impl ClientSession {
                 self.origins.insert(origin, Arc::new(named));
                 None
             }
+            Notice::GivenUp { call } => Some(Event::GivenUp { call }),
             Notice::Ended { channel, failure } => self.ended(channel, failure),
             Notice::Recall { lease } => Some(Event::Recall { lease }),
             Notice::Relay { channel, state } => {

@@ -113,13 +113,21 @@ impl ServerSession {
         }
     }
 
-    /// The number of a source; names it to the client first if it is new.
-    pub(super) fn origin(
+    /// Hands a call over. Who calls is a session here, or somebody elsewhere for whom it calls.
+    pub(super) fn invoke(
         &mut self,
-        key: SourceKey,
+        mut header: Header,
         sender: &Arc<Sender>,
-        source: Option<&Source>,
-    ) -> u32 {
+        relayed: Option<&Source>,
+        message: &Message,
+    ) {
+        let key = relayed.map_or_else(|| sender_key(sender), publisher_key);
+        header.origin = self.origin(key, sender, relayed);
+        self.outbound.push_message(&header, message);
+    }
+
+    /// The number of a source; names it to the client first if it is new.
+    fn origin(&mut self, key: SourceKey, sender: &Arc<Sender>, source: Option<&Source>) -> u32 {
         if let Some(origin) = self.origins.get(&key) {
             return *origin;
         }

@@ -139,6 +139,7 @@ impl Draw {
             },
             self.relay_notice(),
             self.wanted_notice(),
+            Notice::GivenUp { call: self.id64() },
             Notice::Ended { channel: self.channel(), failure: self.failure() },
             Notice::Recall { lease: self.id64() },
         ]
@@ -291,7 +292,7 @@ impl Draw {
         self.number(0..=u64::from(CHANNELS_MAX - 1)) as u32
     }
 
-    fn credit(&mut self) -> u32 {
+    pub(super) fn credit(&mut self) -> u32 {
         self.number(0..=u64::from(CREDIT_MAX)) as u32
     }
 

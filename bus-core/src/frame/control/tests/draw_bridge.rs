@@ -38,6 +38,19 @@ impl Draw {
                 removed: self.list(Draw::interest),
             },
             BridgeCommand::WatchInterest { request, channel, peer: self.id64() },
+            BridgeCommand::ServeBeyond { request, channel, serve: self.serve_beyond() },
+            BridgeCommand::OpenCaller {
+                request,
+                channel,
+                name: self.name(),
+                provenance: Arc::new(self.provenance()),
+            },
+            BridgeCommand::WatchServices {
+                request,
+                channel,
+                peer: self.id64(),
+                patterns: self.list(Draw::pattern),
+            },
         ];
         commands.into_iter().map(Command::Bridge).collect()
     }
@@ -70,6 +83,16 @@ impl Draw {
 
     fn interest(&mut self) -> Interest {
         Interest { pattern: self.pattern(), path: self.hops() }
+    }
+
+    fn serve_beyond(&mut self) -> ServeBeyond {
+        ServeBeyond {
+            name: self.name(),
+            credit: self.credit(),
+            bytes_max: self.id64(),
+            mode: self.mode(),
+            ways: self.list(Draw::hops),
+        }
     }
 
     fn hops(&mut self) -> Vec<Epoch> {

@@ -1,0 +1,69 @@
+//! What a direction of a bridge tells: on its board, in the log, and as an event.
+//!
+//! Invariant: what has been told is not told again until something else was.
+
+use bus_core::Failure;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::status::{Board, LinkState, SharedBoard};
+use crate::hub::SharedHub;
+use crate::system::SystemEvent;
+
+/// Tells for one direction.
+pub(super) struct Teller {
+    /// For people: the bridge, and which way.
+    pub title: String,
+    hub: SharedHub,
+    pub board: SharedBoard,
+}
+
+impl Teller {
+    pub fn new(title: String, hub: SharedHub) -> Teller {
+        Teller { title, hub, board: Board::shared() }
+    }
+
+    /// How it stands from now on; and why, if that is no good news.
+    pub fn turn(&self, state: LinkState, reason: Option<String>) {
+        let mut board = self.board.borrow_mut();
+        let is_new = board.turn(state);
+        let says_more = match (&reason, &board.last_error) {
+            (Some(reason), Some((last, _))) => reason != last,
+            (reason, _) => reason.is_some(),
+        };
+        if let Some(reason) = &reason {
+            board.last_error = Some((reason.clone(), Instant::now()));
+        }
+        drop(board);
+        if is_new || says_more {
+            let bridge = &*self.title;
+            match &reason {
+                None => info!(bridge, state = state.word(), "bridge"),
+                Some(reason) => warn!(bridge, state = state.word(), reason, "bridge"),
+            }
+            self.tell(state.word(), reason);
+        }
+    }
+
+    /// Tells it as an event.
+    pub fn tell(&self, what: &'static str, reason: Option<String>) {
+        let bridge = self.title.clone();
+        self.hub.borrow_mut().tell(SystemEvent::Bridge { bridge, what, reason });
+    }
+
+    /// Something that an operator should see.
+    pub fn trouble(&self, failure: &Failure) {
+        let text = failure.to_string();
+        let mut board = self.board.borrow_mut();
+        let is_new = board.last_error.as_ref().is_none_or(|(last, _)| *last != text);
+        board.last_error = Some((text.clone(), Instant::now()));
+        drop(board);
+        match is_new {
+            true => {
+                warn!(bridge = self.title, reason = text, "bridge");
+                self.tell("trouble", Some(text));
+            }
+            false => debug!(bridge = self.title, reason = text, "bridge"),
+        }
+    }
+}
