@@ -105,7 +105,7 @@ fn services_of_a_bridge_are_read_and_contradictions_named() {
     let expected = expected.service_mode(0o733);
     assert_eq!(
         parse_config(&render_bridge(&expected)).expect("a good file").bridges,
-        [expected.clone()]
+        std::slice::from_ref(&expected)
     );
     assert_eq!(good.expect("a good file").bridges, [expected]);
     for (more, said) in [
