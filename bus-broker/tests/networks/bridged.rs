@@ -75,26 +75,23 @@ impl Bridged {
         Some(Bridged { world, _accord: accord, brokers, load })
     }
 
-    /// Goes through these on one wire, each for so long; then all hear all again.
-    pub async fn go_through(&self, wire: usize, faults: &[Fault], time: Duration, dice: &mut Dice) {
-        let wire = &self.world.wires[wire];
-        for fault in faults {
-            let end = dice.below(2) as usize;
-            match *fault {
-                Fault::Down => wire.down(end),
-                Fault::Silent(way) => wire.drop_packets(way, 100),
-                Fault::Loss => wire.drop_packets(Way::Both, 5 + dice.below(20) as u8),
-                Fault::Reset if wire.reset(end) == 0 => {
-                    eprintln!("left out: this kernel lets nobody reset connections");
-                    continue;
-                }
-                Fault::Reset => {}
-                Fault::Refused => wire.refuse(end),
-                Fault::Slow => wire.slow_down("2mbit"),
+    /// One wire goes through this for so long; then all hear all again.
+    pub async fn goes_through(&self, wire: usize, fault: Fault, time: Duration, dice: &mut Dice) {
+        let (number, wire) = (wire, &self.world.wires[wire]);
+        let end = dice.below(2) as usize;
+        match fault {
+            Fault::Down => wire.down(end),
+            Fault::Silent(way) => wire.drop_packets(way, 100),
+            Fault::Loss => wire.drop_packets(Way::Both, 5 + dice.below(20) as u8),
+            Fault::Reset if wire.reset(end) == 0 => {
+                return eprintln!("left out: this kernel lets nobody reset connections");
             }
-            lasts(time).await;
-            self.heals(&format!("{fault:?} for {time:?}")).await;
+            Fault::Reset => {}
+            Fault::Refused => wire.refuse(end),
+            Fault::Slow => wire.slow_down("2mbit"),
         }
+        lasts(time).await;
+        self.heals(&format!("wire {number}: {fault:?} for {time:?}")).await;
     }
 
     /// Nothing is wrong any more: all hear all again. After how long.
