@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bus_client::{Backoff, BusUrl, ClientOptions, Connection, ConnectionEnd, Error};
+use bus_core::ErrorKind;
 use bus_core::session::{ClientSession, Established, Event, Hello};
 use bus_core::transport::mem_pair;
 use tokio::time::{Instant, Sleep, sleep};
@@ -17,9 +18,11 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::connection;
 use crate::hub::SharedHub;
 
-/// The shortest and the longest pause between attempts.
+/// The shortest and the longest pause between attempts. Where nobody can be reached that takes no
+/// longer than a wire that has healed may lie idle; who has refused is left alone for longer.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
+const BACKOFF_REFUSED_MAX: Duration = Duration::from_secs(5);
 
 /// Which broker it is.
 #[derive(Clone)]
@@ -63,6 +66,8 @@ pub(super) struct Side {
     state: State,
     since: Instant,
     backoff: Backoff,
+    /// The same while the broker is there and will not have this session.
+    refusals: Backoff,
     epoch: Option<u64>,
 }
 
@@ -79,6 +84,7 @@ impl Side {
             state: State::Waiting(Box::pin(sleep(Duration::ZERO))),
             since: now,
             backoff: Backoff::new(BACKOFF_MIN, BACKOFF_MAX),
+            refusals: Backoff::new(BACKOFF_MIN, BACKOFF_REFUSED_MAX),
             epoch: None,
         }
     }
@@ -104,7 +110,10 @@ impl Side {
                         return Poll::Ready(Some(self.begin(connection)));
                     }
                     Poll::Ready(Err(error)) => {
-                        self.backoff.failed();
+                        match error.kind() {
+                            ErrorKind::NoBroker => self.backoff.failed(),
+                            _ => self.refusals.failed(),
+                        }
                         self.wait();
                         return Poll::Ready(Some(Change::Failed(error.to_string())));
                     }
@@ -138,7 +147,7 @@ impl Side {
     /// Ends the connection and what the session was, for this reason; it begins anew.
     pub fn start_over(&mut self, reason: String) -> Change {
         self.session = ClientSession::default();
-        self.backoff.failed();
+        self.refusals.failed();
         self.wait();
         Change::Lost(reason)
     }
@@ -198,7 +207,7 @@ impl Side {
         match self.session.welcome(welcome) {
             Err(error) => {
                 self.session = ClientSession::default();
-                self.backoff.failed();
+                self.refusals.failed();
                 self.wait();
                 Change::Failed(error.to_string())
             }
@@ -215,13 +224,15 @@ impl Side {
     }
 
     fn lose(&mut self, end: ConnectionEnd) -> Change {
-        self.backoff.connected_for(self.since.elapsed());
+        let lasted = self.since.elapsed();
+        self.backoff.connected_for(lasted);
+        self.refusals.connected_for(lasted);
         let reason = match end {
             ConnectionEnd::Lost(reason) => reason,
             ConnectionEnd::Refused(failure) => {
                 // It knows the session no more, or will not have it.
                 self.session = ClientSession::default();
-                self.backoff.failed();
+                self.refusals.failed();
                 failure.to_string()
             }
         };
@@ -230,7 +241,7 @@ impl Side {
     }
 
     fn wait(&mut self) {
-        let pause = self.backoff.pause().unwrap_or_default();
+        let pause = self.refusals.pause().max(self.backoff.pause()).unwrap_or_default();
         self.state = State::Waiting(Box::pin(sleep(pause)));
     }
 }

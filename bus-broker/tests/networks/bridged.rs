@@ -132,7 +132,7 @@ impl Bridged {
 }
 
 /// A broker on every host, with its bridges.
-async fn brokers(world: &World, accord: &Accord, bridging: Bridging) -> Vec<Serving> {
+pub async fn brokers(world: &World, accord: &Accord, bridging: Bridging) -> Vec<Serving> {
     let mut brokers = Vec::new();
     for host in &world.hosts {
         let bridge = |(neighbour, address): (usize, String)| {

@@ -19,6 +19,7 @@ mod serving;
 mod silence;
 mod tools;
 mod topologies;
+mod torrent;
 mod wire;
 mod world;
 
