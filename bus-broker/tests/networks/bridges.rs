@@ -15,7 +15,7 @@ use crate::scene::lasts;
 use crate::world::World;
 
 /// How long a fault lasts in the short form.
-const SHORT: Duration = Duration::from_millis(1000);
+const SHORT: Duration = Duration::from_millis(600);
 
 /// 0.1 to 10 s, as many short ones as long ones.
 pub fn cut_time(dice: &mut Dice) -> Duration {
