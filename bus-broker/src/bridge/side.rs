@@ -20,9 +20,11 @@ use super::settings::BridgeConfig;
 use crate::connection;
 use crate::hub::SharedHub;
 
-/// The shortest and the longest pause between attempts.
+/// The shortest and the longest pause between attempts. Where nobody can be reached that takes no
+/// longer than a wire that has healed may lie idle; who has refused is left alone for longer.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
+const BACKOFF_REFUSED_MAX: Duration = Duration::from_secs(5);
 
 /// Which broker it is.
 #[derive(Clone)]
@@ -65,6 +67,8 @@ pub(super) struct Side {
     state: State,
     since: Instant,
     backoff: Backoff,
+    /// The same while the broker is there and will not have this session.
+    refusals: Backoff,
     epoch: Option<u64>,
 }
 
@@ -80,6 +84,7 @@ impl Side {
             state: State::Waiting(Box::pin(sleep(Duration::ZERO))),
             since: now,
             backoff: Backoff::new(BACKOFF_MIN, BACKOFF_MAX),
+            refusals: Backoff::new(BACKOFF_MIN, BACKOFF_REFUSED_MAX),
             epoch: None,
         }
     }
@@ -105,7 +110,10 @@ impl Side {
                         return Poll::Ready(Some(self.begin(connection)));
                     }
                     Poll::Ready(Err(error)) => {
-                        self.backoff.failed();
+                        match error.kind() {
+                            ErrorKind::NoBroker => self.backoff.failed(),
+                            _ => self.refusals.failed(),
+                        }
                         self.wait();
                         return Poll::Ready(Some(Change::Failed(error.to_string())));
                     }
@@ -139,7 +147,7 @@ impl Side {
     /// Ends the connection and what the session was, for this reason; it begins anew.
     pub fn start_over(&mut self, reason: String) -> Change {
         self.session = ClientSession::default();
-        self.backoff.failed();
+        self.refusals.failed();
         self.wait();
         Change::Lost(reason)
     }
@@ -213,7 +221,7 @@ impl Side {
         match self.session.welcome(welcome) {
             Err(error) => {
                 self.session = ClientSession::default();
-                self.backoff.failed();
+                self.refusals.failed();
                 self.wait();
                 Change::Failed(error.to_string())
             }
@@ -230,13 +238,15 @@ impl Side {
     }
 
     fn lose(&mut self, end: ConnectionEnd) -> Change {
-        self.backoff.connected_for(self.since.elapsed());
+        let lasted = self.since.elapsed();
+        self.backoff.connected_for(lasted);
+        self.refusals.connected_for(lasted);
         let reason = match end {
             ConnectionEnd::Lost(reason) => reason,
             ConnectionEnd::Refused(failure) => {
                 // It knows the session no more, or will not have it.
                 self.session = ClientSession::default();
-                self.backoff.failed();
+                self.refusals.failed();
                 failure.to_string()
             }
         };
@@ -245,7 +255,7 @@ impl Side {
     }
 
     fn wait(&mut self) {
-        let pause = self.backoff.pause().unwrap_or_default();
+        let pause = self.refusals.pause().max(self.backoff.pause()).unwrap_or_default();
         self.state = State::Waiting(Box::pin(sleep(pause)));
     }
 }

@@ -26,6 +26,8 @@ pub struct Written {
     pub count: u64,
     /// Of these it was told that nobody knows whether they were accepted.
     pub unknown: Vec<Range<u64>>,
+    /// Its session was lost with its broker, and another one began, at these numbers.
+    pub restarts: Vec<u64>,
 }
 
 /// All of it.
@@ -34,6 +36,9 @@ pub struct History {
     pub writers: BTreeMap<u64, Written>,
     /// By their names.
     pub readers: BTreeMap<String, Vec<Seen>>,
+    /// Where what a reader has of a writer begins, if not with the first message: somebody on another
+    /// host hears nothing until it is known there that he wants something.
+    pub beginnings: BTreeMap<(String, u64), u64>,
 }
 
 /// Something that must not be.
@@ -60,15 +65,36 @@ pub struct Sum {
     pub lost: u64,
     /// That have not come, and of which the writer was told that nobody knows.
     pub unknown: u64,
+    /// That have not come, and went with the broker of their writer: it was told that its session is
+    /// lost, and nobody beyond could know.
+    pub gone: u64,
 }
 
 impl Written {
     fn is_unknown(&self, number: u64) -> bool {
         self.unknown.iter().any(|range| range.contains(&number))
     }
+
+    /// Whether these stand where a broker went and took along what it had.
+    fn went_with_broker(&self, numbers: &Range<u64>) -> bool {
+        self.restarts.iter().any(|at| (numbers.start..=numbers.end).contains(at))
+    }
 }
 
 impl History {
+    /// Whatever comes before the first message that a reader has of a writer by now is no concern of
+    /// his.
+    pub fn begin_where_readers_are(&mut self) {
+        for (name, seen) in &self.readers {
+            for seen in seen {
+                if let Seen::Message(mark) = seen {
+                    let key = (name.clone(), mark.writer);
+                    self.beginnings.entry(key).or_insert(mark.number);
+                }
+            }
+        }
+    }
+
     /// What is wrong with it, or what it comes to.
     pub fn check(&self) -> Result<Sum, Vec<Wrong>> {
         let (mut sum, mut wrong) = (Sum::default(), Vec::new());
@@ -82,6 +108,8 @@ impl History {
     }
 
     fn check_reader(&self, name: &str, seen: &[Seen], sum: &mut Sum, wrong: &mut Vec<Wrong>) {
+        let begins = |writer: u64| self.beginnings.get(&(name.to_owned(), writer)).copied();
+        let row = |writer: u64| Row { next: begins(writer).unwrap_or(0), ..Row::default() };
         let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
         let (mut told, mut missing, mut gaps) = (0, 0, false);
         for (place, seen) in seen.iter().enumerate() {
@@ -90,19 +118,24 @@ impl History {
                 Seen::Gap => gaps = true,
                 Seen::Message(mark) => {
                     sum.arrived += 1;
-                    let row = rows.entry(mark.writer).or_default();
+                    let row = rows.entry(mark.writer).or_insert_with(|| row(mark.writer));
                     let published = self.writers.get(&mark.writer).map_or(0, |it| it.count);
                     wrong.extend(row.take(name, mark, place, published));
                 }
             }
         }
         for (writer, written) in &self.writers {
-            let mut row = rows.remove(writer).unwrap_or_default();
+            let mut row = rows.remove(writer).unwrap_or_else(|| row(*writer));
             row.holes.push((row.next..written.count, row.place, seen.len()));
             for (numbers, after, before) in row.holes {
                 let known = numbers.clone().filter(|number| !written.is_unknown(*number)).count();
-                missing += known as u64;
-                sum.unknown += numbers.end.saturating_sub(numbers.start) - known as u64;
+                let known = known as u64;
+                sum.unknown += numbers.end.saturating_sub(numbers.start) - known;
+                if known > 0 && written.went_with_broker(&numbers) {
+                    sum.gone += known;
+                    continue;
+                }
+                missing += known;
                 let is_told = seen[after..before].iter().any(|it| !matches!(it, Seen::Message(_)));
                 if known > 0 && !is_told {
                     wrong.push(Wrong::Missing { reader: name.into(), writer: *writer, numbers });

@@ -117,6 +117,13 @@ impl Load {
         self.flows().await;
     }
 
+    /// The same where readers hear nothing at first, since it is not known yet on the writers' hosts
+    /// that somebody wants it: what they have begins with the first message that they hear.
+    pub async fn begins_beyond(&self) {
+        self.begins().await;
+        self.history().begin_where_readers_are();
+    }
+
     /// Waits until every reader has something of every writer that was published from now on.
     pub async fn flows(&self) {
         let from: Vec<_> = self.history().writers.iter().map(|(id, it)| (*id, it.count)).collect();
@@ -244,6 +251,7 @@ impl LoadClient {
         self.note_events(&client);
         let patient = PublisherOptions::default().hold(PATIENCE).mode(0o777);
         let publisher = client.publisher_with(topic, patient).await.expect("opens");
+        let mut events = client.events();
         self.is_ready();
         if phase.wait_for(|phase| *phase != Phase::Wait).await.is_err() {
             return;
@@ -254,6 +262,9 @@ impl LoadClient {
         while *phase.borrow() == Phase::Publish {
             pauses.tick().await;
             for _ in 0..BURST {
+                if has_restarted(&mut events) {
+                    self.with(writer, |written| written.restarts.push(number));
+                }
                 let message = record::record(Mark { writer, number }, FILLING);
                 // Before it can have come anywhere.
                 number += 1;

@@ -4,6 +4,8 @@
 //! skipped, and why. `BUS_NETWORKS_ROUNDS` says how often each test goes through its faults, and
 //! `BUS_NETWORKS_SEED` from which seed on.
 
+mod bridged;
+mod bridges;
 mod client;
 #[path = "../common/dice.rs"]
 mod dice;
@@ -18,6 +20,7 @@ mod serving;
 mod silence;
 mod tools;
 mod topologies;
+mod torrent;
 mod wire;
 mod world;
 

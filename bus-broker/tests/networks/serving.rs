@@ -48,7 +48,20 @@ impl Accord {
         let lines: Vec<&str> = made.lines().collect();
         let token = Token::new(lines[1]).expect("a token");
         fs::write(folder.path().join("token"), lines[1]).expect("a file");
-        Accord { folder, authority, token, user: lines[3..].join("\n") }
+        // Only who administers a broker, or is allowed to, may bridge it.
+        let user = format!("{}\nadmin = true", lines[3..].join("\n"));
+        Accord { folder, authority, token, user }
+    }
+
+    /// A bridge as a broker's file has it, to the broker under this address: over TLS, with the token.
+    /// `more` is added, such as what goes out and what comes in.
+    pub fn bridge(&self, name: &str, address: &str, more: &str) -> String {
+        format!(
+            "[[bridge]]\nname = \"{name}\"\nurl = \"{}\"\ntoken_file = {:?}\nauthority = {:?}\n{more}\n",
+            self.url(Scheme::Tls, address),
+            self.token_file(),
+            self.authority_file(),
+        )
     }
 
     /// Where the broker is under this address.

@@ -14,7 +14,7 @@ impl Link {
     /// There is a session at the far broker, another one than before. What it wants is told
     /// afterwards; until then it is taken to want what it did.
     pub fn far_up(&mut self, epoch: Epoch) {
-        let restarted = self.far.replace(epoch).is_some_and(|before| before != epoch);
+        self.far = Some(epoch);
         self.far_is_up = true;
         self.linger_until = None;
         self.wanted.clear();
@@ -25,10 +25,7 @@ impl Link {
         for id in ids {
             let Some(source) = self.sources.get_mut(id) else { continue };
             source.relay = None;
-            if restarted {
-                // Nothing is known there, and nobody there has had anything yet.
-                source.sent = 0;
-            }
+            // What was sent stays sent, also to another boot: subscribers outlive their broker.
             source.muted = !ignored && source.provenance.hops.contains(&epoch);
             match source.muted {
                 true => self.mute(id),

@@ -31,7 +31,7 @@ pub(super) struct Source {
     pub last: u64,
     /// What came after the last one in the spool was not taken.
     pub missed: bool,
-    /// The highest number ever sent to this boot of the far broker.
+    /// The highest number ever sent to the far broker, to whichever boot of it.
     pub sent: u64,
     pub relay: Option<Relay>,
     /// It has passed the far broker already, or was refused as if it had: nothing is sent.

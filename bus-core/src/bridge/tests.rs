@@ -234,6 +234,22 @@ fn what_was_sent_to_a_broker_that_has_forgotten_it_is_not_sent_again() {
 }
 
 #[test]
+fn what_was_sent_to_a_broker_is_not_sent_again_to_its_next_boot() {
+    let mut link = link(SpoolPolicy::HoldBack);
+    give(&mut link, 7, "a", 1..=3);
+    let (relay, _) = opened(&mut link);
+    link.relay_state(relay, state(true, 0));
+    assert_eq!(sent(&mut link).len(), 4);
+    // Its subscribers have outlived it, and may have had all of that.
+    link.far_up(FAR + 100);
+    give(&mut link, 7, "a", 4..=4);
+    let (relay, _) = opened(&mut link);
+    link.relay_state(relay, RelayState { known: false, ..state(true, 0) });
+    assert_eq!(sent(&mut link), ["skip 4 true", "4 on 2"]);
+    assert_eq!(link.stat().unknown, 3);
+}
+
+#[test]
 fn routes_that_bear_the_same_topic_are_refused() {
     let route =
         |text: &str| Route::new(&Pattern::new(text).expect("a pattern"), "", "").expect("a route");

@@ -4,6 +4,7 @@
 
 mod limits;
 mod peer;
+mod retransmission;
 mod unacknowledged;
 mod watch;
 
@@ -11,5 +12,6 @@ pub use limits::raise_file_limit;
 pub use peer::{
     Credentials, effective_uid, peer_groups, peer_process, process_ended, sees_our_processes,
 };
+pub use retransmission::bound_retransmission;
 pub use unacknowledged::unacknowledged;
 pub use watch::{read_into, read_with_descriptors, watch};

@@ -5,12 +5,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_keepalive;
 use tokio::net::TcpStream;
 
 use super::stream::StreamLink;
 use super::{Link, Peer, Transport};
+use crate::sys::bound_retransmission;
+
+/// The longest pause before TCP sends again what was lost: so long after its healing a wire may lie
+/// idle. It is the shortest that the kernel takes.
+const RETRANSMISSION_MAX: Duration = Duration::from_secs(1);
 
 /// Accepts TCP connections.
 pub struct TcpListener(tokio::net::TcpListener);
@@ -66,6 +73,9 @@ pub(super) fn stream(
     socket.set_nodelay(true)?;
     // A peer whose host is gone is found out by the kernel, without timers of our own.
     set_socket_keepalive(&socket, true)?;
+    // An older kernel doubles the pauses between its attempts as far as it likes: all works there, and
+    // goes on later after a cut.
+    let _ = bound_retransmission(socket.as_fd(), RETRANSMISSION_MAX);
     let (ip, address) = (Some(address.ip()), format!("{transport}://{address}"));
     let peer = Peer { address, ip, ..Peer::default() };
     StreamLink::new(socket.into_std()?.into(), transport, peer)

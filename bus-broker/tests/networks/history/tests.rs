@@ -11,7 +11,7 @@ fn message(number: u64) -> Seen {
 /// One reader that has seen this of a writer of ten messages.
 fn history(seen: impl IntoIterator<Item = Seen>) -> History {
     let mut history = History::default();
-    history.writers.insert(WRITER, Written { count: 10, unknown: Vec::new() });
+    history.writers.insert(WRITER, Written { count: 10, ..Written::default() });
     history.readers.insert("reader".into(), seen.into_iter().collect());
     history
 }
@@ -116,11 +116,36 @@ fn message_of_which_its_writer_knows_nothing_may_have_come_or_not() {
 #[test]
 fn writers_and_readers_are_told_apart() {
     let mut history = history(all_but(&[]));
-    history.writers.insert(8, Written { count: 1, unknown: Vec::new() });
+    history.writers.insert(8, Written { count: 1, ..Written::default() });
     let seen = history.readers.get_mut("reader").expect("it is there");
     seen.insert(5, Seen::Message(Mark { writer: 8, number: 0 }));
     assert!(history.check().is_ok());
     history.readers.insert("other".into(), all_but(&[]));
     let found = history.check().expect_err("the other one lacks a message");
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn what_came_before_a_reader_began_is_no_loss() {
+    let mut late = history(all_but(&[0, 1]));
+    assert!(late.check().is_err());
+    late.begin_where_readers_are();
+    assert!(late.check().is_ok());
+    let mut late = history(all_but(&[0, 1, 5]));
+    late.begin_where_readers_are();
+    let found = late.check().expect_err("one is missing after the beginning");
+    assert_eq!(found, [missing(5..6), uncounted(1, 0)]);
+}
+
+#[test]
+fn what_went_with_the_broker_of_its_writer_is_excused_there_and_nowhere_else() {
+    for (left_out, wrong) in [(vec![4, 5], false), (vec![5, 6], false), (vec![7, 8], true)] {
+        let mut history = history(all_but(&left_out));
+        history.writers.get_mut(&WRITER).expect("it is there").restarts.push(6);
+        let found = history.check();
+        assert_eq!(found.is_err(), wrong, "{left_out:?}: {found:?}");
+        if let Ok(sum) = found {
+            assert_eq!((sum.gone, sum.lost), (2, 0));
+        }
+    }
 }
