@@ -11,6 +11,7 @@ mod engine;
 mod failure;
 mod handshake;
 mod link;
+mod passage;
 mod pem;
 mod settings;
 mod x509;
