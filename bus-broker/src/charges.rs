@@ -12,7 +12,7 @@ use std::time::Duration;
 use bus_core::Time;
 
 use crate::handshakes::HANDSHAKES_PER_SOURCE_MAX;
-use crate::listen::ACCEPTED_PER_SECOND_MAX;
+use crate::listen::HEARD_PER_SECOND_MAX;
 
 /// For a connection that begins: five hundred of them in a second are paid off as they come.
 const BEGINS: Duration = Duration::from_millis(2);
@@ -30,8 +30,8 @@ const SOURCES_MAX: usize = 4096;
 
 const _: () = {
     assert!(BEGINS.as_millis() < ENDS_BADLY.as_millis());
-    let accepted = WAIT_MAX.as_millis() as usize * ACCEPTED_PER_SECOND_MAX / 1000;
-    assert!(accepted < HANDSHAKES_PER_SOURCE_MAX);
+    let heard = WAIT_MAX.as_millis() as usize * HEARD_PER_SECOND_MAX / 1000;
+    assert!(heard < HANDSHAKES_PER_SOURCE_MAX);
 };
 
 /// What each source owes, as the time at which it will be paid off.

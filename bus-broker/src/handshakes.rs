@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(crate) const HANDSHAKES_PER_SOURCE_MAX: usize = 256;
 
 /// Where a connection comes from, before it has said anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Source {
+pub(crate) enum Source {
     /// A user of this machine, by the kernel's word.
     User(u32),
     /// An IPv4 address, or the first 64 bits of an IPv6 one: who has one has all of them.
@@ -33,19 +34,37 @@ enum Source {
     Unknown,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::User(uid) => write!(f, "uid {uid}"),
+            Source::Address(ip) => write!(f, "{ip}"),
+            Source::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
 impl Source {
-    fn of(peer: &Peer) -> Source {
+    /// What a peer is charged to.
+    pub fn of(peer: &Peer) -> Source {
         match (&peer.credentials, peer.ip) {
             (Some(credentials), _) => Source::User(credentials.uid),
-            (None, Some(IpAddr::V6(ip))) => match ip.to_ipv4_mapped() {
+            (None, Some(ip)) => Source::of_ip(ip),
+            (None, None) => Source::Unknown,
+        }
+    }
+
+    /// What a peer at this address is charged to.
+    pub fn of_ip(ip: IpAddr) -> Source {
+        match ip {
+            IpAddr::V4(_) => Source::Address(ip),
+            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
                 Some(ip) => Source::Address(ip.into()),
                 None => {
                     let network = u128::from(ip) >> 64 << 64;
                     Source::Address(Ipv6Addr::from(network).into())
                 }
             },
-            (None, Some(ip)) => Source::Address(ip),
-            (None, None) => Source::Unknown,
         }
     }
 }
@@ -94,9 +113,22 @@ impl Handshakes {
         Handshakes(Rc::new(RefCell::new(Inner { charges, ..Inner::default() })))
     }
 
-    /// One more; another one may have to go for it.
-    pub fn begin(&self, peer: &Peer, now: Time) -> Handshake {
+    /// A connection has come. How long it has to wait until it is heard.
+    pub fn arrives(&self, source: Source, now: Time) -> Duration {
+        let mut inner = self.0.borrow_mut();
+        let charges = inner.charges.as_mut().filter(|_| source != Source::Unknown);
+        charges.map_or(Duration::ZERO, |charges| charges.begins(source, now))
+    }
+
+    /// One that arrives and begins at once.
+    #[cfg(test)]
+    pub fn begin_at(&self, peer: &Peer, now: Time) -> Handshake {
         let source = Source::of(peer);
+        self.begin(source, self.arrives(source, now))
+    }
+
+    /// One more, which is to wait for so long; another one may have to go for it.
+    pub fn begin(&self, source: Source, wait: Duration) -> Handshake {
         let (evict, evicted) = oneshot::channel();
         let mut inner = self.0.borrow_mut();
         if let Some(entry) = inner.surplus(source).and_then(|index| inner.all.remove(index)) {
@@ -106,8 +138,6 @@ impl Handshakes {
         inner.last += 1;
         let number = inner.last;
         inner.all.push_back(Entry { number, source, evict });
-        let charges = inner.charges.as_mut().filter(|_| source != Source::Unknown);
-        let wait = charges.map_or(Duration::ZERO, |charges| charges.begins(source, now));
         Handshake { all: self.clone(), number, source, wait, evicted }
     }
 }
@@ -190,9 +220,10 @@ mod tests {
     #[test]
     fn the_oldest_of_a_greedy_source_goes_and_nobody_elses() {
         let all = Handshakes::default();
-        let mut other = all.begin(&user(7), Time::ZERO);
-        let mut greedy: Vec<Handshake> =
-            (0..HANDSHAKES_PER_SOURCE_MAX + 3).map(|_| all.begin(&user(8), Time::ZERO)).collect();
+        let mut other = all.begin_at(&user(7), Time::ZERO);
+        let mut greedy: Vec<Handshake> = (0..HANDSHAKES_PER_SOURCE_MAX + 3)
+            .map(|_| all.begin_at(&user(8), Time::ZERO))
+            .collect();
         let gone: Vec<bool> = greedy.iter_mut().map(evicted).collect();
         assert_eq!(gone.iter().filter(|gone| **gone).count(), 3);
         assert!(gone[..3].iter().all(|gone| *gone));
@@ -202,11 +233,13 @@ mod tests {
     #[test]
     fn when_all_places_are_taken_the_largest_source_gives_one() {
         let all = Handshakes::default();
-        let mut first = all.begin(&from("192.0.2.1"), Time::ZERO);
-        let mut large: Vec<Handshake> = (0..256).map(|_| all.begin(&user(8), Time::ZERO)).collect();
-        let mut small: Vec<Handshake> = (0..255).map(|_| all.begin(&user(9), Time::ZERO)).collect();
+        let mut first = all.begin_at(&from("192.0.2.1"), Time::ZERO);
+        let mut large: Vec<Handshake> =
+            (0..256).map(|_| all.begin_at(&user(8), Time::ZERO)).collect();
+        let mut small: Vec<Handshake> =
+            (0..255).map(|_| all.begin_at(&user(9), Time::ZERO)).collect();
         assert!(!evicted(&mut large[0]));
-        small.push(all.begin(&user(9), Time::ZERO));
+        small.push(all.begin_at(&user(9), Time::ZERO));
         assert!(evicted(&mut large[0]));
         assert!(!evicted(&mut first));
         assert!(!small.iter_mut().any(evicted));
@@ -224,21 +257,21 @@ mod tests {
     #[test]
     fn whoever_connects_in_vain_waits_and_others_do_not() {
         let (all, now) = (Handshakes::new(true), Time::ZERO.after(Duration::from_secs(9)));
-        let account = all.begin(&user(8), now).account();
+        let account = all.begin_at(&user(8), now).account();
         (0..700).for_each(|_| account.charge_bad(now));
-        assert!(all.begin(&user(8), now).wait() > Duration::ZERO);
-        assert_eq!(all.begin(&user(7), now).wait(), Duration::ZERO);
-        assert_eq!(all.begin(&from("192.0.2.1"), now).wait(), Duration::ZERO);
+        assert!(all.begin_at(&user(8), now).wait() > Duration::ZERO);
+        assert_eq!(all.begin_at(&user(7), now).wait(), Duration::ZERO);
+        assert_eq!(all.begin_at(&from("192.0.2.1"), now).wait(), Duration::ZERO);
         let later = now.after(Duration::from_secs(9));
-        assert_eq!(all.begin(&user(8), later).wait(), Duration::ZERO);
+        assert_eq!(all.begin_at(&user(8), later).wait(), Duration::ZERO);
     }
 
     #[test]
     fn one_that_is_over_makes_room() {
         let all = Handshakes::default();
-        let mut first = all.begin(&user(8), Time::ZERO);
+        let mut first = all.begin_at(&user(8), Time::ZERO);
         for _ in 0..10 * HANDSHAKES_MAX {
-            drop(all.begin(&user(8), Time::ZERO));
+            drop(all.begin_at(&user(8), Time::ZERO));
         }
         assert!(!evicted(&mut first));
         assert_eq!(all.0.borrow().all.len(), 1);

@@ -27,6 +27,7 @@ mod handshakes;
 mod hub;
 mod lanes;
 mod listen;
+mod lobby;
 mod log_bound;
 mod membership;
 mod pulse;

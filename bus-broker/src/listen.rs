@@ -1,37 +1,61 @@
 //! The broker's listeners: each accepts, and hands every connection to a task of its own.
 //!
-//! A listener outlives errors of accepting: without free descriptors it pauses and goes on. It also
-//! takes a breath after a few connections from where too many come: to take and to end
-//! connections is all that somebody needs to keep the broker busy.
+//! A listener outlives errors of accepting: without free descriptors it pauses and goes on. To take
+//! and to end connections is all that somebody needs to keep the broker busy: so those from where too
+//! many come wait in a lobby, of which a few are heard at a time, while all others pass it by.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bus_core::BusUrl;
 #[cfg(feature = "tls")]
 use bus_core::transport::TlsListener;
-use bus_core::transport::{Link, LocalListener, MemListener, TcpListener, default_path};
+use bus_core::transport::{Arrival, Link, LocalListener, MemListener, TcpListener, default_path};
+use bus_core::{BusUrl, Time};
+use futures::FutureExt;
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use crate::broker::StartError;
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
-use crate::handshakes::Handshakes;
+use crate::handshakes::{Handshake, Handshakes, Source};
 use crate::hub::SharedHub;
+use crate::lobby::Lobby;
 use crate::log_bound::LogBound;
 use crate::{connection, exposure};
 
 /// Pause after accepting has failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Pause after accepting a few connections whose sources owe too much (`charges`): about two thousand of
-/// them are accepted in a second, since a timer's tick comes on top of it. Others that connect meanwhile wait
-/// behind them, in the system's list.
-const BREATH: Duration = Duration::from_millis(1);
-const FEW: u32 = 4;
-/// Of such connections, without that tick.
-pub(crate) const ACCEPTED_PER_SECOND_MAX: usize = FEW as usize * 1000 / BREATH.as_millis() as usize;
+/// How connections are treated whose sources owe too much (`charges`), and those that come meanwhile.
+struct Pace {
+    /// Between two times of taking what is there off the system's list; a timer's tick comes on top of it.
+    breath: Duration,
+    /// So many are taken each time, if they owe.
+    many: u32,
+    /// So many of those that wait are heard each time.
+    few: u32,
+}
+
+/// Local sockets: about two thousand are taken and heard in a second. Their list is short, and who finds it full
+/// tries again soon, so that nothing is lost if they wait there.
+const LOCAL: Pace = Pace { breath: Duration::from_millis(1), many: 4, few: 4 };
+
+/// Networks: about three hundred are heard in a second, at each listener. Many more are taken, since the system
+/// does not answer those for whom its list has no room, and they wait for seconds; in batches, which cost
+/// much less than one at a time.
+const NETWORK: Pace = Pace { breath: Duration::from_millis(5), many: 256, few: 2 };
+
+/// Of such connections at one listener, without that tick.
+pub(crate) const HEARD_PER_SECOND_MAX: usize = 4 * 1000;
+
+const _: () = {
+    assert!(LOCAL.few as usize * 1000 <= HEARD_PER_SECOND_MAX * LOCAL.breath.as_millis() as usize);
+    assert!(
+        NETWORK.few as usize * 1000 <= HEARD_PER_SECOND_MAX * NETWORK.breath.as_millis() as usize
+    );
+};
 
 /// Something that accepts connections.
 pub(crate) enum Listener {
@@ -101,37 +125,113 @@ impl Listener {
 
     /// Accepts for ever, or until nobody can connect any more.
     pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes) {
-        let mut owing = 0;
-        let mut bound = LogBound::of_one();
+        let pace = self.pace();
+        let mut lobby = Lobby::default();
+        // How many had to go in there since the last turn, and when the next one is.
+        let (mut entered, mut turn) = (0, Instant::now());
+        let (mut unheard, mut errors) = (LogBound::of_one(), LogBound::of_one());
         loop {
-            match self.accept().await {
-                Ok(Some(link)) => {
-                    let handshake = handshakes.begin(link.peer(), hub.borrow().now());
-                    owing += u32::from(!handshake.wait().is_zero());
-                    tokio::task::spawn_local(connection::serve(hub.clone(), link, handshake));
-                    if owing == FEW {
-                        owing = 0;
-                        tokio::time::sleep(BREATH).await;
+            let accepted = match lobby.is_empty() {
+                true => Some(self.accept().await),
+                false if entered < pace.many => self.accept().now_or_never(),
+                false => None,
+            };
+            let result = match accepted {
+                Some(Ok(Some((source, arrived)))) => {
+                    let now = hub.borrow().now();
+                    let wait = handshakes.arrives(source, now);
+                    if wait.is_zero() {
+                        self.hear(arrived, &hub, handshakes.begin(source, wait))
+                    } else {
+                        entered += 1;
+                        let gone = lobby.enter(source, (arrived, now.after(wait)));
+                        if gone.is_some()
+                            && let Some(left_out) = unheard.take(now)
+                        {
+                            let listener = self.url();
+                            warn!(listener, %source, left_out, "too many connect: one is cut off unheard");
+                        }
+                        Ok(())
                     }
                 }
-                Ok(None) => return,
-                Err(error) => {
-                    if let Some(left_out) = bound.take(hub.borrow().now()) {
-                        warn!(listener = self.url(), %error, left_out, "cannot accept");
-                    }
-                    tokio::time::sleep(PAUSE).await;
+                Some(Ok(None)) => return,
+                Some(Err(error)) => Err(error),
+                None => {
+                    sleep_until(turn).await;
+                    (entered, turn) = (0, Instant::now() + pace.breath);
+                    self.hear_a_few(&mut lobby, &hub, &handshakes)
                 }
+            };
+            if let Err(error) = result {
+                if let Some(left_out) = errors.take(hub.borrow().now()) {
+                    warn!(listener = self.url(), %error, left_out, "cannot accept");
+                }
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
 
-    async fn accept(&mut self) -> io::Result<Option<Box<dyn Link>>> {
-        match self {
-            Listener::Local(listener) => listener.accept().await.map(Some),
-            Listener::Tcp(listener) => listener.accept().await.map(Some),
-            #[cfg(feature = "tls")]
-            Listener::Tls(listener) => listener.accept().await.map(Some),
-            Listener::Mem(listener) => Ok(listener.accept().await),
+    /// Those whose turn it is.
+    fn hear_a_few(
+        &self,
+        lobby: &mut Lobby<Source, (Arrived, Time)>,
+        hub: &SharedHub,
+        handshakes: &Handshakes,
+    ) -> io::Result<()> {
+        for _ in 0..self.pace().few {
+            let Some((source, (arrival, due))) = lobby.next() else { break };
+            let handshake = handshakes.begin(source, due.since(hub.borrow().now()));
+            self.hear(arrival, hub, handshake)?;
         }
+        Ok(())
+    }
+
+    /// Hands a connection to a task of its own.
+    fn hear(&self, arrived: Arrived, hub: &SharedHub, handshake: Handshake) -> io::Result<()> {
+        let link = match (self, arrived) {
+            (_, Arrived::Link(link)) => link,
+            (Listener::Tcp(listener), Arrived::Socket(arrival)) => listener.link(arrival)?,
+            #[cfg(feature = "tls")]
+            (Listener::Tls(listener), Arrived::Socket(arrival)) => listener.link(arrival)?,
+            // No other one has bare sockets.
+            (Listener::Local(_) | Listener::Mem(_), Arrived::Socket(_)) => return Ok(()),
+        };
+        tokio::task::spawn_local(connection::serve(hub.clone(), link, handshake));
+        Ok(())
+    }
+
+    fn pace(&self) -> Pace {
+        match self {
+            Listener::Local(_) | Listener::Mem(_) => LOCAL,
+            Listener::Tcp(_) => NETWORK,
+            #[cfg(feature = "tls")]
+            Listener::Tls(_) => NETWORK,
+        }
+    }
+
+    async fn accept(&mut self) -> io::Result<Option<(Source, Arrived)>> {
+        let arrival = match self {
+            Listener::Local(listener) => {
+                return listener.accept().await.map(Arrived::link).map(Some);
+            }
+            Listener::Mem(listener) => return Ok(listener.accept().await.map(Arrived::link)),
+            Listener::Tcp(listener) => listener.arrival().await?,
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener) => listener.arrival().await?,
+        };
+        Ok(Some((Source::of_ip(arrival.ip()), Arrived::Socket(arrival))))
+    }
+}
+
+/// A connection that is not heard yet.
+enum Arrived {
+    /// A bare socket.
+    Socket(Arrival),
+    Link(Box<dyn Link>),
+}
+
+impl Arrived {
+    fn link(link: Box<dyn Link>) -> (Source, Arrived) {
+        (Source::of(link.peer()), Arrived::Link(link))
     }
 }

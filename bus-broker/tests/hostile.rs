@@ -7,15 +7,21 @@
 mod child;
 #[path = "common/dice.rs"]
 mod dice;
+#[path = "common/neighbour.rs"]
+mod neighbour;
 #[path = "common/pair.rs"]
 mod pair;
 #[path = "common/raw.rs"]
 mod raw;
+#[path = "common/source.rs"]
+mod source;
 
 #[path = "hostile/attacks.rs"]
 mod attacks;
 #[path = "hostile/figures.rs"]
 mod figures;
+#[path = "hostile/flood.rs"]
+mod flood;
 #[path = "hostile/measure.rs"]
 mod measure;
 #[path = "hostile/process.rs"]

@@ -32,7 +32,7 @@ async fn waits_after(shown: &str) -> (Duration, Kind) {
     let (handshakes, mut told) = (Handshakes::new(true), Kind::Ping);
     for _ in 0..TRIES {
         let (near, mut far) = mem_pair();
-        let handshake = handshakes.begin(near.peer(), hub.borrow().now());
+        let handshake = handshakes.begin_at(near.peer(), hub.borrow().now());
         let served = spawn_local(super::serve(hub.clone(), near, handshake));
         let hello = control::encode_hello(&hello);
         write_frame(&mut *far, Header::new(Kind::Hello, 0, 0), &hello).await.expect("room");
@@ -43,7 +43,7 @@ async fn waits_after(shown: &str) -> (Duration, Kind) {
         served.await.expect("runs");
     }
     let peer = mem_pair().0.peer().clone();
-    (handshakes.begin(&peer, hub.borrow().now()).wait(), told)
+    (handshakes.begin_at(&peer, hub.borrow().now()).wait(), told)
 }
 
 #[tokio::test(start_paused = true)]

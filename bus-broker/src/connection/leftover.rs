@@ -92,7 +92,7 @@ async fn what_a_broker_says_last_is_out_before_it_ends_a_connection() {
     let (events, _heard) = mpsc::channel(16);
     let hub = Hub::new(BrokerConfig::default(), Registry::default(), 1, events);
     let hub = Rc::new(RefCell::new(hub));
-    let handshake = Handshakes::default().begin(near.peer(), hub.borrow().now());
+    let handshake = Handshakes::default().begin_at(near.peer(), hub.borrow().now());
     let link = Holding { inner: near, held: VecDeque::new(), polls: 0, reader: None };
     let client = async {
         let served = spawn_local(super::serve(hub.clone(), Box::new(link), handshake));

@@ -1,82 +1,46 @@
-//! What honest clients over TCP and TLS keep of their throughput while others connect in vain.
+//! What honest clients over TCP and TLS keep of their throughput while others connect in vain, and how
+//! long new ones take to get in.
 //!
-//! Another process opens connections of random bytes, and beside them as many as it can that never
-//! finish their handshake. It takes its part of the cores, which the figures do not leave out.
+//! On few cores any process takes time away from others, so each flood is compared with two times without
+//! it: with nobody else there, and beside a neighbour that burns as much of a core as the flood's process
+//! did and leaves the broker alone.
 
+use std::cell::Cell;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use bus_broker::{Broker, BrokerConfig};
-use futures::future::join_all;
-use futures::{StreamExt, stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use bus_client::Client;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use crate::attacks::{AT_A_TIME, RANDOM_CONNECTIONS, seed};
-use crate::child::{Process, say};
-use crate::dice::{Dice, mixed};
+use crate::attacks::seed;
+use crate::child::{Process, cpu_time};
 use crate::figures::Figures;
+use crate::flood::TASK;
+use crate::neighbour;
 use crate::pair::Pair;
 use crate::raw::authority;
+use crate::source::ELSEWHERE;
 use crate::tls_port::TlsPort;
 
-/// What the child's task begins with.
-pub const TASK: &str = "flood|";
-/// Half-open connections at a time, over both listeners.
-const HALF_OPEN: usize = 2000;
-/// How long the honest ones are measured with nobody else there.
-const CALM: Duration = Duration::from_secs(5);
+/// What the task of a neighbour begins with.
+pub const NEIGHBOUR: &str = "neighbour|";
+/// How long the honest ones are measured with nobody else there, and beside a neighbour.
+const CALM: Duration = Duration::from_secs(4);
+/// Between two newcomers.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// In a process of its own: connects to these two listeners in vain.
-pub async fn flood(task: &str) {
-    bus_core::sys::raise_file_limit();
-    let parts: Vec<&str> = task.split('|').collect();
-    let [tcp, tls, seed] = parts[..] else { panic!("no such task") };
-    let seed: u64 = seed.parse().expect("a seed");
-    let port = TlsPort::new(tls, seed + 1).await;
-    say("begins");
-    let addresses = [tcp, tls].map(|url| url.split_once("//").expect("a URL").1);
-    let random = async { tokio::join!(random_frames(addresses[0], seed), port.random_bytes()) };
-    let rounds = async {
-        for round in 0u64.. {
-            half_open(addresses, &port).await;
-            say(format!("{} half-open ones were ended", (round + 1) * HALF_OPEN as u64));
-        }
-    };
-    tokio::select! {
-        _ = random => {}
-        () = rounds => {}
-    }
-    say("done");
-}
+/// Each flood: where it comes from, and whether half-open connections are opened again at once.
+const FLOODS: [(&str, Ipv4Addr, &str); 4] = [
+    ("warm-up", ELSEWHERE, "together"),
+    ("half-open ones opened again together, from elsewhere", ELSEWHERE, "together"),
+    ("half-open ones opened again at once, from elsewhere", ELSEWHERE, "refilled"),
+    ("half-open ones opened again at once, from here", Ipv4Addr::LOCALHOST, "refilled"),
+];
 
-/// As many connections in the clear as the other side makes over TLS: none of them shakes hands.
-async fn random_frames(address: &str, seed: u64) {
-    let one = async |number: u64| {
-        let mut dice = Dice::new(seed ^ mixed(number));
-        let length = dice.below(600) as usize;
-        let bytes = dice.bytes(length);
-        let mut stream = TcpStream::connect(address).await.expect("it listens");
-        // The broker may have had enough before all is written.
-        let _ = stream.write_all(&bytes).await;
-        if number.is_multiple_of(8) {
-            let _ = timeout(Duration::from_millis(50), stream.read(&mut [0; 4096])).await;
-        }
-    };
-    stream::iter(0..RANDOM_CONNECTIONS).map(one).buffer_unordered(AT_A_TIME).count().await;
-}
-
-/// Opens so many at once, and stays until all are ended.
-async fn half_open(addresses: [&str; 2], port: &TlsPort) {
-    let one = async |number: usize| {
-        let address = addresses[number % 2];
-        let Ok(mut stream) = TcpStream::connect(address).await else { return };
-        // Less than the header of a frame, or of what TLS begins with.
-        let _ = stream.write_all(&port.opening()[..number % 5]).await;
-        let _ = stream.read_to_end(&mut Vec::new()).await;
-    };
-    join_all((0..HALF_OPEN).map(one)).await;
+/// In a process of its own: burns this part of a core.
+pub fn be_a_neighbour(share: &str) {
+    neighbour::burn(share.parse().expect("a part"), || cpu_time(std::process::id()));
 }
 
 struct Honest {
@@ -85,24 +49,115 @@ struct Honest {
     before: u64,
 }
 
-impl Honest {
-    fn begin(&mut self) {
-        self.before = *self.count.borrow();
-    }
+/// Round trips of each pair since they were asked for the last time, in a second.
+fn rates(all: &mut [Honest], time: Duration) -> Vec<f64> {
+    let rate = |pair: &mut Honest| {
+        let now = *pair.count.borrow();
+        (now - std::mem::replace(&mut pair.before, now)) as f64 / time.as_secs_f64()
+    };
+    all.iter_mut().map(rate).collect()
+}
 
-    /// How many round trips there were since this was asked for the last time.
-    fn since(&mut self) -> u64 {
-        let now = *self.count.borrow();
-        now - std::mem::replace(&mut self.before, now)
+async fn calm(all: &mut [Honest]) -> Vec<f64> {
+    rates(all, Duration::from_secs(1));
+    let began = Instant::now();
+    tokio::time::sleep(CALM).await;
+    rates(all, began.elapsed())
+}
+
+/// New clients come and go, one at a time. Tells how long each took until it was in.
+async fn newcomers(
+    tcp: &str,
+    port: &TlsPort,
+    name: &str,
+    took: &mut Newcomers,
+    is_over: &Cell<bool>,
+) {
+    while !is_over.get() {
+        let began = Instant::now();
+        let client = match name {
+            "tcp" => Client::connect(tcp).await,
+            _ => port.try_client().await,
+        };
+        match client {
+            Ok(client) => {
+                took.millis.push(began.elapsed().as_secs_f64() * 1e3);
+                client.drain(Duration::from_secs(1)).await;
+            }
+            Err(_) => took.refused += 1,
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-fn print(what: &str, time: Duration, all: &mut [Honest]) -> Vec<f64> {
-    let rates: Vec<f64> =
-        all.iter_mut().map(|pair| pair.since() as f64 / time.as_secs_f64()).collect();
-    for (pair, rate) in all.iter().zip(&rates) {
-        println!("{what:<8} {:<4} {rate:>8.0} round trips a second", pair.name);
+/// Of one listener.
+#[derive(Default)]
+struct Newcomers {
+    /// Milliseconds until each was in.
+    millis: Vec<f64>,
+    refused: u32,
+}
+
+impl Newcomers {
+    fn print(mut self, name: &str) {
+        self.millis.sort_by(f64::total_cmp);
+        let all = &self.millis;
+        let (Some(last), Some(median)) = (all.last(), all.get(all.len() / 2)) else {
+            return println!("         {name}: no newcomer got in, {} were refused", self.refused);
+        };
+        println!(
+            "         {name}: {} newcomers got in, after {median:.1} ms (median), {last:.1} ms at most; \
+             {} were refused",
+            all.len(),
+            self.refused
+        );
     }
+}
+
+/// A flood until its end: what the honest ones reached, and the part of a core that it burnt.
+async fn beside(task: &str, all: &mut [Honest], tcp: &str, port: &TlsPort) -> (Vec<f64>, f64) {
+    let mut child = Process::start(None, task).expect("it is this user's");
+    assert_eq!(child.line().await.as_deref(), Some("begins"));
+    rates(all, Duration::from_secs(1));
+    let (began, burnt, own) = (Instant::now(), cpu_time(child.pid()), cpu_time(std::process::id()));
+    let (mut over_tcp, mut over_tls) = (Newcomers::default(), Newcomers::default());
+    let mut ended = String::new();
+    let is_over = Cell::new(false);
+    let flood = async {
+        loop {
+            match child.line().await.expect("it goes on to its end") {
+                line if line == "done" => break,
+                line => ended = line,
+            }
+        }
+        is_over.set(true);
+        (began.elapsed(), rates(all, began.elapsed()))
+    };
+    let ((time, during), (), ()) = tokio::join!(
+        flood,
+        newcomers(tcp, port, "tcp", &mut over_tcp, &is_over),
+        newcomers(tcp, port, "tls", &mut over_tls, &is_over),
+    );
+    let share = |pid, before: Duration| {
+        cpu_time(pid).saturating_sub(before).as_secs_f64() / time.as_secs_f64()
+    };
+    let (burnt, own) = (share(child.pid(), burnt), share(std::process::id(), own));
+    println!(
+        "         20000 of random bytes in {time:.1?}, {ended} half-open ones were ended; the flood burns \
+         {burnt:.2} of a core, broker and clients {own:.2}"
+    );
+    over_tcp.print("tcp");
+    over_tls.print("tls");
+    child.kill().await;
+    (during, burnt)
+}
+
+async fn beside_a_neighbour(share: f64, all: &mut [Honest]) -> Vec<f64> {
+    let mut child =
+        Process::start(None, &format!("{NEIGHBOUR}{share}")).expect("it is this user's");
+    assert_eq!(child.line().await.as_deref(), Some("begins"));
+    let rates = calm(all).await;
+    child.kill().await;
     rates
 }
 
@@ -123,35 +178,29 @@ async fn measure_what_honest_clients_keep_beside_connections_in_vain() {
         pairs.push(tokio::spawn(pair.run(stopped.clone(), told)));
         all.push(Honest { name, count, before: 0 });
     }
-    let task = format!("{TASK}{tcp}|{tls}|{}", seed());
     let honest = 2 * pairs.len() as u64 + 1;
-    // The first time makes what is made once.
+    // The first flood makes what is made once.
     let mut baseline: Option<Figures> = None;
-    for round in ["warm-up", "measured"] {
-        println!("-- {round}");
-        all.iter_mut().for_each(Honest::begin);
-        tokio::time::sleep(CALM).await;
-        let before = print("before", CALM, &mut all);
-        let began = Instant::now();
-        let mut child = Process::start(None, &task).expect("it is this user's");
-        let mut last = String::from("2000 half-open ones were there, and not yet ended");
-        loop {
-            match child.line().await.expect("it goes on to its end") {
-                line if line == "done" => break,
-                line if line == "begins" => {}
-                line => last = line,
-            }
-        }
-        let time = began.elapsed();
-        let during = print("during", time, &mut all);
-        println!("         it took {time:?}; beside 20000 of random bytes {last}");
-        child.kill().await;
+    let wanted = std::env::var("BUS_HOSTILE_FLOOD").unwrap_or_default();
+    let floods = FLOODS.iter().enumerate();
+    let floods = floods.filter(|(number, (what, ..))| *number == 0 || what.contains(&wanted));
+    for (_, (what, source, refilled)) in floods {
+        println!("-- {what}");
+        let alone = calm(&mut all).await;
+        let task = format!("{TASK}{tcp}|{tls}|{source}|{refilled}|{}", seed());
+        let (during, share) = beside(&task, &mut all, tcp, &port).await;
         let figures = Figures::with_sessions(&broker, honest).await;
-        all.iter_mut().for_each(Honest::begin);
-        tokio::time::sleep(CALM).await;
-        print("after", CALM, &mut all);
-        for (before, during) in before.iter().zip(&during) {
-            println!("         kept: {:.2}", during / before);
+        let neighbour = beside_a_neighbour(share, &mut all).await;
+        for (pair, ((alone, neighbour), during)) in
+            all.iter().zip(alone.iter().zip(&neighbour).zip(&during))
+        {
+            println!(
+                "         {}: {alone:.0} round trips a second alone, {neighbour:.0} beside a neighbour that burns as \
+                 much, {during:.0} beside the flood: {:.2} of alone, {:.2} of beside the neighbour",
+                pair.name,
+                during / alone,
+                during / neighbour,
+            );
         }
         match &baseline {
             None => baseline = Some(figures),

@@ -11,7 +11,8 @@ use bus_core::{Header, Kind};
 
 use crate::child::{Process, say, task};
 use crate::figures::Figures;
-use crate::measure::{TASK, flood};
+use crate::flood::{TASK, flood};
+use crate::measure::{NEIGHBOUR, be_a_neighbour};
 use crate::raw::{Raw, honest, resuming};
 
 const MARK: &str = "done";
@@ -21,6 +22,10 @@ const TIMES: usize = 300;
 #[test]
 fn child_process() {
     let Some(url) = task() else { return };
+    if let Some(share) = url.strip_prefix(NEIGHBOUR) {
+        say("begins");
+        return be_a_neighbour(share);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         match url.strip_prefix(TASK) {

@@ -1,8 +1,9 @@
 //! What hostile peers say to a listener with TLS before there is any: junk, and half of a handshake.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use bus_client::{Client, ClientOptions};
+use bus_client::{Client, ClientOptions, Error};
 use bus_core::transport::connect_tls;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -14,6 +15,7 @@ use crate::SOON;
 use crate::dice::Dice;
 use crate::pair::Pair;
 use crate::raw::authority;
+use crate::source::connect_from;
 
 /// Connections of random bytes.
 const RANDOM_CONNECTIONS: u64 = 10_000;
@@ -27,6 +29,8 @@ pub struct TlsPort {
     address: String,
     opening: Vec<u8>,
     seed: u64,
+    /// Where hostile connections come from.
+    source: Ipv4Addr,
 }
 
 impl TlsPort {
@@ -46,13 +50,21 @@ impl TlsPort {
             heard = hearing => heard,
             _ = connect_tls(&to, &client) => panic!("nobody has answered"),
         };
-        TlsPort { url: url.to_owned(), address, opening, seed }
+        TlsPort { url: url.to_owned(), address, opening, seed, source: Ipv4Addr::LOCALHOST }
+    }
+
+    /// Has hostile connections come from there.
+    pub fn coming_from(self, source: Ipv4Addr) -> TlsPort {
+        TlsPort { source, ..self }
     }
 
     /// An honest client.
     pub async fn client(&self) -> Client {
-        let options = authority::trusting(ClientOptions::default());
-        Client::connect_with(&self.url, options).await.expect("connects")
+        self.try_client().await.expect("connects")
+    }
+
+    pub async fn try_client(&self) -> Result<Client, Error> {
+        Client::connect_with(&self.url, authority::trusting(ClientOptions::default())).await
     }
 
     /// An honest pair.
@@ -108,7 +120,7 @@ impl TlsPort {
             3 => bytes[place] ^= 1 << (dice.next() % 8),
             _ => {}
         }
-        let mut stream = TcpStream::connect(&self.address).await.expect("it listens");
+        let mut stream = connect_from(self.source, &self.address).await.expect("it listens");
         // The broker may have had enough before all is written.
         let _ = stream.write_all(&bytes).await;
         if number.is_multiple_of(8) {

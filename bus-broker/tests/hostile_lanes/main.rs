@@ -21,6 +21,8 @@ mod handed_over;
 #[path = "../common/layout.rs"]
 mod layout;
 mod measure;
+#[path = "../common/neighbour.rs"]
+mod neighbour;
 #[path = "../common/pair.rs"]
 mod pair;
 #[path = "../common/process.rs"]
@@ -59,7 +61,7 @@ fn child_process() {
             handed_over::hand_over(Path::new(path)).expect("the broker is there")
         }
         ["protections", path] => protections::try_all(Path::new(path)).expect("good lanes"),
-        ["neighbour", share] => measure::neighbour(share.parse().expect("a part")),
+        ["neighbour", share] => measure::be_a_neighbour(share.parse().expect("a part")),
         ["spy", pid, range] => spies::spy(pid.parse().expect("a number"), range),
         ["fork", url] => block_on(forked::fork(url)),
         ["take and fork", url] => block_on(forked::take_and_fork(url)),

@@ -9,21 +9,19 @@
 use std::time::{Duration, Instant};
 
 use bus_client::{Client, PublisherOptions, SlowPolicy, SubscribeOptions};
-use rustix::event::{Timespec, poll};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::attacks::{ATTACKS, Attack};
 use crate::broker::BrokerProcess;
 use crate::dice::given;
+use crate::neighbour;
 use crate::process::{Process, User, cpu_time, say};
 
 /// How often each attack is measured, and for how long, with as much time without it.
 const ROUNDS: u64 = 5;
 const MILLIS: u64 = 400;
 const BYTES: usize = 64;
-/// A neighbour looks so often whether it has burnt enough.
-const STEP: Duration = Duration::from_micros(200);
 
 /// What one attack was like.
 #[derive(Default)]
@@ -152,17 +150,9 @@ impl Rows {
 }
 
 /// Burns this part of a core, and touches nothing else, until it is killed.
-pub fn neighbour(share: f64) {
+pub fn be_a_neighbour(share: f64) {
     say("begins");
-    let (began, before) = (Instant::now(), cpu_time(std::process::id()));
-    let step = Timespec::try_from(STEP).expect("a short time");
-    loop {
-        if cpu_time(std::process::id()) - before >= began.elapsed().mul_f64(share) {
-            // Nothing to wait for: a pause.
-            let _ = poll(&mut [], Some(&step));
-        }
-        (0..1000).for_each(|_| std::hint::spin_loop());
-    }
+    neighbour::burn(share, || cpu_time(std::process::id()));
 }
 
 /// A publisher and a subscriber, and how many messages have come.

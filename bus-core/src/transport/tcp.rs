@@ -5,22 +5,46 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_keepalive;
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay};
+use rustix::net::{SocketFlags, acceptfrom_with, getsockname, listen};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 
 use super::stream::StreamLink;
 use super::{Link, Peer, Transport};
-use crate::sys::bound_retransmission;
+use crate::sys::{bound_retransmission, watch};
 
 /// The longest pause before TCP sends again what was lost: so long after its healing a wire may lie
 /// idle. It is the shortest that the kernel takes.
 const RETRANSMISSION_MAX: Duration = Duration::from_secs(1);
 
+/// Connections that the system keeps until they are accepted; it may allow fewer. Whoever comes when there
+/// are so many is not answered at all, and tries again after a second, then two, then four.
+const WAITING_MAX: i32 = 4096;
+
 /// Accepts TCP connections.
-pub struct TcpListener(tokio::net::TcpListener);
+pub struct TcpListener(AsyncFd<OwnedFd>);
+
+/// A connection that is accepted, and about which nothing is known but where it comes from: nobody watches
+/// it, and to drop it is cheap. Its listener makes a link of it.
+#[derive(Debug)]
+pub struct Arrival {
+    socket: OwnedFd,
+    address: SocketAddr,
+}
+
+impl Arrival {
+    /// Where it comes from.
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+}
 
 impl TcpListener {
     /// Listens on `HOST:PORT`; port 0 takes a free one.
@@ -28,7 +52,9 @@ impl TcpListener {
     /// # Errors
     /// When the host is unknown or the address cannot be had.
     pub async fn bind(address: &str) -> io::Result<TcpListener> {
-        tokio::net::TcpListener::bind(address).await.map(TcpListener)
+        let listener = tokio::net::TcpListener::bind(address).await?.into_std()?;
+        listen(&listener, WAITING_MAX)?;
+        watch(listener.into(), Interest::READABLE).map(TcpListener)
     }
 
     /// Where it listens.
@@ -36,7 +62,30 @@ impl TcpListener {
     /// # Errors
     /// When the operating system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        Ok(getsockname(self.0.get_ref())?.try_into()?)
+    }
+
+    /// The next connection, as it has come. Cancelling loses none.
+    ///
+    /// # Errors
+    /// When accepting fails, as without free descriptors. The listener stays usable.
+    pub async fn arrival(&self) -> io::Result<Arrival> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let accept = |listener: &OwnedFd| {
+            let (socket, address) = acceptfrom_with(listener, flags)?;
+            // One that is gone may have none any more.
+            let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
+            Ok(Arrival { socket, address: address.try_into()? })
+        };
+        self.0.async_io(Interest::READABLE, accept).await
+    }
+
+    /// The link over a connection that has come.
+    ///
+    /// # Errors
+    /// When the system refuses, as it may when the peer is gone.
+    pub fn link(&self, arrival: Arrival) -> io::Result<Box<dyn Link>> {
+        Ok(Box::new(arrival.stream(Transport::Tcp)?))
     }
 
     /// The next connection. Cancelling loses none.
@@ -44,8 +93,14 @@ impl TcpListener {
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
     pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
-        let (socket, address) = self.0.accept().await?;
-        Ok(Box::new(stream(socket, address, Transport::Tcp)?))
+        self.link(self.arrival().await?)
+    }
+}
+
+impl Arrival {
+    /// As a stream of this transport.
+    pub(super) fn stream(self, transport: Transport) -> io::Result<StreamLink> {
+        stream(self.socket, self.address, transport)
     }
 }
 
@@ -61,16 +116,12 @@ pub async fn connect_tcp(address: &str) -> io::Result<Box<dyn Link>> {
 pub(super) async fn connect_stream(address: &str, transport: Transport) -> io::Result<StreamLink> {
     let socket = TcpStream::connect(address).await?;
     let address = socket.peer_addr()?;
-    stream(socket, address, transport)
+    stream(socket.into_std()?.into(), address, transport)
 }
 
-/// A connected socket as a stream of this transport.
-pub(super) fn stream(
-    socket: TcpStream,
-    address: SocketAddr,
-    transport: Transport,
-) -> io::Result<StreamLink> {
-    socket.set_nodelay(true)?;
+/// A connected socket that does not block, as a stream of this transport.
+fn stream(socket: OwnedFd, address: SocketAddr, transport: Transport) -> io::Result<StreamLink> {
+    set_tcp_nodelay(&socket, true)?;
     // A peer whose host is gone is found out by the kernel, without timers of our own.
     set_socket_keepalive(&socket, true)?;
     // An older kernel doubles the pauses between its attempts as far as it likes: all works there, and
@@ -78,5 +129,5 @@ pub(super) fn stream(
     let _ = bound_retransmission(socket.as_fd(), RETRANSMISSION_MAX);
     let (ip, address) = (Some(address.ip()), format!("{transport}://{address}"));
     let peer = Peer { address, ip, ..Peer::default() };
-    StreamLink::new(socket.into_std()?.into(), transport, peer)
+    StreamLink::new(socket, transport, peer)
 }

@@ -11,6 +11,7 @@ mod engine;
 mod failure;
 mod handshake;
 mod link;
+mod passage;
 mod pem;
 mod settings;
 mod x509;
@@ -29,12 +30,12 @@ pub use settings::{TlsClient, TlsServer};
 use engine::Engine;
 use link::TlsLink;
 
-use super::tcp::{connect_stream, stream};
+use super::tcp::{Arrival, TcpListener, connect_stream};
 use super::{Link, Transport};
 
 /// Accepts TLS connections.
 pub struct TlsListener {
-    tcp: tokio::net::TcpListener,
+    tcp: TcpListener,
     server: TlsServer,
 }
 
@@ -44,7 +45,7 @@ impl TlsListener {
     /// # Errors
     /// When the host is unknown or the address cannot be had.
     pub async fn bind(address: &str, server: TlsServer) -> io::Result<TlsListener> {
-        Ok(TlsListener { tcp: tokio::net::TcpListener::bind(address).await?, server })
+        Ok(TlsListener { tcp: TcpListener::bind(address).await?, server })
     }
 
     /// Where it listens.
@@ -61,8 +62,23 @@ impl TlsListener {
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
     pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
-        let (socket, address) = self.tcp.accept().await?;
-        let stream = stream(socket, address, Transport::Tls)?;
+        self.link(self.arrival().await?)
+    }
+
+    /// The next connection, as it has come. Cancelling loses none.
+    ///
+    /// # Errors
+    /// When accepting fails, as without free descriptors. The listener stays usable.
+    pub async fn arrival(&self) -> io::Result<Arrival> {
+        self.tcp.arrival().await
+    }
+
+    /// The link over a connection that has come: its handshake is done as it is polled.
+    ///
+    /// # Errors
+    /// When the system refuses, as it may when the peer is gone, or the TLS library does.
+    pub fn link(&self, arrival: Arrival) -> io::Result<Box<dyn Link>> {
+        let stream = arrival.stream(Transport::Tls)?;
         let engine = Engine::server(self.server.config()).map_err(io::Error::other)?;
         Ok(Box::new(TlsLink::new(stream, engine, Side::Broker)))
     }

@@ -5,20 +5,18 @@
 //! Nothing goes over the wire in the clear, one refusal aside (`clear`). Idle links hold no
 //! buffers: records pass through memory that all links of a thread share.
 
-use std::cell::RefCell;
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::engine::{BATCH_BYTES, Engine, Source, Step, WIRE_RECORD_BYTES_MAX};
+use super::engine::{Engine, Source, Step};
 use super::failure::{Side, TlsError, TlsFailure};
+use super::passage::{KEPT_BYTES, PASSAGE, give, keep, room_to_read};
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
 use crate::transport::stream::StreamLink;
 use crate::transport::{Link, Peer, Transport};
 
-/// Buffers that are larger are not kept while they are empty.
-const KEPT_BYTES: usize = 1024;
 /// Room for the farewell of TLS as a record.
 const FAREWELL_BYTES: usize = 64;
 
@@ -57,21 +55,6 @@ pub(super) enum Phase {
     Failed(TlsError),
 }
 
-/// Memory of a thread, for what passes through.
-struct Passage {
-    incoming: BytesMut,
-    outgoing: Vec<u8>,
-    gathered: Vec<u8>,
-}
-
-thread_local! {
-    static PASSAGE: RefCell<Passage> = RefCell::new(Passage {
-        incoming: BytesMut::with_capacity(READ_BYTES + WIRE_RECORD_BYTES_MAX),
-        outgoing: vec![0; BATCH_BYTES],
-        gathered: Vec::new(),
-    });
-}
-
 impl TlsLink {
     /// Over a stream to `peer` on which nothing was said.
     pub fn new(stream: StreamLink, engine: Engine, side: Side) -> TlsLink {
@@ -107,7 +90,7 @@ impl TlsLink {
             incoming.clear();
             // In front of what comes; it is kept until something has.
             incoming.extend_from_slice(&self.partial);
-            let most = self.read_room()?;
+            let most = self.read_room()?.min(room_to_read(into, incoming.len()));
             let count = match self.stream.try_read_up_to(incoming, most) {
                 Ok(0) if self.phase == Phase::Closed => return Ok(0),
                 Ok(0) if self.is_shaking_hands() => return Err(self.fail(TlsFailure::Ended)),
@@ -126,7 +109,7 @@ impl TlsLink {
                 Phase::Opening => 0,
                 _ => self.advance(incoming, into)?,
             };
-            keep(&mut self.partial, &incoming[used..]);
+            keep(&mut self.partial, &incoming[used..], self.is_known);
             Ok(count)
         })
     }
@@ -367,27 +350,6 @@ impl Drop for TlsLink {
         // Who has gone does not listen.
         let _ = self.send_outgoing();
     }
-}
-
-/// Puts what is decrypted where it belongs: behind what is kept, if anything is.
-fn give(bytes: &[u8], into: &mut Option<&mut BytesMut>, kept: &mut BytesMut) {
-    let mut rest = bytes;
-    if let (Some(into), true) = (into, kept.is_empty()) {
-        let now;
-        (now, rest) = bytes.split_at(bytes.len().min(into.capacity() - into.len()));
-        into.extend_from_slice(now);
-    }
-    kept.extend_from_slice(rest);
-}
-
-fn keep(partial: &mut Vec<u8>, rest: &[u8]) {
-    partial.clear();
-    if partial.capacity() > rest.len() + KEPT_BYTES {
-        *partial = Vec::new();
-    }
-    // No more than it takes: whoever is not known yet pays for this with his share of memory.
-    partial.reserve_exact(rest.len());
-    partial.extend_from_slice(rest);
 }
 
 pub(super) fn would_block(error: &io::Error) -> bool {
