@@ -26,6 +26,11 @@ impl Router {
         let (mut lease, end) = (first, first.saturating_add(u64::from(count)));
         let mut acked = Acked::default();
         while lease < end {
+            if let Some(queue) = self.hosted_of(session, lease) {
+                self.finish_acks(session, std::mem::take(&mut acked), answer);
+                lease = self.ack_hosted(session, queue, lease, end);
+                continue;
+            }
             if acked.bearer != self.bearer_of(session, lease) || acked.recaller.is_some() {
                 self.finish_acks(session, std::mem::take(&mut acked), answer);
             }

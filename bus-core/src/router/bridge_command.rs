@@ -8,9 +8,10 @@ use std::sync::Arc;
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 
-use super::command::{Channel, RequestId, SubscribeOptions};
+use super::command::{Channel, OpenMode, RequestId, SubscribeOptions};
+use super::hosted::HostedTell;
 use super::interest::Interest;
-use super::provenance::Provenance;
+use super::provenance::{Epoch, Provenance};
 use super::{Router, SessionId};
 
 /// A command of a bridge's session.
@@ -39,6 +40,20 @@ pub enum BridgeCommand {
         options: SubscribeOptions,
         beyond: Vec<Interest>,
     },
+    /// Opens a queue so that it can be hosted elsewhere. Answered by `Answer::Home`. The channel
+    /// is a queue as any.
+    OpenHome { request: RequestId, channel: Channel, name: Name, open: OpenMode },
+    /// Hosts a queue of this name that lives elsewhere, for as long as the channel is open; `hops`
+    /// are the brokers on the way, its home first. `Output::Hosted` says what is asked of it.
+    HostQueue {
+        request: RequestId,
+        channel: Channel,
+        name: Name,
+        mode: Option<u16>,
+        hops: Vec<Epoch>,
+    },
+    /// What the home of a hosted queue says.
+    Hosted { channel: Channel, tell: HostedTell },
 }
 
 impl Router {
@@ -59,7 +74,17 @@ impl Router {
                     router.subscribe_beyond(session, channel, pattern, options, beyond)
                 });
             }
+            BridgeCommand::OpenHome { request, channel, name, open } => {
+                let result = self.open_home(session, channel, name, open);
+                self.ground.reply(session, request, result);
+            }
+            BridgeCommand::HostQueue { request, channel, name, mode, hops } => {
+                self.answer_first(session, request, |router| {
+                    router.host_queue(session, channel, name, mode, hops)
+                });
+            }
+            BridgeCommand::Hosted { channel, tell } => self.hosted_tell(session, channel, tell),
         }
-        self.bury_dead();
+        self.settle_down();
     }
 }

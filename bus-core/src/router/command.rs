@@ -14,6 +14,8 @@ use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::selector::Selector;
 
+use super::hosted::LeaseEnd;
+
 /// A channel of a session: the number of an open handle, chosen by its client.
 pub type Channel = u32;
 /// The number of a send, offer, call or confirmed publish: each counts on from the last.
@@ -84,6 +86,9 @@ pub enum Command {
     Reject { request: RequestId, lease: Lease, reason: String },
     /// Gives deliveries back that nobody has looked at: to their places, unmarked.
     Return { leases: Vec<Lease> },
+    /// Gives deliveries back that somebody else had through this session, and who is gone: as at
+    /// the end of a session.
+    Forsake { leases: Vec<Lease>, end: LeaseEnd },
     /// Shows the message at this index of those selected.
     Peek { request: RequestId, queue: Channel, selector: Selector, index: u64 },
 

@@ -29,6 +29,8 @@ pub(crate) struct Ground {
     pub hungry: Vec<Id<Session>>,
     /// Queues whose receivers that are held back are to be looked at.
     pub to_look_at: Vec<Id<Queue>>,
+    /// Bridges' sessions over which a long message may go home again.
+    pub freed_hosts: Vec<Id<Session>>,
     /// Bytes of messages that a connection may have to write.
     pub unwritten_bytes_max: u64,
     /// A bug that a test has planted.

@@ -20,6 +20,7 @@ mod flushing;
 mod ground;
 mod guard;
 mod holding;
+mod hosted;
 mod interest;
 mod lease;
 mod leases;
@@ -66,6 +67,7 @@ pub use bridge_command::BridgeCommand;
 pub use command::*;
 pub use effect::{Answer, Effect, Output, Peeked, Source, Stamp};
 pub use fault::Fault;
+pub use hosted::{HostedAsk, HostedTell, LeaseEnd};
 pub use interest::{Interest, InterestOffer};
 pub use policy::{Allowance, Deed, Deeds, Policy, Who};
 pub use provenance::{Epoch, Provenance};
@@ -142,6 +144,8 @@ pub struct Router {
     ground: Ground,
     queues: Arena<Queue>,
     queue_names: BTreeMap<Name, Id<Queue>>,
+    /// Queues that live elsewhere, and are hosted here.
+    hosted: usize,
     /// Queues whose name was taken away, by that name.
     retired: BTreeMap<Name, BTreeSet<Id<Queue>>>,
     topics: Arena<Topic>,
@@ -170,6 +174,7 @@ impl Router {
             ground: Ground { unwritten_bytes_max, ..Ground::default() },
             queues: Arena::default(),
             queue_names: BTreeMap::new(),
+            hosted: 0,
             retired: Default::default(),
             topics: Arena::default(),
             topic_names: BTreeMap::new(),
@@ -224,6 +229,7 @@ impl Router {
             }
             Command::Close { request, channel } => self.close(session, request, channel),
             Command::Return { leases } => self.give_back(session, &leases),
+            Command::Forsake { leases, end } => self.forsake(session, &leases, end),
             Command::Nack { request, lease, delay } => self.nack(session, request, lease, delay),
             Command::Extend { request, lease, by } => self.extend(session, request, lease, by),
             Command::Reject { request, lease, reason } => {
@@ -334,6 +340,7 @@ impl Router {
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
                 timer::Timer::Relays => self.look_after_relays(),
+                timer::Timer::Linger(queue) => self.linger_is_over(queue),
             }
             self.settle_down();
         }
@@ -358,6 +365,7 @@ impl Router {
     /// What is left to do at the end of a command, or of what was due.
     fn settle_down(&mut self) {
         self.feed_hungry();
+        self.admit_hosted();
         self.serve_held();
         self.bury_dead();
     }

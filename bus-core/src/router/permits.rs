@@ -149,7 +149,10 @@ impl Router {
                 Handle::Caller { name, may } => {
                     *may = policy.deeds(&identity, name);
                 }
-                Handle::Subscription(_) | Handle::Waiter { .. } | Handle::Server { .. } => {}
+                Handle::Subscription(_)
+                | Handle::Waiter { .. }
+                | Handle::Server { .. }
+                | Handle::Host { .. } => {}
             }
         }
     }
@@ -185,6 +188,7 @@ impl Router {
             }
             // They are told when they are used.
             Handle::Queue { .. } | Handle::Publisher(_) | Handle::Caller { .. } => None,
+            Handle::Host { .. } => None,
         }
     }
 

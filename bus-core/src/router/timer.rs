@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     Hold(Id<Subscription>),
     /// Marks that are to be told or forgotten.
     Relays,
+    /// A hosted queue that nobody hosts any more.
+    Linger(Id<Queue>),
 }
 
 impl Timer {
