@@ -147,8 +147,14 @@ pub const LISTING_ROWS_MAX: usize = 1000;
 
 /// Brokers that a message may pass, its origin among them, and that a wish may pass on its way.
 pub const HOPS_MAX: usize = 16;
+/// Bytes of a broker's name.
+pub const BROKER_NAME_BYTES_MAX: usize = 64;
 /// Patterns times brokers that one bridge may want for others, and that a broker tells a peer.
 pub const INTERESTS_MAX: usize = 65_536;
+/// What is wanted is told this long after it has changed.
+pub const INTEREST_DELAY: Duration = Duration::from_millis(10);
+/// Rows of interest in one frame, added and removed ones each.
+pub const WANTED_ROWS_MAX: usize = 1024;
 /// How long the mark of a relayed source outlives its last upstream: longer than any session
 /// outlives its connection, so that whoever comes back late still finds it.
 pub const MARK_IDLE: Duration = Duration::from_secs(3600);
@@ -187,6 +193,8 @@ pub const HOSTED_LEASES_TOLD_MAX: usize = 1024;
 /// How long such a queue waits for another host when its own is gone. A broker that is started
 /// anew has its bridges back long before.
 pub const HOSTED_LINGER: Duration = Duration::from_secs(60);
+/// How long a bridge waits before it asks again for what it was refused.
+pub const HOSTED_RETRY: Duration = Duration::from_secs(2);
 /// How long a receive that does not wait waits for the home: longer than homes themselves take.
 pub const HOSTED_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -236,5 +244,6 @@ const _: () = {
         HOSTED_QUEUES_MAX * HOSTED_WINDOW_BYTES as usize + 2 * MESSAGE_BYTES_MAX <= KEPT_BYTES_MAX
     );
     assert!(HOSTED_PATIENCE.as_secs() > 2 * NO_WAIT_PATIENCE.as_secs());
+    assert!(2 * WANTED_ROWS_MAX * (NAME_BYTES_MAX + 8 * HOPS_MAX + 16) <= CONTROL_BYTES_MAX);
     assert!(LISTING_ROWS_MAX * (NAME_BYTES_MAX + 512) <= CONTROL_BYTES_MAX);
 };

@@ -17,6 +17,7 @@ impl Link {
         let restarted = self.far.replace(epoch).is_some_and(|before| before != epoch);
         self.far_is_up = true;
         self.linger_until = None;
+        self.wanted.clear();
         self.to_far.clear();
         self.by_relay.clear();
         let ignored = self.planted(Fault::HopsIgnored);
@@ -51,10 +52,17 @@ impl Link {
         }
     }
 
-    /// What the far broker tells this bridge's near broker: all that is wanted there and beyond.
-    pub fn far_interest(&mut self, interests: Vec<Interest>) {
-        self.wishes = interests;
-        self.apply_wishes();
+    /// What the far broker tells this bridge's near broker: what is wanted there and beyond, since
+    /// it was told last in this session. It counts when it is complete.
+    pub fn far_wanted(&mut self, added: Vec<Interest>, removed: Vec<Interest>, complete: bool) {
+        self.wanted.extend(added);
+        for interest in &removed {
+            self.wanted.remove(interest);
+        }
+        if complete {
+            self.wishes = self.wanted.iter().cloned().collect();
+            self.apply_wishes();
+        }
     }
 
     fn apply_wishes(&mut self) {

@@ -26,7 +26,9 @@ pub struct Link {
     pub(super) far_is_up: bool,
     /// When it is no longer waited for.
     pub(super) linger_until: Option<Time>,
-    /// What the far broker has told last of what is wanted.
+    /// What the far broker has told of what is wanted; what of that is used, which is all as soon
+    /// as it is whole.
+    pub(super) wanted: BTreeSet<Interest>,
     pub(super) wishes: Vec<Interest>,
     pub(super) lanes: Vec<Lane>,
     pub(super) sources: Arena<Source>,
@@ -55,6 +57,8 @@ pub struct Link {
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     pub beyond: Vec<Interest>,
+    /// What of that the near broker was told.
+    pub asked: BTreeSet<Interest>,
     pub subscribed: bool,
     /// It ended, and is subscribed again then.
     pub retry_at: Option<Time>,
@@ -101,6 +105,7 @@ impl Link {
             far: None,
             far_is_up: false,
             linger_until: None,
+            wanted: BTreeSet::new(),
             wishes: Vec::new(),
             lanes,
             sources: Arena::default(),

@@ -5,6 +5,7 @@
 //! clock or frame. What brokers themselves do for bridges (marks, upstreams, interest) is in
 //! [`crate::router`].
 
+mod carrier;
 mod config;
 mod far;
 mod link;
@@ -16,6 +17,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
+pub use carrier::{CarriedQueue, CarriedStat, Ends, QueueCarrier};
 pub use config::{LinkConfig, SpoolPolicy};
 pub use link::{Link, LinkStat};
 pub use pull::{Action, RelayId};

@@ -1,16 +1,19 @@
 //! What a link learns from the near broker: messages, losses, the end of a subscription.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::frame::Parcel;
-use crate::limits::{LINK_SOURCE_IDLE, LINK_SOURCES_MAX, RELAY_HINT, window_charge};
+use crate::limits::{
+    LINK_SOURCE_IDLE, LINK_SOURCES_MAX, RELAY_HINT, REQUEST_BYTES_MAX, window_charge,
+};
 use crate::message::Message;
-use crate::router::{Epoch, Fault, SlowPolicy, Stamp, SubscribeOptions};
+use crate::router::{Epoch, Fault, Interest, SlowPolicy, Stamp, SubscribeOptions};
 use crate::time::Time;
 
-use super::config::SpoolPolicy;
+use super::config::{LinkConfig, SpoolPolicy};
 use super::link::{Lane, Link};
 use super::pull::Action;
 use super::source::Source;
@@ -81,23 +84,29 @@ impl Link {
         if lane.beyond.is_empty() {
             if std::mem::take(&mut lane.subscribed) {
                 (lane.used, lane.told) = (0, 0);
+                lane.asked.clear();
                 self.to_near.push_back(Action::Unsubscribe { route });
             }
             return;
         }
-        lane.subscribed = true;
-        let options = SubscribeOptions {
-            policy: match self.config.policy {
-                SpoolPolicy::HoldBack => SlowPolicy::Hold,
-                SpoolPolicy::DropOldest | SpoolPolicy::Refuse => SlowPolicy::DropOldest,
-            },
-            window_bytes: self.config.window_bytes,
-            backlog_bytes: self.config.backlog_bytes,
-            ..SubscribeOptions::default()
-        };
-        let pattern = self.config.routes[route].near().clone();
-        let beyond = lane.beyond.clone();
-        self.to_near.push_back(Action::Subscribe { route, pattern, options, beyond });
+        let wanted: BTreeSet<_> = lane.beyond.iter().cloned().collect();
+        let added: Vec<_> = wanted.difference(&lane.asked).cloned().collect();
+        let removed: Vec<_> = lane.asked.difference(&wanted).cloned().collect();
+        lane.asked = wanted;
+        let mut added = portions(added).into_iter();
+        if !std::mem::replace(&mut lane.subscribed, true) {
+            let options = subscription(&self.config);
+            let pattern = self.config.routes[route].near().clone();
+            let beyond = added.next().unwrap_or_default();
+            self.to_near.push_back(Action::Subscribe { route, pattern, options, beyond });
+        }
+        // First what is new: what is wanted all the time is never missing in between.
+        for added in added {
+            self.to_near.push_back(Action::Change { route, added, removed: Vec::new() });
+        }
+        for removed in portions(removed) {
+            self.to_near.push_back(Action::Change { route, added: Vec::new(), removed });
+        }
     }
 
     /// Tells how much of a route's window is free again, if nothing holds it back.
@@ -269,4 +278,35 @@ impl Link {
             self.tell_used(route);
         }
     }
+}
+
+/// How a route is subscribed to.
+fn subscription(config: &LinkConfig) -> SubscribeOptions {
+    SubscribeOptions {
+        policy: match config.policy {
+            SpoolPolicy::HoldBack => SlowPolicy::Hold,
+            SpoolPolicy::DropOldest | SpoolPolicy::Refuse => SlowPolicy::DropOldest,
+        },
+        window_bytes: config.window_bytes,
+        backlog_bytes: config.backlog_bytes,
+        ..SubscribeOptions::default()
+    }
+}
+
+/// In parts that a request has room for each.
+fn portions(all: Vec<Interest>) -> Vec<Vec<Interest>> {
+    let (mut portions, mut left) = (Vec::<Vec<Interest>>::new(), 0);
+    for interest in all {
+        // Pattern and path with what frames them.
+        let bytes = interest.pattern.as_str().len() + 8 * interest.path.len() + 16;
+        match portions.last_mut() {
+            Some(portion) if bytes <= left => portion.push(interest),
+            _ => {
+                left = REQUEST_BYTES_MAX / 2;
+                portions.push(vec![interest]);
+            }
+        }
+        left -= bytes.min(left);
+    }
+    portions
 }

@@ -21,9 +21,10 @@ pub type RelayId = u64;
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// At the near broker: subscribe for those beyond; if that is done already, change who they
-    /// are.
+    /// At the near broker: subscribe for those beyond.
     Subscribe { route: usize, pattern: Pattern, options: SubscribeOptions, beyond: Vec<Interest> },
+    /// At the near broker: others are wanted for from now on.
+    Change { route: usize, added: Vec<Interest>, removed: Vec<Interest> },
     /// At the near broker: end the subscription.
     Unsubscribe { route: usize },
     /// At the near broker: so many bytes in all are used up.

@@ -28,7 +28,7 @@ fn link(policy: SpoolPolicy) -> Link {
     link.near_up(NEAR);
     link.far_up(FAR);
     let pattern = Pattern::new(">").expect("a pattern");
-    link.far_interest(vec![Interest { pattern, path: vec![FAR] }]);
+    link.far_wanted(vec![Interest { pattern, path: vec![FAR] }], Vec::new(), true);
     assert!(matches!(link.pull(true), Some(Action::Subscribe { .. })));
     link
 }
@@ -180,7 +180,8 @@ fn what_nobody_wants_any_more_is_neither_kept_nor_read() {
     let mut link = link(SpoolPolicy::HoldBack);
     give(&mut link, 7, "a", 1..=3);
     let (relay, _) = opened(&mut link);
-    link.far_interest(Vec::new());
+    let all = Interest { pattern: Pattern::new(">").expect("a pattern"), path: vec![FAR] };
+    link.far_wanted(Vec::new(), vec![all], true);
     assert!(matches!(link.pull(true), Some(Action::Unsubscribe { route: 0 })));
     assert_eq!(sent(&mut link), [format!("close {relay}")]);
     assert_eq!(link.stat().sources, 0);
@@ -192,7 +193,7 @@ fn a_far_broker_that_stays_away_is_given_up_and_found_again() {
     link.near_up(NEAR);
     link.far_up(FAR);
     let pattern = Pattern::new("near.a").expect("a pattern");
-    link.far_interest(vec![Interest { pattern, path: vec![FAR] }]);
+    link.far_wanted(vec![Interest { pattern, path: vec![FAR] }], Vec::new(), true);
     give(&mut link, 7, "a", 1..=3);
     link.far_down(Time::ZERO);
     let late = link

@@ -4,6 +4,8 @@
 //! part of the table of interest, from which other bridges tell their peers. Invariant: it is
 //! linked to a topic exactly if its pattern and one of its interests match it and it may read it.
 
+use std::collections::BTreeSet;
+
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{HOPS_MAX, INTERESTS_MAX};
@@ -28,7 +30,7 @@ impl Router {
         options: SubscribeOptions,
         beyond: Vec<Interest>,
     ) -> Result<Answer, Failure> {
-        self.check_bridge(session)?;
+        self.check_bridge_pattern(session, &pattern)?;
         check_interests(&beyond)?;
         if options.group.is_some() {
             let text = "what is subscribed for others cannot be shared in a group";
@@ -45,6 +47,31 @@ impl Router {
             return Ok(Answer::Opened { id: id.serial(), created: false });
         }
         self.subscribe(session, channel, pattern, options, Some(beyond))
+    }
+
+    /// Somebody beyond wants more, or no longer all of it.
+    pub(super) fn change_wishes(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        added: Vec<Interest>,
+        removed: &BTreeSet<Interest>,
+    ) -> Result<Answer, Failure> {
+        let own = match self.ground.handle(session, channel) {
+            Ok(Handle::Subscription(id)) => self.subscriptions.get(*id).map(|entry| (*id, entry)),
+            _ => None,
+        };
+        let Some((id, Some(before))) = own.map(|(id, entry)| (id, entry.beyond.as_ref())) else {
+            let text = format!("channel {channel} is no subscription of a bridge");
+            return Err(Failure::new(ErrorKind::Closed, text));
+        };
+        let mut beyond: BTreeSet<Interest> = before.iter().cloned().collect();
+        beyond.retain(|interest| !removed.contains(interest));
+        beyond.extend(added);
+        let beyond: Vec<_> = beyond.into_iter().collect();
+        check_interests(&beyond)?;
+        self.change_beyond(id, beyond);
+        Ok(Answer::Done { count: 1 })
     }
 
     /// Others are wanted for from now on. What was linked and still is goes on without a break.

@@ -1,10 +1,11 @@
 //! What a session of a bridge can ask of the router, beside what any session can.
 //!
-//! Such commands come from a bridge that lives with the broker; no frame bears them yet. Channels,
-//! answers and outputs are those of the session. Who may give them is said in `relaying`.
+//! A bridge is an ordinary client; its commands travel as those of others do. Channels, answers and
+//! outputs are those of the session. Who may give them is said in `relaying`.
 
 use std::sync::Arc;
 
+use crate::message::Sender;
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 
@@ -16,7 +17,7 @@ use super::{Router, SessionId};
 
 /// A command of a bridge's session.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum BridgeCommand {
     /// Opens a topic for what a source elsewhere has published, from message `reach` on. It is a
     /// publisher: messages, credit and closing are as for any. `Output::Relay` follows the answer.
@@ -52,13 +53,25 @@ pub enum BridgeCommand {
         mode: Option<u16>,
         hops: Vec<Epoch>,
     },
+    /// Names a sender to the session layer, which takes it: the router is given it with messages.
+    NameSender { origin: u32, sender: Sender },
     /// What the home of a hosted queue says.
     Hosted { channel: Channel, tell: HostedTell },
+    /// Changes who wants what on the channel of such a subscription. It is answered.
+    ChangeBeyond {
+        request: RequestId,
+        channel: Channel,
+        added: Vec<Interest>,
+        removed: Vec<Interest>,
+    },
+    /// Asks to be told what is wanted here and beyond, for a broker of this epoch: all of it after
+    /// the answer (`Output::Wanted`), and what changes from then on, a moment later.
+    WatchInterest { request: RequestId, channel: Channel, peer: Epoch },
 }
 
 impl Router {
     /// Carries out a command of a bridge's session.
-    pub fn handle_bridge(&mut self, now: Time, session: SessionId, command: BridgeCommand) {
+    pub(super) fn handle_bridge(&mut self, now: Time, session: SessionId, command: BridgeCommand) {
         self.ground.now = now;
         match command {
             BridgeCommand::OpenRelay { request, channel, topic, provenance, reach } => {
@@ -83,7 +96,18 @@ impl Router {
                     router.host_queue(session, channel, name, mode, hops)
                 });
             }
+            BridgeCommand::NameSender { .. } => {}
             BridgeCommand::Hosted { channel, tell } => self.hosted_tell(session, channel, tell),
+            BridgeCommand::ChangeBeyond { request, channel, added, removed } => {
+                let removed = removed.into_iter().collect();
+                let result = self.change_wishes(session, channel, added, &removed);
+                self.ground.reply(session, request, result);
+            }
+            BridgeCommand::WatchInterest { request, channel, peer } => {
+                self.answer_first(session, request, |router| {
+                    router.watch_interest(session, channel, peer)
+                });
+            }
         }
         self.settle_down();
     }

@@ -14,7 +14,8 @@ use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::selector::Selector;
 
-use super::hosted::LeaseEnd;
+use super::bridge_command::BridgeCommand;
+use super::hosted::Forsaken;
 
 /// A channel of a session: the number of an open handle, chosen by its client.
 pub type Channel = u32;
@@ -88,7 +89,7 @@ pub enum Command {
     Return { leases: Vec<Lease> },
     /// Gives deliveries back that somebody else had through this session, and who is gone: as at
     /// the end of a session.
-    Forsake { leases: Vec<Lease>, end: LeaseEnd },
+    Forsake(Forsaken),
     /// Shows the message at this index of those selected.
     Peek { request: RequestId, queue: Channel, selector: Selector, index: u64 },
 
@@ -109,6 +110,8 @@ pub enum Command {
     List { request: RequestId, pattern: Pattern, object: ObjectKind, after: Option<String> },
     /// Tells about the broker. Answered by the shell.
     Broker { request: RequestId },
+    /// What only bridges ask.
+    Bridge(BridgeCommand),
 }
 
 /// How a queue is opened.

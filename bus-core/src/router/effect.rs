@@ -13,6 +13,7 @@ use crate::name::Name;
 
 use super::command::{Channel, Lease, RequestId, Ticket};
 use super::hosted::HostedAsk;
+use super::interest::Interest;
 use super::provenance::{Epoch, Provenance};
 use super::relays::RelayState;
 use super::session::Session;
@@ -69,6 +70,14 @@ pub enum Output {
     Relay { channel: Channel, state: RelayState },
     /// A queue that this session hosts asks its home for something.
     Hosted { channel: Channel, ask: HostedAsk },
+    /// What is wanted here and beyond, since that was told last; it is whole when `complete`.
+    Wanted {
+        channel: Channel,
+        added: Vec<Interest>,
+        removed: Vec<Interest>,
+        left_out: u64,
+        complete: bool,
+    },
     /// Leases are settled.
     Settled { first: Lease, count: u32 },
     /// A lease was not there to settle.

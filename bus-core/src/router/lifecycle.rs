@@ -185,7 +185,7 @@ impl Router {
         // The newest first: none of them comes in because another one has made room.
         let tickets: Vec<Ticket> =
             entry.blocked.newest_first().chain(entry.granted.keys().copied()).collect();
-        let going: Vec<Ticket> = entry.going_home.keys().copied().collect();
+        let going: Vec<Ticket> = entry.going_home.keys().rev().copied().collect();
         let calls: Vec<u64> = entry.calls.values().copied().collect();
         for ticket in tickets.into_iter().chain(going) {
             self.withdraw(session, ticket);
@@ -260,6 +260,7 @@ impl Router {
             Handle::Subscription(id) => self.leave(id, session, channel),
             Handle::Host { queue } => self.unhost(queue),
             Handle::Caller { .. } => {}
+            Handle::Interest => self.stop_watching(session, channel),
             Handle::Server { service, server } => self.drop_server(session, service, server),
         }
     }

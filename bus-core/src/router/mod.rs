@@ -53,6 +53,7 @@ mod topic;
 mod type_names;
 mod untaken;
 mod waiter;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +68,7 @@ pub use bridge_command::BridgeCommand;
 pub use command::*;
 pub use effect::{Answer, Effect, Output, Peeked, Source, Stamp};
 pub use fault::Fault;
-pub use hosted::{HostedAsk, HostedTell, LeaseEnd};
+pub use hosted::{Forsaken, HostedAsk, HostedTell};
 pub use interest::{Interest, InterestOffer};
 pub use policy::{Allowance, Deed, Deeds, Policy, Who};
 pub use provenance::{Epoch, Provenance};
@@ -83,6 +84,7 @@ use relays::Relays;
 use service::{Call, Service};
 use topic::{Offered, Subscription, Topic};
 use type_names::TypeNames;
+use watching::Watchers;
 
 /// The number of a session at its router.
 pub type SessionId = Id<Session>;
@@ -158,6 +160,7 @@ pub struct Router {
     types: TypeNames,
     relays: Relays,
     interests: InterestTable,
+    watchers: Watchers,
     policy: Policy,
     next_source: u64,
     next_call: u64,
@@ -186,6 +189,7 @@ impl Router {
             types: TypeNames::default(),
             relays: Relays::default(),
             interests: InterestTable::default(),
+            watchers: Watchers::default(),
             policy: Policy::default(),
             next_source: 0,
             next_call: 0,
@@ -206,6 +210,7 @@ impl Router {
                 return self.publish(session, channel, message, ticket);
             }
             Command::Consumed { channel, bytes } => return self.consumed(session, channel, bytes),
+            Command::Bridge(command) => return self.handle_bridge(now, session, command),
             command => self.handle_other(session, command),
         }
         self.settle_down();
@@ -213,7 +218,8 @@ impl Router {
 
     fn handle_other(&mut self, session: SessionId, command: Command) {
         match command {
-            Command::Publish { .. } | Command::Consumed { .. } | Command::Broker { .. } => {}
+            Command::Publish { .. } | Command::Consumed { .. } => {}
+            Command::Broker { .. } | Command::Bridge(_) => {}
             Command::Send { channel, ticket, message, no_wait } => {
                 self.send(session, channel, ticket, message, no_wait)
             }
@@ -229,7 +235,7 @@ impl Router {
             }
             Command::Close { request, channel } => self.close(session, request, channel),
             Command::Return { leases } => self.give_back(session, &leases),
-            Command::Forsake { leases, end } => self.forsake(session, &leases, end),
+            Command::Forsake(forsaken) => self.forsake(session, &forsaken),
             Command::Nack { request, lease, delay } => self.nack(session, request, lease, delay),
             Command::Extend { request, lease, by } => self.extend(session, request, lease, by),
             Command::Reject { request, lease, reason } => {
@@ -341,6 +347,7 @@ impl Router {
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
                 timer::Timer::Relays => self.look_after_relays(),
                 timer::Timer::Linger(queue) => self.linger_is_over(queue),
+                timer::Timer::Wanted => self.tell_wanted(),
             }
             self.settle_down();
         }
@@ -364,6 +371,7 @@ impl Router {
 
     /// What is left to do at the end of a command, or of what was due.
     fn settle_down(&mut self) {
+        self.note_news();
         self.feed_hungry();
         self.admit_hosted();
         self.serve_held();

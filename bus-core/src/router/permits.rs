@@ -124,6 +124,40 @@ impl Router {
         }
     }
 
+    /// Whether a session may carry what bears this name to another broker and from there. Without a
+    /// policy only administrators may.
+    pub(super) fn check_bridge(&self, session: Id<Session>, name: &Name) -> Result<(), Failure> {
+        self.check_is_bridge(session)?;
+        self.check_deed(session, Deed::Bridge, "topic", name)
+    }
+
+    /// Whether it may carry all that matches.
+    pub(super) fn check_bridge_pattern(
+        &self,
+        session: Id<Session>,
+        pattern: &Pattern,
+    ) -> Result<(), Failure> {
+        self.check_is_bridge(session)?;
+        self.check_pattern(session, Deed::Bridge, "topics", pattern)
+    }
+
+    /// Whether a session may do what bridges do, with some names at least.
+    pub(super) fn check_is_bridge(&self, session: Id<Session>) -> Result<(), Failure> {
+        let identity = self.identity_of(session)?;
+        if self.config.epoch == 0 {
+            let text = "this broker has no epoch, and so no bridges";
+            return Err(Failure::new(ErrorKind::Unsupported, text));
+        }
+        if identity.admin || identity.system || self.policy.grants(identity, Deed::Bridge) {
+            return Ok(());
+        }
+        let text = format!(
+            "{} may not bridge brokers: it is no administrator, and no allowance of the broker's policy grants `bridge` to it; whoever runs the broker can add one",
+            identity.sender
+        );
+        Err(Failure::new(ErrorKind::PermissionDenied, text))
+    }
+
     fn identity_of(&self, session: Id<Session>) -> Result<&Identity, Failure> {
         let entry = self.ground.sessions.get(session);
         let over = || Failure::new(ErrorKind::Closed, "the session is over");
@@ -143,8 +177,11 @@ impl Router {
                 }
                 Handle::Publisher(publisher) => {
                     let name = topics.get(publisher.topic).map(|topic| &topic.name);
-                    publisher.may =
-                        name.is_none_or(|name| policy.deeds(&identity, name).has(Deed::Publish));
+                    let deed = match publisher.relayed {
+                        Some(_) => Deed::Bridge,
+                        None => Deed::Publish,
+                    };
+                    publisher.may = name.is_none_or(|name| policy.deeds(&identity, name).has(deed));
                 }
                 Handle::Caller { name, may } => {
                     *may = policy.deeds(&identity, name);
@@ -152,7 +189,8 @@ impl Router {
                 Handle::Subscription(_)
                 | Handle::Waiter { .. }
                 | Handle::Server { .. }
-                | Handle::Host { .. } => {}
+                | Handle::Host { .. }
+                | Handle::Interest => {}
             }
         }
     }
@@ -175,8 +213,14 @@ impl Router {
     fn forbids(&self, session: Id<Session>, channel: Channel) -> Option<Failure> {
         match self.ground.handle(session, channel).ok()? {
             Handle::Subscription(id) => {
-                let pattern = &self.subscriptions.get(*id)?.pattern;
-                self.check_pattern(session, Deed::Subscribe, "topics", pattern).err()
+                let subscription = self.subscriptions.get(*id)?;
+                match subscription.beyond {
+                    Some(_) => self.check_bridge_pattern(session, &subscription.pattern).err(),
+                    None => {
+                        let pattern = &subscription.pattern;
+                        self.check_pattern(session, Deed::Subscribe, "topics", pattern).err()
+                    }
+                }
             }
             Handle::Waiter { queue, .. } => {
                 let name = &self.queues.get(*queue)?.name;
@@ -186,9 +230,9 @@ impl Router {
                 let name = &self.services.get(*service)?.name;
                 self.check_deed(session, Deed::Serve, "service", name).err()
             }
+            Handle::Interest | Handle::Host { .. } => self.check_is_bridge(session).err(),
             // They are told when they are used.
             Handle::Queue { .. } | Handle::Publisher(_) | Handle::Caller { .. } => None,
-            Handle::Host { .. } => None,
         }
     }
 

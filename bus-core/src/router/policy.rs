@@ -190,6 +190,11 @@ impl Policy {
         self.is_open_to(identity) || granted.any(|(_, allowed)| allowed.contains(pattern))
     }
 
+    /// Whether it is granted to somebody on any name at all.
+    pub fn grants(&self, identity: &Identity, deed: Deed) -> bool {
+        self.granted_to(identity).any(|(granted, _)| *granted == deed)
+    }
+
     fn is_open_to(&self, identity: &Identity) -> bool {
         self.allowances.is_empty() || identity.admin || identity.system
     }

@@ -29,11 +29,23 @@ impl Router {
         options: TopicOptions,
         exclusive: bool,
     ) -> Result<Answer, Failure> {
+        self.check_deed(session, Deed::Publish, "topic", &name)?;
+        self.open_topic(session, channel, name, options, exclusive)
+    }
+
+    /// The same for whom the policy allows it.
+    pub(super) fn open_topic(
+        &mut self,
+        session: Id<Session>,
+        channel: Channel,
+        name: Name,
+        options: TopicOptions,
+        exclusive: bool,
+    ) -> Result<Answer, Failure> {
         let Some(entry) = self.ground.sessions.get(session) else {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         entry.check_free(channel)?;
-        self.check_deed(session, Deed::Publish, "topic", &name)?;
         let sender = entry.sender.clone();
         let (id, created) = match self.topic_names.get(&name).copied() {
             Some(_) if exclusive => {

@@ -52,11 +52,11 @@ impl Router {
         options: ConsumeOptions,
     ) -> Result<(), Failure> {
         let id = self.queue_for(session, queue, Right::Read)?;
-        let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
         let Some(queue) = self.queues.get_mut(id) else { return Ok(()) };
+        queue.check_hosted_receiver(&self.ground, &options)?;
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
         entry.check_free(channel)?;
         entry.check_leases()?;
-        queue.check_hosted_receiver(&self.ground, &options)?;
         let waiter = queue.waiters.insert_with(|_| Waiter::new(session, channel, options));
         queue.holders += 1;
         entry.open(channel, Handle::Waiter { queue: id, waiter })

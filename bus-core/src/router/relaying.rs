@@ -20,16 +20,9 @@ use super::effect::{Answer, Output, Source};
 use super::fault::Fault;
 use super::provenance::Provenance;
 use super::relays::{RelayStat, RelayState, Relayed, Upstream, UpstreamKey, Verdict};
-use super::rights::Identity;
 use super::session::{Handle, Session};
 use super::timer::Timer;
 use super::topic::{Link, Subscription, Topic};
-
-/// Whether somebody may speak for others: publish what they are said to have published, and
-/// subscribe to what they are said to want. A policy may allow it to more than these.
-pub(super) fn may_relay(identity: &Identity) -> bool {
-    identity.admin || identity.system
-}
 
 impl Router {
     /// Opens a topic for what a source elsewhere has published, from message `reach` on.
@@ -41,7 +34,7 @@ impl Router {
         provenance: Arc<Provenance>,
         reach: u64,
     ) -> Result<Answer, Failure> {
-        self.check_bridge(session)?;
+        self.check_bridge(session, &topic)?;
         if !self.ground.planted(Fault::HopsIgnored)
             && let Err(failure) = provenance.check_for(self.config.epoch)
         {
@@ -50,7 +43,7 @@ impl Router {
         }
         check_sequence(reach)?;
         let options = TopicOptions::default();
-        let answer = self.open_publisher(session, channel, topic.clone(), options, false)?;
+        let answer = self.open_topic(session, channel, topic.clone(), options, false)?;
         let (id, known) = self.relays.enter(&provenance, &topic, reach);
         let entry = self.ground.sessions.get_mut(session);
         let away = entry.as_ref().is_some_and(|entry| !entry.connected);
@@ -79,23 +72,6 @@ impl Router {
         }
         self.elect_and_tell(id, Some(((session, channel), known)));
         Ok(answer)
-    }
-
-    /// Whether a session may do what bridges do.
-    pub(super) fn check_bridge(&self, session: Id<Session>) -> Result<(), Failure> {
-        let identity = self.ground.sessions.get(session).map(|entry| &entry.identity);
-        if self.config.epoch == 0 {
-            let text = "this broker has no epoch, and so no bridges";
-            return Err(Failure::new(ErrorKind::Unsupported, text));
-        }
-        match identity {
-            Some(identity) if may_relay(identity) => Ok(()),
-            Some(identity) => {
-                let text = format!("{} may not bridge brokers", identity.sender);
-                Err(Failure::new(ErrorKind::PermissionDenied, text))
-            }
-            None => Err(Failure::new(ErrorKind::Closed, "the session is over")),
-        }
     }
 
     /// The next message of a relay, or the first that it could give while it stands by, has this

@@ -121,6 +121,8 @@ pub(crate) enum Handle {
     Host {
         queue: Id<Queue>,
     },
+    /// A bridge is told what is wanted.
+    Interest,
 }
 
 /// A topic opened for publishing.

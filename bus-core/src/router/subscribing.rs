@@ -30,7 +30,9 @@ impl Router {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
         entry.check_free(channel)?;
-        self.check_pattern(session, Deed::Subscribe, "topics", &pattern)?;
+        if beyond.is_none() {
+            self.check_pattern(session, Deed::Subscribe, "topics", &pattern)?;
+        }
         if let Some(topic) = pattern
             .as_name()
             .and_then(|name| self.topic_names.get(&name))

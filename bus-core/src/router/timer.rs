@@ -36,6 +36,8 @@ pub(crate) enum Timer {
     Relays,
     /// A hosted queue that nobody hosts any more.
     Linger(Id<Queue>),
+    /// What is wanted is to be told.
+    Wanted,
 }
 
 impl Timer {

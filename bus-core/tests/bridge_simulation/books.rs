@@ -8,7 +8,6 @@ use bus_core::{ErrorKind, Message};
 
 use crate::clients::read;
 use crate::plan::Mood;
-use crate::wire::ToFar;
 use crate::world::{Event, World};
 
 impl World<'_> {
@@ -101,8 +100,8 @@ impl World<'_> {
     }
 
     /// While all is well nothing goes where nobody wants it.
-    pub fn check_sent(&mut self, wire: usize, command: &ToFar) {
-        let ToFar::Plain(Command::Publish { message, channel, .. }) = command else {
+    pub fn check_sent(&mut self, wire: usize, command: &Command) {
+        let Command::Publish { message, channel, .. } = command else {
             return self.log.say(|| format!("wire {wire} brings {command:?}"));
         };
         let (publisher, number) = read(message);

@@ -24,8 +24,6 @@ pub struct Broker {
     pub epoch: u64,
     pub router: Router,
     pub who: BTreeMap<SessionId, Who>,
-    /// What others were told of.
-    pub interest_version: u64,
 }
 
 impl Broker {
@@ -34,7 +32,7 @@ impl Broker {
         if let Some(fault) = fault {
             router.plant(fault);
         }
-        Broker { epoch, router, who: BTreeMap::new(), interest_version: 0 }
+        Broker { epoch, router, who: BTreeMap::new() }
     }
 
     /// Begins a session. Clients end with their connections, bridges come back.

@@ -214,7 +214,7 @@ impl World<'_> {
             let after = self.dice.millis(100, 700);
             return self.at(after, Event::Connect(index));
         }
-        let to = wire.to;
+        let (from, to) = (wire.from, wire.to);
         match wire.far.filter(|far| self.brokers[to].router.has_session(*far)) {
             Some(session) => {
                 wire.connected = true;
@@ -229,11 +229,11 @@ impl World<'_> {
                     self.log.count("session lost");
                 }
                 let session = self.brokers[to].open(self.now, Who::Far(index));
-                wire.begin(session, self.brokers[to].epoch);
+                let (near, far) = (self.brokers[from].epoch, self.brokers[to].epoch);
+                wire.begin(self.now, session, near, far);
                 self.log.say(|| format!("wire {index} begins"));
             }
         }
-        self.tell_interest_on(index);
         self.touch_broker(to);
         self.touch_wire(index);
     }

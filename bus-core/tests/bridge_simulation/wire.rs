@@ -5,27 +5,11 @@
 use std::collections::BTreeMap;
 
 use bus_core::bridge::{Action, Link, LinkConfig, RelayId, Route};
-use bus_core::router::{
-    BridgeCommand, Channel, Command, Effect, Interest, Output, RequestId, SessionId,
-};
+use bus_core::router::{BridgeCommand, Channel, Command, Effect, Output, RequestId, SessionId};
 use bus_core::{Failure, Message, Pattern, Time};
 
 use crate::pipe::Pipe;
 use crate::plan::{Bridge, Mood, Plan};
-
-/// What the pipe to the far broker bears.
-#[derive(Debug)]
-pub enum ToFar {
-    Bridge(BridgeCommand),
-    Plain(Command),
-}
-
-/// What the one back bears.
-#[derive(Debug)]
-pub enum FromFar {
-    Output(Output),
-    Interest(Vec<Interest>),
-}
 
 /// One direction of a bridge.
 pub struct Wire {
@@ -37,17 +21,18 @@ pub struct Wire {
     pub near: Option<SessionId>,
     pub far: Option<SessionId>,
     pub connected: bool,
-    pub down: Pipe<ToFar>,
-    pub up: Pipe<FromFar>,
+    pub down: Pipe<Command>,
+    pub up: Pipe<Output>,
     /// By channel: the relay, unless it is closing.
     channels: BTreeMap<Channel, Option<RelayId>>,
     by_relay: BTreeMap<RelayId, Channel>,
     /// Requests under way, and whether they open or close.
     requests: BTreeMap<RequestId, (Channel, bool)>,
     next_request: RequestId,
-    pub interest_sent: Option<Vec<Interest>>,
 }
 
+/// The channel at the far broker that tells what is wanted.
+const INTEREST: Channel = 0;
 /// Bytes under way at which no more data is sent.
 const UNDER_WAY_MAX: u64 = 16 * 1024;
 /// What a control message counts.
@@ -82,12 +67,11 @@ impl Wire {
             by_relay: BTreeMap::new(),
             requests: BTreeMap::new(),
             next_request: 0,
-            interest_sent: None,
         }
     }
 
     /// A new session at the far broker.
-    pub fn begin(&mut self, session: SessionId, epoch: u64) {
+    pub fn begin(&mut self, now: Time, session: SessionId, near: u64, far: u64) {
         self.far = Some(session);
         self.connected = true;
         self.down.clear();
@@ -95,17 +79,19 @@ impl Wire {
         self.channels.clear();
         self.by_relay.clear();
         self.requests.clear();
-        self.interest_sent = None;
-        self.link.far_up(epoch);
+        self.link.far_up(far);
+        self.channels.insert(INTEREST, None);
+        let watch = BridgeCommand::WatchInterest { request: 0, channel: INTEREST, peer: near };
+        self.down.send(now, CONTROL_BYTES, Command::Bridge(watch));
     }
 
     /// The next thing that the near broker is asked.
-    pub fn pull(&mut self, now: Time) -> Option<ToFar> {
+    pub fn pull(&mut self, now: Time) -> Option<Command> {
         while let Some(action) = self.link.pull(self.down.bytes < UNDER_WAY_MAX) {
             let (bytes, command) = match action {
                 Action::Subscribe { route, pattern, options, beyond } => {
                     let (request, channel) = (route as RequestId + 1, route as Channel);
-                    return Some(ToFar::Bridge(BridgeCommand::SubscribeBeyond {
+                    return Some(Command::Bridge(BridgeCommand::SubscribeBeyond {
                         request,
                         channel,
                         pattern,
@@ -113,13 +99,22 @@ impl Wire {
                         beyond,
                     }));
                 }
+                Action::Change { route, added, removed } => {
+                    let (request, channel) = (0, route as Channel);
+                    return Some(Command::Bridge(BridgeCommand::ChangeBeyond {
+                        request,
+                        channel,
+                        added,
+                        removed,
+                    }));
+                }
                 Action::Unsubscribe { route } => {
                     let channel = route as Channel;
-                    return Some(ToFar::Plain(Command::Close { request: 0, channel }));
+                    return Some(Command::Close { request: 0, channel });
                 }
                 Action::Consumed { route, bytes } => {
                     let channel = route as Channel;
-                    return Some(ToFar::Plain(Command::Consumed { channel, bytes }));
+                    return Some(Command::Consumed { channel, bytes });
                 }
                 Action::Trouble { .. } => continue,
                 other => self.far_command(other),
@@ -129,7 +124,7 @@ impl Wire {
         None
     }
 
-    fn far_command(&mut self, action: Action) -> (u64, ToFar) {
+    fn far_command(&mut self, action: Action) -> (u64, Command) {
         match action {
             Action::Open { relay, topic, provenance, reach } => {
                 let channel = (0..).find(|at| !self.channels.contains_key(at)).expect("a number");
@@ -138,23 +133,23 @@ impl Wire {
                 let request = self.request(channel, true);
                 let command =
                     BridgeCommand::OpenRelay { request, channel, topic, provenance, reach };
-                (CONTROL_BYTES, ToFar::Bridge(command))
+                (CONTROL_BYTES, Command::Bridge(command))
             }
             Action::Close { relay } => {
                 let channel = self.by_relay.remove(&relay).expect("an open relay");
                 self.channels.insert(channel, None);
                 let request = self.request(channel, false);
-                (CONTROL_BYTES, ToFar::Plain(Command::Close { request, channel }))
+                (CONTROL_BYTES, (Command::Close { request, channel }))
             }
             Action::Skip { relay, turn, sequence, lost } => {
                 let channel = self.by_relay[&relay];
                 let command = BridgeCommand::Skip { channel, turn, sequence, lost };
-                (CONTROL_BYTES, ToFar::Bridge(command))
+                (CONTROL_BYTES, Command::Bridge(command))
             }
             Action::Publish { relay, message, .. } => {
                 let channel = self.by_relay[&relay];
                 let bytes = message.cost();
-                (bytes, ToFar::Plain(Command::Publish { channel, message, ticket: None }))
+                (bytes, (Command::Publish { channel, message, ticket: None }))
             }
             other => panic!("{other:?} is not for the far broker"),
         }
@@ -209,6 +204,10 @@ impl Wire {
                 }
             }
             Output::Ended { channel, failure } => self.end(now, channel, failure),
+            Output::Wanted { added, removed, left_out, complete, .. } => {
+                assert_eq!(left_out, 0);
+                self.link.far_wanted(added, removed, complete);
+            }
             Output::Expired { .. } => {}
             other => panic!("the far side was told {other:?}"),
         }
@@ -227,6 +226,9 @@ impl Wire {
 pub fn bytes_of(effect: &Effect) -> u64 {
     match &effect.output {
         Output::Deliver { message, .. } => Message::cost(message),
+        Output::Wanted { added, removed, .. } => {
+            CONTROL_BYTES + 40 * (added.len() + removed.len()) as u64
+        }
         _ => CONTROL_BYTES,
     }
 }

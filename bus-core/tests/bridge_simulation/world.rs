@@ -14,7 +14,7 @@ use crate::clients::{Publisher, Subscriber, message};
 use crate::dice::Dice;
 use crate::log::Log;
 use crate::plan::Plan;
-use crate::wire::{FromFar, ToFar, Wire, bytes_of};
+use crate::wire::{Wire, bytes_of};
 
 /// Something that happens at its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,6 @@ pub enum Event {
     /// Somebody looks whether something has arrived, or is due.
     Wire(usize),
     Broker(usize),
-    /// Peers are told what a broker wants.
-    Interest(usize),
     Publish(usize),
     /// A subscriber uses up what it has got.
     Use(usize),
@@ -57,9 +55,6 @@ pub struct World<'a> {
     /// All that was wished is known to all.
     pub at_rest: bool,
 }
-
-/// Between a change of what is wanted and its telling.
-const INTEREST_DELAY: Duration = Duration::from_millis(10);
 
 /// Long enough for a message to come everywhere and for its mark to be told, too short for its
 /// source to be forgotten.
@@ -171,7 +166,6 @@ impl<'a> World<'a> {
                 self.brokers[broker].router.advance(self.now);
                 self.busy_brokers.insert(broker);
             }
-            Event::Interest(broker) => self.tell_interest(broker),
             Event::Publish(publisher) => {
                 self.publish(publisher);
                 self.publish_later(publisher);
@@ -210,12 +204,7 @@ impl<'a> World<'a> {
             }
         }
         for broker in brokers {
-            let Broker { router, interest_version, .. } = &mut self.brokers[broker];
-            let due = router.next_deadline();
-            let version = router.interest_version();
-            if std::mem::replace(interest_version, version) != version {
-                self.at(INTEREST_DELAY, Event::Interest(broker));
-            }
+            let due = self.brokers[broker].router.next_deadline();
             due.into_iter().for_each(|at| self.at_once_later(at, Event::Broker(broker)));
         }
         for wire in wires {
@@ -246,7 +235,7 @@ impl<'a> World<'a> {
             Who::Far(wire) if self.wires[wire].far == Some(effect.session) => {
                 let bytes = bytes_of(&effect);
                 self.note_far_output(wire, &effect.output);
-                self.wires[wire].up.send(self.now, bytes, FromFar::Output(effect.output));
+                self.wires[wire].up.send(self.now, bytes, effect.output);
                 self.sent += 1;
                 self.busy_wires.insert(wire);
             }
@@ -266,12 +255,9 @@ impl<'a> World<'a> {
         self.sent += u64::from(self.wires[wire].down.bytes > before);
     }
 
-    fn ask(&mut self, broker: usize, session: SessionId, command: ToFar) {
+    fn ask(&mut self, broker: usize, session: SessionId, command: Command) {
         let router = &mut self.brokers[broker].router;
-        match command {
-            ToFar::Bridge(command) => router.handle_bridge(self.now, session, command),
-            ToFar::Plain(command) => router.handle(self.now, session, command),
-        }
+        router.handle(self.now, session, command);
         self.busy_brokers.insert(broker);
     }
 
@@ -285,36 +271,8 @@ impl<'a> World<'a> {
             }
         }
         while let Some(item) = self.wires[wire].up.receive(self.now) {
-            match item {
-                FromFar::Output(output) => self.wires[wire].far_output(self.now, output),
-                FromFar::Interest(interest) => self.wires[wire].link.far_interest(interest),
-            }
+            self.wires[wire].far_output(self.now, item);
         }
-    }
-
-    /// Tells the links to a broker what it wants, if that is something new.
-    fn tell_interest(&mut self, broker: usize) {
-        for wire in 0..self.wires.len() {
-            if self.wires[wire].to == broker && self.wires[wire].connected {
-                self.tell_interest_on(wire);
-            }
-        }
-    }
-
-    pub fn tell_interest_on(&mut self, wire: usize) {
-        let Wire { from, to, .. } = self.wires[wire];
-        let peer = self.brokers[from].epoch;
-        let offer = self.brokers[to].router.interest_for(peer);
-        assert_eq!(offer.left_out, 0);
-        let wire_at = &mut self.wires[wire];
-        if wire_at.interest_sent.as_ref() == Some(&offer.interests) {
-            return;
-        }
-        wire_at.interest_sent = Some(offer.interests.clone());
-        let bytes = 40 * offer.interests.len() as u64 + 100;
-        wire_at.up.send(self.now, bytes, FromFar::Interest(offer.interests));
-        self.sent += 1;
-        self.busy_wires.insert(wire);
     }
 
     pub fn publish_later(&mut self, publisher: usize) {

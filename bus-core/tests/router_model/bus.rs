@@ -345,6 +345,9 @@ fn sentence(output: Output) -> String {
         Output::Credit { channel, bytes } => format!("credit {bytes} on {channel}"),
         Output::Settled { first, .. } => format!("settled {first}"),
         Output::Relay { channel, state } => format!("relay {channel} at {}", state.mark),
+        Output::Wanted { channel, added, removed, .. } => {
+            format!("wanted {} more, {} less on {channel}", added.len(), removed.len())
+        }
         Output::Unsettled { lease, failure } => format!("unsettled {lease} {:?}", failure.kind()),
         Output::Invoke { channel, call, message, .. } => {
             format!("invoked {} on {channel} as {call}", number(&message))

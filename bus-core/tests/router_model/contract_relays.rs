@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus_core::router::{
-    BridgeCommand, Command, Identity, Interest, Output, Provenance, Router, RouterConfig,
-    SessionEnd, SessionId, SubscribeOptions,
+    Allowance, BridgeCommand, Command, Deed, Identity, Interest, Output, Policy, Provenance,
+    Router, RouterConfig, SessionEnd, SessionId, SubscribeOptions, Who,
 };
 use bus_core::{Arrival, ErrorKind, Kind, Pattern, Sender, Time};
 
@@ -48,7 +48,7 @@ impl Broker {
         let provenance = Arc::new(Provenance { epoch: ORIGIN, broker, publisher: 7, sender, hops });
         let topic = name("a.b");
         let open = BridgeCommand::OpenRelay { request: 9, channel, topic, provenance, reach };
-        self.router.handle_bridge(self.now, session, open);
+        self.router.handle(self.now, session, Command::Bridge(open));
         self.told()
     }
 
@@ -61,7 +61,7 @@ impl Broker {
 
     fn skip(&mut self, session: SessionId, turn: u64, sequence: u64) -> Told {
         let skip = BridgeCommand::Skip { channel: 0, turn, sequence, lost: false };
-        self.router.handle_bridge(self.now, session, skip);
+        self.router.handle(self.now, session, Command::Bridge(skip));
         self.told()
     }
 
@@ -104,6 +104,9 @@ fn short(output: &Output) -> String {
         }
         Output::Reply { result: Ok(_), .. } => "done".into(),
         Output::Reply { result: Err(failure), .. } => format!("{:?}", failure.kind()),
+        Output::Wanted { channel, added, removed, .. } => {
+            format!("wanted {} more, {} less on {channel}", added.len(), removed.len())
+        }
         other => format!("{other:?}"),
     }
 }
@@ -231,7 +234,7 @@ fn a_bridge_gets_what_is_wanted_beyond_it_and_nothing_else() {
         let (pattern, options) = (Pattern::new(">").expect("a pattern"), Default::default());
         let command =
             BridgeCommand::SubscribeBeyond { request: 0, channel: 0, pattern, options, beyond };
-        broker.router.handle_bridge(broker.now, bridge, command);
+        broker.router.handle(broker.now, bridge, Command::Bridge(command));
     };
     let both = |broker: &mut Broker| {
         let told = [broker.publish(publisher, 0, 1), broker.publish(publisher, 1, 2)].concat();
@@ -252,4 +255,57 @@ fn a_bridge_gets_what_is_wanted_beyond_it_and_nothing_else() {
     want(&mut broker, &[]);
     assert_eq!(both(&mut broker), [""; 0]);
     assert_eq!(broker.router.interest_count(), 1);
+}
+
+#[test]
+fn a_bridge_is_told_what_is_wanted_and_what_changes_and_nothing_at_rest() {
+    let mut broker = Broker::new();
+    let (bridge, other) = (broker.bridge(), open(&mut broker.router, false));
+    let subscribe = |broker: &mut Broker, channel: u32, text: &str| {
+        let (pattern, options) = (Pattern::new(text).expect("a pattern"), Default::default());
+        let command = Command::Subscribe { request: 0, channel, pattern, options };
+        broker.router.handle(broker.now, other, command);
+        broker.told();
+    };
+    let wanted = |told: Told| {
+        told.into_iter().filter(|(session, _)| *session == bridge).map(|(_, text)| text).collect()
+    };
+    let watch = BridgeCommand::WatchInterest { request: 0, channel: 3, peer: 9 };
+    broker.router.handle(broker.now, bridge, Command::Bridge(watch.clone()));
+    let told: Vec<String> = wanted(broker.told());
+    assert_eq!(told, ["wanted 1 more, 0 less on 3"]);
+    // Changes of one moment are told together; what nobody outside would see is not.
+    for (channel, text) in [(0, "b"), (1, "c"), (2, "b"), (3, "a.>")] {
+        subscribe(&mut broker, channel, text);
+    }
+    let told: Vec<String> = wanted(broker.pass(Duration::from_millis(10)));
+    assert_eq!(told, ["wanted 2 more, 0 less on 3"]);
+    broker.router.handle(broker.now, other, Command::Close { request: 0, channel: 2 });
+    let told: Vec<String> = wanted(broker.pass(Duration::from_secs(10)));
+    assert_eq!(told, [""; 0]);
+    assert_eq!(broker.router.next_deadline(), None);
+    broker.router.handle(broker.now, other, Command::Close { request: 0, channel: 0 });
+    let told: Vec<String> = wanted(broker.pass(Duration::from_millis(10)));
+    assert_eq!(told, ["wanted 0 more, 1 less on 3"]);
+    // Whoever may not bridge is not told.
+    broker.router.handle(broker.now, other, Command::Bridge(watch));
+    let kinds: Vec<String> = broker.told().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(kinds, [""; 0]);
+}
+
+#[test]
+fn the_policy_says_who_may_bridge_what() {
+    let mut broker = Broker::new();
+    let bridge = open(&mut broker.router, false);
+    assert_eq!(texts(broker.relay(bridge, 0, &[], 1)), ["PermissionDenied"]);
+    let grant = |text: &str| {
+        let pattern = Pattern::new(text).expect("a pattern");
+        Policy::new(vec![Allowance::to(Who::Everybody).grant(Deed::Bridge, pattern)])
+    };
+    broker.router.set_policy(broker.now, grant("b.>"));
+    broker.told();
+    assert_eq!(texts(broker.relay(bridge, 0, &[], 1)), ["PermissionDenied"]);
+    broker.router.set_policy(broker.now, grant("a.>"));
+    broker.told();
+    assert!(!texts(broker.relay(bridge, 0, &[], 1)).contains(&"PermissionDenied".to_owned()));
 }

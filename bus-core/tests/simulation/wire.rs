@@ -154,7 +154,7 @@ impl Wire {
                 return life.answers.extend(leases.map(|lease| (lease, true)));
             }
             Output::Unsettled { lease, .. } => return life.answers.push_back((*lease, false)),
-            Output::Relay { .. } => panic!("a relay, and nobody bridges"),
+            Output::Relay { .. } | Output::Wanted { .. } => panic!("a relay, and nobody bridges"),
             Output::Reply { request, result } => {
                 Told::Reply { request: *request, good: result.is_ok() }
             }

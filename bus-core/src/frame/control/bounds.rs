@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use bus_proto::v1;
 use bus_proto::v1::request::Command as Wire;
 
+use super::bridge;
 use super::convert::refuse;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{
@@ -57,6 +58,21 @@ pub(super) fn check(command: &Wire) -> Checked {
         Wire::SetQueue(given) => queue_change(given),
         Wire::SetTopic(given) => given.hold_ms.map_or(Ok(()), hold),
         Wire::List(given) => length("after", &given.after, 0..=NAME_BYTES_MAX),
+        Wire::OpenRelay(given) => {
+            channel(given.channel)?;
+            bridge::check_provenance(given.provenance.as_ref())
+        }
+        Wire::Skip(given) => channel(given.channel),
+        Wire::SubscribeBeyond(given) => given.subscribe.as_ref().map_or(Ok(()), subscribe),
+        Wire::ChangeBeyond(given) => channel(given.channel),
+        Wire::WatchInterest(given) => channel(given.channel),
+        Wire::OpenHome(given) => channel(given.channel),
+        Wire::HostQueue(given) => {
+            channel(given.channel)?;
+            bridge::check_hops(&given.hops)
+        }
+        Wire::HomeSays(given) => channel(given.channel),
+        Wire::Forsake(_) | Wire::NameSender(_) => Ok(()),
         // A Return is as long as its frame may be; a Broker is empty.
         Wire::Return(_) | Wire::Broker(_) => Ok(()),
     }

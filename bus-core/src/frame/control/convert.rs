@@ -5,6 +5,7 @@
 //! limit (see `bounds`); a value is refused only if the domain has none that is like it.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -224,6 +225,26 @@ impl<T: Convert<String>> Convert<String> for Option<T> {
 
     fn from_wire(given: String, field: &str) -> Result<Self, Failure> {
         (!given.is_empty()).then(|| T::from_wire(given, field)).transpose()
+    }
+}
+
+impl Convert<String> for Arc<str> {
+    fn to_wire(&self) -> String {
+        self.to_string()
+    }
+
+    fn from_wire(given: String, _: &str) -> Result<Self, Failure> {
+        Ok(given.into())
+    }
+}
+
+impl<T: Convert<W>, W> Convert<W> for Arc<T> {
+    fn to_wire(&self) -> W {
+        T::to_wire(self)
+    }
+
+    fn from_wire(given: W, field: &str) -> Result<Self, Failure> {
+        T::from_wire(given, field).map(Arc::new)
     }
 }
 

@@ -6,8 +6,10 @@
 //! does everything malformed that is not a request.
 
 mod bounds;
+mod bridge;
 mod convert;
 mod handshake;
+mod hosted;
 mod notice;
 mod reply;
 mod request;

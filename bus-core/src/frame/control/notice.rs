@@ -1,18 +1,20 @@
 //! What is told without being asked: notices of the broker, and failures.
 
+use std::sync::Arc;
+
 use bus_proto::v1;
 use bus_proto::v1::notice::Kind as Wire;
 use bytes::Bytes;
 
 use super::convert::{Convert, missing};
-use super::{FrameError, Kind, accept, encode, malformed, parse};
+use super::{FrameError, Kind, accept, encode, hosted, malformed, parse};
 use crate::error::Failure;
 use crate::message::Sender;
 use crate::name::Name;
-use crate::router::{Channel, Lease};
+use crate::router::{Channel, HostedAsk, Interest, Lease, Provenance, RelayState};
 
 /// What a broker tells without being asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// Names a source before the first delivery that bears its number.
     Origin {
@@ -22,6 +24,10 @@ pub enum Notice {
         sender: Sender,
         /// The topic, if it is a publisher.
         topic: Option<Name>,
+        /// The broker's number of the publisher; 0 if it is none.
+        publisher: u64,
+        /// Where it comes from, if other brokers have passed it on.
+        provenance: Option<Arc<Provenance>>,
     },
     /// A channel has ended at the broker.
     Ended {
@@ -35,21 +41,69 @@ pub enum Notice {
         /// The delivery.
         lease: Lease,
     },
+    /// Where a relay stands.
+    Relay {
+        /// Its channel.
+        channel: Channel,
+        /// Where.
+        state: RelayState,
+    },
+    /// Something is asked of the home of a hosted queue.
+    HomeAsk {
+        /// The channel that hosts it.
+        channel: Channel,
+        /// What.
+        ask: HostedAsk,
+    },
+    /// What is wanted here and beyond, since that was told last.
+    Wanted {
+        /// The channel that asked for it.
+        channel: Channel,
+        /// What has come.
+        added: Vec<Interest>,
+        /// What has gone.
+        removed: Vec<Interest>,
+        /// So many are not told, since there are too many or they are too far away.
+        left_out: u64,
+        /// Nothing more of this change follows.
+        complete: bool,
+    },
 }
 
 impl Notice {
     /// The body of its Notice frame.
     pub fn encode(&self) -> Bytes {
         let kind = match self {
-            Notice::Origin { origin, sender, topic } => Wire::Origin(v1::Origin {
-                origin: *origin,
-                sender: sender.to_wire(),
-                topic: topic.to_wire(),
-            }),
+            Notice::Origin { origin, sender, topic, publisher, provenance } => {
+                Wire::Origin(v1::Origin {
+                    origin: *origin,
+                    sender: sender.to_wire(),
+                    topic: topic.to_wire(),
+                    publisher: *publisher,
+                    provenance: provenance.to_wire(),
+                })
+            }
             Notice::Ended { channel, failure } => {
                 Wire::Ended(v1::Ended { channel: *channel, failure: failure.to_wire() })
             }
             Notice::Recall { lease } => Wire::Recall(v1::Recall { lease: *lease }),
+            Notice::Relay { channel, state } => {
+                let RelayState { turn, active, mark, known } = *state;
+                Wire::Relay(v1::Relay { channel: *channel, turn, active, mark, known })
+            }
+            Notice::HomeAsk { channel, ask } => match hosted::ask_to_wire(*channel, ask) {
+                Some(ask) => Wire::HomeAsk(ask),
+                None => return Bytes::new(),
+            },
+            Notice::Wanted { channel, added, removed, left_out, complete } => {
+                Wire::Wanted(v1::Wanted {
+                    channel: *channel,
+                    added: added.to_wire(),
+                    removed: removed.to_wire(),
+                    left_out: *left_out,
+                    complete: *complete,
+                })
+            }
         };
         encode(&v1::Notice { kind: Some(kind) })
     }
@@ -65,12 +119,29 @@ impl Notice {
                 origin: given.origin,
                 sender: accept(Kind::Notice, given.sender, "sender")?,
                 topic: accept(Kind::Notice, given.topic, "topic")?,
+                publisher: given.publisher,
+                provenance: accept(Kind::Notice, given.provenance, "provenance")?,
             }),
             Wire::Ended(given) => Ok(Notice::Ended {
                 channel: given.channel,
                 failure: accept(Kind::Notice, given.failure, "failure")?,
             }),
             Wire::Recall(given) => Ok(Notice::Recall { lease: given.lease }),
+            Wire::Relay(v1::Relay { channel, turn, active, mark, known }) => {
+                Ok(Notice::Relay { channel, state: RelayState { turn, active, mark, known } })
+            }
+            Wire::HomeAsk(given) => {
+                let asked = hosted::ask_from_wire(given);
+                let (channel, ask) = asked.map_err(|failure| malformed(Kind::Notice, failure))?;
+                Ok(Notice::HomeAsk { channel, ask })
+            }
+            Wire::Wanted(given) => Ok(Notice::Wanted {
+                channel: given.channel,
+                added: accept(Kind::Notice, given.added, "added")?,
+                removed: accept(Kind::Notice, given.removed, "removed")?,
+                left_out: given.left_out,
+                complete: given.complete,
+            }),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Everything survives its way over the wire; what must not pass is refused by name.
 
 mod draw;
+mod draw_bridge;
 mod draw_stat;
 mod refusals;
 

@@ -9,7 +9,7 @@ use crate::router::command::{Channel, RequestId};
 use crate::router::effect::Answer;
 use crate::router::queue::Queue;
 use crate::router::session::{Handle, Session};
-use crate::router::{Peeked, Router};
+use crate::router::Router;
 use crate::selector::Selector;
 
 use super::receivers::Delivered;
@@ -51,7 +51,7 @@ impl Router {
             HostedTell::Peeked { request, peeked } => {
                 self.home_answered(id, request, Ok(Answer::Peeked(peeked)));
             }
-            HostedTell::Reach { up } => queue.set_reach(ground, up),
+            HostedTell::Reach { up, hops } => self.home_reached(id, (session, channel), up, hops),
             HostedTell::Lost => queue.lose_home(ground),
         }
     }

@@ -8,27 +8,33 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::message::{Message, SharedSender};
-use crate::router::Peeked;
+use crate::router::{Epoch, Peeked};
 use crate::router::command::{ConsumeOptions, Lease, RequestId, Ticket};
 use crate::selector::Selector;
 
-/// How deliveries end without a word of their application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LeaseEnd {
-    /// The delivery counts.
-    pub marked: bool,
-    /// Its receiver was lost: the message may be what has ended it.
+/// Deliveries that end together without a word of their application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forsaken {
+    /// Those that do not count.
+    pub unmarked: Vec<Lease>,
+    /// Those that do.
+    pub marked: Vec<Lease>,
+    /// Their receiver was lost: one of them may be what has ended it.
     pub suspect: bool,
 }
 
-impl LeaseEnd {
-    /// Nobody has looked at it.
-    pub const UNREAD: LeaseEnd = LeaseEnd { marked: false, suspect: false };
+impl Forsaken {
+    /// Deliveries, each with whether it counts.
+    pub(crate) fn of(leases: &[(Lease, bool)], suspect: bool) -> Forsaken {
+        let (marked, unmarked): (Vec<_>, Vec<_>) = leases.iter().partition(|(_, marked)| *marked);
+        let leases = |pairs: Vec<(Lease, bool)>| pairs.into_iter().map(|(lease, _)| lease).collect();
+        Forsaken { unmarked: leases(unmarked), marked: leases(marked), suspect }
+    }
 }
 
 /// What is asked of the home of a hosted queue.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum HostedAsk {
     /// A receiver is to have a double. Ends with `Ended`, with its delivery if it takes one only,
     /// or with `Closed`.
@@ -38,7 +44,7 @@ pub enum HostedAsk {
     /// It is gone. Answered by `Closed`, also if it has ended already.
     Close { receiver: u64 },
     /// A message for the queue. Answered by `Accepted` or `Failed`.
-    Send { ticket: Ticket, no_wait: bool, sender: SharedSender, message: Message },
+    Send { ticket: Ticket, no_wait: bool, message: Message },
     /// A send is to be taken back, if it still waits.
     Withdraw { ticket: Ticket },
     /// The application has these deliveries.
@@ -52,14 +58,14 @@ pub enum HostedAsk {
     /// To the dead letters. Answered by `Done`.
     Reject { request: RequestId, lease: Lease, reason: String },
     /// Back to their places, since nobody has looked at them, or their receiver is gone.
-    Return { leases: Vec<Lease>, end: LeaseEnd },
+    Return(Forsaken),
     /// Shows a message. Answered by `Peeked`, or by `Done` with the failure.
     Peek { request: RequestId, selector: Selector, index: u64 },
 }
 
 /// What the home of a hosted queue says.
 #[expect(missing_docs, reason = "the variants say what their fields are")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum HostedTell {
     /// A delivery for the double of a receiver.
     Lease {
@@ -89,8 +95,9 @@ pub enum HostedTell {
     Done { request: RequestId, result: Result<(), Failure> },
     /// The message that was asked for.
     Peeked { request: RequestId, peeked: Box<Peeked> },
-    /// Whether the home can be reached. It can when the queue is hosted first.
-    Reach { up: bool },
+    /// Whether the home can be reached, and over which brokers if these are others now. It can
+    /// when the queue is hosted first.
+    Reach { up: bool, hops: Vec<Epoch> },
     /// The session with the home was lost, and with it all that was under way: leases, doubles,
     /// and what had no answer. The home cannot be reached until `Reach` says so.
     Lost,

@@ -34,7 +34,7 @@ impl Router {
         name: Name,
         open: OpenMode,
     ) -> Result<Answer, Failure> {
-        self.check_bridge(session)?;
+        self.check_bridge(session, &name)?;
         self.open_queue(session, channel, name, open, QueueOptions::default())?;
         let mut hops = Vec::new();
         if let Ok(Handle::Queue { queue, .. }) = self.ground.handle(session, channel)
@@ -55,7 +55,7 @@ impl Router {
         mode: Option<u16>,
         hops: Vec<Epoch>,
     ) -> Result<Answer, Failure> {
-        self.check_bridge(session)?;
+        self.check_bridge(session, &name)?;
         self.check_hops(&name, &hops)?;
         let Some(entry) = self.ground.sessions.get(session) else {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
@@ -174,19 +174,47 @@ impl Router {
             return;
         }
         for id in self.hosted_by(session) {
-            let Router { ground, queues, .. } = self;
-            let Some(queue) = queues.get_mut(id) else { continue };
-            queue.lose_home(ground);
-            let Some(hosting) = &mut queue.hosted else { continue };
-            if let Some((_, channel)) = hosting.host.take()
-                && let Some(entry) = ground.sessions.get_mut(session)
-            {
-                entry.close(channel);
-            }
-            let until = ground.now.after(HOSTED_LINGER);
-            hosting.linger_until = Some(until);
-            ground.timers.set(until, Timer::Linger(id));
+            self.abandon(session, id);
         }
+    }
+
+    /// A session does not host this queue any more.
+    fn abandon(&mut self, session: Id<Session>, id: Id<Queue>) {
+        let Router { ground, queues, .. } = self;
+        let Some(queue) = queues.get_mut(id) else { return };
+        queue.lose_home(ground);
+        let Some(hosting) = &mut queue.hosted else { return };
+        if let Some((_, channel)) = hosting.host.take()
+            && let Some(entry) = ground.sessions.get_mut(session)
+        {
+            entry.close(channel);
+        }
+        let until = ground.now.after(HOSTED_LINGER);
+        hosting.linger_until = Some(until);
+        ground.timers.set(until, Timer::Linger(id));
+    }
+
+    /// The home of a queue can be reached, or cannot. If it came from here by now it is not hosted.
+    pub(super) fn home_reached(
+        &mut self,
+        id: Id<Queue>,
+        (session, channel): (Id<Session>, Channel),
+        up: bool,
+        hops: Vec<Epoch>,
+    ) {
+        let Some(name) = self.queues.get(id).map(|queue| queue.name.clone()) else { return };
+        if !hops.is_empty()
+            && let Err(failure) = self.check_hops(&name, &hops)
+        {
+            self.abandon(session, id);
+            return self.ground.tell(session, Output::Ended { channel, failure });
+        }
+        let Router { ground, queues, .. } = self;
+        let Some(queue) = queues.get_mut(id) else { return };
+        if let Some(hosting) = queue.hosted.as_mut().filter(|_| !hops.is_empty()) {
+            hosting.hops = hops;
+        }
+        queue.set_reach(ground, up);
     }
 
     /// Nobody hosts the queue any more, on purpose: whoever waits is told that it was removed.
@@ -227,10 +255,14 @@ impl Queue {
 
     /// Its home can be reached, or cannot, by the host's word.
     pub(super) fn set_reach(&mut self, ground: &mut Ground, up: bool) {
-        if let Some(hosting) = &mut self.hosted {
-            hosting.home_is_up = up;
-            self.reach_changed(ground);
+        let Some(hosting) = &mut self.hosted else { return };
+        if up && !std::mem::replace(&mut hosting.home_is_up, up) {
+            // It may be another life of that broker, whose sessions are counted anew.
+            ground.homes_met += 1;
+            (hosting.generation, hosting.sender) = (ground.homes_met, None);
         }
+        hosting.home_is_up = up;
+        self.reach_changed(ground);
     }
 
     /// Those who would not wait are told; or all go on.

@@ -16,7 +16,7 @@ use crate::router::session::Session;
 use crate::router::settle::Ended;
 use crate::router::{Output, Router};
 
-use super::{HostedAsk, Hosting, LeaseEnd};
+use super::{Forsaken, HostedAsk, Hosting};
 
 impl Hosting {
     /// A delivery is out no longer: its number at home, if home knows it.
@@ -27,7 +27,7 @@ impl Hosting {
     }
 
     /// A number for a request, which nobody has.
-    fn request_of(&mut self, session: Id<Session>, request: RequestId) -> RequestId {
+    pub(super) fn request_of(&mut self, session: Id<Session>, request: RequestId) -> RequestId {
         loop {
             self.next_request = self.next_request % (RequestId::MAX / 2) + 1;
             if !self.requests.contains_key(&self.next_request) {
@@ -195,7 +195,7 @@ impl Router {
         if self.hosted == 0 {
             return ended.to_vec();
         }
-        let (mut rest, mut back) = (Vec::new(), BTreeMap::<_, Vec<Lease>>::new());
+        let (mut rest, mut back) = (Vec::new(), BTreeMap::<_, Vec<(Lease, bool)>>::new());
         for one in ended {
             let Ended { session, lease, marked, suspect } = *one;
             let Some(id) = self.hosted_of(session, lease) else {
@@ -204,16 +204,18 @@ impl Router {
             };
             self.end_lease(session, lease);
             let home = self.hosting(id).and_then(|hosting| hosting.forget(session, lease));
-            let end = LeaseEnd { marked, suspect };
-            back.entry((id, end)).or_default().extend(home);
+            back.entry((id, suspect)).or_default().extend(home.map(|home| (home, marked)));
         }
         let Router { ground, queues, .. } = self;
         if ground.planted(Fault::HostedKeepsLeases) {
             return rest;
         }
-        for ((id, end), leases) in back {
-            if let Some(hosting) = queues.get(id).and_then(|queue| queue.hosted.as_ref()) {
-                hosting.ask_about(ground, &leases, |leases| HostedAsk::Return { leases, end });
+        for ((id, suspect), leases) in back {
+            let Some(hosting) = queues.get(id).and_then(|queue| queue.hosted.as_ref()) else {
+                continue;
+            };
+            for leases in leases.chunks(HOSTED_LEASES_TOLD_MAX) {
+                hosting.ask(ground, HostedAsk::Return(Forsaken::of(leases, suspect)));
             }
         }
         rest

@@ -16,9 +16,11 @@ mod receivers;
 mod sends;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::arena::Id;
 use crate::error::Failure;
+use crate::message::{Sender, SharedSender};
 use crate::time::Time;
 
 use super::command::{Channel, Lease, RequestId, Ticket};
@@ -28,7 +30,7 @@ use super::queue::Queue;
 use super::session::Session;
 use super::waiter::Waiter;
 
-pub use asking::{HostedAsk, HostedTell, LeaseEnd};
+pub use asking::{Forsaken, HostedAsk, HostedTell};
 
 /// What makes a queue a hosted one.
 #[derive(Debug, Default)]
@@ -61,6 +63,10 @@ pub(crate) struct Hosting {
     next_ticket: Ticket,
     /// What they cost.
     sent_bytes: u64,
+    /// Tells the sessions of this home apart from those of others, and of its earlier lives.
+    generation: u64,
+    /// The sender that came last from home, and what it is called here.
+    sender: Option<(SharedSender, SharedSender)>,
 }
 
 /// What a receiver is at home.
@@ -89,6 +95,22 @@ impl Hosting {
     /// Whether what is asked now gets to its home, as far as is known.
     fn is_reachable(&self, ground: &Ground) -> bool {
         self.home_is_up && self.host.is_some_and(|(session, _)| ground.is_connected(session))
+    }
+
+    /// A sender as it is called here. Its session has a number that no session here has, and none
+    /// of another home.
+    fn sender_here(&mut self, sender: &SharedSender) -> SharedSender {
+        if let Some((home, here)) = &self.sender
+            && Arc::ptr_eq(home, sender)
+        {
+            return here.clone();
+        }
+        let mut here = Sender::clone(sender);
+        let generation = self.generation % (1 << 22);
+        here.session = 1 << 62 | generation << 40 | sender.session % (1 << 40);
+        let here = Arc::new(here);
+        self.sender = Some((sender.clone(), here.clone()));
+        here
     }
 
     /// The session that hosts it.

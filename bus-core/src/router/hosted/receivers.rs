@@ -19,7 +19,7 @@ use crate::router::timer::Timer;
 use crate::router::waiter::Waiter;
 use crate::router::{Router, SessionId};
 
-use super::{Double, HostedAsk, Hosting, LeaseEnd};
+use super::{Double, Forsaken, HostedAsk, Hosting};
 
 /// A delivery as it comes from home.
 pub(super) struct Delivered {
@@ -163,8 +163,8 @@ impl Queue {
         if !self.hand_out(ground, delivered)
             && let Some(hosting) = &self.hosted
         {
-            let (leases, end) = (vec![home], LeaseEnd::UNREAD);
-            hosting.ask(ground, HostedAsk::Return { leases, end });
+            let unread = Forsaken { unmarked: vec![home], ..Forsaken::default() };
+            hosting.ask(ground, HostedAsk::Return(unread));
         }
     }
 
@@ -187,6 +187,7 @@ impl Queue {
             return false;
         }
         let Some(session) = ground.sessions.get_mut(to) else { return false };
+        let sender = hosting.sender_here(&sender);
         let (auto_ack, cost) = (options.auto_ack, message.cost());
         let stored = Stored { attempt, ..Stored::new(message.clone(), sender.clone(), home) };
         let lease = session.leases.push(Leased {

@@ -9,7 +9,7 @@
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{HOSTED_WINDOW_BYTES, MESSAGE_OVERHEAD_BYTES};
-use crate::message::{Message, SharedSender};
+use crate::message::Message;
 use crate::router::Router;
 use crate::router::blocked::Content;
 use crate::router::command::Ticket;
@@ -37,10 +37,10 @@ impl Router {
         else {
             return Ok(());
         };
-        let ground = &mut self.ground;
         let (length, sender) = (message.len() as u64, entry.sender.clone());
+        let ground = &mut self.ground;
         if queue.blocked.is_empty() && queue.may_go_home(ground, length) {
-            queue.go_home(ground, arriving, sender, message);
+            queue.go_home(ground, arriving, message);
             return Ok(());
         }
         queue.check_way_home(ground, arriving.no_wait)?;
@@ -104,7 +104,6 @@ impl Queue {
         &mut self,
         ground: &mut Ground,
         arriving: &Arriving,
-        sender: SharedSender,
         mut message: Message,
     ) {
         message.compact();
@@ -121,7 +120,7 @@ impl Queue {
             entry.parked_bytes += cost;
             entry.going_home.insert(ticket, self.id);
         }
-        hosting.ask(ground, HostedAsk::Send { ticket: number, no_wait, sender, message });
+        hosting.ask(ground, HostedAsk::Send { ticket: number, no_wait, message });
         self.note_way_home(ground);
     }
 
@@ -157,11 +156,9 @@ impl Queue {
         place: Place,
         message: Message,
     ) {
-        let sender = ground.sessions.get(arriving.session).map(|entry| entry.sender.clone());
-        let Some(sender) = sender else { return };
         let goes = self.hosted.as_ref().is_some_and(|hosting| hosting.is_reachable(ground));
         match goes {
-            true => self.go_home(ground, arriving, sender, message),
+            true => self.go_home(ground, arriving, message),
             false if arriving.no_wait => {
                 let failure = self.unreachable();
                 ground.verdict(arriving.session, arriving.ticket, Err(failure));
@@ -182,7 +179,7 @@ impl Queue {
             match blocked.content {
                 Content::Parked(message) => {
                     let arriving = Arriving { session, ticket, no_wait: false };
-                    self.go_home(ground, &arriving, blocked.sender, message);
+                    self.go_home(ground, &arriving, message);
                 }
                 // What is taken out by itself is no batch.
                 Content::Batch(_) => {}

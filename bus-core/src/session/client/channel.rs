@@ -25,6 +25,12 @@ pub enum ChannelKind {
     Caller,
     /// A service, for serving.
     Server,
+    /// What a bridge publishes of one source.
+    Relay,
+    /// What a bridge is told of interest.
+    Interest,
+    /// A queue that lives elsewhere, and that a bridge hosts.
+    Host,
 }
 
 /// An open channel.

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use crate::frame::{FLAG_AUTO, FLAG_REDELIVERED, Header, Kind, Notice, Parcel};
 use crate::limits::ORIGINS_MAX;
 use crate::message::{Message, Sender};
-use crate::name::Name;
-use crate::router::{Channel, Lease, Stamp};
+use crate::router::{Channel, Lease, Source, Stamp};
 
 use super::{ServerSession, SourceKey, publisher_key, sender_key};
 
@@ -23,7 +22,7 @@ impl ServerSession {
             header.sequence = *sequence;
         }
         if said.0 != publisher_key(source) {
-            header.origin = self.origin(publisher_key(source), &source.sender, Some(&source.topic));
+            header.origin = self.origin(publisher_key(source), &source.sender, Some(source));
             // Sources may have been forgotten to name it.
             self.note_source(channel, publisher_key(source), sequence + 1);
         }
@@ -119,7 +118,7 @@ impl ServerSession {
         &mut self,
         key: SourceKey,
         sender: &Arc<Sender>,
-        topic: Option<&Name>,
+        source: Option<&Source>,
     ) -> u32 {
         if let Some(origin) = self.origins.get(&key) {
             return *origin;
@@ -136,7 +135,9 @@ impl ServerSession {
         self.notice(&Notice::Origin {
             origin,
             sender: Sender::clone(sender),
-            topic: topic.cloned(),
+            topic: source.map(|source| source.topic.clone()),
+            publisher: source.map_or(0, |source| source.key),
+            provenance: source.and_then(|source| source.provenance.clone()),
         });
         origin
     }

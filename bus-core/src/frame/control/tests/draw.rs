@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ impl Draw {
         let mut commands = self.opening_commands();
         commands.extend(self.lease_commands());
         commands.extend(self.object_commands());
+        commands.extend(self.bridge_commands());
         commands
     }
 
@@ -128,7 +130,15 @@ impl Draw {
     pub(super) fn notices(&mut self) -> Vec<Notice> {
         let topic = self.option(Draw::name);
         vec![
-            Notice::Origin { origin: self.id32(), sender: self.sender(), topic },
+            Notice::Origin {
+                origin: self.id32(),
+                sender: self.sender(),
+                topic,
+                publisher: self.id64(),
+                provenance: self.option(|draw| Arc::new(draw.provenance())),
+            },
+            self.relay_notice(),
+            self.wanted_notice(),
             Notice::Ended { channel: self.channel(), failure: self.failure() },
             Notice::Recall { lease: self.id64() },
         ]
@@ -202,7 +212,7 @@ impl Draw {
         TopicOptions { keep_last, hold: self.duration(0, HOLD_MAX), mode }
     }
 
-    fn subscribe_options(&mut self) -> SubscribeOptions {
+    pub(super) fn subscribe_options(&mut self) -> SubscribeOptions {
         use SlowPolicy::{Auto, DropOldest, End, Hold};
         SubscribeOptions {
             selector: self.selector(),
@@ -277,7 +287,7 @@ impl Draw {
         self.number(0..=u64::from(u32::MAX)) as u32
     }
 
-    fn channel(&mut self) -> u32 {
+    pub(super) fn channel(&mut self) -> u32 {
         self.number(0..=u64::from(CHANNELS_MAX - 1)) as u32
     }
 
@@ -297,7 +307,7 @@ impl Draw {
         name(format_args!("n{}.x", self.id32()))
     }
 
-    fn pattern(&mut self) -> Pattern {
+    pub(super) fn pattern(&mut self) -> Pattern {
         let text = format!("n{}.*.>", self.id32());
         Pattern::new(self.one(&[&text, ">", "$bus.events"])).expect("a pattern")
     }
