@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus_core::router::{Command, Identity, Output, Router, SessionEnd, SessionId};
+use bus_core::router::{Identity, Output, Router, SessionEnd, SessionId};
 use bus_core::session::{
     Action, ClientSession, Established, Event, ServerSession, SessionLimits, VERSION, Welcome,
 };
@@ -147,10 +147,5 @@ impl Line {
     pub fn lose(&mut self, router: &mut Router, now: Time) {
         self.is_up = false;
         router.close_session(now, self.session, SessionEnd::Lost);
-    }
-
-    /// A command of the session beside the bridge's own.
-    pub fn tell(&mut self, router: &mut Router, now: Time, command: Command) {
-        router.handle(now, self.session, command);
     }
 }

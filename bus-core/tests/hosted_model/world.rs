@@ -227,8 +227,26 @@ impl World {
 
     /// Carries everything, until nobody has anything to say.
     pub fn settle(&mut self) {
-        while (0..4).map(|way| self.carry(way)).fold(false, |any, moved| any | moved) {}
-        self.hear();
+        for _ in 0..10_000 {
+            if !(0..4).map(|way| self.carry(way)).fold(false, |any, moved| any | moved) {
+                return self.hear();
+            }
+        }
+        panic!("they never come to an end");
+    }
+
+    /// Whether the bridge is connected with this side.
+    pub fn is_up(&self, place: Place) -> bool {
+        match place {
+            Place::Home => self.home_line.is_up,
+            Place::Guest => self.guest_line.is_up,
+        }
+    }
+
+    /// Whether the session of a client is there.
+    pub fn is_there(&mut self, number: usize) -> bool {
+        let Some((place, session)) = self.sessions.get(&number).copied() else { return false };
+        self.router(place).has_session(session)
     }
 
     /// When something is due.
@@ -261,10 +279,17 @@ impl World {
         }
     }
 
-    /// It is there again, and the session goes on.
+    /// It is there again. The session goes on, unless it has been away for too long.
     pub fn resume(&mut self, place: Place) {
         let now = self.now;
         self.hear();
+        let there = match place {
+            Place::Home => self.home.has_session(self.home_line.session),
+            Place::Guest => self.guest.has_session(self.guest_line.session),
+        };
+        if !there {
+            return self.lose(place);
+        }
         match place {
             Place::Home => {
                 self.home_line.resume(&mut self.home, now);

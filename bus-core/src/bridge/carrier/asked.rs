@@ -214,10 +214,8 @@ impl QueueCarrier {
         };
         forsaken.unmarked.retain(&mut known);
         forsaken.marked.retain(&mut known);
-        if forsaken.marked.is_empty() && !forsaken.suspect {
-            forsaken.unmarked.into_iter().for_each(|lease| home.give_back(lease));
-        } else {
-            home.forsake(forsaken);
-        }
+        // At once, so that it keeps its place among what is asked: room that a send gives up must
+        // not be taken before it.
+        home.forsake(forsaken);
     }
 }
