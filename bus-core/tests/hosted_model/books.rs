@@ -1,6 +1,6 @@
 //! What became of each message, by what clients were told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bus_core::router::{Lease, Output, Ticket};
 use bus_core::{ErrorKind, MessageType};
@@ -13,7 +13,7 @@ pub struct Client {
     /// Channels of receivers, and whether they take one message only.
     pub receivers: Vec<(u32, bool)>,
     /// Offers that may be sent now.
-    pub granted: Vec<(Ticket, MessageType)>,
+    pub granted: VecDeque<(Ticket, MessageType)>,
     /// Deliveries that it holds.
     leases: BTreeMap<Lease, (u64, u32)>,
     /// Deliveries that it has acknowledged, and of which it has not heard.
@@ -155,7 +155,7 @@ impl Books {
             Output::Failed { ticket, failure } => self.verdict(who, ticket, Err(failure.kind()))?,
             Output::Grant { ticket } => {
                 if let Some(kind) = client.offered.remove(&ticket) {
-                    client.granted.push((ticket, kind));
+                    client.granted.push_back((ticket, kind));
                 }
             }
             Output::Ended { channel, .. } => {

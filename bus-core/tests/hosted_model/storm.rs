@@ -142,7 +142,7 @@ impl Storm {
         if client && !self.away[step.who] {
             self.act(step);
         } else if !client {
-            self.trouble(step);
+            self.trouble(step)?;
         }
         self.hear()
     }
@@ -187,7 +187,7 @@ impl Storm {
                 }
             }
             Verb::Grant => {
-                if let Some((ticket, kind)) = self.books.clients[who].granted.pop() {
+                if let Some((ticket, kind)) = self.books.clients[who].granted.pop_front() {
                     let message = Message::new(kind, payload(ticket, 70_000));
                     self.world.tell(who, Command::Granted { ticket, message });
                 }
@@ -241,7 +241,7 @@ impl Storm {
         self.world.tell(who, command);
     }
 
-    fn trouble(&mut self, step: &Step) {
+    fn trouble(&mut self, step: &Step) -> Result<(), String> {
         let side = if step.a.is_multiple_of(2) { Place::Home } else { Place::Guest };
         match step.verb {
             Verb::Carry => {
@@ -249,14 +249,14 @@ impl Storm {
             }
             Verb::Tick => {
                 let time = Duration::from_millis(step.a % 3000);
-                self.tick(time);
+                self.tick(time)?;
             }
             Verb::Away => {
                 let away = !self.away[step.who];
                 self.away[step.who] = away;
                 self.world.set_away(step.who, away);
             }
-            Verb::End => self.end(step.who, step.a.is_multiple_of(2)),
+            Verb::End => self.end(step.who, step.a.is_multiple_of(2))?,
             Verb::Cut if self.world.is_up(side) => {
                 self.world.cut(side, step.b.is_multiple_of(2));
             }
@@ -265,15 +265,17 @@ impl Storm {
             Verb::Restart => self.world.restart_bridge(),
             _ => {}
         }
+        Ok(())
     }
 
-    fn tick(&mut self, time: Duration) {
+    fn tick(&mut self, time: Duration) -> Result<(), String> {
         let until = self.world.now.after(time);
         while let Some(at) = self.world.next_deadline().filter(|at| *at <= until) {
             let at = at.max(self.world.now);
             self.world.advance(at);
         }
         self.world.now = until;
+        self.hear()?;
         // Sessions that have stayed away for too long are over.
         for who in 0..CLIENTS {
             if !self.world.is_there(who) {
@@ -281,13 +283,16 @@ impl Storm {
                 self.renew(who);
             }
         }
+        Ok(())
     }
 
-    fn end(&mut self, who: usize, lost: bool) {
+    fn end(&mut self, who: usize, lost: bool) -> Result<(), String> {
+        self.hear()?;
         let end = if lost { SessionEnd::Lost } else { SessionEnd::Goodbye };
         self.world.end(who, end);
         self.away[who] = false;
         self.renew(who);
+        Ok(())
     }
 
     fn renew(&mut self, who: usize) {
@@ -305,13 +310,13 @@ impl Storm {
         let change = QueueChange { count_max: Some(100_000), ..QueueChange::default() };
         for _ in 0..4 {
             self.world.settle();
-            self.tick(GRACE);
+            self.tick(GRACE)?;
             // The one who made the queue may change it.
             for who in 0..CLIENTS {
                 if std::mem::take(&mut self.away[who]) {
                     self.world.set_away(who, false);
                 }
-                while let Some((ticket, kind)) = self.books.clients[who].granted.pop() {
+                while let Some((ticket, kind)) = self.books.clients[who].granted.pop_front() {
                     let message = Message::new(kind, payload(ticket, 70_000));
                     self.world.tell(who, Command::Granted { ticket, message });
                 }

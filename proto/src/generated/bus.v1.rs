@@ -589,7 +589,7 @@ pub struct HomeDone {
 pub struct HomeAsk {
     #[prost(uint32, tag = "1")]
     pub channel: u32,
-    #[prost(oneof = "home_ask::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "home_ask::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub what: ::core::option::Option<home_ask::What>,
 }
 /// Nested message and enum types in `HomeAsk`.
@@ -618,6 +618,8 @@ pub mod home_ask {
         Return(super::Forsake),
         #[prost(message, tag = "12")]
         Peek(super::HomePeek),
+        #[prost(bool, tag = "13")]
+        Anew(bool),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -40,6 +40,11 @@ impl QueueCarrier {
     }
 
     fn ask(&mut self, index: usize, ask: HostedAsk, ends: &mut Ends<'_>) {
+        let losses = &mut self.queues[index].losses;
+        if *losses > 0 {
+            *losses -= u32::from(ask == HostedAsk::Anew);
+            return;
+        }
         // What is asked follows the answer that the queue is hosted.
         let Side::Open(queue) = self.queues[index].home else {
             return self.refuse(index, ask, ends.guest);
@@ -73,6 +78,7 @@ impl QueueCarrier {
                     Command::Reject { request, lease, reason }
                 });
             }
+            HostedAsk::Anew => {}
             HostedAsk::Return(forsaken) => self.give_back(forsaken, ends.home),
             HostedAsk::Peek { request, selector, index: at } => {
                 let asked =
@@ -101,6 +107,7 @@ impl QueueCarrier {
             | HostedAsk::Withdraw { .. }
             | HostedAsk::Taken { .. }
             | HostedAsk::Ack { .. }
+            | HostedAsk::Anew
             | HostedAsk::Return(_) => return,
         };
         self.tell(index, guest, tell);

@@ -100,6 +100,9 @@ struct Carried {
     /// The brokers on the way to the guest, when it is open at home.
     hops: Vec<Epoch>,
     guest: Side,
+    /// How many losses of the session at home the guest has not heard of yet: what it asks until
+    /// then was meant for that session.
+    losses: u32,
     /// When what was refused is asked for again.
     retry_at: Option<Time>,
     /// Receivers at home, by their numbers.
@@ -151,6 +154,7 @@ impl QueueCarrier {
             home: Side::Closed,
             hops: Vec::new(),
             guest: Side::Closed,
+            losses: 0,
             retry_at: None,
             receivers: BTreeMap::new(),
             sends: BTreeMap::new(),

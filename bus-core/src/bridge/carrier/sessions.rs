@@ -52,6 +52,7 @@ impl QueueCarrier {
             }
             self.tell(index, guest, HostedTell::Lost);
             let queue = &mut self.queues[index];
+            queue.losses += u32::from(matches!(queue.guest, Side::Open(_)));
             queue.home = Side::Closed;
             queue.retry_at = None;
             queue.receivers.clear();
@@ -78,6 +79,7 @@ impl QueueCarrier {
         self.hosting.clear();
         for index in 0..self.queues.len() {
             self.queues[index].guest = Side::Closed;
+            self.queues[index].losses = 0;
             self.let_go(index, home);
         }
     }
@@ -194,7 +196,7 @@ impl QueueCarrier {
         let queue = &mut self.queues[index];
         if let Side::Open(channel) | Side::Opening(channel) = queue.guest {
             ends.guest.close(channel);
-            queue.guest = Side::Closed;
+            (queue.guest, queue.losses) = (Side::Closed, 0);
         }
         if let Side::Open(channel) | Side::Opening(channel) = queue.home {
             ends.home.close(channel);

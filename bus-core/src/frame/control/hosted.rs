@@ -145,6 +145,7 @@ pub(super) fn ask_to_wire(channel: Channel, ask: &HostedAsk) -> Option<v1::HomeA
             Ask::Reject(v1::HomeReject { request: *request, reject })
         }
         HostedAsk::Return(forsaken) => Ask::Return(forsake(forsaken)),
+        HostedAsk::Anew => Ask::Anew(true),
         HostedAsk::Peek { request, selector, index } => {
             let (request, selector, index) = (*request, selector.to_wire(), *index);
             Ask::Peek(v1::HomePeek { request, selector, index })
@@ -186,6 +187,7 @@ pub(super) fn ask_from_wire(given: v1::HomeAsk) -> Result<(Channel, HostedAsk), 
             HostedAsk::Reject { request, lease, reason }
         }
         Ask::Return(given) => HostedAsk::Return(forsaken(given)),
+        Ask::Anew(_) => HostedAsk::Anew,
         Ask::Peek(v1::HomePeek { request, selector, index }) => {
             let selector = Convert::from_wire(selector, "selector")?;
             HostedAsk::Peek { request, selector, index }

@@ -52,7 +52,12 @@ impl Router {
                 self.home_answered(id, request, Ok(Answer::Peeked(peeked)));
             }
             HostedTell::Reach { up, hops } => self.home_reached(id, (session, channel), up, hops),
-            HostedTell::Lost => queue.lose_home(ground),
+            HostedTell::Lost => {
+                queue.lose_home(ground);
+                if let Some(hosting) = &queue.hosted {
+                    hosting.ask(ground, HostedAsk::Anew);
+                }
+            }
         }
     }
 

@@ -59,6 +59,9 @@ pub enum HostedAsk {
     Reject { request: RequestId, lease: Lease, reason: String },
     /// Back to their places, since nobody has looked at them, or their receiver is gone.
     Return(Forsaken),
+    /// The loss of the home's session was heard of: what was asked before is forgotten here, and what
+    /// follows is asked anew.
+    Anew,
     /// Shows a message. Answered by `Peeked`, or by `Done` with the failure.
     Peek { request: RequestId, selector: Selector, index: u64 },
 }
@@ -99,6 +102,6 @@ pub enum HostedTell {
     /// when the queue is hosted first.
     Reach { up: bool, hops: Vec<Epoch> },
     /// The session with the home was lost, and with it all that was under way: leases, doubles,
-    /// and what had no answer. The home cannot be reached until `Reach` says so.
+    /// and what had no answer. The home cannot be reached until `Reach` says so. Answered by `Anew`.
     Lost,
 }
