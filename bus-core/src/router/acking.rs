@@ -49,7 +49,7 @@ impl Router {
     }
 
     /// The queue and receiver that a lease is of.
-    fn bearer_of(&self, session: Id<Session>, lease: Lease) -> Option<Bearer> {
+    pub(super) fn bearer_of(&self, session: Id<Session>, lease: Lease) -> Option<Bearer> {
         let leased = self.ground.sessions.get(session)?.leases.get(lease)?;
         Some((leased.queue, leased.waiter))
     }

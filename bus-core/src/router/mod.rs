@@ -146,8 +146,6 @@ pub struct Router {
     ground: Ground,
     queues: Arena<Queue>,
     queue_names: BTreeMap<Name, Id<Queue>>,
-    /// Queues that live elsewhere, and are hosted here.
-    hosted: usize,
     /// Queues whose name was taken away, by that name.
     retired: BTreeMap<Name, BTreeSet<Id<Queue>>>,
     topics: Arena<Topic>,
@@ -177,7 +175,6 @@ impl Router {
             ground: Ground { unwritten_bytes_max, ..Ground::default() },
             queues: Arena::default(),
             queue_names: BTreeMap::new(),
-            hosted: 0,
             retired: Default::default(),
             topics: Arena::default(),
             topic_names: BTreeMap::new(),

@@ -172,7 +172,7 @@ impl Router {
     /// Removes a queue at once: everyone who waits is told. Returns how many messages went.
     pub(super) fn remove_queue(&mut self, id: Id<Queue>) -> u64 {
         let Some(mut queue) = self.queues.remove(id) else { return 0 };
-        self.hosted -= usize::from(queue.hosted.is_some());
+        self.ground.hosted -= usize::from(queue.hosted.is_some());
         if self.queue_names.get(&queue.name) == Some(&id) {
             self.queue_names.remove(&queue.name);
         }

@@ -13,7 +13,7 @@ use super::command::{Channel, Lease, RequestId};
 use super::effect::Answer;
 use super::fault::Fault;
 use super::ground::DeadLetter;
-use super::hosted::{Forsaken, HostedAsk};
+use super::hosted::HostedAsk;
 use super::lease::{LeaseView, Leased, Stored};
 use super::queue::Queue;
 use super::session::{Handle, Session};
@@ -185,17 +185,6 @@ impl Router {
         let (marked, suspect) = (false, false);
         let ended = leases.iter().map(|lease| Ended { session, lease: *lease, marked, suspect });
         let ended: Vec<_> = ended.collect();
-        self.put_back_all(&ended);
-    }
-
-    /// Deliveries that somebody had through this session, and who is gone, go back.
-    pub(super) fn forsake(&mut self, session: Id<Session>, forsaken: &Forsaken) {
-        let Forsaken { unmarked, marked, suspect } = forsaken;
-        let ended = |marked| {
-            move |lease: &Lease| Ended { session, lease: *lease, marked, suspect: *suspect }
-        };
-        let unmarked = unmarked.iter().map(ended(false));
-        let ended: Vec<_> = unmarked.chain(marked.iter().map(ended(true))).collect();
         self.put_back_all(&ended);
     }
 

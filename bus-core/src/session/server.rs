@@ -260,11 +260,7 @@ impl ServerSession {
                 (header.origin, header.message_id, header.extra) = (origin, call, timeout_ms);
                 self.outbound.push_message(&header, &message);
             }
-            Output::Result { ticket, message } => {
-                let kind = message.kind().get();
-                let header = Header { extra: ticket, ..Header::new(Kind::Result, 0, kind) };
-                self.outbound.push_message(&header, &message);
-            }
+            Output::Result { ticket, message } => self.result(ticket, &message),
             Output::Ended { channel, failure } => {
                 self.forget_source(channel);
                 self.notice(&Notice::Ended { channel, failure });

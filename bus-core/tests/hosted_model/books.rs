@@ -231,9 +231,13 @@ impl Books {
                     sent.verdict
                 ));
             }
-            let refused = matches!(sent.verdict, Some(Err(kind)) if kind != ErrorKind::OutcomeUnknown);
+            let refused =
+                matches!(sent.verdict, Some(Err(kind)) if kind != ErrorKind::OutcomeUnknown);
             if refused && self.delivered.contains(number) {
-                return Err(format!("message {number} was refused ({:?}) and delivered", sent.verdict));
+                return Err(format!(
+                    "message {number} was refused ({:?}) and delivered",
+                    sent.verdict
+                ));
             }
         }
         Ok(())

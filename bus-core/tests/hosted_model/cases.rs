@@ -292,10 +292,7 @@ fn loops_and_names_that_are_taken_are_refused() {
     assert_eq!(refused(Place::Home, name("again"), vec![HOME, 0xb]), Some(ErrorKind::Loop));
     assert_eq!(refused(Place::Home, name("jobs"), vec![0xc]), Some(ErrorKind::AlreadyExists));
     assert_eq!(refused(Place::Guest, name("jobs"), vec![0xc]), Some(ErrorKind::AlreadyExists));
-    assert_eq!(
-        refused(Place::Guest, name("none"), Vec::new()),
-        Some(ErrorKind::InvalidArgument)
-    );
+    assert_eq!(refused(Place::Guest, name("none"), Vec::new()), Some(ErrorKind::InvalidArgument));
     let far = (1..=17).map(|hop| hop << 8).collect();
     assert_eq!(refused(Place::Guest, name("far"), far), Some(ErrorKind::QuotaExceeded));
 }
@@ -317,7 +314,8 @@ fn home_tells_the_way() {
 #[test]
 fn sends_beyond_the_window_wait_their_turn() {
     let mut scene = Scene::new();
-    let (name, change) = (name("jobs"), QueueChange { count_max: Some(1000), ..Default::default() });
+    let (name, change) =
+        (name("jobs"), QueueChange { count_max: Some(1000), ..Default::default() });
     scene.tell(0, Command::SetQueue { request: 0, name, change });
     scene.world.cut(Place::Home, false);
     // The host has not said so yet: what is sent goes out.

@@ -128,8 +128,8 @@ struct Has {
     leases: BTreeMap<Lease, u32>,
     /// The last one that was given.
     last: Lease,
-    /// Channels, and whether they take one message only.
-    receivers: Vec<(u32, bool)>,
+    /// Channels, whether they take one message only, and their credit.
+    receivers: Vec<(u32, bool, u32)>,
     tickets: Vec<u64>,
     next_channel: u32,
 }
@@ -209,10 +209,11 @@ impl Both {
         let channel = has.next_channel;
         has.next_channel += 1;
         let once = step.verb != Verb::Consume;
-        has.receivers.push((channel, once));
+        let credit = if once { 1 } else { 1 + (step.b % 3) as u32 };
+        has.receivers.push((channel, once, credit));
         let options = ConsumeOptions {
             selector: selector(step.a),
-            credit: if once { 1 } else { 1 + (step.b % 3) as u32 },
+            credit,
             once,
             wait: step.verb != Verb::TryReceive,
             auto_ack: step.b.is_multiple_of(5),
@@ -227,15 +228,17 @@ impl Both {
             return;
         }
         let at = step.a as usize % has.receivers.len();
-        let (channel, once) = has.receivers[at];
+        let (channel, once, before) = has.receivers[at];
         if step.verb == Verb::Close {
             has.receivers.remove(at);
             return self.tell(step.who, Command::Close { request: 0, channel });
         }
-        if once {
+        let credit = (step.b % 4) as u32;
+        // Over a bridge no change is no news: nobody is looked at again for it.
+        if once || credit == before {
             return;
         }
-        let credit = (step.b % 4) as u32;
+        has.receivers[at].2 = credit;
         let options = ConsumeOptions { credit, ..ConsumeOptions::default() };
         self.tell(step.who, Command::Consume { request: 0, channel, queue: channel, options });
     }
@@ -288,9 +291,7 @@ impl Both {
     fn administer(&mut self, step: &Step) {
         let (name, object) = (name("jobs"), ObjectKind::Queue);
         let command = match step.verb {
-            Verb::Purge => {
-                Command::Admin { request: 0, name, object, action: AdminAction::Purge }
-            }
+            Verb::Purge => Command::Admin { request: 0, name, object, action: AdminAction::Purge },
             _ => {
                 let (count_max, bytes_max) = (Some(1 + step.a % 4), Some(150 + step.b % 400));
                 let change = QueueChange { count_max, bytes_max, ..QueueChange::default() };
@@ -358,7 +359,7 @@ impl Both {
             Event::Accepted { ticket, .. } | Event::Failed { ticket, .. } => {
                 has.tickets.retain(|other| other != ticket);
             }
-            Event::Ended { channel, .. } => has.receivers.retain(|(other, _)| other != channel),
+            Event::Ended { channel, .. } => has.receivers.retain(|(other, ..)| other != channel),
             _ => {}
         }
     }

@@ -136,8 +136,14 @@ impl Storm {
         self.world.now = self.world.now.after(Duration::from_nanos(1));
         let client = !matches!(
             step.verb,
-            Verb::Carry | Verb::Tick | Verb::Away | Verb::End | Verb::Cut | Verb::Mend
-                | Verb::Lose | Verb::Restart
+            Verb::Carry
+                | Verb::Tick
+                | Verb::Away
+                | Verb::End
+                | Verb::Cut
+                | Verb::Mend
+                | Verb::Lose
+                | Verb::Restart
         );
         if client && !self.away[step.who] {
             self.act(step);
@@ -167,8 +173,7 @@ impl Storm {
                 } else if !once {
                     let credit = (step.b % 4) as u32;
                     let options = ConsumeOptions { credit, ..ConsumeOptions::default() };
-                    let command =
-                        Command::Consume { request: 0, channel, queue: channel, options };
+                    let command = Command::Consume { request: 0, channel, queue: channel, options };
                     self.world.tell(who, command);
                 }
             }

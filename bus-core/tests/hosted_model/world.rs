@@ -85,17 +85,8 @@ impl World {
         let guest_line = Line::open(&mut guest, now, GUEST, GRACE);
         let carrier = World::carrier(fault);
         let (told, sessions) = (Vec::new(), BTreeMap::new());
-        let mut world = World {
-            now,
-            home,
-            guest,
-            carrier,
-            home_line,
-            guest_line,
-            told,
-            sessions,
-            fault,
-        };
+        let mut world =
+            World { now, home, guest, carrier, home_line, guest_line, told, sessions, fault };
         world.join(0, Place::Home);
         world.tell(0, open_jobs(options));
         world.connect();

@@ -60,7 +60,9 @@ impl Client {
             Event::Ended { channel, failure } => self.on_ended(scene, channel, failure.kind()),
             Event::Recall { lease } => self.on_recall(scene, lease),
             Event::LeaseParcel(_) => unreachable!("frames are routed one by one here"),
-            Event::Relay { .. } | Event::Wanted { .. } => panic!("nobody bridges"),
+            Event::Relay { .. } | Event::Wanted { .. } | Event::Hosted { .. } => {
+                panic!("nobody bridges")
+            }
             Event::Pong { .. } => self.pongs += 1,
             Event::Refused { failure } => panic!("client {}: {failure}", self.index),
         }

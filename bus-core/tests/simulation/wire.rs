@@ -154,7 +154,9 @@ impl Wire {
                 return life.answers.extend(leases.map(|lease| (lease, true)));
             }
             Output::Unsettled { lease, .. } => return life.answers.push_back((*lease, false)),
-            Output::Relay { .. } | Output::Wanted { .. } => panic!("a relay, and nobody bridges"),
+            Output::Relay { .. } | Output::Wanted { .. } | Output::Hosted { .. } => {
+                panic!("a relay, and nobody bridges")
+            }
             Output::Reply { request, result } => {
                 Told::Reply { request: *request, good: result.is_ok() }
             }

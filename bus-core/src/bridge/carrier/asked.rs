@@ -74,15 +74,21 @@ impl QueueCarrier {
                 });
             }
             HostedAsk::Reject { request, lease, reason } => {
-                self.ask_of_lease(index, request, (lease, true), ends, |request| {
-                    Command::Reject { request, lease, reason }
+                self.ask_of_lease(index, request, (lease, true), ends, |request| Command::Reject {
+                    request,
+                    lease,
+                    reason,
                 });
             }
             HostedAsk::Anew => {}
             HostedAsk::Return(forsaken) => self.give_back(forsaken, ends.home),
             HostedAsk::Peek { request, selector, index: at } => {
-                let asked =
-                    ends.home.request(|request| Command::Peek { request, queue, selector, index: at });
+                let asked = ends.home.request(|request| Command::Peek {
+                    request,
+                    queue,
+                    selector,
+                    index: at,
+                });
                 self.requests.insert(asked, Asked::Lease(index, request));
             }
         }

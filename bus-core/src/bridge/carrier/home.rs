@@ -67,7 +67,7 @@ impl QueueCarrier {
         if !queue.is_carried() {
             return ends.home.give_back(lease);
         }
-        let held = Held { queue: index, receiver, channel, serial, taken: false, auto_ack };
+        let held = Held { queue: index, channel, serial, taken: false, auto_ack };
         self.leases.insert(lease, held);
         let sender: SharedSender = self.sender_of(&origin);
         let tell = HostedTell::Lease { receiver, lease, attempt, sender, message };

@@ -132,7 +132,6 @@ struct HomeReceiver {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     queue: usize,
-    receiver: u64,
     channel: Channel,
     serial: u64,
     taken: bool,

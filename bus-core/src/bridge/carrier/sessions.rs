@@ -118,9 +118,7 @@ impl QueueCarrier {
     /// Has a queue hosted that is open at home.
     fn host(&mut self, index: usize, ends: &mut Ends<'_>) {
         let queue = &mut self.queues[index];
-        if !self.guest_is_up
-            || queue.guest != Side::Closed
-            || !matches!(queue.home, Side::Open(_))
+        if !self.guest_is_up || queue.guest != Side::Closed || !matches!(queue.home, Side::Open(_))
         {
             return;
         }
@@ -220,18 +218,16 @@ impl QueueCarrier {
         }
         self.acks.retain(|_, of| *of != index);
         self.requests.retain(|_, asked| !asked.is_of(index));
-        let mine: BTreeMap<Lease, _> =
-            self.leases.iter().filter(|(_, held)| held.queue == index).map(|(l, h)| (*l, *h)).collect();
-        let mut counts = BTreeMap::<u64, u64>::new();
-        for held in mine.values() {
-            *counts.entry(held.receiver).or_default() += 1;
-        }
+        let mine: BTreeMap<Lease, _> = self
+            .leases
+            .iter()
+            .filter(|(_, held)| held.queue == index)
+            .map(|(l, h)| (*l, *h))
+            .collect();
         let mut back = Vec::new();
         for (lease, held) in mine {
             self.leases.remove(&lease);
-            // As the broker does when a session of its own is lost.
-            let marked = held.taken || counts.get(&held.receiver) == Some(&1);
-            back.push((lease, marked));
+            back.push((lease, held.taken));
             home.note_settled(held.channel, held.serial);
         }
         if self.fault == Some(Fault::HostedKeepsLeases) && cfg!(feature = "faults") {

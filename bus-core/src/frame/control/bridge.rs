@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bus_proto::v1;
 use bus_proto::v1::request::Command as Wire;
 
-use super::hosted;
 use super::convert::{Convert, missing, record, refuse, required};
+use super::hosted;
 use super::request::subscribe_options;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{BROKER_NAME_BYTES_MAX, HOPS_MAX};

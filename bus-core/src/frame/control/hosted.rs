@@ -9,9 +9,7 @@ use super::convert::{Convert, missing};
 use super::request::{consume_options, consume_to_wire};
 use crate::error::Failure;
 use crate::limits::{CREDIT_MAX, REASON_BYTES_MAX};
-use crate::router::{
-    BridgeCommand, Channel, Command, Forsaken, HostedAsk, HostedTell, RequestId,
-};
+use crate::router::{BridgeCommand, Channel, Command, Forsaken, HostedAsk, HostedTell, RequestId};
 
 /// The wire form of deliveries that go back.
 pub(super) fn forsake(forsaken: &Forsaken) -> v1::Forsake {
@@ -53,10 +51,8 @@ pub(super) fn name_sender(given: v1::NameSender) -> Result<Command, Failure> {
 
 /// The wire form of what a home says; none if it has a frame of its own.
 pub(super) fn says_to_wire(channel: Channel, tell: &HostedTell) -> Option<Wire> {
-    let failure = |number: u64, failure: &Failure| v1::HomeFailure {
-        number,
-        failure: failure.to_wire(),
-    };
+    let failure =
+        |number: u64, failure: &Failure| v1::HomeFailure { number, failure: failure.to_wire() };
     let what = match tell {
         HostedTell::Lease { .. } | HostedTell::Peeked { .. } => return None,
         HostedTell::Recall { lease } => Says::Recall(*lease),

@@ -159,7 +159,11 @@ pub(super) fn subscribe_options(
 }
 
 /// No limit travels as 0; a limit of 0 becomes one of 1, which is the nearest there is.
-pub(super) fn consume_to_wire(channel: Channel, queue: Channel, options: &ConsumeOptions) -> v1::Consume {
+pub(super) fn consume_to_wire(
+    channel: Channel,
+    queue: Channel,
+    options: &ConsumeOptions,
+) -> v1::Consume {
     let ConsumeOptions { selector, credit, once, wait, auto_ack, bytes_max } = *options;
     let bytes_max = if bytes_max == u64::MAX { 0 } else { bytes_max.max(1) };
     let selector = selector.to_wire();

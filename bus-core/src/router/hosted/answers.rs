@@ -5,11 +5,11 @@
 
 use crate::arena::Id;
 use crate::error::Failure;
+use crate::router::Router;
 use crate::router::command::{Channel, RequestId};
 use crate::router::effect::Answer;
 use crate::router::queue::Queue;
 use crate::router::session::{Handle, Session};
-use crate::router::Router;
 use crate::selector::Selector;
 
 use super::receivers::Delivered;
@@ -62,12 +62,7 @@ impl Router {
     }
 
     /// Home has answered a request.
-    fn home_answered(
-        &mut self,
-        id: Id<Queue>,
-        number: RequestId,
-        result: Result<Answer, Failure>,
-    ) {
+    fn home_answered(&mut self, id: Id<Queue>, number: RequestId, result: Result<Answer, Failure>) {
         let hosting = self.queues.get_mut(id).and_then(|queue| queue.hosted.as_mut());
         let asked = hosting.and_then(|hosting| hosting.requests.remove(&number));
         if let Some((session, request)) = asked {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::message::{Message, SharedSender};
-use crate::router::{Epoch, Peeked};
 use crate::router::command::{ConsumeOptions, Lease, RequestId, Ticket};
+use crate::router::{Epoch, Peeked};
 use crate::selector::Selector;
 
 /// Deliveries that end together without a word of their application.
@@ -27,7 +27,8 @@ impl Forsaken {
     /// Deliveries, each with whether it counts.
     pub(crate) fn of(leases: &[(Lease, bool)], suspect: bool) -> Forsaken {
         let (marked, unmarked): (Vec<_>, Vec<_>) = leases.iter().partition(|(_, marked)| *marked);
-        let leases = |pairs: Vec<(Lease, bool)>| pairs.into_iter().map(|(lease, _)| lease).collect();
+        let leases =
+            |pairs: Vec<(Lease, bool)>| pairs.into_iter().map(|(lease, _)| lease).collect();
         Forsaken { unmarked: leases(unmarked), marked: leases(marked), suspect }
     }
 }
@@ -71,13 +72,7 @@ pub enum HostedAsk {
 #[derive(Clone, Debug, PartialEq)]
 pub enum HostedTell {
     /// A delivery for the double of a receiver.
-    Lease {
-        receiver: u64,
-        lease: Lease,
-        attempt: u32,
-        sender: SharedSender,
-        message: Message,
-    },
+    Lease { receiver: u64, lease: Lease, attempt: u32, sender: SharedSender, message: Message },
     /// Somebody else could have this delivery.
     Recall { lease: Lease },
     /// A double has ended.

@@ -7,9 +7,7 @@
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
-use crate::limits::{
-    HOPS_MAX, HOSTED_LINGER, HOSTED_QUEUES_MAX, QUEUE_BYTES_MAX, QUEUE_COUNT_MAX,
-};
+use crate::limits::{HOPS_MAX, HOSTED_LINGER, HOSTED_QUEUES_MAX, QUEUE_BYTES_MAX, QUEUE_COUNT_MAX};
 use crate::name::Name;
 use crate::router::command::{Channel, OpenMode, QueueOptions};
 use crate::router::effect::Answer;
@@ -126,7 +124,8 @@ impl Router {
         self.check_deed(session, Deed::Create, "queue", &name)?;
         self.check_not_a_trap(session, &name)?;
         let any = [Right::Read, Right::Write, Right::Administer];
-        let access = self.new_access(session, &name, "queue", mode, self.config.queue_mode, &any)?;
+        let access =
+            self.new_access(session, &name, "queue", mode, self.config.queue_mode, &any)?;
         self.check_count("queues", self.queues.len(), self.config.queues_max)?;
         let Some(entry) = self.ground.sessions.get(session) else {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
@@ -141,7 +140,7 @@ impl Router {
         let id = self.insert_queue(session, creator, name, access, options);
         if let Some(queue) = self.queues.get_mut(id) {
             queue.hosted = Some(Box::default());
-            self.hosted += 1;
+            self.ground.hosted += 1;
         }
         Ok(id)
     }
@@ -149,16 +148,18 @@ impl Router {
     /// The queues that a session hosts.
     pub(super) fn hosted_by(&self, session: Id<Session>) -> Vec<Id<Queue>> {
         let Some(entry) = self.ground.sessions.get(session) else { return Vec::new() };
-        entry.handles().filter_map(|handle| match handle {
-            Handle::Host { queue } => Some(*queue),
-            _ => None,
-        })
-        .collect()
+        entry
+            .handles()
+            .filter_map(|handle| match handle {
+                Handle::Host { queue } => Some(*queue),
+                _ => None,
+            })
+            .collect()
     }
 
     /// A session has gone away, or has come back: so it is with what it hosts.
     pub(in crate::router) fn note_host(&mut self, session: Id<Session>) {
-        if self.hosted == 0 {
+        if self.ground.hosted == 0 {
             return;
         }
         for id in self.hosted_by(session) {
@@ -170,7 +171,7 @@ impl Router {
 
     /// A session is about to end: what it hosts waits for another host.
     pub(in crate::router) fn leave_hosted(&mut self, session: Id<Session>) {
-        if self.hosted == 0 {
+        if self.ground.hosted == 0 {
             return;
         }
         for id in self.hosted_by(session) {

@@ -13,7 +13,7 @@ use crate::router::fault::Fault;
 use crate::router::ground::Ground;
 use crate::router::queue::Queue;
 use crate::router::session::Session;
-use crate::router::settle::Ended;
+use crate::router::settle::{Bearer, Ended};
 use crate::router::{Output, Router};
 
 use super::{Forsaken, HostedAsk, Hosting};
@@ -57,7 +57,7 @@ impl Router {
         session: Id<Session>,
         lease: Lease,
     ) -> Option<Id<Queue>> {
-        if self.hosted == 0 {
+        if self.ground.hosted == 0 {
             return None;
         }
         let queue = self.ground.sessions.get(session)?.leases.get(lease)?.queue;
@@ -189,10 +189,35 @@ impl Router {
         Err(Failure::new(ErrorKind::QuotaExceeded, text))
     }
 
+    /// Deliveries that somebody had through this session, and who is gone, go back. If he was lost,
+    /// of a receiver that had one delivery that one counts, as at the end of a session; which of
+    /// them have run out before is known here only.
+    pub(in crate::router) fn forsake(&mut self, session: Id<Session>, forsaken: &Forsaken) {
+        let Forsaken { unmarked, marked, suspect } = forsaken;
+        let mut counts: BTreeMap<Bearer, u64> = BTreeMap::new();
+        for lease in unmarked.iter().chain(marked) {
+            if let Some(bearer) = self.bearer_of(session, *lease) {
+                *counts.entry(bearer).or_default() += 1;
+            }
+        }
+        let alone = |lease| {
+            let bearer = self.bearer_of(session, lease);
+            *suspect && bearer.is_some_and(|bearer| counts.get(&bearer) == Some(&1))
+        };
+        let ended = |lease: &Lease, marked| {
+            let marked = marked || alone(*lease);
+            Ended { session, lease: *lease, marked, suspect: *suspect }
+        };
+        let unmarked = unmarked.iter().map(|lease| ended(lease, false));
+        let marked = marked.iter().map(|lease| ended(lease, true));
+        let all: Vec<_> = unmarked.chain(marked).collect();
+        self.put_back_all(&all);
+    }
+
     /// Gives the home of hosted queues back what ends without a word of the application; the
     /// others are given back to the caller.
     pub(in crate::router) fn return_home(&mut self, ended: &[Ended]) -> Vec<Ended> {
-        if self.hosted == 0 {
+        if self.ground.hosted == 0 {
             return ended.to_vec();
         }
         let (mut rest, mut back) = (Vec::new(), BTreeMap::<_, Vec<(Lease, bool)>>::new());

@@ -106,8 +106,8 @@ impl Hosting {
             return here.clone();
         }
         let mut here = Sender::clone(sender);
-        let generation = self.generation % (1 << 22);
-        here.session = 1 << 62 | generation << 40 | sender.session % (1 << 40);
+        let (generation, session) = (self.generation % (1 << 22), sender.session % (1 << 40));
+        here.session = (1 << 62) | (generation << 40) | session;
         let here = Arc::new(here);
         self.sender = Some((sender.clone(), here.clone()));
         here

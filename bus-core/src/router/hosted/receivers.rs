@@ -32,12 +32,21 @@ pub(super) struct Delivered {
 
 impl Hosting {
     /// Sees to it that a receiver has a double with the credit that it may use now.
-    fn care_for(&mut self, ground: &mut Ground, id: Id<Waiter>, options: ConsumeOptions, may: bool) {
+    fn care_for(
+        &mut self,
+        ground: &mut Ground,
+        id: Id<Waiter>,
+        options: ConsumeOptions,
+        may: bool,
+    ) {
         if let Some(double) = self.doubles.get_mut(&id) {
             double.paused = !may;
             if options.once {
                 // A receive has no credit to change: it is asked for again.
-                return if may { () } else { self.drop_double(ground, id) };
+                if !may {
+                    self.drop_double(ground, id);
+                }
+                return;
             }
             let credit = if may { options.credit } else { 0 };
             if !double.changing && double.credit != credit {
@@ -232,7 +241,7 @@ impl Queue {
 impl Router {
     /// A session cannot be handed anything for now: its doubles are told.
     pub(in crate::router) fn pause_doubles(&mut self, session: SessionId) {
-        if self.hosted == 0 {
+        if self.ground.hosted == 0 {
             return;
         }
         for (queue, waiter) in self.receivers_of(session) {

@@ -214,12 +214,7 @@ impl Queue {
     }
 
     /// Takes a send back that is on its way: home says whether it still waited.
-    fn withdraw_from_home(
-        &mut self,
-        ground: &mut Ground,
-        session: Id<Session>,
-        ticket: Ticket,
-    ) {
+    fn withdraw_from_home(&mut self, ground: &mut Ground, session: Id<Session>, ticket: Ticket) {
         let Some(hosting) = &mut self.hosted else { return };
         let Some(number) = hosting.tickets.get(&(session, ticket)).copied() else { return };
         let Some(sent) = hosting.sends.get_mut(&number) else { return };
@@ -236,7 +231,9 @@ impl Queue {
         result: Result<(), Failure>,
     ) {
         let Some(hosting) = &mut self.hosted else { return };
-        let Some(Sent { session, ticket, cost, .. }) = hosting.sends.remove(&number) else { return };
+        let Some(Sent { session, ticket, cost, .. }) = hosting.sends.remove(&number) else {
+            return;
+        };
         hosting.tickets.remove(&(session, ticket));
         hosting.sent_bytes -= cost;
         let sender = ground.sessions.get_mut(session).map(|entry| {

@@ -58,7 +58,8 @@ impl Acks {
 
     /// The number under which this lease was acknowledged, if that is not answered.
     pub fn number_of(&self, lease: Lease) -> Option<u64> {
-        let run = self.runs.iter().find(|run| (run.first..run.first + run.count).contains(&lease))?;
+        let run =
+            self.runs.iter().find(|run| (run.first..run.first + run.count).contains(&lease))?;
         Some(run.number + (lease - run.first))
     }
 

@@ -23,7 +23,9 @@ use crate::frame::{Answer, FrameError, Header, Kind, Parcel, Run, control};
 use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
 use crate::name::Name;
-use crate::router::{Channel, Command, HostedAsk, Interest, Lease, Provenance, RelayState, RequestId, Ticket};
+use crate::router::{
+    Channel, Command, HostedAsk, Interest, Lease, Provenance, RelayState, RequestId, Ticket,
+};
 use crate::sequence::Sequence;
 
 use super::outbound::word_frame;

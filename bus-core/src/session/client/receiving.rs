@@ -56,8 +56,7 @@ impl ClientSession {
                 Event::Settled { first, count, answered: self.acks.answered() }
             }
             Kind::Unsettled => {
-                let (lease, failure) =
-                    (header.word, control::decode_failure(header.kind, &body)?);
+                let (lease, failure) = (header.word, control::decode_failure(header.kind, &body)?);
                 let Some(number) = self.acks.number_of(lease) else { return Ok(None) };
                 self.acks.answer(lease, 1);
                 Event::Unsettled { number, lease, failure }

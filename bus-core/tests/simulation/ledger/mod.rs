@@ -196,7 +196,9 @@ impl Ledger {
             }
             Output::Unsettled { lease, .. } => self.on_answer(session, *lease, false),
             Output::Reply { request, result } => self.on_reply(session, *request, result),
-            Output::Relay { .. } | Output::Wanted { .. } => panic!("a relay, and nobody bridges"),
+            Output::Relay { .. } | Output::Wanted { .. } | Output::Hosted { .. } => {
+                panic!("nobody bridges")
+            }
             Output::Ended { channel, failure } => {
                 self.on_ended((session, *channel), failure.kind());
             }
