@@ -57,8 +57,10 @@ impl Cell {
     pub fn variant(&self) -> String {
         let size = size_name(self.payload_bytes);
         match self.workload {
-            WorkloadKind::RoundTrip => format!("{size}/{}", self.pinning),
-            WorkloadKind::OneWay | WorkloadKind::PublishCost => size,
+            WorkloadKind::RoundTrip | WorkloadKind::BridgedRoundTrip => {
+                format!("{size}/{}", self.pinning)
+            }
+            WorkloadKind::OneWay | WorkloadKind::BridgedOneWay | WorkloadKind::PublishCost => size,
             WorkloadKind::FanOut | WorkloadKind::FanIn => {
                 format!("{size}/{}-to-{}", self.senders, self.receivers)
             }
@@ -93,6 +95,17 @@ pub enum WorkloadKind {
     Crowd,
     /// What handing one message over costs the sender.
     PublishCost,
+    /// Round trip between clients of two brokers that are joined.
+    BridgedRoundTrip,
+    /// One way from a client of one broker to a client of another one.
+    BridgedOneWay,
+}
+
+impl WorkloadKind {
+    /// Whether its workers are clients of two brokers.
+    pub fn is_bridged(self) -> bool {
+        matches!(self, WorkloadKind::BridgedRoundTrip | WorkloadKind::BridgedOneWay)
+    }
 }
 
 impl fmt::Display for WorkloadKind {
@@ -107,6 +120,8 @@ impl fmt::Display for WorkloadKind {
             WorkloadKind::Memory => "memory",
             WorkloadKind::Crowd => "crowd",
             WorkloadKind::PublishCost => "publish-cost",
+            WorkloadKind::BridgedRoundTrip => "bridged-round-trip",
+            WorkloadKind::BridgedOneWay => "bridged-one-way",
         })
     }
 }
@@ -239,6 +254,8 @@ mod tests {
         cell.pinning = Pinning::OneCore;
         assert_eq!(cell.id(), "round-trip/64KiB/one-core");
         assert_eq!(Cell::new(WorkloadKind::OneWay, 100).id(), "one-way/100B");
+        cell.workload = WorkloadKind::BridgedRoundTrip;
+        assert_eq!(cell.id(), "bridged-round-trip/64KiB/one-core");
     }
 
     #[test]

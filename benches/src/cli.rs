@@ -210,7 +210,7 @@ impl Cli {
 pub fn list(plan: &Plan) -> String {
     let mut text = String::from("workloads\n");
     for (workload, cells) in &plan.work {
-        text += &format!("  {:<12} {}\n", workload.kind().to_string(), workload.about());
+        text += &format!("  {:<18} {}\n", workload.kind().to_string(), workload.about());
         for cell in cells {
             text += &format!("    {}\n", cell.id());
         }

@@ -22,6 +22,12 @@ pub trait Contender: Sync {
     /// Whether it can do this work; if not, the reason.
     fn supports(&self, cell: &Cell) -> Result<(), String>;
 
+    /// Whether it is two brokers that are joined, with clients at both. Such contenders do
+    /// the bridged work and no other, and nobody else does it.
+    fn is_bridged(&self) -> bool {
+        false
+    }
+
     /// Sets the scene in the parent: starts a server or a keeper, chooses an address.
     /// Everything it makes ends with the environment.
     fn prepare(&self, cell: &Cell, room: &Room) -> Result<Environment>;
@@ -36,19 +42,22 @@ pub struct Environment {
     pub address: String,
     /// The process that serves all clients, if there is one: its CPU and memory are measured.
     pub server: Option<Child>,
-    /// Ends after the server: a keeper of kernel objects, if the contender needs one.
+    /// The second of two brokers that are joined; ends after the first.
+    pub far_server: Option<Child>,
+    /// Ends after the servers: a keeper of kernel objects, if the contender needs one.
     pub keeper: Option<Child>,
 }
 
 impl Environment {
     /// Nothing but an address.
     pub fn of_address(address: impl Into<String>) -> Environment {
-        Environment { address: address.into(), server: None, keeper: None }
+        Environment { address: address.into(), server: None, far_server: None, keeper: None }
     }
 
     /// Fails if a process that should last the whole run has ended.
     pub fn check_alive(&mut self) -> Result<()> {
-        for child in self.server.iter_mut().chain(&mut self.keeper) {
+        let servers = self.server.iter_mut().chain(&mut self.far_server);
+        for child in servers.chain(&mut self.keeper) {
             child.check_alive()?;
         }
         Ok(())

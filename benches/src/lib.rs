@@ -10,6 +10,7 @@
 pub mod cell;
 pub mod child;
 pub mod contender;
+pub mod joined;
 pub mod machine;
 pub mod payload;
 pub mod process;

@@ -194,6 +194,8 @@ pub struct Room {
     binaries: PathBuf,
     cores: Vec<usize>,
     traced: bool,
+    /// Whether it lies in another room, which removes it.
+    inner: bool,
 }
 
 impl Room {
@@ -213,7 +215,19 @@ impl Room {
             binaries: binaries.to_owned(),
             cores: cores.to_owned(),
             traced: false,
+            inner: false,
         })
+    }
+
+    /// A room in this one, for one server of several; it is there as long as this one.
+    pub fn within(&self, name: &str) -> Result<Room> {
+        let directory = self.directory.join(name);
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&directory)
+            .with_context(|| format!("making {}", directory.display()))?;
+        let (binaries, cores) = (self.binaries.clone(), self.cores.clone());
+        Ok(Room { directory, binaries, cores, traced: false, inner: true })
     }
 
     /// Removes the directories of harnesses that were killed.
@@ -262,6 +276,9 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
+        if self.inner {
+            return;
+        }
         // What cannot be removed stays in the temporary directory, which is no reason to fail.
         let _ = fs::remove_dir_all(&self.directory);
     }

@@ -90,7 +90,7 @@ impl Record {
     fn candidates<'plan>(&mut self, plan: &'plan Plan, cell: &Cell) -> Vec<&'plan dyn Contender> {
         let mut candidates = Vec::new();
         for contender in &plan.contenders {
-            match contender.supports(cell) {
+            match takes_part(contender.as_ref(), cell) {
                 Ok(()) => candidates.push(contender.as_ref()),
                 Err(reason) => self.refusals.push(Refusal {
                     cell: cell.id(),
@@ -100,6 +100,16 @@ impl Record {
             }
         }
         candidates
+    }
+}
+
+/// Whether the contender does this work; if not, the reason.
+fn takes_part(contender: &dyn Contender, cell: &Cell) -> Result<(), String> {
+    contender.supports(cell)?;
+    match (contender.is_bridged(), cell.workload.is_bridged()) {
+        (true, false) => Err("it is measured across two brokers only".to_owned()),
+        (false, true) => Err("it does not join two brokers".to_owned()),
+        _ => Ok(()),
     }
 }
 

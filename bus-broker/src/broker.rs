@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tracing::error;
 
+use crate::bridge::SharedBridges;
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
@@ -37,7 +38,7 @@ pub enum StartError {
     },
     /// Anybody on the network could do anything.
     #[error(
-        "{url} is reachable from other hosts, and nobody can show there who he is: listen on loopback, configure users who show credentials ([[user]]), listen on tls:// with client_certificates = \"required\", or say --insecure if everybody on that network may use this bus"
+        "{url} is reachable from other hosts, and nobody can show there who he is: listen on loopback, configure users who show credentials ([[user]]; over tcp:// that is a token), listen on tls:// with client_certificates = \"required\", or say --insecure if everybody on that network may use this bus"
     )]
     Insecure {
         /// Which.
@@ -62,6 +63,9 @@ pub enum StartError {
     /// The files of certificates and keys cannot be used.
     #[error("{0}")]
     Certificate(String),
+    /// A bridge cannot be run.
+    #[error("{0}")]
+    Bridge(String),
     /// The operating system refuses a thread, or randomness.
     #[error("cannot start the broker: {0}")]
     System(#[from] io::Error),
@@ -232,12 +236,20 @@ async fn run(
         tasks.spawn_local(listener.run(hub.clone(), handshakes.clone()));
     }
     tasks.spawn_local(keep_time(hub.clone()));
-    tasks.spawn_local(system::run(hub.clone(), system_events));
+    let bridges = SharedBridges::default();
+    for bridge in settings.bridges {
+        if let Err(failure) = bridges.borrow_mut().add(&hub, bridge, true) {
+            return drop(tell.send(Err(StartError::Bridge(failure.to_string()))));
+        }
+    }
+    tasks.spawn_local(system::run(hub.clone(), bridges.clone(), system_events));
     // Nobody waits for the start any more: there is no handle, so there is no broker.
     if tell.send(Ok(urls)).is_err() {
         return;
     }
-    let stop = follow(&hub, &shared.certificates, orders).await;
+    let stop = follow(&hub, &bridges, &shared.certificates, orders).await;
+    let ended = bridges.borrow_mut().end();
+    futures::future::join_all(ended).await;
     // Their sockets are gone before anybody is told that the broker has ended.
     tasks.shutdown().await;
     if let Some((deadline, answer)) = stop {
@@ -250,13 +262,14 @@ async fn run(
 /// Does what the handle orders, until it is to end, or there is no handle any more.
 async fn follow(
     hub: &SharedHub,
+    bridges: &SharedBridges,
     certificates: &Certificates,
     mut orders: mpsc::Receiver<Order>,
 ) -> Option<(Duration, oneshot::Sender<DrainReport>)> {
     loop {
         match orders.recv().await {
             Some(Order::Reload(config, answer)) => {
-                let result = reload::reload(hub, *config);
+                let result = reload::reload(hub, bridges, *config);
                 // Whoever asked may have given up waiting.
                 let _ = answer.send(result);
             }

@@ -9,6 +9,7 @@ use bus_core::router::{Policy, RouterConfig};
 use bus_core::transport::{TlsServerFiles, Waiting};
 use bus_core::{BusUrl, GRACE_MAX};
 
+use crate::bridge::BridgeConfig;
 use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
 use crate::users::{User, Users};
 
@@ -29,6 +30,7 @@ pub struct BrokerConfig {
     pub(crate) router: RouterConfig,
     pub(crate) users: Users,
     pub(crate) policy: Policy,
+    pub(crate) bridges: Vec<BridgeConfig>,
 }
 
 impl Default for BrokerConfig {
@@ -48,6 +50,7 @@ impl Default for BrokerConfig {
             router: RouterConfig::default(),
             users: Users::default(),
             policy: Policy::default(),
+            bridges: Vec::new(),
         }
     }
 }
@@ -144,6 +147,13 @@ impl BrokerConfig {
     /// that is opened.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// A bridge more, from its start on. It costs two sessions for each direction, and what its
+    /// spools keep.
+    pub fn bridge(mut self, bridge: BridgeConfig) -> Self {
+        self.bridges.push(bridge);
         self
     }
 

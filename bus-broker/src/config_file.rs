@@ -3,6 +3,7 @@
 //! Nothing of a file counts until all of it has been parsed. Every mistake names its line, its
 //! key, what is expected and what was found; an unknown key also the nearest known one.
 
+mod bridge;
 mod policy;
 mod tls;
 mod users;
@@ -36,6 +37,7 @@ const TOP_KEYS: &[&str] = &[
     "limits",
     "user",
     "allow",
+    "bridge",
 ];
 /// Keys of `[defaults]`.
 const DEFAULTS_KEYS: &[&str] = &["queue_mode", "topic_mode", "service_mode"];
@@ -103,6 +105,7 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
             }
             "user" => config.users = users::read(reader, entry)?,
             "allow" => allowed = policy::read(reader, entry)?,
+            "bridge" => config.bridges = bridge::read(reader, entry)?,
             _ => {
                 let table = entry.table()?;
                 reader.table(table, "limits", LIMITS_KEYS, |_, entry| limit(&mut config, entry));
@@ -263,11 +266,12 @@ impl<'a> Entry<'a> {
     fn unknown(&self, section: &str, known: &[&str]) -> String {
         let place = match section {
             "" => String::new(),
-            "user" | "allow" => format!(" of [[{section}]]"),
+            "user" | "allow" | "bridge" => format!(" of [[{section}]]"),
             section => format!(" of [{section}]"),
         };
         let every = TOP_KEYS.iter().chain(tls::KEYS).chain(DEFAULTS_KEYS).chain(LIMITS_KEYS);
-        let every = every.chain(users::USER_KEYS).chain(policy::ALLOW_KEYS);
+        let every =
+            every.chain(users::USER_KEYS).chain(policy::ALLOW_KEYS).chain(bridge::BRIDGE_KEYS);
         let elsewhere = every.copied().find(|other| *other == self.key);
         let hint = match (nearest(self.key, known), elsewhere) {
             (_, Some(_)) => format!("it belongs {}", home(self.key)),
@@ -317,14 +321,15 @@ impl<'a> Entry<'a> {
         Ok(urls)
     }
 
-    fn grace(&self) -> Result<Duration, Wrong> {
+    fn duration(&self) -> Result<Duration, Wrong> {
         const EXPECTED: &str = "a duration such as \"30s\"";
-        match humantime::parse_duration(self.string(EXPECTED)?) {
-            Ok(grace) if grace <= GRACE_MAX => Ok(grace),
-            Ok(_) => {
-                self.expected(&format!("at most \"{}\"", humantime::format_duration(GRACE_MAX)))
-            }
-            Err(_) => self.expected(EXPECTED),
+        humantime::parse_duration(self.string(EXPECTED)?).or_else(|_| self.expected(EXPECTED))
+    }
+
+    fn grace(&self) -> Result<Duration, Wrong> {
+        match self.duration()? {
+            grace if grace <= GRACE_MAX => Ok(grace),
+            _ => self.expected(&format!("at most \"{}\"", humantime::format_duration(GRACE_MAX))),
         }
     }
 

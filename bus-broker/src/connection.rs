@@ -29,6 +29,9 @@ use crate::users::{Identified, by_the_kernel};
 /// A connection that ends sooner than this, and without a goodbye, has ended badly.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// Room for what comes before its turn: whether anything does is to be found out.
+const EARLY_BYTES: usize = 1024;
+
 /// Serves a connection until it ends.
 pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Handshake) {
     let account = handshake.account();
@@ -62,15 +65,28 @@ pub(crate) async fn serve(hub: SharedHub, mut link: Box<dyn Link>, handshake: Ha
 }
 
 /// Serves the connection of the broker's own client.
-pub(crate) async fn serve_own(hub: SharedHub, mut link: Box<dyn Link>) {
+pub(crate) async fn serve_own(hub: SharedHub, link: Box<dyn Link>) {
+    serve_inside(hub, link, |identity| Identity { system: true, ..identity }).await;
+}
+
+/// Serves the connection of a bridge that runs here: an administrator's.
+pub(crate) async fn serve_bridge(hub: SharedHub, link: Box<dyn Link>) {
+    serve_inside(hub, link, |identity| Identity { admin: true, ..identity }).await;
+}
+
+async fn serve_inside(
+    hub: SharedHub,
+    mut link: Box<dyn Link>,
+    promote: impl FnOnce(Identity) -> Identity,
+) {
     let mut decoder = Decoder::for_handshake();
     match read_hello(&mut *link, &mut decoder).await {
         Ok(hello) => {
-            let identity = Identity { system: true, ..by_the_kernel(link.peer(), &hello.name) };
+            let identity = promote(by_the_kernel(link.peer(), &hello.name));
             let who = Identified { identity, shown: None };
             run(hub, link, decoder, hello, who, None).await;
         }
-        Err(error) => warn!(%error, "the broker's own client does not say hello"),
+        Err(error) => warn!(%error, "a client of the broker's own does not say hello"),
     }
 }
 
@@ -130,7 +146,7 @@ async fn stays_until(
                     // It has said more than is kept for it now; the rest stays where it is.
                     std::future::pending::<()>().await;
                 }
-                buffer.reserve(HANDSHAKE_FRAME_BYTES_MAX);
+                buffer.reserve(EARLY_BYTES);
             }
             match link.try_read(buffer) {
                 Ok(0) => return Err(LinkError::Ended),
@@ -162,6 +178,7 @@ async fn run(
     let peer = link.peer().clone();
     let (system, sender) = (who.identity.system, who.identity.sender.clone());
     decoder.establish();
+    link.establish();
     let refusal = hub.borrow().check_hello(&hello, &who.identity).err();
     if let Some(failure) = refusal {
         charge_bad();
@@ -242,14 +259,31 @@ async fn refuse(link: &mut dyn Link, failure: &Failure) {
     let _ = timeout(Duration::from_millis(200), told).await;
 }
 
+mod guesses;
+mod leftover;
+
 #[cfg(test)]
 mod tests {
     use bus_core::HANDSHAKE_MEMORY_BYTES_MAX;
+    use bus_core::session::VERSION;
     use bus_core::transport::{frame_bytes, mem_pair};
 
     use super::*;
 
     const TURN: Duration = Duration::from_millis(700);
+
+    pub(super) fn hello(name: &str) -> Hello {
+        Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            name: name.into(),
+            grace: Duration::ZERO,
+            resume: None,
+            lane_bytes: 0,
+            rings: false,
+            credential: None,
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_his_turn_is_heard_then_and_not_before() {
@@ -265,17 +299,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn before_its_turn_a_peer_costs_no_more_memory_than_the_limit() {
-        let hello = Hello {
-            version_min: 1,
-            version_max: 1,
-            name: "long".into(),
-            grace: Duration::ZERO,
-            resume: None,
-            lane_bytes: 0,
-            rings: false,
-            credential: None,
-        };
-        let hello = frame_bytes(Header::new(Kind::Hello, 0, 0), &control::encode_hello(&hello));
+        let hello = control::encode_hello(&hello("long"));
+        let hello = frame_bytes(Header::new(Kind::Hello, 0, 0), &hello);
         for more in [0, 1, 4000, 4096, 8192, 60_000] {
             let (mut near, mut far) = mem_pair();
             let mut decoder = Decoder::for_handshake();

@@ -11,12 +11,17 @@ use bus_core::transport::ClientCertificates;
 
 use crate::broker::StartError;
 use crate::config::BrokerConfig;
+use crate::users::User;
 
-/// The rule: a TCP or TLS listener may be reached from other hosts if there are users who can show
-/// who they are, if TLS lets nobody in without a certificate, or if somebody has said that
-/// everybody may use the bus (`insecure`).
+/// The rule: a listener may be reached from other hosts if there are users who can show there who they
+/// are, if TLS lets nobody in without a certificate, or if somebody has said that everybody may use
+/// the bus (`insecure`). Over plain TCP users can show nothing but tokens; over TLS their
+/// certificates too, if it asks for them.
 pub(crate) fn is_permitted(url: &BusUrl, config: &BrokerConfig) -> bool {
-    config.insecure || !config.users.is_empty() || asks_everybody(url, config)
+    let can_show = |user: &User| {
+        !user.tokens().is_empty() || (!user.certificates().is_empty() && asks(url, config))
+    };
+    config.insecure || config.users.iter().any(can_show) || asks_everybody(url, config)
 }
 
 /// Checks where a listener would listen; tells whether other hosts reach it.
@@ -48,8 +53,19 @@ pub(crate) fn exposed(listeners: &[String]) -> impl Iterator<Item = BusUrl> {
 
 /// Whether everybody who gets in there has shown a certificate.
 pub(crate) fn asks_everybody(url: &BusUrl, config: &BrokerConfig) -> bool {
-    let asks = config.tls.as_ref().map(|files| files.client_certificates);
-    matches!(url, BusUrl::Tls(_)) && asks == Some(ClientCertificates::Required)
+    client_certificates(url, config) == ClientCertificates::Required
+}
+
+/// Whether somebody can show a certificate there.
+fn asks(url: &BusUrl, config: &BrokerConfig) -> bool {
+    client_certificates(url, config) != ClientCertificates::None
+}
+
+fn client_certificates(url: &BusUrl, config: &BrokerConfig) -> ClientCertificates {
+    match (url, &config.tls) {
+        (BusUrl::Tls(_), Some(files)) => files.client_certificates,
+        _ => ClientCertificates::None,
+    }
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -61,9 +77,15 @@ mod tests {
     use bus_core::UserName;
     use bus_core::transport::TlsServerFiles;
 
-    use crate::users::User;
+    use bus_core::Token;
+
+    use crate::users::{CertificateMatch, TokenHash};
 
     use super::*;
+
+    fn user() -> User {
+        User::new(UserName::new("alice").expect("a name"))
+    }
 
     #[test]
     fn other_hosts_reach_only_what_asks_them_who_they_are() {
@@ -73,14 +95,22 @@ mod tests {
         };
         let optional = asking(ClientCertificates::Optional);
         let required = asking(ClientCertificates::Required);
-        let users = none.clone().user(User::new(UserName::new("alice").expect("a name")));
+        let token = TokenHash::of(&Token::new(&"t".repeat(40)).expect("a token"));
+        let named = user().certificate(CertificateMatch::Name("alice".into()));
         let insecure = none.clone().insecure(true);
         let cases = [
             (&none, false, false),
             (&optional, false, false),
             (&required, false, true),
-            (&users, true, true),
             (&insecure, true, true),
+            // Who has nothing to show is nobody.
+            (&none.clone().user(user()), false, false),
+            (&none.clone().user(user().token(token)), true, true),
+            // A certificate can be shown where one is asked for, and not in the clear.
+            (&none.clone().user(named.clone()), false, false),
+            (&optional.clone().user(named.clone()), false, true),
+            (&required.clone().user(named.clone()), false, true),
+            (&none.clone().user(named.token(token)), true, true),
         ];
         for (config, tcp, tls) in cases {
             for (scheme, expected) in [("tcp", tcp), ("tls", tls)] {

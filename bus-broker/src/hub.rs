@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bus_core::router::{
-    Answer, BrokerInfo, Effect, Output, RequestId, Router, SessionEnd, SessionId,
+    Answer, BrokerInfo, Effect, Output, RequestId, Router, RouterConfig, SessionEnd, SessionId,
 };
 use bus_core::{Buffers, KEPT_BYTES_MAX, Time};
 use bytes::Bytes;
@@ -70,7 +70,7 @@ impl Hub {
         events: mpsc::Sender<SystemEvent>,
     ) -> Hub {
         let vigil = Vigil::new(config.waiting);
-        let mut router = Router::new(config.router.clone());
+        let mut router = Router::new(RouterConfig { epoch, ..config.router.clone() });
         router.set_policy(Time::ZERO, config.policy.clone());
         Hub {
             router,
@@ -211,6 +211,9 @@ impl Hub {
 
     /// Writes what is left for a session, and asks to be woken when more can be written.
     fn drive_output(&mut self, session: SessionId, cx: &mut Context<'_>) -> Poll<Option<String>> {
+        if let Poll::Ready(reason) = self.poll_pulse(session, cx) {
+            return Poll::Ready(Some(reason));
+        }
         loop {
             let Some(slot) = slot_of(&mut self.slots, session) else { return Poll::Ready(None) };
             if let Err(error) = slot.flush(&mut self.slices) {

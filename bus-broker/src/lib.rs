@@ -14,6 +14,8 @@
 
 #[cfg(feature = "tls")]
 mod authority;
+mod bridge;
+mod bridge_service;
 mod broker;
 mod certificates;
 mod charges;
@@ -27,6 +29,7 @@ mod lanes;
 mod listen;
 mod log_bound;
 mod membership;
+mod pulse;
 mod refusals;
 mod registry;
 mod reload;
@@ -38,7 +41,9 @@ mod vigil;
 
 #[cfg(feature = "tls")]
 pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
+pub use bridge::{BridgeConfig, BridgeStatus, DirectionStatus, InvalidBridge, LinkState};
 pub use broker::{Broker, DrainReport, StartError};
+pub use bus_core::bridge::SpoolPolicy;
 pub use bus_core::router::{Allowance, Deed, Policy, RouterConfig, Who};
 pub use bus_core::transport::{ClientCertificates, TlsServerFiles};
 pub use config::BrokerConfig;

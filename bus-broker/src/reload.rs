@@ -10,6 +10,7 @@ use bus_core::router::SessionId;
 use bus_core::transport::TlsServerFiles;
 use tracing::{info, warn};
 
+use crate::bridge::{Bridges, SharedBridges};
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::exposure;
@@ -27,6 +28,8 @@ pub struct Reloaded {
     pub users: usize,
     /// Allowances that there are now.
     pub allowances: usize,
+    /// Bridges that have begun, or begun anew, and those that have ended.
+    pub bridges: (usize, usize),
     /// Sessions that have ended for it.
     pub ended: usize,
     /// Keys that are other ones in the file, and count only for a broker that is started anew.
@@ -38,7 +41,7 @@ pub struct Reloaded {
 pub enum ReloadError {
     /// Anybody on the network could do anything.
     #[error(
-        "{url} is reachable from other hosts, and no [[user]] would be left, nor would every client there have to show a certificate: the broker goes on with what it has"
+        "{url} is reachable from other hosts, and no [[user]] would be left who can show there who it is, nor would every client have to show a certificate: the broker goes on with what it has"
     )]
     Insecure {
         /// Which listener.
@@ -50,14 +53,24 @@ pub enum ReloadError {
     /// The new certificates cannot be used.
     #[error("{0}")]
     Certificate(String),
+    /// A bridge cannot be run.
+    #[error("{0}")]
+    Bridge(String),
     /// There is nobody to take it over.
     #[error("the broker has ended")]
     Ended,
 }
 
 /// Takes over a configuration.
-pub(crate) fn reload(hub: &SharedHub, config: BrokerConfig) -> Result<Reloaded, ReloadError> {
-    let (reloaded, ended) = hub.borrow_mut().reload(config)?;
+pub(crate) fn reload(
+    hub: &SharedHub,
+    bridges: &SharedBridges,
+    config: BrokerConfig,
+) -> Result<Reloaded, ReloadError> {
+    let configured = config.bridges.clone();
+    Bridges::check(&configured).map_err(|failure| ReloadError::Bridge(failure.to_string()))?;
+    let (mut reloaded, ended) = hub.borrow_mut().reload(config)?;
+    reloaded.bridges = bridges.borrow_mut().follow(hub, configured);
     if !ended.is_empty() {
         let hub = hub.clone();
         tokio::task::spawn_local(async move {
@@ -130,6 +143,7 @@ impl Hub {
         let reloaded = Reloaded {
             users: self.config.users.len(),
             allowances: self.config.policy.allowances().len(),
+            bridges: (0, 0),
             ended: ended.len(),
             need_restart,
         };
@@ -170,6 +184,7 @@ impl BrokerConfig {
             tls,
             users: _,
             policy: _,
+            bridges: _,
         } = new;
         let modes = (router.queue_mode, router.topic_mode, router.service_mode);
         let old = &self.router;

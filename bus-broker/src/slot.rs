@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bus_core::router::{Channel, SessionId};
 use bus_core::session::ServerSession;
-use bus_core::transport::Link;
+use bus_core::transport::{Link, Pulse};
 use bus_core::{Buffers, Decoder, Parcel};
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -78,6 +78,8 @@ pub(crate) struct Line {
     pub ended: Option<Option<String>>,
     /// It has said much that is about nothing, and is not heard for a moment, from now or until this.
     pub pauses: bool,
+    /// Over a network: whether the client is still there.
+    pub pulse: Option<Pulse>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -125,6 +127,7 @@ impl Line {
     ) -> Line {
         let (waker, rest, ended, pause) = (None, None, None, None);
         let (blocked, more, pauses) = (false, false, false);
+        let pulse = Pulse::of(&*link);
         Line {
             link,
             decoder,
@@ -137,6 +140,7 @@ impl Line {
             more,
             ended,
             pauses,
+            pulse,
             pause,
         }
     }

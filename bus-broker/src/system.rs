@@ -12,6 +12,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
+use crate::bridge::SharedBridges;
+use crate::bridge_service;
 use crate::connection;
 use crate::hub::SharedHub;
 use crate::registry::ClientInfo;
@@ -28,6 +30,8 @@ pub(crate) enum SystemEvent {
     Connected(ClientInfo),
     /// A client's connection has ended.
     Disconnected(ClientInfo),
+    /// A direction of a bridge stands otherwise than before, or has something to tell.
+    Bridge { bridge: String, what: &'static str, reason: Option<String> },
 }
 
 /// Where events go in, and where they come out.
@@ -36,13 +40,18 @@ pub(crate) fn events() -> (mpsc::Sender<SystemEvent>, mpsc::Receiver<SystemEvent
 }
 
 /// Serves `$bus.stat` and publishes `$bus.events` for as long as the broker runs.
-pub(crate) async fn run(hub: SharedHub, events: mpsc::Receiver<SystemEvent>) {
+pub(crate) async fn run(
+    hub: SharedHub,
+    bridges: SharedBridges,
+    events: mpsc::Receiver<SystemEvent>,
+) {
     let (near, far) = mem_pair();
     tokio::task::spawn_local(connection::serve_own(hub.clone(), far));
     let options = ClientOptions::default().name("broker").grace(Duration::ZERO);
     let result = async {
         let client = Client::over_link(near, options).await?;
-        futures::future::try_join(tell(&client, events), answer(&client, &hub)).await
+        let bridging = bridge_service::serve(&client, &hub, &bridges);
+        futures::future::try_join3(tell(&client, events), answer(&client, &hub), bridging).await
     };
     match result.await {
         Ok(_) => debug!("the broker's own client has ended"),
@@ -57,25 +66,32 @@ async fn tell(
     let options = PublisherOptions::default().mode(0o744);
     let publisher = client.publisher_with("$bus.events", options).await?;
     while let Some(event) = events.recv().await {
-        let (what, info) = match &event {
-            SystemEvent::Connected(info) => ("connected", info),
-            SystemEvent::Disconnected(info) => ("disconnected", info),
-        };
-        let sender = &info.sender;
-        let text = json!({
-            "event": what,
-            "session": sender.session,
-            "name": sender.name,
-            "pid": sender.pid,
-            "uid": sender.uid,
-            "user": sender.user.as_ref().map(ToString::to_string),
-            "transport": info.transport.to_string(),
-            "address": info.address,
-            "no_lanes": info.no_lanes,
-        });
+        let text = describe(&event);
         publisher.publish(Message::new(MessageType::ONE, text.to_string())).await?;
     }
     Ok(())
+}
+
+fn describe(event: &SystemEvent) -> serde_json::Value {
+    let (what, info) = match event {
+        SystemEvent::Connected(info) => ("connected", info),
+        SystemEvent::Disconnected(info) => ("disconnected", info),
+        SystemEvent::Bridge { bridge, what, reason } => {
+            return json!({ "event": "bridge", "bridge": bridge, "state": what, "reason": reason });
+        }
+    };
+    let sender = &info.sender;
+    json!({
+        "event": what,
+        "session": sender.session,
+        "name": sender.name,
+        "pid": sender.pid,
+        "uid": sender.uid,
+        "user": sender.user.as_ref().map(ToString::to_string),
+        "transport": info.transport.to_string(),
+        "address": info.address,
+        "no_lanes": info.no_lanes,
+    })
 }
 
 async fn answer(client: &Client, hub: &SharedHub) -> Result<(), bus_client::Error> {

@@ -168,10 +168,6 @@ impl Users {
         self.0.push(Arc::new(user));
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -16,6 +16,8 @@ mod raw;
 mod attacks;
 #[path = "hostile/figures.rs"]
 mod figures;
+#[path = "hostile/measure.rs"]
+mod measure;
 #[path = "hostile/process.rs"]
 mod process;
 #[path = "hostile/tls_port.rs"]

@@ -5,13 +5,13 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bus_core::session::Established;
 use bus_core::{BusUrl, ErrorKind, Failure, Kind};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use crate::backoff::Backoff;
 use crate::connect::{Connected, connect};
 use crate::events::ClientEvent;
 use crate::handle::Shared;
@@ -37,7 +37,7 @@ impl Drop for Driver {
 impl Driver {
     /// Drives the client over this connection and all that follow.
     pub async fn run(self, mut connected: Connected) {
-        let mut backoff = Backoff::new(&self.options);
+        let mut backoff = Backoff::new(self.options.backoff_min, self.options.backoff_max);
         loop {
             let since = Instant::now();
             let mut pump = Pump::new(connected, self.options.waiting, self.shared.alarm().clone());
@@ -84,7 +84,9 @@ impl Driver {
     /// Tries until it succeeds, the client is closed, or the broker says that it never will.
     async fn reconnect(&self, backoff: &mut Backoff) -> Result<Connected, Failure> {
         loop {
-            backoff.wait().await;
+            if let Some(pause) = backoff.pause() {
+                tokio::time::sleep(pause).await;
+            }
             if self.shared.drive(|state| state.closing) {
                 return Err(Failure::new(ErrorKind::Closed, "the client is closed"));
             }
@@ -106,55 +108,6 @@ impl Driver {
             backoff.failed();
         }
     }
-}
-
-/// Pauses between attempts to connect.
-struct Backoff {
-    min: Duration,
-    max: Duration,
-    /// The last pause, or the shortest.
-    pause: Duration,
-    /// The next attempt is not made at once.
-    due: bool,
-}
-
-impl Backoff {
-    fn new(options: &ClientOptions) -> Backoff {
-        Backoff {
-            min: options.backoff_min,
-            max: options.backoff_max,
-            pause: options.backoff_min,
-            due: false,
-        }
-    }
-
-    /// A connection has ended. One that was shorter than the pause before it is no better than
-    /// a failed attempt: whoever ends it may do so again and again.
-    fn connected_for(&mut self, lasted: Duration) {
-        if lasted < self.pause {
-            return self.failed();
-        }
-        (self.pause, self.due) = (self.min, false);
-    }
-
-    fn failed(&mut self) {
-        self.due = true;
-    }
-
-    async fn wait(&mut self) {
-        if std::mem::take(&mut self.due) {
-            tokio::time::sleep(jittered(self.pause)).await;
-            self.pause = (self.pause * 2).min(self.max);
-        }
-    }
-}
-
-/// Between half and all of a pause, so that many clients do not come back at one moment.
-fn jittered(pause: Duration) -> Duration {
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.subsec_nanos());
-    pause / 2 + pause.mul_f64(f64::from(nanos % 1000) / 2000.0)
 }
 
 fn is_final(kind: ErrorKind) -> bool {

@@ -19,8 +19,10 @@
 
 mod admin;
 mod alarm;
+mod backoff;
 mod client;
 mod connect;
+mod connection;
 mod consumer;
 mod credential;
 mod deadline;
@@ -49,9 +51,11 @@ mod typed;
 mod waiters;
 
 pub use admin::{Admin, Object, Retired, StatPage};
+pub use backoff::Backoff;
 pub use bus_core::router::{
     Access, AdminAction, BrokerInfo, ClientStat, Lifetime, ObjectKind, OpenMode, Peeked,
-    QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat, Touch, TypeCount,
+    Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat, Touch,
+    TypeCount,
 };
 #[cfg(feature = "tls")]
 pub use bus_core::transport::{Moment, TlsFailure};
@@ -61,6 +65,7 @@ pub use bus_core::{
     Selector, Sender, Token, UserName,
 };
 pub use client::{Client, TransportInfo};
+pub use connection::{Connection, ConnectionEnd};
 pub use consumer::{Consumer, ConsumerOptions};
 pub use delivery::{Ack, Delivery};
 pub use drain::DrainReport;

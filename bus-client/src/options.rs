@@ -123,6 +123,12 @@ impl ClientOptions {
         self
     }
 
+    /// For `tls:` URLs: all of that at once.
+    pub fn tls_files(mut self, files: TlsClientFiles) -> Self {
+        self.tls = files;
+        self
+    }
+
     /// The shortest and the longest pause between attempts to connect again; each is up to
     /// twice the last one (20 ms to 5 s by default). The first attempt is made at once, unless
     /// the connection that was lost was shorter than such a pause.

@@ -7,11 +7,12 @@
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bus_core::router::Channel;
-use bus_core::transport::{Direct, Pace, Waiting};
+use bus_core::session::Beat;
+use bus_core::transport::{Direct, Pace, Pulse, Waiting};
 use bus_core::{Buffers, Failure};
 use bytes::Bytes;
 
@@ -41,6 +42,10 @@ pub(crate) struct Pump {
     /// its peer knows that this side sleeps.
     rests: bool,
     pace: Pace,
+    /// Bytes that have come.
+    heard: u64,
+    /// Over a network: whether the broker is still there.
+    pulse: Option<Pulse>,
     /// Why it has ended, found by somebody else than the driver.
     end: Option<End>,
     /// The driver knows that it has ended.
@@ -77,7 +82,21 @@ impl Pump {
         let pace = Pace::new(waiting, since_start);
         let (slices, buffers) = (Vec::new(), Buffers::default());
         let (blocked, rests, end, ended) = (false, false, None, false);
-        Pump { connected, slices, buffers, blocked, alarm, waker, rests, pace, end, ended }
+        let (heard, pulse) = (0, Pulse::of(&*connected.link));
+        Pump {
+            connected,
+            slices,
+            buffers,
+            blocked,
+            alarm,
+            waker,
+            rests,
+            pace,
+            heard,
+            pulse,
+            end,
+            ended,
+        }
     }
 
     /// Drives it on behalf of the driver's task.
@@ -86,13 +105,38 @@ impl Pump {
             self.ended = true;
             return Poll::Ready(end);
         }
-        // Whoever waits was woken first, and may have done everything.
-        if self.rests && !self.blocked && !self.alarm.has_rung() && shared.stay_driven(cx.waker()) {
-            return Poll::Pending;
-        }
-        let done = self.poll_rounds(shared, cx);
+        let done = loop {
+            // Whoever waits was woken first, and may have done everything.
+            let rests = self.rests && !self.blocked && !self.alarm.has_rung();
+            if !(rests && shared.stay_driven(cx.waker()))
+                && let Poll::Ready(end) = self.poll_rounds(shared, cx)
+            {
+                break Poll::Ready(end);
+            }
+            match self.poll_pulse(shared, cx) {
+                // The question is to go out.
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => break Poll::Ready(end),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
         self.ended |= done.is_ready();
         done
+    }
+
+    /// Ready when the broker was asked whether it is there, or has not been for too long.
+    fn poll_pulse(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let Some(pulse) = &mut self.pulse else { return Poll::Pending };
+        match ready!(pulse.poll(cx, &*self.connected.link, self.heard)) {
+            Beat::Dead { silent } => {
+                let text = format!("nothing has come from the broker's host for {silent:?}");
+                Poll::Ready(Err(End::Lost(text)))
+            }
+            _ => {
+                shared.drive(|state| state.session.ping(0));
+                Poll::Ready(Ok(()))
+            }
+        }
     }
 
     /// Whether others than the driver may drive it: over lanes, while it lasts.
@@ -259,6 +303,7 @@ impl Pump {
         if filled == 0 {
             return Ok(false);
         }
+        self.heard += filled as u64;
         self.pace.drained(filled);
         let taken = shared.drive(|state| {
             state.looks = alone;

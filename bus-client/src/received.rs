@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bus_core::router::Provenance;
 use bus_core::session::Origin;
 use bus_core::{Header, Headers, Message, MessageType, Name, Run, Sender};
 use bytes::Bytes;
@@ -78,6 +79,13 @@ impl Received {
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
+
+    /// Where it comes from, if bridges have brought it here: the broker on which it was published,
+    /// who did that by that broker's word, and the brokers that it has passed. [`Received::sender`] is
+    /// the bridge then.
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.origin.provenance.as_deref()
+    }
 }
 
 impl Batch<'_> {
@@ -148,6 +156,11 @@ impl<'a> MessageRef<'a> {
     /// As [`Received::sequence`].
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// As [`Received::provenance`].
+    pub fn provenance(&self) -> Option<&'a Provenance> {
+        self.origin.provenance.as_deref()
     }
 }
 

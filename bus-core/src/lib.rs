@@ -35,7 +35,8 @@ pub use arena::{Arena, Id};
 pub use error::{ErrorKind, Failure};
 pub use frame::{
     Answer, Arrival, Buffers, Decoder, FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED,
-    FLAG_TRY, Frame, FrameError, Header, Incoming, Kind, Notice, Parcel, Run, View, control,
+    FLAG_TRY, Frame, FrameError, Header, Incoming, Kind, Notice, Parcel, Run, Stretch, View,
+    control,
 };
 pub use limits::*;
 pub use message::{Headers, InvalidHeader, Message, Sender};

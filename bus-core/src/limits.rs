@@ -105,6 +105,12 @@ pub const HOLD_DEFAULT: Duration = Duration::from_secs(1);
 /// The longest that a topic may allow.
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
 
+/// How often each side of a connection over the network looks whether the other one is there. A look
+/// that finds nothing new asks.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long the other side may give no sign before the connection is taken for dead. A dead link is
+/// noticed after five to six seconds; a side that can still hear the other one ask, after eight.
+pub const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Time for which a session outlives its connection, by default.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(10);
 /// The longest grace that a broker grants.
@@ -234,6 +240,12 @@ const _: () = {
     assert!(QUEUE_COUNT_DEFAULT <= QUEUE_COUNT_MAX);
     assert!(REQUEST_BYTES_MAX <= CONTROL_BYTES_MAX);
     assert!(NAME_BYTES_MAX + 256 <= HANDSHAKE_FRAME_BYTES_MAX);
+    // Whoever is asked has time to answer on a line that loses packets; and the side that notices a dead
+    // link last does so before the other one's grace for its session is over. Each side asks at its
+    // second look, which is the last that the other one may hear of it.
+    assert!(SILENCE_MAX.as_secs() >= 4 * HEARTBEAT.as_secs());
+    assert!(SILENCE_MAX.as_secs().is_multiple_of(HEARTBEAT.as_secs()));
+    assert!(SILENCE_MAX.as_secs() + 3 * HEARTBEAT.as_secs() < GRACE_DEFAULT.as_secs());
     assert!(MARK_IDLE.as_secs() > 2 * GRACE_MAX.as_secs());
     assert!(RELAY_PATIENCE_GAP.as_secs() > 2 * GRACE_DEFAULT.as_secs());
     assert!(RELAY_HINT.as_millis() > 2 * MARK_DELAY.as_millis());

@@ -63,7 +63,11 @@ impl Contender for AeronIpc {
         let folder = format!("{}/{}aeron", sweeper::SHARED_MEMORY, sweeper::prefix(room)?);
         let address = format!("{folder} {}", room.directory().display());
         let server = own_server::start(self.name, &address, cell, room)?;
-        Ok(Environment { address, server: Some(server), keeper: Some(keeper) })
+        Ok(Environment {
+            server: Some(server),
+            keeper: Some(keeper),
+            ..Environment::of_address(address)
+        })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

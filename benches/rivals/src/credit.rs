@@ -110,7 +110,7 @@ mod tests {
         let cell = Cell { receivers: 2, ..Cell::new(WorkloadKind::FanOut, 1 << 20) };
         let timing = Timing { warm_up_ms: 0, measure_ms: 0, idle_ms: 0, patience_ms: 0 };
         let (contender, address) = (String::new(), String::new());
-        Order { contender, cell, role, index, address, core: None, timing }
+        Order { contender, cell, role, index, address, core: None, timing, trace: None }
     }
 
     #[test]

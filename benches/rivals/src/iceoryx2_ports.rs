@@ -62,7 +62,7 @@ impl Contender for Iceoryx2 {
     fn prepare(&self, cell: &Cell, room: &Room) -> Result<Environment> {
         let keeper = sweeper::start(self.name, cell, room)?;
         let address = format!("{} {}", sweeper::prefix(room)?, room.directory().display());
-        Ok(Environment { address, server: None, keeper: Some(keeper) })
+        Ok(Environment { keeper: Some(keeper), ..Environment::of_address(address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

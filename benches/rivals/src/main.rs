@@ -11,17 +11,19 @@ mod rival;
 mod aeron_ipc;
 #[cfg(any(feature = "nats", feature = "zenoh"))]
 mod buffers;
-#[cfg(any(feature = "nats", feature = "redis"))]
 mod credit;
 #[cfg(feature = "iceoryx2")]
 mod iceoryx2_ports;
 #[cfg(feature = "zenoh")]
 mod inbox;
+mod mosquitto;
+mod mqtt;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "nats")]
+mod nats_leaf;
 #[cfg(any(feature = "aeron", feature = "zenoh"))]
 mod own_server;
-#[cfg(any(feature = "nats", feature = "redis"))]
 mod program;
 #[cfg(feature = "redis")]
 mod redis_channels;

@@ -5,6 +5,7 @@
 //! transport on one machine.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,6 +16,7 @@ use bus_benches::contender::{Connector, Contender, Environment, Port};
 use bus_benches::process::{Child, Room};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
+use tokio::time::timeout;
 
 use crate::buffers::Buffers;
 use crate::credit::{Tally, Window, window_messages};
@@ -33,31 +35,45 @@ impl Contender for Nats {
     }
 
     fn supports(&self, cell: &Cell) -> Result<(), String> {
-        program::find("nats-server", "nats-server")?;
+        find()?;
         rival::broker_supports(cell)
     }
 
     fn prepare(&self, cell: &Cell, room: &Room) -> Result<Environment> {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let program = program::find("nats-server", "nats-server").map_err(anyhow::Error::msg)?;
-        let directory = room.directory().to_string_lossy();
-        let arguments = ["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir", &directory];
         let core = cell.pinning.core_of_server(room.cores());
-        let mut server = Child::server(&program, &arguments, core, room)?;
-        let path = room.directory().join(format!("nats-server_{}.ports", server.pid()));
-        let mut address = None;
-        server.wait_until(PATIENCE, || {
-            let ports = fs::read_to_string(&path).unwrap_or_default();
-            address = client_url(&ports);
-            address.is_some()
-        })?;
-        let address = address.context("the server does not say where it listens")?;
-        Ok(Environment { address, server: Some(server), keeper: None })
+        let (server, address) = start(None, core, room)?;
+        Ok(Environment { server: Some(server), ..Environment::of_address(address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {
-        run_tokio(NatsConnector, order)
+        run_tokio(NatsConnector { through: None }, order)
     }
+}
+
+/// The server's program, or why it cannot run.
+pub fn find() -> Result<PathBuf, String> {
+    program::find("nats-server", "nats-server")
+}
+
+/// Starts a server, with the settings of a file if there is one; also where clients reach it.
+pub fn start(settings: Option<&Path>, core: Option<usize>, room: &Room) -> Result<(Child, String)> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let program = find().map_err(anyhow::Error::msg)?;
+    let directory = room.directory().to_string_lossy();
+    let mut arguments = vec!["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir", &directory];
+    let settings = settings.map(Path::to_string_lossy);
+    if let Some(settings) = &settings {
+        arguments.extend(["--config", settings]);
+    }
+    let mut server = Child::server(&program, &arguments, core, room)?;
+    let path = room.directory().join(format!("nats-server_{}.ports", server.pid()));
+    let mut address = None;
+    server.wait_until(PATIENCE, || {
+        let ports = fs::read_to_string(&path).unwrap_or_default();
+        address = client_url(&ports);
+        address.is_some()
+    })?;
+    Ok((server, address.context("the server does not say where it listens")?))
 }
 
 /// The first URL for clients in the server's file of ports, once that is whole.
@@ -66,7 +82,11 @@ fn client_url(ports: &str) -> Option<String> {
     Some(ports["nats"].get(0)?.as_str()?.to_owned())
 }
 
-struct NatsConnector;
+/// Connects clients of one server, or of two that are joined.
+pub struct NatsConnector {
+    /// The server through which others send, if it is not the own one.
+    pub through: Option<String>,
+}
 
 impl Connector for NatsConnector {
     type Port = NatsPort;
@@ -86,7 +106,13 @@ impl Connector for NatsConnector {
             Some(subject) => Some(client.subscribe(subject).await?),
             None => None,
         };
-        settle(&client).await?;
+        let sender = match &self.through {
+            Some(url) => {
+                async_nats::connect(url).await.context("connecting to the other server")?
+            }
+            None => client.clone(),
+        };
+        settle(&client, &sender).await?;
         Ok(NatsPort {
             client,
             out,
@@ -102,17 +128,24 @@ fn credit_subject(sender: usize) -> String {
     format!("credit.{sender}")
 }
 
-/// A message to itself: the server goes through a client's commands in order, so afterwards it
-/// knows the subscriptions.
-async fn settle(client: &Client) -> Result<()> {
+/// A message from where others send: each server goes through a client's commands in order and
+/// passes subscriptions on in that order, so afterwards the earlier ones are known there. It is
+/// sent again until it comes, since what nobody is known to want is dropped.
+async fn settle(client: &Client, sender: &Client) -> Result<()> {
+    const PAUSE: Duration = Duration::from_millis(10);
     let subject = format!("settled.{}", std::process::id());
     let mut own = client.subscribe(subject.clone()).await?;
-    client.publish(subject, Bytes::new()).await?;
-    own.next().await.context("the connection has ended")?;
-    Ok(())
+    loop {
+        sender.publish(subject.clone(), Bytes::new()).await?;
+        if let Ok(came) = timeout(PAUSE, own.next()).await {
+            came.context("the connection has ended")?;
+            return Ok(());
+        }
+    }
 }
 
-struct NatsPort {
+/// One worker's connection.
+pub struct NatsPort {
     client: Client,
     out: Option<&'static str>,
     /// Of messages; at the sender of a flow, of confirmations.

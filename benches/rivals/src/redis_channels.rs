@@ -55,7 +55,7 @@ impl Contender for Redis {
         let address = format!("redis+unix://{}", socket.display());
         let client = Client::open(address.as_str())?;
         server.wait_until(PATIENCE, || client.get_connection().is_ok())?;
-        Ok(Environment { address, server: Some(server), keeper: None })
+        Ok(Environment { server: Some(server), ..Environment::of_address(address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

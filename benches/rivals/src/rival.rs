@@ -4,8 +4,10 @@
 
 use bus_benches::cell::{Cell, WorkloadKind};
 use bus_benches::contender::Contender;
+use bus_benches::joined::Joined;
 
 use crate::absent::Absent;
+use crate::mosquitto;
 
 /// All rivals, in the order of reports; those that were not built in say so.
 pub fn all() -> Vec<Box<dyn Contender>> {
@@ -13,7 +15,11 @@ pub fn all() -> Vec<Box<dyn Contender>> {
 
     #[cfg(feature = "nats")]
     add(&mut all, [crate::nats::Nats]);
-    absent(&mut all, cfg!(feature = "nats"), &["nats"], "nats");
+    #[cfg(feature = "nats")]
+    add(&mut all, [Joined(crate::nats_leaf::NatsLeaf)]);
+    absent(&mut all, cfg!(feature = "nats"), &["nats", "nats-leaf"], "nats");
+
+    add(&mut all, mosquitto::all().map(Joined));
 
     #[cfg(feature = "redis")]
     add(&mut all, [crate::redis_channels::Redis]);
@@ -39,14 +45,6 @@ pub fn all() -> Vec<Box<dyn Contender>> {
 }
 
 /// Adds the ways in which a rival is used.
-#[cfg(any(
-    feature = "aeron",
-    feature = "iceoryx2",
-    feature = "nats",
-    feature = "redis",
-    feature = "zenoh",
-    feature = "zeromq"
-))]
 fn add<C: Contender + 'static>(
     all: &mut Vec<Box<dyn Contender>>,
     ways: impl IntoIterator<Item = C>,

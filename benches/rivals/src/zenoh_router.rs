@@ -80,7 +80,7 @@ impl Contender for ZenohRouter {
         };
         let address = format!("{endpoint} {directory}");
         let server = own_server::start(self.name, &address, cell, room)?;
-        Ok(Environment { address, server: Some(server), keeper: None })
+        Ok(Environment { server: Some(server), ..Environment::of_address(address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

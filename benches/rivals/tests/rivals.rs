@@ -22,6 +22,8 @@ const RIVALS: [&str; 9] = [
     "aeron",
     "aeron-spin",
 ];
+/// Two brokers each.
+const JOINED: [&str; 3] = ["nats-leaf", "mosquitto-bridge", "mosquitto-bridge-qos1"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn harness(arguments: &[&str]) -> Command {
@@ -31,10 +33,11 @@ fn harness(arguments: &[&str]) -> Command {
 }
 
 /// What a quick run of these cells found.
-fn quick_report(cells: &[&str]) -> Value {
-    let name = format!("bus-rivals-test.{}.{}.json", std::process::id(), cells.len());
+fn quick_report(rivals: &[&str], cells: &[&str]) -> Value {
+    let names = rivals.join(",");
+    let number = rivals.len() * 100 + cells.len();
+    let name = format!("bus-rivals-test.{}.{number}.json", std::process::id());
     let file = std::env::temp_dir().join(name);
-    let names = RIVALS.join(",");
     let mut arguments = vec!["--quick", "--contender", &names, "--json", file.to_str().unwrap()];
     arguments.extend(cells);
     let output = harness(&arguments).output().unwrap();
@@ -52,10 +55,30 @@ fn names(report: &Value, list: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_rival_takes_part_or_is_left_out_with_a_reason() {
-    let report = quick_report(&["one-way/64B", "one-way/1MiB", "fan-out", "fan-in"]);
-    let (ran, left_out) = (names(&report, "runs"), names(&report, "refusals"));
+    let report = quick_report(&RIVALS, &["one-way/64B", "one-way/1MiB", "fan-out", "fan-in"]);
+    all_told(&report, &RIVALS);
+}
+
+#[test]
+fn every_joined_rival_takes_part_or_is_left_out_with_a_reason() {
+    let cells = ["bridged-one-way", "bridged-round-trip/64B", "bridged-round-trip/1MiB/unpinned"];
+    all_told(&quick_report(&JOINED, &cells), &JOINED);
+}
+
+#[test]
+fn joined_brokers_do_no_other_work_and_others_do_not_do_theirs() {
+    for (rivals, cell) in [(&JOINED[..], "one-way/64B"), (&RIVALS, "bridged-one-way/64B")] {
+        let report = quick_report(rivals, &[cell]);
+        assert_eq!(names(&report, "runs"), BTreeSet::new());
+        assert_eq!(names(&report, "refusals").len(), rivals.len());
+    }
+}
+
+/// Checks that all are in the report, and why those are left out that are.
+fn all_told(report: &Value, rivals: &[&str]) {
+    let (ran, left_out) = (names(report, "runs"), names(report, "refusals"));
     let both: BTreeSet<_> = ran.union(&left_out).map(String::as_str).collect();
-    assert_eq!(both, BTreeSet::from(RIVALS));
+    assert_eq!(both, rivals.iter().copied().collect());
     for refusal in report["refusals"].as_array().unwrap() {
         let reason = refusal["reason"].as_str().unwrap();
         let told = ["not built in", "is not installed"].iter().any(|part| reason.contains(part));
@@ -65,14 +88,17 @@ fn every_rival_takes_part_or_is_left_out_with_a_reason() {
 
 #[test]
 fn every_rival_answers_messages_that_are_larger_than_its_fragments() {
-    quick_report(&["round-trip/64B/one-core", "round-trip/1MiB/unpinned"]);
+    quick_report(&RIVALS, &["round-trip/64B/one-core", "round-trip/1MiB/unpinned"]);
 }
 
 #[test]
 fn killed_harness_leaves_no_process_and_no_memory() {
-    let able = names(&quick_report(&["one-way/64B"]), "runs");
-    for rival in able {
-        let arguments = ["one-way/64B", "--seconds", "100", "--rounds", "1", "--contender", &rival];
+    let of = |rivals, cell| {
+        names(&quick_report(rivals, &[cell]), "runs").into_iter().map(move |rival| (rival, cell))
+    };
+    let able = of(&RIVALS[..], "one-way/64B").chain(of(&JOINED, "bridged-one-way/64B"));
+    for (rival, cell) in able {
+        let arguments = [cell, "--seconds", "100", "--rounds", "1", "--contender", &rival];
         let mut parent =
             harness(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let children = children_at_work(&mut parent);

@@ -11,17 +11,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bus_broker::{Broker, BrokerConfig};
+use bus_broker::BrokerConfig;
 use bus_client::{Client, ClientOptions, Waiting};
 
 use super::bus_certificates as certificates;
 use super::bus_queue::QueueConnector;
+use super::bus_server;
 use super::bus_topic::TopicConnector;
-use crate::cell::{Cell, Order, Role, Timing, WorkloadKind};
+use crate::cell::{Cell, Order, Role, WorkloadKind};
 use crate::child::run_tokio;
 use crate::contender::{Contender, Environment};
-use crate::machine;
-use crate::process::{Child, Room, own_program};
+use crate::process::{Child, Room};
 
 /// Clients over TCP are nobody in particular, so everybody may do everything.
 pub const MODE: u16 = 0o777;
@@ -107,7 +107,12 @@ impl Contender for Bus {
         }
         let server = match cell.workload {
             WorkloadKind::Memory => self.start_program(room)?,
-            _ => self.start_embedded(cell, room)?,
+            _ => {
+                let core = cell.pinning.core_of_server(room.cores());
+                let (server, urls) = bus_server::start(self.name, cell, core, room)?;
+                let url = urls.into_iter().next().context("the broker listens nowhere")?;
+                (server, url)
+            }
         };
         let (server, address) = server;
         // The broker listens on the local socket for both; who wants lanes asks for them by URL.
@@ -117,19 +122,19 @@ impl Contender for Bus {
             Transport::Tcp => address,
             Transport::Tls => certificates::beside(&address, room.directory()),
         };
-        Ok(Environment { address, server: Some(server), keeper: None })
+        Ok(Environment { server: Some(server), ..Environment::of_address(address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {
         match (order.role, self.object) {
-            (Role::Keeper, _) => serve(self.broker_config(order)?, Path::new(&order.address)),
+            (Role::Keeper, _) => {
+                bus_server::serve(self.broker_config(order)?, Path::new(&order.address))
+            }
             (_, Object::Topic) => run_tokio(TopicConnector::new(self.options()), order),
             (_, Object::Queue) => run_tokio(QueueConnector::new(self.options()), order),
         }
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Bus {
     /// How its clients are made: one place for all of them.
@@ -164,28 +169,9 @@ impl Bus {
         }
     }
 
-    /// This program again, with a broker in it; also where clients reach it.
-    fn start_embedded(&self, cell: &Cell, room: &Room) -> Result<(Child, String)> {
-        let order = Order {
-            contender: self.name.to_owned(),
-            cell: cell.clone(),
-            role: Role::Keeper,
-            index: 0,
-            address: room.directory().to_string_lossy().into_owned(),
-            core: None,
-            timing: Timing { warm_up_ms: 0, measure_ms: 0, idle_ms: 0, patience_ms: 0 },
-            trace: None,
-        };
-        let core = cell.pinning.core_of_server(room.cores());
-        let arguments = ["role", &serde_json::to_string(&order)?];
-        let mut server = Child::server(&own_program()?, &arguments, core, room)?;
-        let path = room.directory().join("url");
-        server.wait_until(PATIENCE, || path.exists())?;
-        Ok((server, fs::read_to_string(path)?))
-    }
-
     /// `bus serve`, as users start it; also where clients reach it.
     fn start_program(&self, room: &Room) -> Result<(Child, String)> {
+        const PATIENCE: Duration = Duration::from_secs(10);
         let url = self.listen_url(&room.directory().to_string_lossy());
         let program = room.program("bus")?;
         let mut arguments = vec!["serve".to_owned(), "--listen".to_owned(), url];
@@ -205,20 +191,6 @@ impl Bus {
         })?;
         Ok((server, address.context("the broker does not say where it listens")?))
     }
-}
-
-/// The server: a broker, until it is killed.
-fn serve(config: BrokerConfig, directory: &Path) -> Result<()> {
-    machine::raise_descriptor_limit()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let broker = Broker::start(config).await?;
-        let url = broker.urls().first().context("the broker listens nowhere")?;
-        // Renamed into place, so that nobody reads half of it.
-        fs::write(directory.join("url.new"), url)?;
-        fs::rename(directory.join("url.new"), directory.join("url"))?;
-        std::future::pending::<Result<()>>().await
-    })
 }
 
 /// Connects a worker.

@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use bus_broker::{Authority, Making, TlsServerFiles};
+use bus_broker::{Authority, ClientCertificates, Making, TlsServerFiles};
 use bus_client::ClientOptions;
+use bus_core::transport::TlsClientFiles;
 
 /// Between the URL and the folder: no URL has a space.
 const BETWEEN: char = ' ';
@@ -50,5 +51,32 @@ pub fn apart<'a>(address: &'a str, options: &ClientOptions) -> (&'a str, ClientO
             (url, options.tls_authority(Path::new(folder).join("authority.pem")))
         }
         None => (address, options),
+    }
+}
+
+/// Makes one for a client as well, by the same authority.
+pub fn make_mutual(folder: &Path) -> Result<()> {
+    let making = Making { days: 1, force: true };
+    let (authority, _) = Authority::create(folder, making)?;
+    authority.server("server", &["127.0.0.1".to_owned()], making)?;
+    authority.client("client", making)?;
+    Ok(())
+}
+
+/// What the broker shows, if it asks for a client's too.
+pub fn mutual_files(folder: &Path) -> TlsServerFiles {
+    TlsServerFiles {
+        client_authority: Some(folder.join("authority.pem")),
+        client_certificates: ClientCertificates::Required,
+        ..files(folder)
+    }
+}
+
+/// What the client shows, and whom it trusts.
+pub fn mutual_client(folder: &Path) -> TlsClientFiles {
+    TlsClientFiles {
+        authority: Some(folder.join("authority.pem")),
+        certificate: Some((folder.join("client.pem"), folder.join("client.key"))),
+        server_name: None,
     }
 }

@@ -7,13 +7,16 @@ use anyhow::{Context, Result};
 
 use crate::cell::WorkloadKind;
 use crate::contender::Contender;
+use crate::joined::Joined;
 
 mod bells;
 mod blocking_streams;
 mod bus;
+mod bus_bridge;
 mod bus_certificates;
 mod bus_crowd;
 mod bus_queue;
+mod bus_server;
 mod bus_topic;
 mod distance;
 mod lane_port;
@@ -42,6 +45,8 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     all.extend(rings::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.extend(lanes::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     all.extend(bus::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
+    let bridged = bus_bridge::all().map(Joined);
+    all.extend(bridged.map(|contender| Box::new(contender) as Box<dyn Contender>));
     all
 }
 
@@ -63,5 +68,7 @@ pub fn default_baselines(workload: WorkloadKind) -> &'static [&'static str] {
         | WorkloadKind::Memory
         | WorkloadKind::Crowd
         | WorkloadKind::PublishCost => &["unix-tokio", "unix", "sysv-raised"],
+        // Nothing that the system has joins two brokers.
+        WorkloadKind::BridgedRoundTrip | WorkloadKind::BridgedOneWay => &[],
     }
 }

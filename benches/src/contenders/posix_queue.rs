@@ -100,7 +100,7 @@ impl Contender for PosixQueues {
         let (keeper, _) = Troupe::assemble(&[order], PATIENCE)?.into_only()?;
         // The keeper's number names its namespace and its queues.
         let address = keeper.pid().to_string();
-        Ok(Environment { address, server: None, keeper: Some(keeper) })
+        Ok(Environment { keeper: Some(keeper), ..Environment::of_address(address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

@@ -54,7 +54,7 @@ impl Contender for Relay {
         let arguments = ["role", &serde_json::to_string(&order)?];
         let mut server = Child::server(&own_program()?, &arguments, core, room)?;
         server.wait_until(PATIENCE, || directory.join("socket").exists())?;
-        Ok(Environment { address: order.address, server: Some(server), keeper: None })
+        Ok(Environment { server: Some(server), ..Environment::of_address(order.address) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

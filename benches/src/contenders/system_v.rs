@@ -89,7 +89,7 @@ impl Contender for SystemV {
         };
         let (keeper, queues) = Troupe::assemble(&[order], PATIENCE)?.into_only()?;
         let address = Address { namespace_of: self.raised.then(|| keeper.pid()), queues };
-        Ok(Environment { address: address.to_string(), server: None, keeper: Some(keeper) })
+        Ok(Environment { keeper: Some(keeper), ..Environment::of_address(address.to_string()) })
     }
 
     fn run_role(&self, order: &Order) -> Result<()> {

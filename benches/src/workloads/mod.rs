@@ -14,6 +14,7 @@ pub mod flow;
 pub mod publish_cost;
 pub mod round_trip;
 
+mod bridged;
 mod crowd;
 mod fan_in;
 mod fan_out;
@@ -74,10 +75,12 @@ impl Figure {
 const SMALL_PAYLOAD_BYTES: usize = 64;
 
 /// All workloads, in the order of reports.
-pub fn all() -> [&'static dyn Workload; 9] {
+pub fn all() -> [&'static dyn Workload; 11] {
     [
         &round_trip::RoundTrip,
+        &bridged::BridgedRoundTrip,
         &one_way::OneWay,
+        &bridged::BridgedOneWay,
         &fan_out::FanOut,
         &fan_in::FanIn,
         &selective::Selective,

@@ -30,29 +30,32 @@ impl Workload for RoundTrip {
     }
 
     fn cells(&self, scale: &Scale) -> Vec<Cell> {
-        let pinnings: &[Pinning] = match scale.two_cores {
-            true => &[Pinning::OneCore, Pinning::OneEach, Pinning::Free],
-            false => &[Pinning::OneCore],
-        };
-        let sizes = scale.sizes.iter();
-        sizes
-            .flat_map(|&size| {
-                pinnings.iter().map(move |&pinning| Cell {
-                    pinning,
-                    ..Cell::new(WorkloadKind::RoundTrip, size)
-                })
-            })
-            .collect()
+        cells(WorkloadKind::RoundTrip, scale)
     }
 
     fn run(&self, stage: &mut Stage<'_>) -> Result<Vec<Figure>> {
-        let latency = play(stage)?;
-        Ok(vec![
-            Figure::new("p50", "us", microseconds(latency.p50_ns)),
-            Figure::new("p99", "us", microseconds(latency.p99_ns)),
-            Figure::new("p99.9", "us", microseconds(latency.p999_ns)),
-        ])
+        play(stage).map(figures)
     }
+}
+
+/// The cells of a kind of round trip.
+pub fn cells(kind: WorkloadKind, scale: &Scale) -> Vec<Cell> {
+    let pinnings: &[Pinning] = match scale.two_cores {
+        true => &[Pinning::OneCore, Pinning::OneEach, Pinning::Free],
+        false => &[Pinning::OneCore],
+    };
+    let of_size =
+        |&size| pinnings.iter().map(move |&pinning| Cell { pinning, ..Cell::new(kind, size) });
+    scale.sizes.iter().flat_map(of_size).collect()
+}
+
+/// What a kind of round trip tells.
+pub fn figures(latency: Latency) -> Vec<Figure> {
+    vec![
+        Figure::new("p50", "us", microseconds(latency.p50_ns)),
+        Figure::new("p99", "us", microseconds(latency.p99_ns)),
+        Figure::new("p99.9", "us", microseconds(latency.p999_ns)),
+    ]
 }
 
 /// Plays one pinger and one echo.

@@ -4,6 +4,7 @@
 
 use toml::de::DeValue;
 
+use super::bridge::BRIDGE_KEYS;
 use super::users::USER_KEYS;
 use super::{DEFAULTS_KEYS, LIMITS_KEYS, TOP_KEYS, tls};
 
@@ -35,6 +36,8 @@ pub(super) fn home(key: &str) -> &'static str {
         "under [tls]"
     } else if USER_KEYS.contains(&key) {
         "under a [[user]]"
+    } else if BRIDGE_KEYS.contains(&key) {
+        "under a [[bridge]]"
     } else {
         "under an [[allow]]"
     }

@@ -1,6 +1,6 @@
 //! Who is taken for whom: by a token, by the kernel's word, or as anonymous.
 
-use bus_broker::{BrokerConfig, Deed, StartError, Who};
+use bus_broker::{BrokerConfig, CertificateMatch, Deed, StartError, Who};
 use bus_client::{ErrorKind, Object, QueueOptions, Selector};
 
 use crate::broker::{failed, stat};
@@ -131,6 +131,10 @@ async fn tcp_for_other_hosts_needs_users_or_the_word_insecure() {
     };
     assert!(refused.contains("[[user]]") && refused.contains("--insecure"), "{refused}");
     start(open().insecure(true)).await;
+    // Nobody can show a certificate there.
+    let named = user("alice").certificate(CertificateMatch::Name("alice".into()));
+    let refused = bus_broker::Broker::start(open().user(named)).await.err();
+    assert!(matches!(refused, Some(StartError::Insecure { .. })), "{refused:?}");
     let broker = start(open().user(user("alice").token(hash('a')))).await;
     // Without its last user it would be open to everybody.
     let error = broker.reload(open()).await.expect_err("refused");

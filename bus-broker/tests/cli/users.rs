@@ -99,6 +99,20 @@ async fn a_token_lets_a_user_in_and_what_is_refused_is_logged() {
 }
 
 #[tokio::test]
+async fn a_token_is_not_given_to_who_starts_a_broker() {
+    for verb in ["serve", "demo"] {
+        for flags in [&["--token-file", "/nowhere"][..], &["--token-insecure"]] {
+            let refused = bus(&[&[verb], flags].concat()).await;
+            refused.check(USAGE, &[flags[0], "whoever connects", "[[user]]"]);
+        }
+    }
+    // The environment may have them for others.
+    let mut command = command();
+    command.args(["serve", "--check"]).env("BUS_TOKEN_FILE", "/nowhere");
+    run(command, b"").await.check(DONE, &[]);
+}
+
+#[tokio::test]
 async fn checking_a_file_shows_its_users_without_what_shows_who_is_one() {
     let stage = Guarded::new().await;
     let path = stage.directory.path().join("bus.toml").display().to_string();

@@ -17,9 +17,9 @@ use crate::dice::{Dice, given};
 use crate::raw::{Raw, honest, resuming};
 
 /// Connections of random bytes, on each listener.
-const RANDOM_CONNECTIONS: u64 = 10_000;
+pub const RANDOM_CONNECTIONS: u64 = 10_000;
 /// How many of them there are at a time.
-const AT_A_TIME: usize = 32;
+pub const AT_A_TIME: usize = 32;
 const HALF_OPEN: usize = 600;
 
 /// A listener to attack.

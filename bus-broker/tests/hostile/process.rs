@@ -11,6 +11,7 @@ use bus_core::{Header, Kind};
 
 use crate::child::{Process, say, task};
 use crate::figures::Figures;
+use crate::measure::{TASK, flood};
 use crate::raw::{Raw, honest, resuming};
 
 const MARK: &str = "done";
@@ -21,7 +22,12 @@ const TIMES: usize = 300;
 fn child_process() {
     let Some(url) = task() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(come_and_go(&url));
+    runtime.expect("a runtime").block_on(async {
+        match url.strip_prefix(TASK) {
+            Some(task) => flood(task).await,
+            None => come_and_go(&url).await,
+        }
+    });
 }
 
 async fn come_and_go(url: &str) {

@@ -68,9 +68,18 @@ impl TlsPort {
     /// All that is done to it.
     pub async fn attack(&self) {
         let began = Instant::now();
-        self.some_random(RANDOM_CONNECTIONS).await;
+        self.random_bytes().await;
         self.half_open(true).await;
         eprintln!("over TLS: {:?}", began.elapsed());
+    }
+
+    pub async fn random_bytes(&self) {
+        self.some_random(RANDOM_CONNECTIONS).await;
+    }
+
+    /// What an honest client says first.
+    pub fn opening(&self) -> &[u8] {
+        &self.opening
     }
 
     async fn some_random(&self, count: u64) {

@@ -33,3 +33,12 @@ async fn a_drain_ends_with_the_reply_to_the_last_call() {
     assert_eq!(report.expect("runs").undecided, 0);
     assert!(start.elapsed() < LIMIT, "it has waited to its limit");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_goodbye_is_out_before_the_link_is_dropped() {
+    let (mut peer, client) = Peer::with_holding_client().await;
+    let draining = tokio::spawn(client.drain(LIMIT));
+    peer.answer(Answer::Done { count: 0 }).await;
+    assert_eq!(peer.last().await, Some(Kind::Goodbye));
+    draining.await.expect("runs");
+}

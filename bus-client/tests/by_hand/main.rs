@@ -3,5 +3,7 @@
 
 mod deadlines;
 mod drains;
+mod heartbeats;
+mod holding;
 mod peer;
 mod restarts;

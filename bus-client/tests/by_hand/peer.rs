@@ -10,6 +10,8 @@ use bus_core::{Decoder, ErrorKind, Failure, Frame, Header, Kind, control};
 use bytes::Bytes;
 use std::time::Duration;
 
+use crate::holding::Holding;
+
 /// The broker's end of a connection.
 pub struct Peer {
     link: Box<dyn Link>,
@@ -20,6 +22,15 @@ impl Peer {
     /// A client, and the broker that it is connected to.
     pub async fn with_client() -> (Peer, Client) {
         let (near, far) = mem_pair();
+        let client = Client::over_link(near, ClientOptions::default());
+        let (peer, client) = tokio::join!(Peer::greet(far, 1), client);
+        (peer, client.expect("connects"))
+    }
+
+    /// The same, over a link that holds back for a while what the client writes.
+    pub async fn with_holding_client() -> (Peer, Client) {
+        let (near, far) = mem_pair();
+        let near = Box::new(Holding::new(near));
         let client = Client::over_link(near, ClientOptions::default());
         let (peer, client) = tokio::join!(Peer::greet(far, 1), client);
         (peer, client.expect("connects"))
@@ -72,14 +83,28 @@ impl Peer {
         write_frame(&mut *self.link, header, body).await.expect("the client is there");
     }
 
+    /// The next frame.
+    pub async fn hear_any(&mut self) -> Frame {
+        next_frame(&mut *self.link, &mut self.decoder).await.expect("a frame")
+    }
+
     /// The next frame that is not about the connection itself.
     pub async fn hear(&mut self) -> Frame {
         loop {
-            let frame = next_frame(&mut *self.link, &mut self.decoder).await.expect("a frame");
+            let frame = self.hear_any().await;
             if frame.header.kind.is_sequenced() {
                 return frame;
             }
         }
+    }
+
+    /// The kind of the last frame before the connection ends.
+    pub async fn last(&mut self) -> Option<Kind> {
+        let mut last = None;
+        while let Ok(frame) = next_frame(&mut *self.link, &mut self.decoder).await {
+            last = Some(frame.header.kind);
+        }
+        last
     }
 
     /// What is asked next.

@@ -52,6 +52,11 @@ impl Link {
         }
     }
 
+    /// The far broker was asked anew what is wanted: what it tells next is all of it.
+    pub fn far_tells_anew(&mut self) {
+        self.wanted.clear();
+    }
+
     /// What the far broker tells this bridge's near broker: what is wanted there and beyond, since
     /// it was told last in this session. It counts when it is complete.
     pub fn far_wanted(&mut self, added: Vec<Interest>, removed: Vec<Interest>, complete: bool) {
@@ -83,9 +88,18 @@ impl Link {
         if self.lanes[route].beyond == beyond {
             return 0;
         }
+        // Only what something gone matches can be unwanted now.
+        let gone: Vec<Interest> = self.lanes[route]
+            .beyond
+            .iter()
+            .filter(|interest| beyond.binary_search(interest).is_err())
+            .cloned()
+            .collect();
+        let matches = |interests: &[Interest], source: &Source| {
+            interests.iter().any(|interest| interest.pattern.matches(&source.key.2))
+        };
         let unwanted = |source: &Source| {
-            let wanted = beyond.iter().any(|interest| interest.pattern.matches(&source.key.2));
-            source.route == route && !wanted
+            source.route == route && matches(&gone, source) && !matches(&beyond, source)
         };
         let ids: Vec<_> =
             self.sources.iter().filter(|(_, source)| unwanted(source)).map(|(id, _)| id).collect();

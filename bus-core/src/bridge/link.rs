@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::arena::{Arena, Id};
+use crate::error::Failure;
 use crate::limits::{LINK_SOURCE_IDLE, RELAY_HINT};
 use crate::router::{Epoch, Fault, Interest};
 use crate::time::Time;
@@ -234,6 +235,11 @@ impl Link {
         self.lanes[source.route].over -= usize::from(source.over);
         self.tell_used(source.route);
         source.spool.len()
+    }
+
+    /// Something has gone wrong that an operator should see.
+    pub fn trouble(&mut self, failure: Failure) {
+        self.to_near.push_back(Action::Trouble { failure });
     }
 
     /// Whether a test has planted this bug.

@@ -17,7 +17,7 @@ use super::config::{LinkConfig, SpoolPolicy};
 use super::link::{Lane, Link};
 use super::pull::Action;
 use super::source::Source;
-use super::spool::{Spool, Spooled};
+use super::spool::{Content, Spool, Spooled};
 
 /// How long it takes until what has failed is tried again.
 pub(super) const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
@@ -35,6 +35,11 @@ impl Link {
         }
     }
 
+    /// People call the near broker by this name from now on.
+    pub fn call_near(&mut self, name: &str) {
+        self.near_name = name.into();
+    }
+
     /// A published message has come on the subscription of a route.
     pub fn received(&mut self, now: Time, route: usize, stamp: &Stamp, message: Message) {
         let Some(lane) = self.lanes.get_mut(route) else { return };
@@ -42,20 +47,63 @@ impl Link {
         let told_lost = std::mem::take(&mut lane.lost);
         if let Some(id) = self.source(now, route, stamp) {
             self.keep(id, stamp.sequence, message, told_lost);
-            self.open(id);
-            self.ready.insert(id);
-            if self.hint_at.is_none() {
-                self.hint_at = Some(now.after(RELAY_HINT));
-            }
+            self.offer(now, id);
         }
         self.tell_used(route);
     }
 
     /// Published messages have come, one after the other.
     pub fn received_parcel(&mut self, now: Time, route: usize, stamp: &Stamp, parcel: Parcel) {
-        for (sequence, message) in (stamp.sequence..).zip(parcel.messages()) {
-            let stamp = Stamp { source: stamp.source.clone(), sequence };
-            self.received(now, route, &stamp, message);
+        let Some(lane) = self.lanes.get(route) else { return };
+        let lost = lane.lost;
+        let whole = match self.source(now, route, stamp) {
+            Some(id) if !lost && self.keeps_whole(id, stamp.sequence, &parcel) => id,
+            // Also where nobody wants them, which is settled for each.
+            _ => {
+                for (sequence, message) in (stamp.sequence..).zip(parcel.messages()) {
+                    let stamp = Stamp { source: stamp.source.clone(), sequence };
+                    self.received(now, route, &stamp, message);
+                }
+                return;
+            }
+        };
+        self.lanes[route].used += parcel.charge(self.config.window_bytes);
+        if let Some(source) = self.sources.get_mut(whole) {
+            let begins = source.last == 0;
+            let gap = !begins && stamp.sequence > source.last + 1;
+            source.last = stamp.sequence + parcel.count() - 1;
+            let lost = std::mem::take(&mut source.missed) || gap;
+            let before = source.spool.bytes();
+            let content = Content::Many(parcel);
+            source.spool.push(Spooled { sequence: stamp.sequence, lost, content });
+            self.spooled_bytes += source.spool.bytes() - before;
+        }
+        self.weigh(whole);
+        self.offer(now, whole);
+        self.tell_used(route);
+    }
+
+    /// Whether a parcel is new from its first message to its last, and finds room as it is.
+    fn keeps_whole(&self, id: Id<Source>, sequence: u64, parcel: &Parcel) -> bool {
+        let Some(source) = self.sources.get(id) else { return false };
+        let mark = source.relay.as_ref().and_then(|relay| relay.state).map(|state| state.mark);
+        let (bytes, count) = (source.spool.bytes() + parcel.cost(), source.spool.len());
+        let fits = !is_full(
+            &self.config,
+            bytes,
+            count + parcel.count(),
+            self.spooled_bytes + parcel.cost(),
+        );
+        let is_new = sequence > source.last && mark.is_none_or(|mark| sequence > mark);
+        !source.muted && is_new && (fits || self.config.policy == SpoolPolicy::HoldBack)
+    }
+
+    /// A source has something more for the far broker.
+    fn offer(&mut self, now: Time, id: Id<Source>) {
+        self.open(id);
+        self.ready.insert(id);
+        if self.hint_at.is_none() {
+            self.hint_at = Some(now.after(RELAY_HINT));
         }
     }
 
@@ -230,11 +278,7 @@ impl Link {
             source.missed = false;
             return;
         }
-        let full = |bytes: u64, count: u64, total: u64| {
-            bytes > self.config.source_bytes
-                || count > self.config.source_count
-                || total > self.config.total_bytes
-        };
+        let full = |bytes: u64, count: u64, total: u64| is_full(&self.config, bytes, count, total);
         let cost = message.cost();
         let spool = &mut source.spool;
         let is_full = full(spool.bytes() + cost, spool.len() + 1, self.spooled_bytes + cost);
@@ -244,13 +288,13 @@ impl Link {
             return;
         }
         let lost = std::mem::take(&mut source.missed) || lost;
-        spool.push(Spooled { sequence, lost, message });
+        spool.push(Spooled { sequence, lost, content: Content::One(message) });
         self.spooled_bytes += cost;
         if self.config.policy == SpoolPolicy::DropOldest {
             while spool.len() > 1 && full(spool.bytes(), spool.len(), self.spooled_bytes) {
-                let Some(oldest) = spool.pop() else { break };
-                self.spooled_bytes -= oldest.message.cost();
-                self.stat.dropped += u64::from(oldest.sequence > source.sent);
+                let Some((oldest, cost)) = spool.pop() else { break };
+                self.spooled_bytes -= cost;
+                self.stat.dropped += u64::from(oldest > source.sent);
                 spool.note_loss();
             }
         }
@@ -278,6 +322,11 @@ impl Link {
             self.tell_used(route);
         }
     }
+}
+
+/// Whether so much is more than a spool may hold.
+fn is_full(config: &LinkConfig, bytes: u64, count: u64, total: u64) -> bool {
+    bytes > config.source_bytes || count > config.source_count || total > config.total_bytes
 }
 
 /// How a route is subscribed to.

@@ -1,13 +1,14 @@
 //! What a link says to its two brokers, in the order in which it is to be said.
 //!
 //! Control goes before data. Sources that have something to send and window for it take turns, a
-//! message each, so that none holds up another. Invariant: what is said of one relay is said in
+//! message or a parcel each, so that none holds up another. Invariant: what is said of one relay is said in
 //! its order, its opening first.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::error::Failure;
+use crate::frame::Parcel;
 use crate::message::Message;
 use crate::name::{Name, Pattern};
 use crate::router::{Interest, Provenance, SubscribeOptions};
@@ -39,6 +40,8 @@ pub enum Action {
     Skip { relay: RelayId, turn: u64, sequence: u64, lost: bool },
     /// At the far broker: publish. The number is for those who look on; it is not sent.
     Publish { relay: RelayId, sequence: u64, message: Message },
+    /// At the far broker: publish these; the number is the first one's.
+    PublishParcel { relay: RelayId, sequence: u64, parcel: Parcel },
 }
 
 impl Link {
@@ -61,7 +64,11 @@ impl Link {
             self.turn = Some(id);
             match self.sources.get_mut(id).and_then(|source| source.send()) {
                 Some(action) => {
-                    self.stat.published += u64::from(matches!(action, Action::Publish { .. }));
+                    self.stat.published += match &action {
+                        Action::Publish { .. } => 1,
+                        Action::PublishParcel { parcel, .. } => parcel.count(),
+                        _ => 0,
+                    };
                     return Some(action);
                 }
                 None => drop(self.ready.remove(&id)),

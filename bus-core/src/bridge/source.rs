@@ -12,7 +12,7 @@ use crate::router::{Epoch, Provenance, RelayState};
 use crate::time::Time;
 
 use super::pull::{Action, RelayId};
-use super::spool::Spool;
+use super::spool::{Content, Spool};
 
 /// What names a source at a link: origin, publisher there, topic here.
 pub(super) type SourceKey = (Epoch, u64, Name);
@@ -110,8 +110,7 @@ impl Source {
         // Even with nothing to send it says where it goes on.
         let Some(next) = next else { return true };
         self.spool.from(*next).is_some_and(|entry| {
-            let charge = window_charge(entry.message.len(), WINDOW_BYTES_DEFAULT);
-            sent + charge <= credited + WINDOW_BYTES_DEFAULT
+            sent + entry.content.first_charge() <= credited + WINDOW_BYTES_DEFAULT
         })
     }
 
@@ -135,9 +134,25 @@ impl Source {
             let lost = entry.lost;
             return Some(Action::Skip { relay: id, turn: state.turn, sequence, lost });
         }
-        relay.next = Some(sequence + 1);
-        relay.sent += window_charge(entry.message.len(), WINDOW_BYTES_DEFAULT);
-        self.sent = self.sent.max(sequence);
-        Some(Action::Publish { relay: id, sequence, message: entry.message.clone() })
+        let (content, charge) = match entry.content {
+            Content::One(message) => {
+                let charge = window_charge(message.len(), WINDOW_BYTES_DEFAULT);
+                (Content::One(message), charge)
+            }
+            Content::Many(mut parcel) => {
+                let room = relay.credited + WINDOW_BYTES_DEFAULT - relay.sent;
+                let part = parcel.split_to_fit(room, WINDOW_BYTES_DEFAULT)?;
+                let charge = part.charge(WINDOW_BYTES_DEFAULT);
+                (Content::Many(part), charge)
+            }
+        };
+        let end = sequence + content.count();
+        relay.next = Some(end);
+        relay.sent += charge;
+        self.sent = self.sent.max(end - 1);
+        Some(match content {
+            Content::One(message) => Action::Publish { relay: id, sequence, message },
+            Content::Many(parcel) => Action::PublishParcel { relay: id, sequence, parcel },
+        })
     }
 }

@@ -5,44 +5,114 @@
 
 use std::collections::VecDeque;
 
+use crate::frame::Parcel;
+use crate::limits::{WINDOW_BYTES_DEFAULT, window_charge};
 use crate::message::Message;
 
-/// One message of it.
+/// Messages that follow each other.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    One(Message),
+    Many(Parcel),
+}
+
+impl Content {
+    pub fn count(&self) -> u64 {
+        match self {
+            Content::One(_) => 1,
+            Content::Many(parcel) => parcel.count(),
+        }
+    }
+
+    pub fn cost(&self) -> u64 {
+        match self {
+            Content::One(message) => message.cost(),
+            Content::Many(parcel) => parcel.cost(),
+        }
+    }
+
+    /// What the first message takes of a relay's window.
+    pub fn first_charge(&self) -> u64 {
+        let length = match self {
+            Content::One(message) => message.len(),
+            // Payloads in parcels are far shorter than 4 GiB.
+            Content::Many(parcel) => parcel.first_length() as usize,
+        };
+        window_charge(length, WINDOW_BYTES_DEFAULT)
+    }
+}
+
+/// Messages of a source, the first of which has this number.
 #[derive(Clone, Debug)]
 pub(super) struct Spooled {
     pub sequence: u64,
     /// Whether some before it are known to be lost.
     pub lost: bool,
-    pub message: Message,
+    pub content: Content,
+}
+
+impl Spooled {
+    /// The number that goes on from its last message.
+    fn end(&self) -> u64 {
+        self.sequence + self.content.count()
+    }
 }
 
 /// Messages of one source, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spool {
     entries: VecDeque<Spooled>,
+    count: u64,
     bytes: u64,
 }
 
 impl Spool {
-    /// Keeps a message that follows the last one.
+    /// Keeps what follows the last one.
     pub fn push(&mut self, mut entry: Spooled) {
-        debug_assert!(self.entries.back().is_none_or(|last| last.sequence < entry.sequence));
-        entry.message.compact();
-        self.bytes += entry.message.cost();
+        debug_assert!(self.entries.back().is_none_or(|last| last.end() <= entry.sequence));
+        match &mut entry.content {
+            Content::One(message) => message.compact(),
+            Content::Many(parcel) => parcel.compact(),
+        }
+        self.bytes += entry.content.cost();
+        self.count += entry.content.count();
         self.entries.push_back(entry);
     }
 
-    /// Takes the oldest out.
-    pub fn pop(&mut self) -> Option<Spooled> {
-        let entry = self.entries.pop_front()?;
-        self.bytes -= entry.message.cost();
-        Some(entry)
+    /// Takes the oldest message out: its number, and what it cost.
+    pub fn pop(&mut self) -> Option<(u64, u64)> {
+        let first = self.entries.front_mut()?;
+        let sequence = first.sequence;
+        let cost = match &mut first.content {
+            Content::Many(parcel) if parcel.count() > 1 => {
+                first.sequence += 1;
+                first.lost = false;
+                parcel.pop_front()?.cost()
+            }
+            _ => self.entries.pop_front()?.content.cost(),
+        };
+        self.bytes -= cost;
+        self.count -= 1;
+        Some((sequence, cost))
     }
 
     /// Forgets all up to this number.
     pub fn trim(&mut self, mark: u64) {
-        while self.front().is_some_and(|entry| entry.sequence <= mark) {
-            self.pop();
+        while let Some(first) = self.entries.front_mut().filter(|first| first.sequence <= mark) {
+            let (bytes, count) = (first.content.cost(), first.content.count());
+            match &mut first.content {
+                Content::Many(parcel) if first.sequence + count - 1 > mark => {
+                    let gone = parcel.split_to(mark + 1 - first.sequence);
+                    self.bytes -= gone.cost();
+                    self.count -= gone.count();
+                    (first.sequence, first.lost) = (mark + 1, false);
+                }
+                _ => {
+                    self.entries.pop_front();
+                    self.bytes -= bytes;
+                    self.count -= count;
+                }
+            }
         }
     }
 
@@ -58,10 +128,17 @@ impl Spool {
         self.entries.front()
     }
 
-    /// The first from this number on.
-    pub fn from(&self, sequence: u64) -> Option<&Spooled> {
-        let at = self.entries.partition_point(|entry| entry.sequence < sequence);
-        self.entries.get(at)
+    /// The first from this number on, with those that follow it at once.
+    pub fn from(&self, sequence: u64) -> Option<Spooled> {
+        let at = self.entries.partition_point(|entry| entry.end() <= sequence);
+        let mut entry = self.entries.get(at)?.clone();
+        if let Content::Many(parcel) = &mut entry.content
+            && entry.sequence < sequence
+        {
+            parcel.split_to(sequence - entry.sequence);
+            (entry.sequence, entry.lost) = (sequence, false);
+        }
+        Some(entry)
     }
 
     pub fn bytes(&self) -> u64 {
@@ -69,7 +146,7 @@ impl Spool {
     }
 
     pub fn len(&self) -> u64 {
-        self.entries.len() as u64
+        self.count
     }
 
     pub fn is_empty(&self) -> bool {

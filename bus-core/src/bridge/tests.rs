@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::{Action, Link, LinkConfig, RelayId, Route, SpoolPolicy};
 use crate::error::ErrorKind;
-use crate::limits::SPOOL_COUNT_MIN;
+use crate::frame::{Header, Kind, Parcel};
+use crate::limits::{SPOOL_COUNT_MIN, WINDOW_BYTES_DEFAULT};
 use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
@@ -76,6 +79,9 @@ fn sent(link: &mut Link) -> Vec<String> {
         sent.push(match action {
             Action::Skip { sequence, lost, .. } => format!("skip {sequence} {lost}"),
             Action::Publish { relay, sequence, .. } => format!("{sequence} on {relay}"),
+            Action::PublishParcel { relay, sequence, parcel } => {
+                format!("{sequence} to {} on {relay}", sequence + parcel.count() - 1)
+            }
             Action::Close { relay } => format!("close {relay}"),
             Action::Consumed { .. } => continue,
             other => format!("{other:?}"),
@@ -230,4 +236,57 @@ fn routes_that_bear_the_same_topic_are_refused() {
     let refused = LinkConfig::new(vec![route("a.*"), route("*.b")]).expect_err("they overlap");
     assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
     assert!(LinkConfig::new(vec![route("a.*"), route("b.*")]).is_ok());
+}
+
+/// Messages of 40 bytes that were published together.
+fn parcel(count: u64) -> Parcel {
+    let mut body = BytesMut::new();
+    for _ in 0..count {
+        Header::new(Kind::Publish, 1, 1).encode(40, &mut body);
+        body.extend_from_slice(&[0; 40]);
+    }
+    Parcel::check(Kind::Publish, body.freeze(), count).expect("a parcel")
+}
+
+#[test]
+fn a_parcel_is_kept_and_sent_as_one_from_wherever_the_mark_is() {
+    let mut link = link(SpoolPolicy::HoldBack);
+    link.received_parcel(Time::ZERO, 0, &stamp(7, "a", 1, &[]), parcel(10));
+    link.received_parcel(Time::ZERO, 0, &stamp(7, "a", 11, &[]), parcel(5));
+    let (relay, _) = opened(&mut link);
+    link.relay_state(relay, state(true, 0));
+    assert_eq!(sent(&mut link), ["skip 1 false", "1 to 10 on 1", "11 to 15 on 1"]);
+    // Some of it has come there on another way, and this one goes on in the middle.
+    link.relay_state(relay, RelayState { turn: 3, ..state(true, 4) });
+    assert_eq!((link.stat().spooled, link.stat().spooled_bytes), (11, 11 * 104));
+    assert_eq!(sent(&mut link), ["skip 5 false", "5 to 10 on 1", "11 to 15 on 1"]);
+    // What is old already is left out, what is new is not.
+    link.received_parcel(Time::ZERO, 0, &stamp(7, "a", 14, &[]), parcel(3));
+    assert_eq!(sent(&mut link), ["16 on 1"]);
+    link.relay_state(relay, RelayState { turn: 3, ..state(true, 16) });
+    assert_eq!((link.stat().spooled, link.stat().spooled_bytes), (0, 0));
+}
+
+#[test]
+fn a_full_spool_drops_the_oldest_out_of_a_parcel() {
+    let mut link = link(SpoolPolicy::DropOldest);
+    link.received_parcel(Time::ZERO, 0, &stamp(7, "a", 1, &[]), parcel(SPOOL_COUNT_MIN));
+    link.received_parcel(Time::ZERO, 0, &stamp(7, "a", SPOOL_COUNT_MIN + 1, &[]), parcel(2));
+    let (relay, _) = opened(&mut link);
+    link.relay_state(relay, state(true, 0));
+    assert_eq!(sent(&mut link)[0], "skip 3 true");
+    assert_eq!((link.stat().dropped, link.stat().spooled), (2, SPOOL_COUNT_MIN));
+}
+
+#[test]
+fn a_window_cuts_a_parcel_where_it_ends() {
+    let mut link = link(SpoolPolicy::HoldBack);
+    let count = WINDOW_BYTES_DEFAULT / 104 + 5;
+    link.received_parcel(Time::ZERO, 0, &stamp(7, "a", 1, &[]), parcel(count));
+    let (relay, _) = opened(&mut link);
+    link.relay_state(relay, state(true, 0));
+    let told = sent(&mut link);
+    assert_eq!(told[1], format!("1 to {} on 1", count - 5));
+    link.credit(relay, WINDOW_BYTES_DEFAULT / 2);
+    assert_eq!(sent(&mut link), [format!("{} to {count} on 1", count - 4)]);
 }

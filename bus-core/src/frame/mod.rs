@@ -14,9 +14,11 @@ pub mod control;
 pub use buffers::Buffers;
 pub use control::{Answer, Notice};
 pub use decode::{Arrival, Decoder, Frame, Incoming};
+#[cfg(feature = "net")]
+pub(crate) use header::FULL_BYTES as FRAME_HEADER_BYTES_MAX;
 pub use header::{FLAG_AUTO, FLAG_HEADERS, FLAG_RECEIPT, FLAG_REDELIVERED, FLAG_TRY, Header, Kind};
 pub use parcel::Parcel;
-pub use run::{Run, View};
+pub use run::{Run, Stretch, View};
 
 use bytes::{BufMut, Bytes};
 

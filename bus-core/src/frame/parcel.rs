@@ -5,7 +5,7 @@
 //! header, no flags and a valid type, the same for all if they were sent, and at least two are in
 //! it. It is handed on as it is. To the router it is a number of messages with a cost.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::decode::check_parcel;
 use super::header::SHORT_BYTES;
@@ -172,6 +172,21 @@ impl Parcel {
         if self.bytes.len() < self.buffer / SPARE_FACTOR {
             self.bytes = Bytes::copy_from_slice(&self.bytes);
             self.buffer = self.bytes.len();
+        }
+    }
+
+    /// Appends its messages as they are published on a channel, which must have a short number.
+    pub(crate) fn encode_published(&self, channel: u16, out: &mut impl BufMut) {
+        let mut rest = &self.bytes[..];
+        // Its frames were checked: short headers without flags, and whole.
+        while let Some(head) = rest.first_chunk::<SHORT_BYTES>() {
+            let [l0, l1, l2, l3, _, _, _, _, word @ ..] = *head;
+            let [c0, c1] = channel.to_le_bytes();
+            let end = SHORT_BYTES + u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+            out.put_slice(&[l0, l1, l2, l3, Kind::Publish.code(), 0, c0, c1]);
+            out.put_slice(&word);
+            out.put_slice(rest.get(SHORT_BYTES..end).unwrap_or_default());
+            rest = rest.get(end..).unwrap_or_default();
         }
     }
 

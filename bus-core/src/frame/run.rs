@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 
-use super::{FrameError, Header, message_of, split_body};
+use super::header::{Plain, SHORT_BYTES, plain};
+use super::{FrameError, Header, Kind, Parcel, message_of, split_body};
 use crate::message::Message;
 
 /// Neighbouring `Deliver` frames for one channel, or a parcel for it, still encoded.
@@ -46,6 +47,26 @@ impl Run {
         Some(message_of(&header, body).map(|message| (header, message)))
     }
 
+    /// Splits off as many of the messages as can be handed on as one parcel, or else the first one.
+    ///
+    /// # Errors
+    /// When what the broker sent is malformed.
+    pub fn next_stretch(&mut self) -> Option<Result<Stretch, FrameError>> {
+        let (mut end, mut count, mut longest) = (0, 0, 0);
+        while let Some(next) = published(&self.bytes[end..])
+            && self.bytes.len() >= end + SHORT_BYTES + next.length
+        {
+            end += SHORT_BYTES + next.length;
+            (count, longest) = (count + 1, longest.max(next.length));
+        }
+        if count < 2 {
+            let first = self.next_message()?;
+            return Some(first.map(|(header, message)| Stretch::Message(header, message)));
+        }
+        self.frames = self.frames.saturating_sub(count);
+        Some(Ok(Stretch::Parcel(Parcel::new(self.bytes.split_to(end), count, longest))))
+    }
+
     /// All messages where they stand: header, encoded user headers, payload.
     ///
     /// # Errors
@@ -64,6 +85,22 @@ impl Run {
             Some(view.map(|(view, _)| view))
         })
     }
+}
+
+/// What comes next of a run.
+#[derive(Debug)]
+pub enum Stretch {
+    /// One message, and its header.
+    Message(Header, Message),
+    /// Messages of which nothing is said but what they are: from the last one's source, with the
+    /// numbers that follow.
+    Parcel(Parcel),
+}
+
+/// The header of a plain message that was delivered, or published and delivered in a parcel.
+#[inline]
+fn published(bytes: &[u8]) -> Option<Plain> {
+    plain(bytes, Kind::Publish).or_else(|| plain(bytes, Kind::Deliver))
 }
 
 /// A message where it stands.
@@ -88,4 +125,55 @@ fn view_at(bytes: &[u8]) -> Result<(View<'_>, usize), FrameError> {
     };
     let (headers, payload) = split_body(&header, body)?;
     Ok((View { header, headers, payload }, header_len + body_len))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::message_type::MessageType;
+
+    fn run(frames: &[(Header, &str)]) -> Run {
+        let mut bytes = BytesMut::new();
+        for (header, payload) in frames {
+            header.encode(payload.len(), &mut bytes);
+            bytes.extend_from_slice(payload.as_bytes());
+        }
+        let frames = frames.len() as u64;
+        Run { channel: 1, frames, numbered: frames, origins: Vec::new(), bytes: bytes.freeze() }
+    }
+
+    #[test]
+    fn a_run_comes_apart_into_parcels_and_what_says_more() {
+        let plain = |kind| Header::new(kind, 1, 7);
+        let named = Header { origin: 3, sequence: 5, ..plain(Kind::Deliver) };
+        let mut run = run(&[
+            (named, "a"),
+            (plain(Kind::Deliver), "bb"),
+            (plain(Kind::Publish), "c"),
+            (named, "d"),
+            (plain(Kind::Deliver), "e"),
+        ]);
+        let mut found = Vec::new();
+        while let Some(stretch) = run.next_stretch() {
+            found.push(match stretch.expect("well formed") {
+                Stretch::Message(header, message) => {
+                    format!("{:?} from {}", message.payload(), header.origin)
+                }
+                Stretch::Parcel(parcel) => {
+                    let of_seven =
+                        |message: &Message| message.kind() == MessageType::new(7).expect("a type");
+                    let texts = parcel.messages().filter(of_seven);
+                    format!(
+                        "{:?}",
+                        texts.map(|message| message.payload().clone()).collect::<Vec<_>>()
+                    )
+                }
+            });
+        }
+        let expected = ["b\"a\" from 3", "[b\"bb\", b\"c\"]", "b\"d\" from 3", "b\"e\" from 0"];
+        assert_eq!(found, expected);
+        assert_eq!(run.frames, 0);
+    }
 }

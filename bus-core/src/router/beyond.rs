@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::interest::{Interest, InterestOffer};
 use super::provenance::Epoch;
 use super::session::{Handle, Session};
-use super::topic::Subscription;
+use super::topic::{Subscription, Topic};
 
 impl Router {
     /// Opens or changes a subscription of a bridge.
@@ -31,7 +31,7 @@ impl Router {
         beyond: Vec<Interest>,
     ) -> Result<Answer, Failure> {
         self.check_bridge_pattern(session, &pattern)?;
-        check_interests(&beyond)?;
+        self.check_interests(session, channel, &beyond)?;
         if options.group.is_some() {
             let text = "what is subscribed for others cannot be shared in a group";
             return Err(Failure::new(ErrorKind::InvalidArgument, text));
@@ -69,9 +69,39 @@ impl Router {
         beyond.retain(|interest| !removed.contains(interest));
         beyond.extend(added);
         let beyond: Vec<_> = beyond.into_iter().collect();
-        check_interests(&beyond)?;
+        self.check_interests(session, channel, &beyond)?;
         self.change_beyond(id, beyond);
         Ok(Answer::Done { count: 1 })
+    }
+
+    /// Whether a session may want this on a channel, beside what it wants on others.
+    fn check_interests(
+        &self,
+        session: Id<Session>,
+        channel: Channel,
+        beyond: &[Interest],
+    ) -> Result<(), Failure> {
+        let entry = self.ground.sessions.get(session);
+        let others = entry.into_iter().flat_map(|entry| entry.channels());
+        let wanted = |other: Channel| match self.ground.handle(session, other) {
+            Ok(Handle::Subscription(id)) if other != channel => {
+                let subscription = self.subscriptions.get(*id);
+                subscription.and_then(|it| it.beyond.as_ref()).map_or(0, Vec::len)
+            }
+            _ => 0,
+        };
+        let all = beyond.len() + others.map(wanted).sum::<usize>();
+        if all > INTERESTS_MAX {
+            let text = format!(
+                "{all} patterns are wanted beyond the bridge, at most {INTERESTS_MAX} may be"
+            );
+            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+        }
+        if beyond.iter().any(|interest| !(1..=HOPS_MAX).contains(&interest.path.len())) {
+            let text = format!("a wish comes over 1 to {HOPS_MAX} brokers");
+            return Err(Failure::new(ErrorKind::InvalidArgument, text));
+        }
+        Ok(())
     }
 
     /// Others are wanted for from now on. What was linked and still is goes on without a break.
@@ -82,24 +112,44 @@ impl Router {
         // First what is new: what is in both never leaves the table.
         self.note_interest(&pattern, Some(&beyond), true);
         self.note_interest(&pattern, before.as_deref(), false);
-        let topics: Vec<_> = self.topics.iter().map(|(topic, _)| topic).collect();
-        for at in topics {
-            let (Some(topic), Some(subscription)) =
-                (self.topics.get_mut(at), self.subscriptions.get_mut(id))
-            else {
-                continue;
-            };
-            let linked = subscription.topics.iter().position(|(other, _)| *other == at);
-            match (linked, subscription.wants(&topic.name)) {
-                (None, true) => self.link(at, id),
-                (Some(index), false) => {
-                    let (_, hold) = subscription.topics.remove(index);
-                    topic.links.retain(|link| link.subscription != id);
-                    topic.holding -= u32::from(hold && subscription.full);
-                    self.release(at);
-                }
-                _ => {}
+        // Only topics that something new or something gone matches can change.
+        let before: BTreeSet<Interest> = before.into_iter().flatten().collect();
+        let beyond: BTreeSet<Interest> = beyond.into_iter().collect();
+        let mut changed = BTreeSet::new();
+        for interest in before.symmetric_difference(&beyond) {
+            self.note_matching(&interest.pattern, &mut changed);
+        }
+        for at in changed {
+            self.relink(at, id);
+        }
+    }
+
+    /// Adds the topics that a pattern matches.
+    fn note_matching(&self, pattern: &Pattern, found: &mut BTreeSet<Id<Topic>>) {
+        if let Some(name) = pattern.as_name() {
+            return found.extend(self.topic_names.get(&name));
+        }
+        let matching = self.topics.iter().filter(|(_, topic)| pattern.matches(&topic.name));
+        found.extend(matching.map(|(id, _)| id));
+    }
+
+    /// Links a subscription to a topic, or no longer, as it is wanted now.
+    fn relink(&mut self, at: Id<Topic>, id: Id<Subscription>) {
+        let (Some(topic), Some(subscription)) =
+            (self.topics.get_mut(at), self.subscriptions.get_mut(id))
+        else {
+            return;
+        };
+        let linked = subscription.topics.iter().position(|(other, _)| *other == at);
+        match (linked, subscription.wants(&topic.name)) {
+            (None, true) => self.link(at, id),
+            (Some(index), false) => {
+                let (_, hold) = subscription.topics.remove(index);
+                topic.links.retain(|link| link.subscription != id);
+                topic.holding -= u32::from(hold && subscription.full);
+                self.release(at);
             }
+            _ => {}
         }
     }
 
@@ -151,19 +201,4 @@ impl Subscription {
             |beyond: &Vec<Interest>| beyond.iter().any(|interest| interest.pattern.matches(topic));
         self.pattern.matches(topic) && self.beyond.as_ref().is_none_or(wanted)
     }
-}
-
-fn check_interests(beyond: &[Interest]) -> Result<(), Failure> {
-    if beyond.len() > INTERESTS_MAX {
-        let text = format!(
-            "{} patterns are wanted beyond the bridge, at most {INTERESTS_MAX} may be",
-            beyond.len()
-        );
-        return Err(Failure::new(ErrorKind::QuotaExceeded, text));
-    }
-    if beyond.iter().any(|interest| !(1..=HOPS_MAX).contains(&interest.path.len())) {
-        let text = format!("a wish comes over 1 to {HOPS_MAX} brokers");
-        return Err(Failure::new(ErrorKind::InvalidArgument, text));
-    }
-    Ok(())
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::arena::Id;
-use crate::error::Failure;
+use crate::error::{ErrorKind, Failure};
 use crate::limits::{INTEREST_DELAY, WANTED_ROWS_MAX};
 
 use super::Router;
@@ -43,6 +43,10 @@ impl Router {
         peer: Epoch,
     ) -> Result<Answer, Failure> {
         self.check_is_bridge(session)?;
+        if self.watchers.all.iter().any(|watcher| watcher.session == session) {
+            let text = "this session is told already what is wanted: close that channel first";
+            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+        }
         if let Some(entry) = self.ground.sessions.get_mut(session) {
             entry.check_free(channel)?;
             entry.open(channel, Handle::Interest)?;

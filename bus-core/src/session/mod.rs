@@ -5,6 +5,7 @@
 
 mod client;
 mod handshake;
+mod heartbeat;
 mod inbound;
 mod outbound;
 mod server;
@@ -17,6 +18,7 @@ pub use client::{
     ChannelKind, ClientSession, Established, Event, Leased, LeasedParcel, Origin, Restart,
 };
 pub use handshake::*;
+pub use heartbeat::{Beat, Heartbeat, Signs};
 pub use inbound::Inbound;
 pub use outbound::Outbound;
 pub use server::{Action, ServerSession};

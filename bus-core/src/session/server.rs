@@ -311,6 +311,11 @@ impl ServerSession {
         self.outbound.push(&word_frame(kind, word), &control::encode_failure(failure));
     }
 
+    /// Asks whether the client is there.
+    pub fn ping(&mut self) {
+        self.outbound.push(&word_frame(Kind::Ping, 0), &[]);
+    }
+
     /// Answers a control request.
     pub fn reply(&mut self, request: u32, result: &Result<crate::frame::Answer, Failure>) {
         if request != 0 {

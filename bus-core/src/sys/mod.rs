@@ -4,10 +4,12 @@
 
 mod limits;
 mod peer;
+mod unacknowledged;
 mod watch;
 
 pub use limits::raise_file_limit;
 pub use peer::{
     Credentials, effective_uid, peer_groups, peer_process, process_ended, sees_our_processes,
 };
+pub use unacknowledged::unacknowledged;
 pub use watch::{read_into, read_with_descriptors, watch};

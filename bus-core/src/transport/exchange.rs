@@ -8,7 +8,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 
 use super::Link;
-use crate::frame::{Decoder, Frame, FrameError, Header};
+use crate::frame::{Decoder, FRAME_HEADER_BYTES_MAX, Frame, FrameError, Header};
 use crate::limits::HANDSHAKE_FRAME_BYTES_MAX;
 
 /// Why a link is of no more use.
@@ -36,7 +36,9 @@ pub async fn next_frame(link: &mut dyn Link, decoder: &mut Decoder) -> Result<Fr
         }
         poll_fn(|cx| link.poll_readable(cx)).await?;
         let buffer = decoder.buffer();
-        buffer.reserve(HANDSHAKE_FRAME_BYTES_MAX);
+        // The longest frame of a handshake, and no more: a buffer that grows would double.
+        let longest = HANDSHAKE_FRAME_BYTES_MAX + FRAME_HEADER_BYTES_MAX;
+        buffer.reserve(longest.saturating_sub(buffer.len()).max(1));
         match link.try_read(buffer) {
             Ok(0) => return Err(LinkError::Ended),
             Ok(_) => {}

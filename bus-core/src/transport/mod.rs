@@ -14,6 +14,7 @@ mod local;
 mod mem;
 mod pace;
 mod path;
+mod pulse;
 mod stream;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -39,6 +40,7 @@ pub use mem::{
 };
 pub use pace::{Clock, InvalidWaiting, Pace, Waiting};
 pub use path::{candidate_paths, default_path, prepare_directory};
+pub use pulse::Pulse;
 pub use tcp::{TcpListener, connect_tcp};
 #[cfg(feature = "tls")]
 pub use tls::{
@@ -74,6 +76,16 @@ pub trait Link: Send {
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+
+    /// Bytes that the other side's system is known to have taken of what was written; none where
+    /// that cannot be told. It may be asked every few seconds: it is a system call.
+    fn acknowledged(&self) -> Option<u64> {
+        None
+    }
+
+    /// It is known who the peer is, and its handshake is over: from now on the link may spend on it
+    /// what it spends on anybody. Before that a broker's link holds little.
+    fn establish(&mut self) {}
 
     /// Which transport it is.
     fn transport(&self) -> Transport;

@@ -7,7 +7,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -20,7 +20,7 @@ use super::lane::LaneLink;
 use super::{Carrier, Link, Peer, Transport};
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, READ_BYTES};
 use crate::shm::{LaneOffer, LaneReader, LaneWriter};
-use crate::sys::{read_into, read_with_descriptors, watch};
+use crate::sys::{read_into, read_with_descriptors, unacknowledged, watch};
 
 /// Most slices that go into one system call.
 const SLICES_MAX: usize = 64;
@@ -38,6 +38,8 @@ pub(super) struct StreamLink {
     /// Descriptors that came with bytes, while they are expected: during the handshake.
     descriptors: Vec<OwnedFd>,
     expects_descriptors: bool,
+    /// Bytes that the kernel has taken to be sent.
+    sent: u64,
 }
 
 impl StreamLink {
@@ -46,7 +48,8 @@ impl StreamLink {
         let socket = watch(socket, Interest::READABLE)?;
         let expects_descriptors = transport == Transport::Local;
         let descriptors = Vec::new();
-        Ok(StreamLink { socket, room: None, transport, peer, descriptors, expects_descriptors })
+        let (room, sent) = (None, 0);
+        Ok(StreamLink { socket, room, transport, peer, descriptors, expects_descriptors, sent })
     }
 
     /// Reads as [`Link::try_read`] does, at most so many bytes.
@@ -79,18 +82,22 @@ impl StreamLink {
 
     /// Sends as much of this as goes now.
     #[cfg(feature = "tls")]
-    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.send_vector(&[IoSlice::new(bytes)])
     }
 
-    fn send_vector(&self, vector: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn send_vector(&mut self, vector: &[IoSlice<'_>]) -> io::Result<usize> {
         // Never a signal for a peer that is gone, whatever the program does with SIGPIPE.
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let mut none = SendAncillaryBuffer::default();
         loop {
             match sendmsg(self.socket.get_ref(), vector, &mut none, flags) {
                 Err(rustix::io::Errno::INTR) => {}
-                result => return Ok(result?),
+                result => {
+                    let count = result?;
+                    self.sent += count as u64;
+                    return Ok(count);
+                }
             }
         }
     }
@@ -122,6 +129,16 @@ impl Link for StreamLink {
             *entry = IoSlice::new(slice);
         }
         self.send_vector(&vector[..count])
+    }
+
+    fn acknowledged(&self) -> Option<u64> {
+        match self.transport {
+            Transport::Tcp | Transport::Tls => {
+                let waiting = unacknowledged(self.socket.get_ref().as_fd()).ok()?;
+                Some(self.sent.saturating_sub(waiting))
+            }
+            _ => None,
+        }
     }
 
     fn transport(&self) -> Transport {

@@ -4,6 +4,8 @@
 //! certificate says of the peer stands in [`Peer::certificate`](super::Peer); what follows from
 //! it is not decided here.
 
+mod bounds;
+mod chain;
 mod date;
 mod engine;
 mod failure;

@@ -8,6 +8,7 @@ use bus_core::{ErrorKind, Message};
 
 use crate::clients::read;
 use crate::plan::Mood;
+use crate::wire::ToFar;
 use crate::world::{Event, World};
 
 impl World<'_> {
@@ -21,6 +22,13 @@ impl World<'_> {
     pub fn subscriber_is_told(&mut self, subscriber: usize, output: Output) {
         match output {
             Output::Deliver { stamp, message, .. } => self.deliver(subscriber, &stamp, &message),
+            Output::DeliverParcel { stamp, parcel, .. } => {
+                self.log.count("parcel seen");
+                for (sequence, message) in (stamp.sequence..).zip(parcel.messages()) {
+                    let stamp = Stamp { sequence, ..stamp.clone() };
+                    self.deliver(subscriber, &stamp, &message);
+                }
+            }
             Output::Lost { count, .. } => {
                 self.log.say(|| format!("subscriber {subscriber} is told of {count} lost"));
                 self.log.count("gap told");
@@ -100,14 +108,19 @@ impl World<'_> {
     }
 
     /// While all is well nothing goes where nobody wants it.
-    pub fn check_sent(&mut self, wire: usize, command: &Command) {
-        let Command::Publish { message, channel, .. } = command else {
-            return self.log.say(|| format!("wire {wire} brings {command:?}"));
+    pub fn check_sent(&mut self, wire: usize, item: &ToFar) {
+        let message = match item {
+            ToFar::Command(Command::Publish { message, .. }) => message.clone(),
+            ToFar::Parcel(_, parcel) => {
+                self.log.count("parcel bridged");
+                parcel.first().expect("it is not empty")
+            }
+            ToFar::Command(command) => {
+                return self.log.say(|| format!("wire {wire} brings {command:?}"));
+            }
         };
-        let (publisher, number) = read(message);
-        self.log.say(|| {
-            format!("wire {wire} channel {channel} brings {number} of publisher {publisher}")
-        });
+        let (publisher, number) = read(&message);
+        self.log.say(|| format!("wire {wire} brings {number} of publisher {publisher}"));
         if !self.at_rest {
             return;
         }

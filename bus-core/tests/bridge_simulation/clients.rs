@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bus_core::router::SessionId;
-use bus_core::{Message, MessageType, Name, Pattern, Time};
+use bus_core::session::Outbound;
+use bus_core::{Arrival, Decoder, Header, Kind, Message, MessageType, Name, Parcel, Pattern, Time};
 
 use crate::dice::Dice;
 
@@ -14,6 +15,8 @@ pub struct Publisher {
     pub session: SessionId,
     pub topic: Name,
     pub published: u64,
+    /// When it published last.
+    pub last_at: Time,
     pub alive: bool,
 }
 
@@ -38,7 +41,7 @@ pub struct Subscriber {
     pub told: u64,
 }
 
-const TOPICS: &[&str] = &["a.x", "a.y", "b.x", "b.y.z", "c"];
+pub const TOPICS: &[&str] = &["a.x", "a.y", "b.x", "b.y.z", "c"];
 const PATTERNS: &[&str] = &[">", "a.*", "a.x", "*.x", "b.>", "c"];
 
 pub fn topic(dice: &mut Dice) -> Name {
@@ -56,6 +59,24 @@ pub fn message(publisher: usize, number: u64, length: usize) -> Message {
     payload.extend_from_slice(&number.to_le_bytes());
     payload.resize(16 + length, 0);
     Message::new(MessageType::ONE, payload)
+}
+
+/// So many messages from this number on, published together.
+pub fn parcel(publisher: usize, first: u64, count: u64, length: usize) -> Parcel {
+    let mut outbound = Outbound::default();
+    for number in first..first + count {
+        let message = message(publisher, number, length);
+        outbound.push_message(&Header::new(Kind::Publish, 0, message.kind().get()), &message);
+    }
+    let mut slices = Vec::new();
+    outbound.unsent(usize::MAX, usize::MAX, &mut slices);
+    let mut decoder = Decoder::for_handshake();
+    decoder.establish();
+    slices.iter().for_each(|slice| decoder.buffer().extend_from_slice(slice));
+    match decoder.next_arrival() {
+        Ok(Some(Arrival::Parcel { parcel, .. })) if decoder.pending() == 0 => parcel,
+        other => panic!("no parcel: {other:?}"),
+    }
 }
 
 /// Who published a message, and which it is.

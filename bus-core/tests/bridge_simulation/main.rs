@@ -71,6 +71,7 @@ const HAPPENS: &[&str] = &[
     "gap told",
     "healed",
     "message bridged",
+    "parcel bridged",
     "session lost",
     "session resumed",
     "subscriber too slow",

@@ -52,7 +52,15 @@ impl World<'_> {
         };
         at.router.handle(self.now, session, open);
         self.log.say(|| format!("publisher {index} of `{topic}` at broker {broker}"));
-        let publisher = Publisher { broker, epoch, session, topic, published: 0, alive: true };
+        let publisher = Publisher {
+            broker,
+            epoch,
+            session,
+            topic,
+            published: 0,
+            last_at: self.now,
+            alive: true,
+        };
         // Who is known to all must see everything of it.
         for subscriber in &mut self.subscribers {
             let known = subscriber.alive && subscriber.known_since.is_some();

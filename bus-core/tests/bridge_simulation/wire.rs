@@ -6,10 +6,18 @@ use std::collections::BTreeMap;
 
 use bus_core::bridge::{Action, Link, LinkConfig, RelayId, Route};
 use bus_core::router::{BridgeCommand, Channel, Command, Effect, Output, RequestId, SessionId};
-use bus_core::{Failure, Message, Pattern, Time};
+use bus_core::{Failure, Message, Parcel, Pattern, Time};
 
 use crate::pipe::Pipe;
 use crate::plan::{Bridge, Mood, Plan};
+
+/// What the pipe to the far broker bears.
+#[derive(Debug)]
+pub enum ToFar {
+    Command(Command),
+    /// Published together on this channel.
+    Parcel(Channel, Parcel),
+}
 
 /// One direction of a bridge.
 pub struct Wire {
@@ -21,7 +29,7 @@ pub struct Wire {
     pub near: Option<SessionId>,
     pub far: Option<SessionId>,
     pub connected: bool,
-    pub down: Pipe<Command>,
+    pub down: Pipe<ToFar>,
     pub up: Pipe<Output>,
     /// By channel: the relay, unless it is closing.
     channels: BTreeMap<Channel, Option<RelayId>>,
@@ -40,9 +48,12 @@ const CONTROL_BYTES: u64 = 100;
 
 /// Settings of every link of a plan.
 fn config(plan: &Plan) -> LinkConfig {
-    let all = Pattern::new(">").expect("a pattern");
-    let routes = vec![Route::new(&all, "", "").expect("a route")];
-    let config = LinkConfig::new(routes).expect("one route");
+    // Everything on one way, or each sort of topic on one of its own.
+    let route = |text: &&str| {
+        let pattern = Pattern::new(text).expect("a pattern");
+        Route::new(&pattern, "", "").expect("a route")
+    };
+    let config = LinkConfig::new(plan.routes().iter().map(route).collect()).expect("they differ");
     let config = config.policy(plan.policy).linger(plan.linger);
     match plan.mood {
         Mood::Gentle => config,
@@ -82,7 +93,7 @@ impl Wire {
         self.link.far_up(far);
         self.channels.insert(INTEREST, None);
         let watch = BridgeCommand::WatchInterest { request: 0, channel: INTEREST, peer: near };
-        self.down.send(now, CONTROL_BYTES, Command::Bridge(watch));
+        self.down.send(now, CONTROL_BYTES, ToFar::Command(Command::Bridge(watch)));
     }
 
     /// The next thing that the near broker is asked.
@@ -124,7 +135,7 @@ impl Wire {
         None
     }
 
-    fn far_command(&mut self, action: Action) -> (u64, Command) {
+    fn far_command(&mut self, action: Action) -> (u64, ToFar) {
         match action {
             Action::Open { relay, topic, provenance, reach } => {
                 let channel = (0..).find(|at| !self.channels.contains_key(at)).expect("a number");
@@ -133,23 +144,26 @@ impl Wire {
                 let request = self.request(channel, true);
                 let command =
                     BridgeCommand::OpenRelay { request, channel, topic, provenance, reach };
-                (CONTROL_BYTES, Command::Bridge(command))
+                (CONTROL_BYTES, ToFar::Command(Command::Bridge(command)))
             }
             Action::Close { relay } => {
                 let channel = self.by_relay.remove(&relay).expect("an open relay");
                 self.channels.insert(channel, None);
                 let request = self.request(channel, false);
-                (CONTROL_BYTES, (Command::Close { request, channel }))
+                (CONTROL_BYTES, ToFar::Command(Command::Close { request, channel }))
             }
             Action::Skip { relay, turn, sequence, lost } => {
                 let channel = self.by_relay[&relay];
                 let command = BridgeCommand::Skip { channel, turn, sequence, lost };
-                (CONTROL_BYTES, Command::Bridge(command))
+                (CONTROL_BYTES, ToFar::Command(Command::Bridge(command)))
             }
             Action::Publish { relay, message, .. } => {
                 let channel = self.by_relay[&relay];
                 let bytes = message.cost();
-                (bytes, (Command::Publish { channel, message, ticket: None }))
+                (bytes, ToFar::Command(Command::Publish { channel, message, ticket: None }))
+            }
+            Action::PublishParcel { relay, parcel, .. } => {
+                (parcel.cost(), ToFar::Parcel(self.by_relay[&relay], parcel))
             }
             other => panic!("{other:?} is not for the far broker"),
         }
@@ -204,8 +218,7 @@ impl Wire {
                 }
             }
             Output::Ended { channel, failure } => self.end(now, channel, failure),
-            Output::Wanted { added, removed, left_out, complete, .. } => {
-                assert_eq!(left_out, 0);
+            Output::Wanted { added, removed, complete, .. } => {
                 self.link.far_wanted(added, removed, complete);
             }
             Output::Expired { .. } => {}
@@ -226,6 +239,7 @@ impl Wire {
 pub fn bytes_of(effect: &Effect) -> u64 {
     match &effect.output {
         Output::Deliver { message, .. } => Message::cost(message),
+        Output::DeliverParcel { parcel, .. } => parcel.cost(),
         Output::Wanted { added, removed, .. } => {
             CONTROL_BYTES + 40 * (added.len() + removed.len()) as u64
         }

@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bus_core::Time;
-use bus_core::router::{Command, Effect, Fault, SessionId};
+use bus_core::router::{Channel, Command, Effect, Fault, SessionId};
+use bus_core::{Parcel, Time};
 
 use crate::broker::{Broker, Who};
-use crate::clients::{Publisher, Subscriber, message};
+use crate::clients::{Publisher, Subscriber, message, parcel};
 use crate::dice::Dice;
 use crate::log::Log;
 use crate::plan::Plan;
-use crate::wire::{Wire, bytes_of};
+use crate::wire::{ToFar, Wire, bytes_of};
 
 /// Something that happens at its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,11 +263,16 @@ impl<'a> World<'a> {
 
     /// Takes what has arrived on a wire.
     fn receive(&mut self, wire: usize) {
-        while let Some(command) = self.wires[wire].down.receive(self.now) {
+        while let Some(item) = self.wires[wire].down.receive(self.now) {
             let (broker, far) = (self.wires[wire].to, self.wires[wire].far);
             if let Some(session) = far {
-                self.check_sent(wire, &command);
-                self.ask(broker, session, command);
+                self.check_sent(wire, &item);
+                match item {
+                    ToFar::Command(command) => self.ask(broker, session, command),
+                    ToFar::Parcel(channel, parcel) => {
+                        self.publish_parcel(broker, session, channel, parcel);
+                    }
+                }
             }
         }
         while let Some(item) = self.wires[wire].up.receive(self.now) {
@@ -289,11 +294,33 @@ impl<'a> World<'a> {
         if !at.alive {
             return;
         }
-        at.published += 1;
-        let message = message(publisher, at.published, length);
-        let (broker, session) = (at.broker, at.session);
+        at.last_at = self.now;
+        let (broker, session, first) = (at.broker, at.session, at.published + 1);
+        // Now and then many at once, as they are read from a connection.
+        if self.dice.below(8) == 0 {
+            let count = 2 + self.dice.below(14) as u64;
+            self.publishers[publisher].published += count;
+            let parcel = parcel(publisher, first, count, length);
+            return self.publish_parcel(broker, session, 0, parcel);
+        }
+        self.publishers[publisher].published += 1;
+        let message = message(publisher, first, length);
         let command = Command::Publish { channel: 0, message, ticket: None };
         self.brokers[broker].router.handle(self.now, session, command);
+        self.busy_brokers.insert(broker);
+    }
+
+    fn publish_parcel(
+        &mut self,
+        broker: usize,
+        session: SessionId,
+        channel: Channel,
+        parcel: Parcel,
+    ) {
+        let (mut rest, router) = (Some(parcel), &mut self.brokers[broker].router);
+        while let Some(parcel) = rest.take() {
+            rest = router.publish_parcel(self.now, session, channel, parcel);
+        }
         self.busy_brokers.insert(broker);
     }
 }

@@ -20,6 +20,8 @@ use tempfile::TempDir;
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     home: TempDir,
+    /// Its own certificate, and those behind it, if it is not the first one.
+    chain: String,
 }
 
 /// A certificate with its key.
@@ -31,6 +33,15 @@ pub struct Pair {
 
 impl Authority {
     pub fn new() -> Authority {
+        Authority::made(None)
+    }
+
+    /// One that is certified by this one.
+    pub fn between(&self) -> Authority {
+        Authority::made(Some(self))
+    }
+
+    fn made(by: Option<&Authority>) -> Authority {
         let home = tempfile::tempdir().expect("a temporary folder");
         let mut params = params(&[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,9 +50,14 @@ impl Authority {
         // No two have the same name, so that nobody looks for a signature of the wrong one.
         let name = format!("an authority {:x?}", &key.public_key_raw()[1..9]);
         params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.self_signed(&key).expect("a certificate");
-        std::fs::write(home.path().join("authority.pem"), certificate.pem()).expect("a file");
-        Authority { issuer: Issuer::new(params, key), home }
+        let made = match by {
+            None => params.self_signed(&key),
+            Some(by) => params.signed_by(&key, &by.issuer),
+        };
+        let pem = made.expect("a certificate").pem();
+        std::fs::write(home.path().join("authority.pem"), &pem).expect("a file");
+        let chain = by.map(|by| pem + &by.chain).unwrap_or_default();
+        Authority { issuer: Issuer::new(params, key), home, chain }
     }
 
     /// The file of its own certificate.
@@ -82,7 +98,7 @@ impl Authority {
             certificate: home.join(format!("{name}.pem")),
             key: home.join(format!("{name}.key")),
         };
-        std::fs::write(&pair.certificate, made.pem()).expect("a file");
+        std::fs::write(&pair.certificate, made.pem() + &self.chain).expect("a file");
         std::fs::write(&pair.key, key.serialize_pem()).expect("a file");
         pair
     }

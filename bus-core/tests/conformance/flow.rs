@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use bus_core::transport::Transport;
 use bytes::{Bytes, BytesMut};
 
 use crate::pairs::{Dice, Pair, fill, pattern, read_exactly, read_some, would_block, write_all};
@@ -140,4 +141,31 @@ pub async fn sixty_four_mebibytes_go_through(pair: Pair) {
     };
     let (written, ()) = tokio::join!(write_all(&mut *near, slices), reading);
     written.expect("goes on");
+}
+
+pub async fn what_the_other_system_has_taken_is_told_over_a_network(pair: Pair) {
+    let Pair { mut near, far } = pair;
+    let told = near.acknowledged();
+    if !matches!(near.transport(), Transport::Tcp | Transport::Tls) {
+        return assert_eq!(told, None);
+    }
+    // Nobody reads: it is the system that takes them.
+    let before = told.expect("it is told");
+    let piece = pattern(10_000);
+    write_all(&mut *near, vec![piece.clone()]).await.expect("there is room");
+    let all = before + piece.len() as u64;
+    while near.acknowledged().expect("it is told") < all {
+        tokio::task::yield_now().await;
+    }
+    // Beyond that, what is sent to a reader that does not read is not taken for ever.
+    let mut sent = all;
+    loop {
+        let count = fill(&mut *near, &pattern(64 * 1024)) as u64;
+        sent += count;
+        if count == 0 {
+            break;
+        }
+    }
+    assert!(near.acknowledged().expect("it is told") < sent);
+    drop(far);
 }

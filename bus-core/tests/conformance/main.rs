@@ -40,6 +40,7 @@ const PROPERTIES: &[Property] = properties![
     flow::a_full_link_would_block_and_goes_on_when_it_is_read,
     flow::both_directions_are_independent,
     flow::sixty_four_mebibytes_go_through,
+    flow::what_the_other_system_has_taken_is_told_over_a_network,
     ends::what_was_written_before_the_end_can_be_read,
     ends::writing_to_an_ended_peer_fails,
     ends::an_end_wakes_who_waits_to_read,

@@ -105,6 +105,7 @@ impl Listening {
         for link in [&mut near, &mut far] {
             let none = link.carrier().map(|carrier| carrier.take_descriptors());
             assert!(none.is_none_or(|none| none.is_empty()));
+            link.establish();
         }
         match self.transport {
             Transport::SharedMemory => over_lanes(near, far, self.bells),

@@ -309,3 +309,29 @@ fn the_policy_says_who_may_bridge_what() {
     broker.told();
     assert!(!texts(broker.relay(bridge, 0, &[], 1)).contains(&"PermissionDenied".to_owned()));
 }
+
+#[test]
+fn what_a_bridge_may_want_and_watch_is_bounded() {
+    let mut broker = Broker::new();
+    let bridge = broker.bridge();
+    let (options, request) = (SubscribeOptions::default(), 1);
+    let want = |broker: &mut Broker, channel: u32, count: usize| {
+        let interest = |number: usize| Interest {
+            pattern: Pattern::new(&format!("w{number}")).expect("a pattern"),
+            path: vec![9],
+        };
+        let beyond = (0..count).map(interest).collect();
+        let (pattern, options) = (Pattern::new(">").expect("a pattern"), options.clone());
+        let command = BridgeCommand::SubscribeBeyond { request, channel, pattern, options, beyond };
+        broker.router.handle(broker.now, bridge, Command::Bridge(command));
+        texts(broker.told())
+    };
+    assert_eq!(want(&mut broker, 0, 65_000), ["done"]);
+    assert_eq!(want(&mut broker, 1, 537), ["QuotaExceeded"]);
+    assert_eq!(want(&mut broker, 1, 536), ["done"]);
+    for (channel, answer) in [(2, "done"), (3, "QuotaExceeded")] {
+        let watch = BridgeCommand::WatchInterest { request, channel, peer: 9 };
+        broker.router.handle(broker.now, bridge, Command::Bridge(watch));
+        assert_eq!(texts(broker.told())[0], answer);
+    }
+}

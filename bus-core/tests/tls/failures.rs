@@ -177,6 +177,32 @@ async fn a_client_without_a_certificate_is_refused_where_one_is_required() {
 }
 
 #[tokio::test]
+async fn authorities_may_stand_between_a_client_and_the_one_that_is_trusted() {
+    let (authority, broker) = good();
+    let server = asking(&authority, &broker, ClientCertificates::Required);
+    let near = authority.between().between().between();
+    let ada = near.client("ada");
+    let met = meet(&server, &authority.trusting(Some(&ada))).await;
+    met.client.expect("three are well within what is taken");
+    // More than are kept, and more than are looked at, however short they are.
+    let mut last = near.between();
+    for _ in 0..8 {
+        last = last.between();
+    }
+    let short = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".repeat(9);
+    let own = std::fs::read_to_string(&ada.certificate).expect("a file");
+    std::fs::write(&ada.certificate, own + &short).expect("a file");
+    let cases = [
+        (last.client("eve"), "more than 4166 bytes"),
+        (ada, "cannot be used: more than 8 certificates"),
+    ];
+    for (pair, words) in cases {
+        let config = client_config(&authority, Some(&pair), &[b"busbar/1"]);
+        assert_told(&failure(meet_foreign_client(&server, config).await.broker).1, &[words]);
+    }
+}
+
+#[tokio::test]
 async fn a_bad_client_certificate_is_refused_even_where_none_is_required() {
     let (authority, broker) = good();
     let strangers = Authority::new();

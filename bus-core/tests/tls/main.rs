@@ -5,6 +5,7 @@
 
 #[path = "../certificates/mod.rs"]
 mod certificates;
+mod credulous;
 mod ends;
 mod failures;
 mod foreign;

@@ -32,6 +32,7 @@ pub async fn meet(server: &TlsServer, client: &TlsClient) -> Outcome {
     let accepting = async {
         let mut link = listener.accept().await?;
         hear(&mut *link, b"hello").await?;
+        link.establish();
         say(&mut *link, b"welcome").await?;
         Ok(link)
     };

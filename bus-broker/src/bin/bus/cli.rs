@@ -172,17 +172,24 @@ fn refuse_url_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
             "`serve` connects to no broker: say where it shall listen with --listen, not --url",
         )),
         true => Err(Problem::usage("`demo` starts a broker of its own: leave --url out")),
-        false => refuse_tls_for_brokers(verb_matches),
+        false => refuse_credentials_for_brokers(verb_matches),
     }
 }
 
-/// The same for the certificates of clients.
-fn refuse_tls_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
+/// The same for the certificates and tokens of clients.
+fn refuse_credentials_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
     let given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    match tls::IDS.iter().find(given) {
-        Some(id) => Err(Problem::usage(format!(
+    let flag = |id: &str| id.replace('_', "-");
+    if let Some(id) = tls::IDS.iter().find(given) {
+        return Err(Problem::usage(format!(
             "--{} is for whoever connects: a broker's certificate is given with --tls-server-cert",
-            id.replace('_', "-")
+            flag(id)
+        )));
+    }
+    match token::IDS.iter().find(given) {
+        Some(id) => Err(Problem::usage(format!(
+            "--{} is for whoever connects: a broker has hashes of tokens, as [[user]] in its file (--config; `bus token` makes both)",
+            flag(id)
         ))),
         None => Ok(()),
     }

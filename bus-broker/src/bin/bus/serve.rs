@@ -140,7 +140,9 @@ fn read(path: &Path) -> Result<BrokerConfig, Problem> {
 fn explain(error: StartError) -> Problem {
     let exit = match &error {
         StartError::Insecure { .. } => Exit::Denied,
-        StartError::Unsupported { .. } | StartError::NoCertificate { .. } => Exit::Usage,
+        StartError::Unsupported { .. }
+        | StartError::NoCertificate { .. }
+        | StartError::Bridge(_) => Exit::Usage,
         StartError::Certificate(_) => Exit::File,
         StartError::Listen { error, .. } => match error.kind() {
             std::io::ErrorKind::AddrInUse => Exit::Conflict,

@@ -44,6 +44,9 @@ pub struct TokenArgs {
     token_insecure: bool,
 }
 
+/// Ids of these flags.
+pub const IDS: &[&str] = &["token_file", "token_insecure"];
+
 /// A token to show, and whether also where others can read it.
 pub type Shown = (Token, bool);
 

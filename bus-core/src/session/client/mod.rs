@@ -252,6 +252,11 @@ impl ClientSession {
         request
     }
 
+    /// Sends a control request that has no answer.
+    pub fn tell(&mut self, command: &Command) {
+        self.push_command(command);
+    }
+
     /// Notes that the broker is told the name of a type, so that it is told again if it loses
     /// it. `false` if this type has a name here already.
     pub fn note_type(&mut self, kind: MessageType, name: &str) -> bool {

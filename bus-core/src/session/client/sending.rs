@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::error::Failure;
-use crate::frame::{FLAG_RECEIPT, FLAG_TRY, Header, Kind, control};
+use crate::frame::{FLAG_RECEIPT, FLAG_TRY, Header, Kind, Parcel, control};
 use crate::limits::{CHANNELS_MAX, window_charge};
 use crate::message::Message;
 use crate::message_type::MessageType;
@@ -61,6 +61,26 @@ impl ClientSession {
         });
         self.outbound.push_message(&header, message);
         ticket
+    }
+
+    /// Publishes the messages of a parcel.
+    pub fn publish_parcel(&mut self, channel: Channel, parcel: &Parcel) {
+        let window = self.limits.window_bytes;
+        if let Some(entry) = self.channels.get_mut(channel) {
+            entry.sent += parcel.charge(window);
+        }
+        match u16::try_from(channel) {
+            Ok(channel) => self.outbound.push_published(channel, parcel),
+            Err(_) => parcel.clone().messages().for_each(|message| {
+                let header = Header::new(Kind::Publish, channel, message.kind().get());
+                self.outbound.push_message(&header, &message);
+            }),
+        }
+    }
+
+    /// Bytes that were accepted of a publisher in all, as windows count them.
+    pub fn accepted_bytes(&self, channel: Channel) -> u64 {
+        self.channels.get(channel).map_or(0, |entry| entry.accepted)
     }
 
     /// As [`ClientSession::publish`], for a short payload that is copied and without headers.

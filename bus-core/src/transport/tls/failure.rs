@@ -53,6 +53,11 @@ pub enum TlsFailure {
     NoCommonProtocol,
     /// The peer does not speak TLS 1.3.
     OldVersion,
+    /// The peer has said more than is kept of anybody before it is known who it is.
+    TooLong {
+        /// So many bytes at the most.
+        bytes_max: usize,
+    },
     /// The peer has ended the connection before TLS was agreed on.
     Ended,
     /// The connection has ended without the farewell of TLS: something may be missing.
@@ -165,6 +170,9 @@ impl TlsFailure {
             TlsFailure::OldVersion => {
                 out.write_str("that port does not speak TLS 1.3, and nothing older is used")
             }
+            TlsFailure::TooLong { bytes_max } => {
+                write!(out, "what that port says in its handshake is longer than {bytes_max} bytes")
+            }
             TlsFailure::Ended => out.write_str(
                 "the connection was closed before TLS was agreed on: is it the port of a tls:// listener?",
             ),
@@ -208,6 +216,10 @@ impl TlsFailure {
             TlsFailure::OldVersion => {
                 out.write_str("the client does not speak TLS 1.3, and nothing older is used")
             }
+            TlsFailure::TooLong { bytes_max } => write!(
+                out,
+                "before it is known who the client is, it says more than {bytes_max} bytes at once: is its chain of certificates very long?"
+            ),
             TlsFailure::Ended => {
                 out.write_str("the client has closed the connection before TLS was agreed on")
             }
@@ -265,6 +277,8 @@ fn of_certificate(error: &CertificateError) -> TlsFailure {
             TlsFailure::WrongName { wanted: expected.to_str().into_owned(), names }
         }
         CertificateError::UnknownIssuer => TlsFailure::UnknownAuthority,
+        // A reason of our own.
+        CertificateError::Other(error) => TlsFailure::BadCertificate { reason: error.to_string() },
         error => TlsFailure::BadCertificate { reason: error.to_string() },
     }
 }

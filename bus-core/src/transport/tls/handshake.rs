@@ -78,14 +78,23 @@ impl TlsLink {
         if state.alpn_protocol() != Some(PROTOCOL) {
             return Err(self.fail(TlsFailure::NoCommonProtocol));
         }
-        let shown = state.peer_certificates().and_then(<[_]>::first);
-        self.peer.certificate = shown.and_then(|shown| {
-            let facts = x509::facts(shown)?;
-            let fingerprint = sha256(shown)?;
-            let x509::Facts { common_name, dns_names, uris, .. } = facts;
-            Some(PeerCertificate { common_name, dns_names, uris, fingerprint })
-        });
+        if let Some(shown) = state.peer_certificates().and_then(<[_]>::first) {
+            // Whoever has shown one is not taken for somebody who has shown none.
+            let Some(read) = certificate(shown) else {
+                let reason = "it cannot be read".to_owned();
+                return Err(self.fail(TlsFailure::BadCertificate { reason }));
+            };
+            self.peer.certificate = Some(read);
+        }
+        // A broker is who its certificate says; a client has yet to say its Hello.
+        self.is_known |= self.side == Side::Client;
         self.phase = Phase::Open;
         Ok(())
     }
+}
+
+/// What a certificate says that was believed.
+fn certificate(shown: &[u8]) -> Option<PeerCertificate> {
+    let x509::Facts { common_name, dns_names, uris, .. } = x509::facts(shown)?;
+    Some(PeerCertificate { common_name, dns_names, uris, fingerprint: sha256(shown)? })
 }

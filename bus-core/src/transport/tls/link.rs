@@ -29,15 +29,17 @@ pub(super) struct TlsLink {
     pub(super) side: Side,
     pub(super) phase: Phase,
     /// Has come, and is less than a record.
-    partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
     /// Decrypted, and not read yet.
     plain: BytesMut,
     /// Encrypted, and not sent yet.
     pub(super) outgoing: Vec<u8>,
     /// How much is read at once: little from who has said little.
-    read_bytes: usize,
-    /// What is left of the handshake's share of memory.
-    handshake_bytes: usize,
+    pub(super) read_bytes: usize,
+    /// What is left of what may be said in the handshake.
+    pub(super) handshake_bytes: usize,
+    /// Whether it is known who the peer is. Before that he is given little memory.
+    pub(super) is_known: bool,
     /// Whoever asked last whether there is something to read. He is woken when what was left over
     /// by a write can be sent.
     waker: Option<Waker>,
@@ -84,6 +86,7 @@ impl TlsLink {
             outgoing: Vec::new(),
             read_bytes: HANDSHAKE_FRAME_BYTES_MAX,
             handshake_bytes: HANDSHAKE_MEMORY_BYTES_MAX,
+            is_known: false,
             waker: None,
             peer,
         }
@@ -104,7 +107,8 @@ impl TlsLink {
             incoming.clear();
             // In front of what comes; it is kept until something has.
             incoming.extend_from_slice(&self.partial);
-            let count = match self.stream.try_read_up_to(incoming, self.read_bytes) {
+            let most = self.read_room()?;
+            let count = match self.stream.try_read_up_to(incoming, most) {
                 Ok(0) if self.phase == Phase::Closed => return Ok(0),
                 Ok(0) if self.is_shaking_hands() => return Err(self.fail(TlsFailure::Ended)),
                 Ok(0) => return Err(self.fail(TlsFailure::Truncated)),
@@ -116,13 +120,7 @@ impl TlsLink {
             if count == self.read_bytes {
                 self.read_bytes = (2 * self.read_bytes).min(READ_BYTES);
             }
-            if self.is_shaking_hands() {
-                let Some(left) = self.handshake_bytes.checked_sub(count) else {
-                    let reason = format!("a handshake of over {HANDSHAKE_MEMORY_BYTES_MAX} bytes");
-                    return Err(self.fail(TlsFailure::Other { reason }));
-                };
-                self.handshake_bytes = left;
-            }
+            self.charge_handshake(count)?;
             self.open(incoming)?;
             let used = match self.phase {
                 Phase::Opening => 0,
@@ -180,7 +178,8 @@ impl TlsLink {
             }
         };
         self.outgoing.drain(..sent);
-        if self.outgoing.is_empty() && self.outgoing.capacity() > KEPT_BYTES {
+        let kept = if self.is_known { KEPT_BYTES } else { 0 };
+        if self.outgoing.is_empty() && self.outgoing.capacity() > kept {
             self.outgoing = Vec::new();
         }
         result
@@ -338,6 +337,14 @@ impl Link for TlsLink {
         Poll::Ready(flushed.map_err(|error| self.explain(error)))
     }
 
+    fn acknowledged(&self) -> Option<u64> {
+        self.stream.acknowledged()
+    }
+
+    fn establish(&mut self) {
+        self.is_known = true;
+    }
+
     fn transport(&self) -> Transport {
         Transport::Tls
     }
@@ -375,7 +382,7 @@ fn give(bytes: &[u8], into: &mut Option<&mut BytesMut>, kept: &mut BytesMut) {
 
 fn keep(partial: &mut Vec<u8>, rest: &[u8]) {
     partial.clear();
-    if rest.is_empty() && partial.capacity() > KEPT_BYTES {
+    if partial.capacity() > rest.len() + KEPT_BYTES {
         *partial = Vec::new();
     }
     // No more than it takes: whoever is not known yet pays for this with his share of memory.

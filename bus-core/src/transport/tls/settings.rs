@@ -11,6 +11,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite};
 
+use super::chain::ShortChains;
 use super::pem::{self, InvalidTlsFile};
 use crate::transport::{ClientCertificates, TlsClientFiles, TlsServerFiles};
 
@@ -98,7 +99,7 @@ fn server_config(files: &TlsServerFiles) -> Result<ServerConfig, InvalidTlsFile>
             };
             let verifier = verifier.build();
             let verifier = verifier.map_err(|error| InvalidTlsFile::new(WHAT, path, error))?;
-            builder.with_client_cert_verifier(verifier)
+            builder.with_client_cert_verifier(Arc::new(ShortChains(verifier)))
         }
     };
     let certificates = pem::own_certificates(&files.certificate)?;

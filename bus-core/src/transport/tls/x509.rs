@@ -1,7 +1,16 @@
 //! The few things that the bus looks up in a certificate: its names, and how long it is valid.
 //!
-//! Whether it is to be believed is decided elsewhere, by the verifiers of the TLS library. What
-//! is not understood here is left out; it never panics.
+//! Reading is a library's work. Whether a certificate is to be believed is decided elsewhere, by
+//! the verifiers of the TLS library; so the reader is lenient where they are, as about serial
+//! numbers. What is not understood is left out; it never panics.
+
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::{Decode, Tag, Tagged};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
+use x509_cert::time::Time;
 
 use super::date::Moment;
 
@@ -15,134 +24,47 @@ pub(super) struct Facts {
     pub not_after: Moment,
 }
 
-const INTEGER: u8 = 0x02;
-const OBJECT_ID: u8 = 0x06;
-const OCTETS: u8 = 0x04;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const BOOLEAN: u8 = 0x01;
-const UTF8: u8 = 0x0c;
-const PRINTABLE: u8 = 0x13;
-const IA5: u8 = 0x16;
-const VERSION: u8 = 0xa0;
-const EXTENSIONS: u8 = 0xa3;
-/// Kinds of alternative names.
-const DNS: u8 = 0x82;
-const URI: u8 = 0x86;
-/// The object ids 2.5.4.3 and 2.5.29.17.
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// Looks into a certificate. `None` if it is none.
 pub(super) fn facts(certificate: &[u8]) -> Option<Facts> {
-    let mut body = Der(Der(Der(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
-    if body.peek() == Some(VERSION) {
-        body.next()?;
-    }
-    let _serial = body.take(INTEGER)?;
-    let _algorithm = body.take(SEQUENCE)?;
-    let _issuer = body.take(SEQUENCE)?;
-    let mut validity = Der(body.take(SEQUENCE)?);
-    let not_before = Moment::parse(validity.next()?.1)?;
-    let not_after = Moment::parse(validity.next()?.1)?;
-    let common_name = common_name(Der(body.take(SEQUENCE)?));
-    let mut names = Vec::new();
-    while let Some((tag, content)) = body.next() {
-        if tag == EXTENSIONS {
-            names = alternative_names(Der(content)).unwrap_or_default();
+    let certificate = CertificateInner::<Raw>::from_der(certificate).ok()?;
+    let body = certificate.tbs_certificate();
+    let moment = |time: Time| Moment::from_unix(time.to_unix_duration().as_secs());
+    let (not_before, not_after) = (body.validity().not_before, body.validity().not_after);
+    // Of two lists of names nobody knows which one counts, so that neither does.
+    let names = body.get_extension::<SubjectAltName>().ok().flatten();
+    let (mut dns_names, mut uris) = (Vec::new(), Vec::new());
+    for name in names.iter().flat_map(|(_, names)| &names.0) {
+        match name {
+            GeneralName::DnsName(name) => dns_names.extend(plain(name.as_bytes())),
+            GeneralName::UniformResourceIdentifier(uri) => uris.extend(plain(uri.as_bytes())),
+            _ => {}
         }
     }
-    let of_kind = |wanted: u8| {
-        let found = names.iter().filter(|(kind, _)| *kind == wanted);
-        found.map(|(_, name)| name.clone()).collect::<Vec<_>>()
-    };
-    let (dns_names, uris) = (of_kind(DNS), of_kind(URI));
-    Some(Facts { common_name, dns_names, uris, not_before, not_after })
+    Some(Facts {
+        common_name: common_name(body.subject()),
+        dns_names,
+        uris,
+        not_before: moment(not_before),
+        not_after: moment(not_after),
+    })
 }
 
 /// The common name of a subject, if there is exactly one: of two nobody knows which one counts.
-fn common_name(mut subject: Der<'_>) -> Option<String> {
-    let mut found = None;
-    while let Some((SET, set)) = subject.next() {
-        let mut set = Der(set);
-        while let Some((SEQUENCE, attribute)) = set.next() {
-            let mut attribute = Der(attribute);
-            if attribute.take(OBJECT_ID) != Some(COMMON_NAME) {
-                continue;
-            }
-            if found.is_some() {
-                return None;
-            }
-            let (UTF8 | PRINTABLE | IA5, name) = attribute.next()? else { return None };
-            found = Some(plain(name)?);
-        }
+fn common_name(subject: &Name) -> Option<String> {
+    let mut found = subject.iter().filter(|attribute| attribute.oid == COMMON_NAME);
+    let (Some(name), None) = (found.next(), found.next()) else { return None };
+    match name.value.tag() {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => plain(name.value.value()),
+        _ => None,
     }
-    found
-}
-
-fn alternative_names(mut content: Der<'_>) -> Option<Vec<(u8, String)>> {
-    let mut extensions = Der(content.take(SEQUENCE)?);
-    while let Some((SEQUENCE, extension)) = extensions.next() {
-        let mut extension = Der(extension);
-        if extension.take(OBJECT_ID)? != ALTERNATIVE_NAMES {
-            continue;
-        }
-        if extension.peek() == Some(BOOLEAN) {
-            extension.next()?;
-        }
-        let mut names = Der(Der(extension.take(OCTETS)?).take(SEQUENCE)?);
-        let mut found = Vec::new();
-        while let Some((kind, name)) = names.next() {
-            if matches!(kind, DNS | URI)
-                && let Some(name) = plain(name).filter(|name| name.is_ascii())
-            {
-                found.push((kind, name));
-            }
-        }
-        return Some(found);
-    }
-    None
 }
 
 /// A name that can be shown and compared: text without control characters.
 fn plain(name: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(name).ok()?;
     (!name.is_empty() && !name.chars().any(char::is_control)).then(|| name.to_owned())
-}
-
-/// Values in the encoding of certificates, one behind the other.
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// What kind the next one is.
-    fn peek(&self) -> Option<u8> {
-        self.0.first().copied()
-    }
-
-    /// The next one, if it is of this kind.
-    fn take(&mut self, wanted: u8) -> Option<&'a [u8]> {
-        let (tag, content) = self.next()?;
-        (tag == wanted).then_some(content)
-    }
-
-    /// The next one: its kind, and what is in it.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, mut rest) = rest.split_first()?;
-        let length = match first {
-            0..=0x7f => usize::from(first),
-            // A length of up to three bytes: no certificate has 16 MiB.
-            0x81..=0x83 => {
-                let (bytes, behind) = rest.split_at_checked(usize::from(first & 0x7f))?;
-                rest = behind;
-                bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))
-            }
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, content))
-    }
 }
 
 #[cfg(test)]
@@ -203,6 +125,15 @@ mod tests {
             }
         }
         assert_eq!(facts(&der).expect("a certificate").common_name, None);
+    }
+
+    #[test]
+    fn a_serial_number_that_is_too_long_is_no_obstacle() {
+        let der = certificate(|params| {
+            params.serial_number = Some(vec![0x55; 30].into());
+            params.distinguished_name.push(DnType::CommonName, "Ada");
+        });
+        assert_eq!(facts(&der).expect("a certificate").common_name.as_deref(), Some("Ada"));
     }
 
     #[test]

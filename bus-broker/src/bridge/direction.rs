@@ -1,0 +1,313 @@
+//! One direction of a bridge: two sessions, and the rules between them.
+//!
+//! Its task does what is there to be done until nothing is, then sleeps until something comes, can
+//! be written, or is due. Invariant: data waits in the spool, not in the connection, once so much
+//! is unsent that what comes later would wait for it.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bus_core::bridge::{Action, Link, LinkConfig};
+use bus_core::{ErrorKind, Failure, Time};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep};
+use tracing::{debug, info, warn};
+
+use super::relays::Relays;
+use super::routes::Routes;
+use super::side::{Change, Side};
+use super::status::{Board, LinkState, SharedBoard};
+use crate::hub::SharedHub;
+use crate::system::SystemEvent;
+
+/// Rounds before others on the broker's thread have their turn.
+const ROUNDS_MAX: usize = 8;
+/// Unsent bytes beyond which no more data is given to a connection.
+const UNSENT_MAX: usize = 256 * 1024;
+/// How long a direction that ends may take to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What the task is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    /// To carry.
+    #[default]
+    Run,
+    /// To have no connection to the other broker for a while.
+    Pause,
+    /// To end.
+    End,
+}
+
+/// A direction.
+pub(super) struct Direction {
+    /// For people: the bridge, and which way.
+    title: String,
+    hub: SharedHub,
+    started: Instant,
+    link: Link,
+    near: Side,
+    far: Side,
+    /// Whether the far side is the other broker, else the near one is.
+    goes_out: bool,
+    routes: Routes,
+    relays: Relays,
+    board: SharedBoard,
+    alarm: Pin<Box<Sleep>>,
+    /// It has said that it is part of a loop.
+    looped: bool,
+}
+
+impl Direction {
+    pub fn new(
+        title: String,
+        hub: SharedHub,
+        config: LinkConfig,
+        [near, far]: [Side; 2],
+        goes_out: bool,
+    ) -> Direction {
+        Direction {
+            title,
+            hub,
+            started: Instant::now(),
+            // What it is called it says when it is there.
+            link: Link::new(config, ""),
+            near,
+            far,
+            goes_out,
+            routes: Routes::default(),
+            relays: Relays::default(),
+            board: Board::shared(),
+            alarm: Box::pin(sleep(Duration::ZERO)),
+            looped: false,
+        }
+    }
+
+    /// What it tells while it runs.
+    pub fn board(&self) -> SharedBoard {
+        self.board.clone()
+    }
+
+    /// Carries, until it is told to end.
+    pub async fn run(mut self, mut orders: watch::Receiver<Order>) {
+        loop {
+            tokio::select! {
+                biased;
+                changed = orders.changed() => {
+                    let order = if changed.is_ok() { *orders.borrow_and_update() } else { Order::End };
+                    match order {
+                        Order::Run => self.remote().go_on(),
+                        Order::Pause => self.pause(),
+                        Order::End => break,
+                    }
+                }
+                () = poll_fn(|cx| self.poll(cx)) => {}
+            }
+        }
+        self.say_goodbye().await;
+    }
+
+    /// Writes that both sessions end here, so that nobody waits for them to come back.
+    async fn say_goodbye(&mut self) {
+        for side in [&mut self.near, &mut self.far] {
+            side.session.goodbye();
+            let written = poll_fn(|cx| {
+                let lost = side.write(cx).is_some();
+                let done = lost || !side.is_up() || !side.session.wants_write();
+                if done { Poll::Ready(()) } else { Poll::Pending }
+            });
+            // Whoever does not take it finds out by itself.
+            let _ = tokio::time::timeout(GOODBYE, written).await;
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO.after(self.started.elapsed())
+    }
+
+    fn remote(&mut self) -> &mut Side {
+        if self.goes_out { &mut self.far } else { &mut self.near }
+    }
+
+    fn pause(&mut self) {
+        let now = self.now();
+        self.remote().pause();
+        if self.goes_out {
+            self.link.far_down(now);
+        }
+        self.turn(LinkState::Paused, None);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS_MAX {
+            let now = self.now();
+            let mut busy = self.poll_near(cx, now) | self.poll_far(cx, now);
+            if self.link.next_deadline().is_some_and(|due| due <= now) {
+                self.link.advance(now);
+            }
+            busy |= self.pull(now);
+            for near in [true, false] {
+                let side = if near { &mut self.near } else { &mut self.far };
+                if let Some(change) = side.write(cx) {
+                    self.changed(near, now, change);
+                    busy = true;
+                }
+            }
+            // What was written may have made room for more.
+            if !busy {
+                self.note_board();
+                return self.sleep(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(due) = self.link.next_deadline() {
+            self.alarm.as_mut().reset(self.started + due.since(Time::ZERO));
+            if self.alarm.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Whether there was anything.
+    fn poll_near(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+        let (link, routes) = (&mut self.link, &mut self.routes);
+        let polled = self.near.poll(cx, |session, event| routes.take(now, link, session, event));
+        let Poll::Ready(change) = polled else { return false };
+        change.into_iter().for_each(|change| self.changed(true, now, change));
+        true
+    }
+
+    fn poll_far(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+        let (link, relays, mut denied) = (&mut self.link, &mut self.relays, None);
+        let polled = self.far.poll(cx, |session, event| {
+            if let Err(failure) = relays.take(now, link, session, event) {
+                denied = Some(failure);
+            }
+        });
+        let Poll::Ready(change) = polled else { return false };
+        change.into_iter().for_each(|change| self.changed(false, now, change));
+        if let Some(failure) = denied {
+            let change = self.far.start_over(failure.to_string());
+            self.changed(false, now, change);
+        }
+        true
+    }
+
+    /// Says what the link has to say. Whether there was anything.
+    fn pull(&mut self, now: Time) -> bool {
+        let mut some = false;
+        loop {
+            let data = self.far.session.outbound.unsent_bytes() < UNSENT_MAX;
+            let Some(action) = self.link.pull(data) else { return some };
+            some = true;
+            if let Action::Trouble { failure } = action {
+                self.trouble(&failure);
+                continue;
+            }
+            if let Err(action) = self.routes.act(&mut self.near.session, action) {
+                self.relays.act(now, &mut self.link, &mut self.far.session, action);
+            }
+        }
+    }
+
+    /// Something has happened to the connection of a side.
+    fn changed(&mut self, near: bool, now: Time, change: Change) {
+        match (&change, near) {
+            (Change::Began { epoch, broker }, true) => {
+                self.routes.clear();
+                self.link.call_near(broker);
+                self.link.near_up(*epoch);
+            }
+            (Change::Began { epoch, .. }, false) => {
+                self.relays.clear();
+                self.link.far_up(*epoch);
+            }
+            (Change::Resumed, false) => self.link.far_resumed(),
+            (Change::Lost(_), false) => self.link.far_down(now),
+            (Change::Resumed | Change::Lost(_), true) | (Change::Failed(_), _) => {}
+        }
+        if self.far.is_up()
+            && let Some(peer) = self.near.epoch()
+        {
+            self.relays.watch(&mut self.link, &mut self.far.session, peer);
+        }
+        let is_remote = near != self.goes_out;
+        match change {
+            Change::Began { .. } | Change::Resumed if is_remote => {
+                self.turn(LinkState::Connected, None)
+            }
+            Change::Lost(reason) | Change::Failed(reason) if is_remote => {
+                self.turn(LinkState::Connecting, Some(reason));
+            }
+            Change::Lost(reason) | Change::Failed(reason) => {
+                warn!(bridge = self.title, reason, "the broker's own side of a bridge is lost");
+            }
+            _ => {}
+        }
+    }
+
+    /// How it stands from now on; and why, if that is no good news.
+    fn turn(&mut self, state: LinkState, reason: Option<String>) {
+        let mut board = self.board.borrow_mut();
+        let is_new = board.turn(state);
+        let says_more = match (&reason, &board.last_error) {
+            (Some(reason), Some((last, _))) => reason != last,
+            (reason, _) => reason.is_some(),
+        };
+        if let Some(reason) = &reason {
+            board.last_error = Some((reason.clone(), Instant::now()));
+        }
+        drop(board);
+        if is_new || says_more {
+            let bridge = &*self.title;
+            match &reason {
+                None => info!(bridge, state = state.word(), "bridge"),
+                Some(reason) => warn!(bridge, state = state.word(), reason, "bridge"),
+            }
+            self.tell(state.word(), reason);
+        }
+    }
+
+    fn tell(&self, what: &'static str, reason: Option<String>) {
+        let bridge = self.title.clone();
+        self.hub.borrow_mut().tell(SystemEvent::Bridge { bridge, what, reason });
+    }
+
+    /// Something that an operator should see. That there is a loop is said once: it works.
+    fn trouble(&mut self, failure: &Failure) {
+        if failure.kind() == ErrorKind::Loop {
+            if !std::mem::replace(&mut self.looped, true) {
+                info!(bridge = self.title, %failure, "the bridges form a loop; each message goes round once");
+                self.tell("loop", Some(failure.to_string()));
+            }
+            return;
+        }
+        let text = failure.to_string();
+        let mut board = self.board.borrow_mut();
+        let is_new = board.last_error.as_ref().is_none_or(|(last, _)| *last != text);
+        board.last_error = Some((text.clone(), Instant::now()));
+        drop(board);
+        match is_new {
+            true => {
+                warn!(bridge = self.title, reason = text, "bridge");
+                self.tell("trouble", Some(text));
+            }
+            false => debug!(bridge = self.title, reason = text, "bridge"),
+        }
+    }
+
+    fn note_board(&mut self) {
+        let mut board = self.board.borrow_mut();
+        board.link = self.link.stat();
+        board.left_out = self.relays.left_out;
+        let remote = if self.goes_out { &self.far } else { &self.near };
+        board.round_trip = remote.round_trip();
+    }
+}

@@ -1,0 +1,189 @@
+//! The bridges of a broker: begun, stopped for a while, ended; and what an operator sees of them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bus_client::ClientOptions;
+use bus_core::{ErrorKind, Failure, GRACE_DEFAULT};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::direction::{Direction, Order};
+use super::settings::BridgeConfig;
+use super::side::{Place, Side};
+use super::status::{BridgeStatus, SharedBoard};
+use crate::hub::SharedHub;
+
+/// Bridges of one broker.
+const BRIDGES_MAX: usize = 256;
+
+/// Shared by the broker's tasks, which live on one thread.
+pub(crate) type SharedBridges = Rc<RefCell<Bridges>>;
+
+/// All of a broker.
+#[derive(Default)]
+pub(crate) struct Bridges {
+    all: BTreeMap<String, Entry>,
+}
+
+struct Entry {
+    config: BridgeConfig,
+    /// It stands in the broker's file.
+    from_file: bool,
+    orders: watch::Sender<Order>,
+    /// The boards of what goes out and of what comes in.
+    boards: [Option<SharedBoard>; 2],
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Bridges {
+    /// Begins a bridge.
+    ///
+    /// # Errors
+    /// When there is one of that name, or it cannot be run.
+    pub fn add(
+        &mut self,
+        hub: &SharedHub,
+        config: BridgeConfig,
+        from_file: bool,
+    ) -> Result<(), Failure> {
+        let name = config.name.to_string();
+        if self.all.contains_key(&name) {
+            let text = format!(
+                "there is a bridge `{name}` already: remove it first, or take another name"
+            );
+            return Err(Failure::new(ErrorKind::AlreadyExists, text));
+        }
+        if self.all.len() >= BRIDGES_MAX {
+            let text = format!("this broker has {BRIDGES_MAX} bridges, which is the limit");
+            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+        }
+        let invalid = |text: String| Failure::new(ErrorKind::InvalidArgument, text);
+        config.check().map_err(|error| invalid(error.to_string()))?;
+        let options = config.options()?;
+        let (orders, ordered) = watch::channel(Order::Run);
+        let (mut boards, mut tasks) = ([None, None], Vec::new());
+        for (index, link) in config.links()?.into_iter().enumerate() {
+            let Some(link) = link else { continue };
+            let goes_out = index == 0;
+            let way = if goes_out { "out" } else { "in" };
+            let title = format!("{name} ({way})");
+            let client = format!("bridge {name}");
+            let own = Side::new(
+                Place::Own(hub.clone()),
+                &client,
+                ClientOptions::default(),
+                std::time::Duration::ZERO,
+            );
+            // What it publishes there is safe here; what it has subscribed to there is not.
+            let grace = if goes_out { GRACE_DEFAULT } else { config.grace() };
+            let there = Place::Remote(config.url.clone());
+            let remote = Side::new(there, &client, options.clone(), grace);
+            let sides = if goes_out { [own, remote] } else { [remote, own] };
+            let direction = Direction::new(title, hub.clone(), link, sides, goes_out);
+            boards[index] = Some(direction.board());
+            tasks.push(tokio::task::spawn_local(direction.run(ordered.clone())));
+        }
+        info!(bridge = name, url = %config.url, "a bridge begins");
+        self.all.insert(name, Entry { config, from_file, orders, boards, tasks });
+        Ok(())
+    }
+
+    /// Whether all of these can be run.
+    ///
+    /// # Errors
+    /// When one cannot.
+    pub fn check(configs: &[BridgeConfig]) -> Result<(), Failure> {
+        configs.iter().try_for_each(|config| config.options().map(drop))
+    }
+
+    /// Takes over what a file says now: ends those that stood in it and do not any more, begins those
+    /// that do, and begins anew those that are other ones. How many have begun, and ended. What an
+    /// operator has added while the broker runs stays.
+    pub fn follow(&mut self, hub: &SharedHub, configs: Vec<BridgeConfig>) -> (usize, usize) {
+        let stays = |entry: &Entry| !entry.from_file || configs.contains(&entry.config);
+        let gone: Vec<String> = self
+            .all
+            .iter()
+            .filter(|(_, entry)| !stays(entry))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &gone {
+            // It was found a moment ago.
+            let _ = self.remove(name);
+        }
+        let mut begun = 0;
+        for config in configs {
+            if self.all.contains_key(config.name.as_str()) {
+                continue;
+            }
+            let name = config.name.clone();
+            match self.add(hub, config, true) {
+                Ok(()) => begun += 1,
+                Err(failure) => warn!(bridge = %name, %failure, "a bridge does not begin"),
+            }
+        }
+        (begun, gone.len())
+    }
+
+    /// Ends a bridge; what it had not carried yet is given up.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
+        let entry = self.all.remove(name).ok_or_else(|| unknown(name))?;
+        entry.orders.send_replace(Order::End);
+        Ok(())
+    }
+
+    /// Stops a bridge for a while, or lets it go on.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn pause(&mut self, name: &str, pauses: bool) -> Result<(), Failure> {
+        let entry = self.all.get(name).ok_or_else(|| unknown(name))?;
+        entry.orders.send_replace(if pauses { Order::Pause } else { Order::Run });
+        Ok(())
+    }
+
+    /// What an operator sees.
+    pub fn list(&self) -> Vec<BridgeStatus> {
+        self.all.iter().map(|(name, entry)| entry.status(name)).collect()
+    }
+
+    /// Ends all of them. Whoever waits for the tasks knows that they have said goodbye.
+    pub fn end(&mut self) -> Vec<JoinHandle<()>> {
+        let all = std::mem::take(&mut self.all);
+        let ended = all.into_values().flat_map(|entry| {
+            entry.orders.send_replace(Order::End);
+            entry.tasks
+        });
+        ended.collect()
+    }
+}
+
+impl Entry {
+    fn status(&self, name: &str) -> BridgeStatus {
+        let texts =
+            |patterns: &[bus_core::Pattern]| patterns.iter().map(ToString::to_string).collect();
+        let (outgoing, incoming) = self.config.patterns();
+        let board = |index: usize| {
+            let board: Option<&SharedBoard> = self.boards[index].as_ref();
+            board.map(|board| board.borrow().status())
+        };
+        BridgeStatus {
+            name: name.to_owned(),
+            url: self.config.url.to_string(),
+            outgoing: board(0),
+            incoming: board(1),
+            patterns: (texts(outgoing), texts(incoming)),
+        }
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    let text = format!("there is no bridge `{name}`: `bus bridge ls` shows those that there are");
+    Failure::new(ErrorKind::NotFound, text)
+}

@@ -1,0 +1,236 @@
+//! One of the two sessions of a direction, and its connection.
+//!
+//! It connects, and connects again, by itself; a session goes on where the broker has kept it, and
+//! else a new one begins with nothing of the old one in it. Invariant: nothing is said to a broker
+//! before it has said Welcome.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bus_client::{Backoff, BusUrl, ClientOptions, Connection, ConnectionEnd, Error};
+use bus_core::session::{ClientSession, Established, Event, Hello};
+use bus_core::transport::mem_pair;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::connection;
+use crate::hub::SharedHub;
+
+/// The shortest and the longest pause between attempts.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Which broker it is.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// The one that runs the bridge.
+    Own(SharedHub),
+    /// The other one.
+    Remote(BusUrl),
+}
+
+type Attempt = Pin<Box<dyn Future<Output = Result<Connection, Error>>>>;
+
+enum State {
+    /// Nothing is to be done.
+    Paused,
+    Waiting(Pin<Box<Sleep>>),
+    Connecting(Attempt),
+    Up(Box<Connection>),
+}
+
+/// What has happened to the connection.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// There is a session, another one than before, at a broker of this epoch and name.
+    Began { epoch: u64, broker: String },
+    /// The session goes on.
+    Resumed,
+    /// There is no connection, for this reason.
+    Lost(String),
+    /// An attempt to connect has failed.
+    Failed(String),
+}
+
+/// A session at a broker.
+pub(super) struct Side {
+    place: Place,
+    options: ClientOptions,
+    name: String,
+    grace: Duration,
+    pub session: ClientSession,
+    state: State,
+    since: Instant,
+    backoff: Backoff,
+    epoch: Option<u64>,
+}
+
+impl Side {
+    /// A session that begins as soon as it is polled.
+    pub fn new(place: Place, name: &str, options: ClientOptions, grace: Duration) -> Side {
+        let now = Instant::now();
+        Side {
+            place,
+            options: options.name(name).grace(grace),
+            name: name.to_owned(),
+            grace,
+            session: ClientSession::default(),
+            state: State::Waiting(Box::pin(sleep(Duration::ZERO))),
+            since: now,
+            backoff: Backoff::new(BACKOFF_MIN, BACKOFF_MAX),
+            epoch: None,
+        }
+    }
+
+    /// Connects and reads. What it is told goes to `take`; what happens
+    /// to the connection comes back. Pending when nothing was to be done: then the task is woken
+    /// when something is.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnMut(&mut ClientSession, Event),
+    ) -> Poll<Option<Change>> {
+        loop {
+            match &mut self.state {
+                State::Paused => return Poll::Pending,
+                State::Waiting(pause) => match pause.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => self.state = State::Connecting(self.attempt()),
+                },
+                State::Connecting(attempt) => match attempt.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(connection)) => {
+                        return Poll::Ready(Some(self.begin(connection)));
+                    }
+                    Poll::Ready(Err(error)) => {
+                        self.backoff.failed();
+                        self.wait();
+                        return Poll::Ready(Some(Change::Failed(error.to_string())));
+                    }
+                },
+                State::Up(_) => return self.poll_up(cx, take),
+            }
+        }
+    }
+
+    fn poll_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnMut(&mut ClientSession, Event),
+    ) -> Poll<Option<Change>> {
+        let State::Up(connection) = &mut self.state else { return Poll::Pending };
+        match ready!(connection.read(cx, &mut self.session, take)) {
+            Ok(()) => Poll::Ready(None),
+            Err(end) => Poll::Ready(Some(self.lose(end))),
+        }
+    }
+
+    /// Writes what there is. What happens to the connection comes back.
+    pub fn write(&mut self, cx: &mut Context<'_>) -> Option<Change> {
+        let State::Up(connection) = &mut self.state else { return None };
+        match connection.write(cx, &mut self.session) {
+            Ok(()) => None,
+            Err(end) => Some(self.lose(end)),
+        }
+    }
+
+    /// Ends the connection and what the session was, for this reason; it begins anew.
+    pub fn start_over(&mut self, reason: String) -> Change {
+        self.session = ClientSession::default();
+        self.backoff.failed();
+        self.wait();
+        Change::Lost(reason)
+    }
+
+    /// Has no connection until [`Side::go_on`].
+    pub fn pause(&mut self) {
+        self.state = State::Paused;
+    }
+
+    /// Connects again.
+    pub fn go_on(&mut self) {
+        if matches!(self.state, State::Paused) {
+            self.state = State::Waiting(Box::pin(sleep(Duration::ZERO)));
+        }
+    }
+
+    /// Whether there is a connection.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
+    /// The broker that it was connected to last.
+    pub fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
+    /// How long an answer takes.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match &self.state {
+            State::Up(connection) => connection.round_trip(),
+            _ => None,
+        }
+    }
+
+    fn attempt(&self) -> Attempt {
+        let hello: Hello = self.session.hello(&self.name, self.grace);
+        let options = self.options.clone();
+        match self.place.clone() {
+            Place::Remote(url) => {
+                Box::pin(async move { Connection::open(&url, &hello, &options).await })
+            }
+            Place::Own(hub) => Box::pin(async move {
+                let (near, far) = mem_pair();
+                tokio::task::spawn_local(connection::serve_bridge(hub, far));
+                Connection::over_link(near, &hello, &options).await
+            }),
+        }
+    }
+
+    fn begin(&mut self, connection: Connection) -> Change {
+        let welcome = connection.welcome();
+        let (epoch, broker) = (welcome.epoch, welcome.broker.clone());
+        if !welcome.resumed {
+            // Nothing of a session that is lost belongs into the next one.
+            self.session = ClientSession::default();
+        }
+        match self.session.welcome(welcome) {
+            Err(error) => {
+                self.session = ClientSession::default();
+                self.backoff.failed();
+                self.wait();
+                Change::Failed(error.to_string())
+            }
+            Ok(established) => {
+                let now = Instant::now();
+                self.state = State::Up(Box::new(connection));
+                (self.since, self.epoch) = (now, Some(epoch));
+                match established {
+                    Established::Resumed => Change::Resumed,
+                    _ => Change::Began { epoch, broker },
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, end: ConnectionEnd) -> Change {
+        self.backoff.connected_for(self.since.elapsed());
+        let reason = match end {
+            ConnectionEnd::Lost(reason) => reason,
+            ConnectionEnd::Refused(failure) => {
+                // It knows the session no more, or will not have it.
+                self.session = ClientSession::default();
+                self.backoff.failed();
+                failure.to_string()
+            }
+        };
+        self.wait();
+        Change::Lost(reason)
+    }
+
+    fn wait(&mut self) {
+        let pause = self.backoff.pause().unwrap_or_default();
+        self.state = State::Waiting(Box::pin(sleep(pause)));
+    }
+}

@@ -1,0 +1,73 @@
+//! `$bus.bridge`: an operator adds, removes, pauses and looks at bridges while the broker runs.
+//!
+//! A service of the broker's own client, which only administrators may call. A call is a JSON
+//! object, and so is its answer: `{"action": "list"}`, `{"action": "add", "config": TOML}`, or
+//! `remove`, `pause` and `resume` with a `name`.
+
+use bus_client::Client;
+use bus_core::{ErrorKind, Failure};
+use serde_json::{Value, json};
+
+use crate::bridge::SharedBridges;
+use crate::config_file::parse_config;
+use crate::hub::SharedHub;
+
+/// Calls at a time.
+const CALLS: u32 = 4;
+/// Only its owner may call it, and administrators.
+const MODE: u16 = 0o700;
+
+/// Serves for as long as the broker runs.
+pub(crate) async fn serve(
+    client: &Client,
+    hub: &SharedHub,
+    bridges: &SharedBridges,
+) -> Result<(), bus_client::Error> {
+    let mut server = client.serve_with("$bus.bridge", CALLS, Some(MODE)).await?;
+    while let Some(call) = server.next().await {
+        let call = call?;
+        let answer = match act(hub, bridges, call.message().payload()) {
+            Ok(answer) => answer,
+            Err(failure) => {
+                json!({ "error": failure.text(), "kind": failure.kind().code() })
+            }
+        };
+        call.reply(answer.to_string())?;
+    }
+    Ok(())
+}
+
+fn act(hub: &SharedHub, bridges: &SharedBridges, asked: &[u8]) -> Result<Value, Failure> {
+    let wrong = |text: String| Failure::new(ErrorKind::InvalidArgument, text);
+    let asked: Value = serde_json::from_slice(asked)
+        .map_err(|error| wrong(format!("a call of $bus.bridge is a JSON object: {error}")))?;
+    let text = |key: &str| {
+        asked[key].as_str().ok_or_else(|| wrong(format!("the call lacks the text `{key}`")))
+    };
+    match text("action")? {
+        "list" => {
+            let all = bridges.borrow().list();
+            return Ok(
+                json!({ "bridges": all.iter().map(|one| one.to_json()).collect::<Vec<_>>() }),
+            );
+        }
+        "add" => {
+            let config = parse_config(text("config")?).map_err(|error| wrong(error.to_string()))?;
+            let [bridge] = &config.bridges[..] else {
+                return Err(wrong("a call to add has exactly one [[bridge]]".into()));
+            };
+            bridges.borrow_mut().add(hub, bridge.clone(), false)?;
+        }
+        "remove" => bridges.borrow_mut().remove(text("name")?)?,
+        "pause" => bridges.borrow_mut().pause(text("name")?, true)?,
+        "resume" => bridges.borrow_mut().pause(text("name")?, false)?,
+        other => {
+            let text = format!(
+                "`{}` is no action: known are list, add, remove, pause, resume",
+                other.chars().take(40).collect::<String>()
+            );
+            return Err(wrong(text));
+        }
+    }
+    Ok(json!({ "done": true }))
+}

@@ -1,0 +1,168 @@
+//! `[[bridge]]`: other brokers, and what goes there and comes from there.
+//!
+//! It says where files lie; whether they are any good is found out when the bridge begins.
+
+use std::path::PathBuf;
+
+use bus_core::bridge::SpoolPolicy;
+use bus_core::transport::TlsClientFiles;
+use bus_core::{BusUrl, Pattern};
+
+use crate::bridge::BridgeConfig;
+
+use super::{Entry, Reader, Wrong, describe};
+
+/// Keys of a `[[bridge]]`.
+pub(super) const BRIDGE_KEYS: &[&str] = &[
+    "name",
+    "url",
+    "out",
+    "in",
+    "local_prefix",
+    "remote_prefix",
+    "token_file",
+    "authority",
+    "certificate",
+    "key",
+    "server_name",
+    "insecure",
+    "spool",
+    "spool_each",
+    "spool_each_messages",
+    "spool_full",
+    "linger",
+];
+
+/// What a `[[bridge]]` says, as far as it was read.
+#[derive(Default)]
+struct Draft {
+    name: Option<String>,
+    url: Option<BusUrl>,
+    outgoing: Vec<Pattern>,
+    incoming: Vec<Pattern>,
+    prefixes: (String, String),
+    token_file: Option<PathBuf>,
+    tls: TlsClientFiles,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    insecure: bool,
+    spool: [Option<u64>; 3],
+    policy: Option<SpoolPolicy>,
+    linger: Option<std::time::Duration>,
+}
+
+/// Reads all `[[bridge]]`.
+pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Result<Vec<BridgeConfig>, Wrong> {
+    let mut bridges: Vec<BridgeConfig> = Vec::new();
+    for (table, offset) in entry.tables()? {
+        let mut draft = Draft::default();
+        let mistakes = reader.mistakes;
+        reader.table(table, "bridge", BRIDGE_KEYS, |_, entry| draft.take(entry));
+        if reader.mistakes != mistakes {
+            continue;
+        }
+        match draft.finish() {
+            Ok(bridge) if bridges.iter().any(|other| other.name() == bridge.name()) => {
+                let name = bridge.name();
+                reader.note(offset, format!("there is a bridge `{name}` above already"));
+            }
+            Ok(bridge) => bridges.push(bridge),
+            Err(text) => reader.note(offset, text),
+        }
+    }
+    Ok(bridges)
+}
+
+impl Draft {
+    fn take(&mut self, entry: &Entry<'_>) -> Result<(), Wrong> {
+        const PATH: &str = "the path of a file";
+        let path = || entry.string(PATH).map(|path| Some(PathBuf::from(path)));
+        match entry.key {
+            "name" => self.name = Some(entry.string("a name")?.to_owned()),
+            "url" => {
+                let url = entry.string("a URL such as \"tls://host:4550\"")?.parse();
+                self.url =
+                    Some(url.or_else(|error| entry.wrong(format!("`bridge.url`: {error}")))?);
+            }
+            "out" => self.outgoing = patterns(entry)?,
+            "in" => self.incoming = patterns(entry)?,
+            "local_prefix" => self.prefixes.0 = entry.string("a name")?.to_owned(),
+            "remote_prefix" => self.prefixes.1 = entry.string("a name")?.to_owned(),
+            "token_file" => self.token_file = path()?,
+            "authority" => self.tls.authority = path()?,
+            "certificate" => self.certificate = path()?,
+            "key" => self.key = path()?,
+            "server_name" => self.tls.server_name = Some(entry.string("a name")?.to_owned()),
+            "insecure" => self.insecure = entry.boolean()?,
+            "spool" => self.spool[2] = Some(entry.bytes()?),
+            "spool_each" => self.spool[0] = Some(entry.bytes()?),
+            "spool_each_messages" => self.spool[1] = Some(entry.count()? as u64),
+            "spool_full" => self.policy = Some(policy(entry)?),
+            _ => self.linger = Some(entry.duration()?),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<BridgeConfig, String> {
+        let Some(name) = self.name else { return Err("this [[bridge]] has no `name`".into()) };
+        let Some(url) = self.url else {
+            return Err(format!("the bridge `{name}` has no `url`: where does it go?"));
+        };
+        let mut tls = self.tls;
+        tls.certificate = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                return Err(format!(
+                    "the bridge `{name}` needs both `certificate` and `key`, or neither"
+                ));
+            }
+        };
+        let bridge = BridgeConfig::new(&name, url).map_err(|error| error.to_string())?;
+        let mut bridge = bridge.prefixes(self.prefixes.0, self.prefixes.1).tls(tls);
+        bridge = self.outgoing.into_iter().fold(bridge, BridgeConfig::outgoing);
+        bridge = self.incoming.into_iter().fold(bridge, BridgeConfig::incoming);
+        bridge = bridge.insecure(self.insecure);
+        if let Some(path) = self.token_file {
+            bridge = bridge.token_file(path);
+        }
+        let [each, messages, all] = self.spool;
+        bridge = bridge.spool(each, messages, all);
+        if let Some(policy) = self.policy {
+            bridge = bridge.policy(policy);
+        }
+        if let Some(linger) = self.linger {
+            bridge = bridge.linger(linger);
+        }
+        bridge.check().map_err(|error| error.to_string())?;
+        Ok(bridge)
+    }
+}
+
+fn policy(entry: &Entry<'_>) -> Result<SpoolPolicy, Wrong> {
+    const EXPECTED: &str = "\"hold\", \"drop-oldest\" or \"refuse\"";
+    match entry.string(EXPECTED)? {
+        "hold" => Ok(SpoolPolicy::HoldBack),
+        "drop-oldest" => Ok(SpoolPolicy::DropOldest),
+        "refuse" => Ok(SpoolPolicy::Refuse),
+        _ => entry.expected(EXPECTED),
+    }
+}
+
+fn patterns(entry: &Entry<'_>) -> Result<Vec<Pattern>, Wrong> {
+    let mut patterns = Vec::new();
+    for (item, offset) in entry.items() {
+        let Some(text) = item.as_str() else {
+            let found = describe(item);
+            return Err((
+                offset,
+                format!("`{}` must be patterns of topics, not {found}", entry.path),
+            ));
+        };
+        match Pattern::new(text) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => return Err((offset, format!("`{}`: {error}", entry.path))),
+        }
+    }
+    Ok(patterns)
+}

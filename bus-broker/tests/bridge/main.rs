@@ -1,0 +1,23 @@
+//! Bridges between real brokers, over TCP on loopback: what crosses, what does not, and what
+//! happens when something between them breaks.
+
+#[path = "../contract/proxy.rs"]
+#[allow(dead_code, reason = "the contract's tests use the rest")]
+mod proxy;
+
+#[path = "../common/raw.rs"]
+#[allow(dead_code, reason = "the contract's tests use the rest")]
+mod raw;
+
+mod bus {
+    //! What the proxy needs of the contract's bus.
+
+    pub fn home() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+}
+
+mod cuts;
+mod pair;
+mod rings;
+mod stage;
