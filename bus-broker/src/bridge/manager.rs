@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bus_client::ClientOptions;
+use bus_core::bridge::CarriedQueue;
 use bus_core::{ErrorKind, Failure, GRACE_DEFAULT};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::direction::{Direction, Order};
+use super::queues::QueueDirection;
 use super::settings::BridgeConfig;
 use super::side::{Place, Side};
 use super::status::{BridgeStatus, SharedBoard};
@@ -35,6 +37,8 @@ struct Entry {
     orders: watch::Sender<Order>,
     /// The boards of what goes out and of what comes in.
     boards: [Option<SharedBoard>; 2],
+    /// Those of its queues that live here, and of those that live there.
+    queue_boards: [Option<SharedBoard>; 2],
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -86,8 +90,18 @@ impl Bridges {
             boards[index] = Some(direction.board());
             tasks.push(tokio::task::spawn_local(direction.run(ordered.clone())));
         }
+        let mut queue_boards = [None, None];
+        for (index, queues) in config.queues()?.into_iter().enumerate() {
+            if queues.is_empty() {
+                continue;
+            }
+            let direction = carry_queues(hub, &config, &options, queues, index == 0);
+            queue_boards[index] = Some(direction.board());
+            tasks.push(tokio::task::spawn_local(direction.run(ordered.clone())));
+        }
         info!(bridge = name, url = %config.url, "a bridge begins");
-        self.all.insert(name, Entry { config, from_file, orders, boards, tasks });
+        let entry = Entry { config, from_file, orders, boards, queue_boards, tasks };
+        self.all.insert(name, entry);
         Ok(())
     }
 
@@ -134,7 +148,7 @@ impl Bridges {
     /// When there is none of that name.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         let entry = self.all.remove(name).ok_or_else(|| unknown(name))?;
-        entry.orders.send_replace(Order::End);
+        entry.orders.send_replace(Order::Remove);
         Ok(())
     }
 
@@ -169,18 +183,38 @@ impl Entry {
         let texts =
             |patterns: &[bus_core::Pattern]| patterns.iter().map(ToString::to_string).collect();
         let (outgoing, incoming) = self.config.patterns();
-        let board = |index: usize| {
-            let board: Option<&SharedBoard> = self.boards[index].as_ref();
-            board.map(|board| board.borrow().status())
+        let status = |board: &Option<SharedBoard>| {
+            board.as_ref().map(|board| board.borrow().status())
         };
+        let board = |index: usize| status(&self.boards[index]);
         BridgeStatus {
             name: name.to_owned(),
             url: self.config.url.to_string(),
             outgoing: board(0),
             incoming: board(1),
+            queues: [status(&self.queue_boards[0]), status(&self.queue_boards[1])],
             patterns: (texts(outgoing), texts(incoming)),
         }
     }
+}
+
+/// The queues of one direction: those that live here, or those that live there.
+fn carry_queues(
+    hub: &SharedHub,
+    config: &BridgeConfig,
+    options: &ClientOptions,
+    queues: Vec<CarriedQueue>,
+    goes_out: bool,
+) -> QueueDirection {
+    let way = if goes_out { "queues out" } else { "queues in" };
+    let client = format!("bridge {}", config.name);
+    let here = Place::Own(hub.clone());
+    let own = Side::new(here, &client, ClientOptions::default(), std::time::Duration::ZERO);
+    let there = Place::Remote(config.url.clone());
+    let remote = Side::new(there, &client, options.clone(), GRACE_DEFAULT);
+    let sides = if goes_out { [own, remote] } else { [remote, own] };
+    let title = format!("{} ({way})", config.name);
+    QueueDirection::new(title, hub.clone(), queues, sides, goes_out, GRACE_DEFAULT)
 }
 
 fn unknown(name: &str) -> Failure {

@@ -6,6 +6,7 @@
 
 mod direction;
 mod manager;
+mod queues;
 mod relays;
 mod routes;
 mod settings;

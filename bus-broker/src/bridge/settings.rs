@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bus_client::{BusUrl, ClientOptions, Token};
-use bus_core::bridge::{LinkConfig, Route, SpoolPolicy};
+use bus_core::bridge::{CarriedQueue, LinkConfig, Route, SpoolPolicy};
+use bus_core::router::OpenMode;
 use bus_core::transport::TlsClientFiles;
-use bus_core::{BACKLOG_BYTES_MAX, ErrorKind, Failure, GRACE_MAX, Name, Pattern};
+use bus_core::{
+    BACKLOG_BYTES_MAX, ErrorKind, Failure, GRACE_MAX, HOSTED_QUEUES_MAX, Name, Pattern,
+};
 
 /// Why there is no such bridge.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +29,9 @@ pub struct BridgeConfig {
     pub(crate) url: BusUrl,
     outgoing: Vec<Pattern>,
     incoming: Vec<Pattern>,
+    outgoing_queues: Vec<Name>,
+    incoming_queues: Vec<Name>,
+    queue_mode: Option<u16>,
     local_prefix: String,
     remote_prefix: String,
     token: Option<Token>,
@@ -60,6 +66,9 @@ impl BridgeConfig {
             url,
             outgoing: Vec::new(),
             incoming: Vec::new(),
+            outgoing_queues: Vec::new(),
+            incoming_queues: Vec::new(),
+            queue_mode: None,
             local_prefix: String::new(),
             remote_prefix: String::new(),
             token: None,
@@ -83,6 +92,25 @@ impl BridgeConfig {
     /// Topics that come here from there, while somebody here or beyond wants them.
     pub fn incoming(mut self, pattern: Pattern) -> Self {
         self.incoming.push(pattern);
+        self
+    }
+
+    /// A queue that lives here, and that clients of the other broker can use there, under this name
+    /// (with the prefixes). It is made here if it is not there.
+    pub fn outgoing_queue(mut self, name: Name) -> Self {
+        self.outgoing_queues.push(name);
+        self
+    }
+
+    /// A queue that lives there, and that clients of this broker can use here. It must be there.
+    pub fn incoming_queue(mut self, name: Name) -> Self {
+        self.incoming_queues.push(name);
+        self
+    }
+
+    /// Permission bits of such queues where they are hosted. Else they are those of any queue there.
+    pub fn queue_mode(mut self, mode: u16) -> Self {
+        self.queue_mode = Some(mode);
         self
     }
 
@@ -171,14 +199,50 @@ impl BridgeConfig {
     /// # Errors
     /// When nothing goes over it, or its routes contradict each other.
     pub fn check(&self) -> Result<(), InvalidBridge> {
-        if self.outgoing.is_empty() && self.incoming.is_empty() {
-            let reason = "nothing goes over it: name topics in `out` or `in`".to_owned();
+        let topics = self.outgoing.len() + self.incoming.len();
+        if topics + self.outgoing_queues.len() + self.incoming_queues.len() == 0 {
+            let reason = "nothing goes over it: name topics in `out` or `in`, or queues in `out_queues` or `in_queues`".to_owned();
             return Err(InvalidBridge { bridge: self.name.to_string(), reason });
         }
-        self.links().map(drop).map_err(|failure| InvalidBridge {
+        let invalid = |failure: Failure| InvalidBridge {
             bridge: self.name.to_string(),
             reason: failure.to_string(),
-        })
+        };
+        self.links().map(drop).map_err(invalid)?;
+        self.queues().map(drop).map_err(invalid)
+    }
+
+    /// The queues that live here and are hosted there, and those that live there.
+    pub(super) fn queues(&self) -> Result<[Vec<CarriedQueue>; 2], Failure> {
+        let prefixed = |prefix: &str, name: &Name| match prefix {
+            "" => Ok(name.clone()),
+            prefix => Name::new(&format!("{prefix}.{name}")),
+        };
+        let carried = |names: &[Name], (home, guest): (&str, &str), open: OpenMode| {
+            if names.len() > HOSTED_QUEUES_MAX {
+                let text = format!("a bridge carries at most {HOSTED_QUEUES_MAX} queues each way");
+                return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+            }
+            let queue = |name: &Name| {
+                Ok::<_, Failure>(CarriedQueue {
+                    home: prefixed(home, name)?,
+                    guest: prefixed(guest, name)?,
+                    open,
+                    mode: self.queue_mode,
+                })
+            };
+            let queues = names.iter().map(queue).collect::<Result<Vec<_>, _>>()?;
+            for (index, queue) in queues.iter().enumerate() {
+                if queues[..index].contains(queue) {
+                    let text = format!("the queue `{}` is named twice", queue.home);
+                    return Err(Failure::new(ErrorKind::InvalidArgument, text));
+                }
+            }
+            Ok(queues)
+        };
+        let (local, remote) = (&*self.local_prefix, &*self.remote_prefix);
+        let outgoing = carried(&self.outgoing_queues, (local, remote), OpenMode::OpenOrCreate)?;
+        Ok([outgoing, carried(&self.incoming_queues, (remote, local), OpenMode::Open)?])
     }
 
     /// The link that goes out, and the one that comes in; those that bear nothing are not there.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bus_core::bridge::LinkStat;
+use bus_core::bridge::{CarriedStat, LinkStat};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -42,6 +42,8 @@ pub struct DirectionStatus {
     pub round_trip: Option<Duration>,
     /// What has gone over it, and what has not yet.
     pub link: LinkStat,
+    /// The queues that it carries.
+    pub queues: Vec<CarriedStat>,
     /// Wishes that the other broker could not tell.
     pub left_out: u64,
     /// Connections that were made again.
@@ -61,6 +63,8 @@ pub struct BridgeStatus {
     pub outgoing: Option<DirectionStatus>,
     /// What comes in.
     pub incoming: Option<DirectionStatus>,
+    /// Its queues that live here, and those that live there.
+    pub queues: [Option<DirectionStatus>; 2],
     /// The topics that go out, and those that come in.
     pub patterns: (Vec<String>, Vec<String>),
 }
@@ -76,11 +80,36 @@ impl BridgeStatus {
             "url": self.url,
             "out": direction(&self.outgoing, &self.patterns.0),
             "in": direction(&self.incoming, &self.patterns.1),
+            "out_queues": self.queues[0].as_ref().map(DirectionStatus::queues_to_json),
+            "in_queues": self.queues[1].as_ref().map(DirectionStatus::queues_to_json),
         })
     }
 }
 
 impl DirectionStatus {
+    fn queues_to_json(&self) -> Value {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let queue = |queue: &CarriedStat| {
+            json!({
+                "name": queue.name.as_str(),
+                "carried": queue.is_carried,
+                "leased": queue.leased,
+                "receivers": queue.receivers,
+                "sends": queue.sends,
+                "last_error": queue.last_error.as_ref().map(ToString::to_string),
+            })
+        };
+        json!({
+            "state": self.state.word(),
+            "since_ms": millis(self.since),
+            "round_trip_us": self.round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            "queues": self.queues.iter().map(queue).collect::<Vec<_>>(),
+            "reconnects": self.reconnects,
+            "last_error": self.last_error.as_ref().map(|(text, _)| text),
+            "last_error_ms": self.last_error.as_ref().map(|(_, age)| millis(*age)),
+        })
+    }
+
     fn to_json(&self, topics: &[String]) -> Value {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let link = &self.link;
@@ -113,6 +142,7 @@ pub(super) struct Board {
     pub since: Instant,
     pub round_trip: Option<Duration>,
     pub link: LinkStat,
+    pub queues: Vec<CarriedStat>,
     pub left_out: u64,
     pub connections: u64,
     pub last_error: Option<(String, Instant)>,
@@ -128,6 +158,7 @@ impl Board {
             since: Instant::now(),
             round_trip: None,
             link: LinkStat::default(),
+            queues: Vec::new(),
             left_out: 0,
             connections: 0,
             last_error: None,
@@ -151,6 +182,7 @@ impl Board {
             since: self.since.elapsed(),
             round_trip: self.round_trip,
             link: self.link,
+            queues: self.queues.clone(),
             left_out: self.left_out,
             reconnects: self.connections.saturating_sub(1),
             last_error: last_error.map(|(text, at)| (text.clone(), at.elapsed())),

@@ -204,6 +204,14 @@ impl QueueCarrier {
         self.let_go(index, ends.home);
     }
 
+    /// The queues are not carried any more: their guest has them no longer.
+    pub fn end(&mut self, ends: &mut Ends<'_>) {
+        for index in 0..self.queues.len() {
+            self.removed(Time::ZERO, index, ends);
+            self.queues[index].retry_at = None;
+        }
+    }
+
     /// Lets go at home of all that a queue had there for its guest.
     fn let_go(&mut self, index: usize, home: &mut ClientSession) {
         let queue = &mut self.queues[index];
