@@ -183,9 +183,8 @@ impl Entry {
         let texts =
             |patterns: &[bus_core::Pattern]| patterns.iter().map(ToString::to_string).collect();
         let (outgoing, incoming) = self.config.patterns();
-        let status = |board: &Option<SharedBoard>| {
-            board.as_ref().map(|board| board.borrow().status())
-        };
+        let status =
+            |board: &Option<SharedBoard>| board.as_ref().map(|board| board.borrow().status());
         let board = |index: usize| status(&self.boards[index]);
         BridgeStatus {
             name: name.to_owned(),

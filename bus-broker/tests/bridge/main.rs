@@ -19,5 +19,6 @@ mod bus {
 
 mod cuts;
 mod pair;
+mod queues;
 mod rings;
 mod stage;

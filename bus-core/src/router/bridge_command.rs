@@ -45,7 +45,7 @@ pub enum BridgeCommand {
     /// is a queue as any.
     OpenHome { request: RequestId, channel: Channel, name: Name, open: OpenMode },
     /// Hosts a queue of this name that lives elsewhere, for as long as the channel is open; `hops`
-    /// are the brokers on the way, its home first. `Output::Hosted` says what is asked of it.
+    /// are the brokers on the way, its home first; none if it cannot be reached yet. `Output::Hosted` says what is asked of it.
     HostQueue {
         request: RequestId,
         channel: Channel,

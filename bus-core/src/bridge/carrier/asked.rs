@@ -18,7 +18,7 @@ impl QueueCarrier {
                 None => return Some(Event::Hosted { channel, ask }),
             },
             Event::Reply { request, result } => {
-                if !self.hosted(now, request, &result) {
+                if !self.hosted(now, request, &result, ends.guest) {
                     return Some(Event::Reply { request, result });
                 }
             }

@@ -208,6 +208,14 @@ impl QueueCarrier {
 }
 
 impl Carried {
+    /// The brokers on the way from home, as far as that is known now.
+    fn way(&self) -> Vec<Epoch> {
+        match self.home {
+            Side::Open(_) => self.hops.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     fn is_carried(&self) -> bool {
         matches!((self.home, self.guest), (Side::Open(_), Side::Open(_)))
     }

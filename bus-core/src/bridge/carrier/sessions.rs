@@ -115,15 +115,14 @@ impl QueueCarrier {
         }
     }
 
-    /// Has a queue hosted that is open at home.
+    /// Has a queue hosted, also before it is open at home: so nobody makes one of its name meanwhile.
     fn host(&mut self, index: usize, ends: &mut Ends<'_>) {
         let queue = &mut self.queues[index];
-        if !self.guest_is_up || queue.guest != Side::Closed || !matches!(queue.home, Side::Open(_))
-        {
+        if !self.guest_is_up || queue.guest != Side::Closed {
             return;
         }
         let (name, mode) = (queue.config.guest.clone(), queue.config.mode);
-        let hops = queue.hops.clone();
+        let hops = queue.way();
         let opened = ends.guest.open(ChannelKind::Host, |request, channel| {
             Command::Bridge(BridgeCommand::HostQueue { request, channel, name, mode, hops })
         });
@@ -171,6 +170,7 @@ impl QueueCarrier {
         now: Time,
         request: RequestId,
         result: &Result<Answer, Failure>,
+        guest: &mut ClientSession,
     ) -> bool {
         let Some(index) = self.hosting.remove(&request) else { return false };
         let queue = &mut self.queues[index];
@@ -178,7 +178,12 @@ impl QueueCarrier {
         match result {
             Ok(_) => {
                 queue.guest = Side::Open(channel);
-                queue.last_error = None;
+                if let Side::Open(_) = queue.home {
+                    // It may not have been when the guest was asked.
+                    queue.last_error = None;
+                    let tell = HostedTell::Reach { up: true, hops: queue.way() };
+                    self.tell(index, guest, tell);
+                }
             }
             Err(failure) => {
                 queue.guest = Side::Closed;

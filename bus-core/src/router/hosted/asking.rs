@@ -93,8 +93,7 @@ pub enum HostedTell {
     Done { request: RequestId, result: Result<(), Failure> },
     /// The message that was asked for.
     Peeked { request: RequestId, peeked: Box<Peeked> },
-    /// Whether the home can be reached, and over which brokers if these are others now. It can
-    /// when the queue is hosted first.
+    /// Whether the home can be reached, and over which brokers if these are others now.
     Reach { up: bool, hops: Vec<Epoch> },
     /// The session with the home was lost, and with it all that was under way: leases, doubles,
     /// and what had no answer. The home cannot be reached until `Reach` says so. Answered by `Anew`.

@@ -73,12 +73,13 @@ impl Router {
         if let Some(queue) = queues.get_mut(id) {
             if let Some(hosting) = &mut queue.hosted {
                 hosting.host = Some((session, channel));
-                hosting.hops = hops;
+                hosting.hops.clone_from(&hops);
                 if let Some(until) = hosting.linger_until.take() {
                     ground.timers.clear(until, Timer::Linger(id));
                 }
             }
-            queue.set_reach(ground, true);
+            // Without a way it is held until there is one.
+            queue.set_reach(ground, !hops.is_empty());
         }
         Ok(Answer::Opened { id: id.serial(), created })
     }
@@ -91,11 +92,7 @@ impl Router {
             return Err(Failure::new(ErrorKind::Loop, text));
         }
         match hops.len() {
-            0 => {
-                let text = format!("queue `{name}` must come from some broker");
-                Err(Failure::new(ErrorKind::InvalidArgument, text))
-            }
-            1..=HOPS_MAX => Ok(()),
+            0..=HOPS_MAX => Ok(()),
             _ => {
                 let text = format!("queue `{name}` lives more than {HOPS_MAX} brokers away");
                 Err(Failure::new(ErrorKind::QuotaExceeded, text))
