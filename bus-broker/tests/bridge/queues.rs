@@ -42,8 +42,8 @@ impl Two {
             false => way.incoming_queue(name("jobs")),
         };
         if !goes_out {
-            // One that comes from there must be there.
-            client(&there).await.queue("jobs").await.expect("opens");
+            // One that comes from there must be there, and the bridge must have rights to it.
+            client(&there).await.queue_with("jobs", open_to_all()).await.expect("opens");
         }
         let here = broker("here", vec![way]).await;
         let (home, guest) = if goes_out { (here, there) } else { (there, here) };
@@ -52,6 +52,7 @@ impl Two {
         let jobs = near.queue("jobs").await.expect("opens");
         let away = far.queue("jobs").await.expect("opens");
         assert!(!away.was_created(), "it is hosted");
+        until(async || is_empty(&away).await).await;
         Two { home, guest, proxy, near, jobs, away }
     }
 
@@ -63,6 +64,16 @@ impl Two {
         let stat = self.near.admin().queues("jobs").await.expect("lists").remove(0);
         (stat.messages, stat.leased, stat.acked)
     }
+}
+
+fn open_to_all() -> QueueOptions {
+    QueueOptions::default().mode(0o777)
+}
+
+/// Whether the home of a queue says that it has nothing.
+async fn is_empty(queue: &Queue) -> bool {
+    let nothing = queue.try_receive(Selector::Any).await.map(drop);
+    nothing.is_err_and(|error| error.kind() == ErrorKind::Empty)
 }
 
 /// Waits until something holds.
@@ -187,13 +198,14 @@ async fn what_a_receiver_leaves_is_back_at_its_old_place() {
         let second = soon(queue.receive(Selector::Any)).await.expect("takes");
         assert_eq!((number(&first), number(&second)), (1, 2));
         // It ends with both in its hands.
-        std::mem::forget((first, second));
-        drop((queue, other));
+        other.drain(Duration::ZERO).await;
+        until(async || two.stat().await.1 == 0).await;
         for expected in 1..=3 {
             let delivery = soon(two.jobs.receive(Selector::Any)).await.expect("takes");
             assert_eq!(number(&delivery), expected);
             delivery.ack().await.expect("acks");
         }
+        drop((first, second));
     }
 }
 
@@ -244,7 +256,7 @@ async fn who_waits_for_a_home_that_ends_is_told_what_is_known() {
 async fn consumer_survives_a_home_that_is_started_anew() {
     let home = broker("home", Vec::new()).await;
     let proxy = Proxy::start("tcp", &home.urls()[0]).await;
-    client(&home).await.queue("jobs").await.expect("opens");
+    client(&home).await.queue_with("jobs", open_to_all()).await.expect("opens");
     let guest = broker("guest", vec![way(&proxy.url).incoming_queue(name("jobs"))]).await;
     let far = client(&guest).await;
     until(async || far.admin().queues("jobs").await.expect("lists").len() == 1).await;
@@ -260,7 +272,7 @@ async fn consumer_survives_a_home_that_is_started_anew() {
         soon(delivery.ack()).await.expect("acks");
         broker_home.drain(Duration::ZERO).await;
         let again = broker("home", Vec::new()).await;
-        client(&again).await.queue("jobs").await.expect("opens");
+        client(&again).await.queue_with("jobs", open_to_all()).await.expect("opens");
         proxy.lead_to(&again.urls()[0]);
         home = Some(again);
     }
