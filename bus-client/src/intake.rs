@@ -3,6 +3,8 @@
 //! Everybody whom an event concerns is put on the list of those to be woken; the driver wakes
 //! them when the lock is released.
 
+use std::ops::RangeInclusive;
+
 use bus_core::router::{Answer, Channel, RequestId, Ticket};
 use bus_core::session::{Event, Leased, LeasedParcel, Restart};
 use bus_core::{ErrorKind, Failure};
@@ -38,7 +40,7 @@ impl State {
                 // A drain waits here until no ticket is open.
                 self.send_waiting.release(&mut self.wakers);
             }
-            Event::Settled { answered } => self.on_acks(self.ack_base + answered),
+            Event::Settled { .. } => self.on_acks(),
             Event::Unsettled { number, lease, failure } => {
                 if self.ack_waiting.is_empty() {
                     self.events.push(ClientEvent::StaleAck { lease });
@@ -48,7 +50,7 @@ impl State {
                 if self.ack_failures.len() > ACK_FAILURES_KEPT {
                     self.ack_failures.pop_first();
                 }
-                self.on_acks(number);
+                self.on_acks();
             }
             Event::Granted => self.send_waiting.release(&mut self.wakers),
             Event::Credit { channel } => self.wake_channel(channel),
@@ -66,7 +68,10 @@ impl State {
             Event::Ended { channel, failure } => self.end_channel(channel, failure),
             Event::Recall { lease } => self.on_recall(lease),
             // This client opens no channel for which they could come.
-            Event::Relay { .. } | Event::Wanted { .. } | Event::GivenUp { .. } => {}
+            Event::Relay { .. }
+            | Event::Wanted { .. }
+            | Event::GivenUp { .. }
+            | Event::Hosted { .. } => {}
             Event::Pong { word } => {
                 if let Some(slot) = self.pongs.get_mut(&word)
                     && let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(()))
@@ -104,8 +109,7 @@ impl State {
         }
     }
 
-    fn on_acks(&mut self, answered: u64) {
-        self.acks_answered = answered;
+    fn on_acks(&mut self) {
         self.ack_waiting.release(&mut self.wakers);
     }
 
@@ -177,11 +181,13 @@ impl State {
         }
         self.life += 1;
         self.ticket_base = self.verdicts.last();
-        self.acks_lost.push((self.acks_answered, self.acks_given));
+        let ack_base = self.ack_base;
+        let lost = |run: RangeInclusive<u64>| ack_base + run.start()..=ack_base + run.end();
+        self.acks_lost.push(restart.acks.into_iter().map(lost).collect());
         if self.acks_lost.len() > SESSIONS_REMEMBERED {
             self.acks_lost.remove(0);
         }
-        (self.ack_base, self.acks_answered) = (self.acks_given, self.acks_given);
+        self.ack_base = self.acks_given;
         self.send_waiting.release(&mut self.wakers);
         self.ack_waiting.release(&mut self.wakers);
         self.events.push(ClientEvent::Restarted {

@@ -4,7 +4,7 @@
 //! is dropped before it came is put right here.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::task::{Context, Poll, Waker};
 
 use bus_core::router::{Answer, Channel, RequestId, Ticket};
@@ -43,12 +43,11 @@ pub(crate) struct State {
     pub(crate) life: u64,
     /// What to add to a ticket of this session: numbers here count on over all sessions.
     pub(crate) ticket_base: u64,
-    /// The same for acknowledgements; `acks_given` and `acks_answered` are such numbers.
+    /// The same for acknowledgements; `acks_given` is such a number.
     pub(crate) ack_base: u64,
     pub(crate) acks_given: u64,
-    pub(crate) acks_answered: u64,
-    /// Acknowledgements of lost sessions that were never answered: after, up to.
-    pub(crate) acks_lost: Vec<(u64, u64)>,
+    /// Acknowledgements of lost sessions that were never answered, for each session.
+    pub(crate) acks_lost: Vec<Vec<RangeInclusive<u64>>>,
     pub(crate) ack_failures: BTreeMap<u64, Failure>,
     pub(crate) ack_waiting: Waiters,
     /// Those who wait for the window of a queue.
@@ -272,11 +271,12 @@ impl State {
     }
 
     pub fn poll_ack(&mut self, number: u64, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.acks_lost.iter().any(|(after, upto)| (after + 1..=*upto).contains(&number)) {
+        if self.acks_lost.iter().flatten().any(|lost| lost.contains(&number)) {
             let text = "the connection was lost before the acknowledgement was answered; the message may be delivered again";
             return Poll::Ready(Err(Error::new(ErrorKind::OutcomeUnknown, text)));
         }
-        if self.acks_answered >= number {
+        let of_this_session = number.checked_sub(self.ack_base);
+        if of_this_session.is_none_or(|number| self.session.is_ack_answered(number)) {
             return Poll::Ready(match self.ack_failures.remove(&number) {
                 Some(failure) => Err(failure.into()),
                 None => Ok(()),

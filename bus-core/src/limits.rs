@@ -201,6 +201,25 @@ pub const LINK_SOURCE_IDLE: Duration = Duration::from_secs(60);
 /// Messages that a spool may hold for each source at the least: more than two reports of marks.
 pub const SPOOL_COUNT_MIN: u64 = 4 * MARK_MESSAGES;
 
+/// Queues that live elsewhere and that one bridge hosts here.
+pub const HOSTED_QUEUES_MAX: usize = 128;
+/// Receivers of one of them, those among them whose end home has not confirmed.
+pub const HOSTED_RECEIVERS_MAX: usize = 4096;
+/// Bytes of messages for one of them that are on their way home; one longer message may be, of one
+/// queue of each bridge.
+pub const HOSTED_WINDOW_BYTES: u64 = MIB as u64;
+/// Requests of one session at one of them that home has not answered, those aside that end a lease.
+pub const HOSTED_REQUESTS_MAX: usize = 64;
+/// Leases that are named in one request to a home.
+pub const HOSTED_LEASES_TOLD_MAX: usize = 1024;
+/// How long such a queue waits for another host when its own is gone. A broker that is started
+/// anew has its bridges back long before.
+pub const HOSTED_LINGER: Duration = Duration::from_secs(60);
+/// How long a bridge waits before it asks again for what it was refused.
+pub const HOSTED_RETRY: Duration = Duration::from_secs(2);
+/// How long a receive that does not wait waits for the home: longer than homes themselves take.
+pub const HOSTED_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a message of this length takes of a window: its length and the overhead, but never
 /// more than half, so that a message of any length passes through a window of any size.
 pub const fn window_charge(length: usize, window_bytes: u64) -> u64 {
@@ -252,6 +271,11 @@ const _: () = {
     // A number of 64 bits travels in at most 10 bytes.
     assert!(WAYS_MAX * (10 * HOPS_MAX + 8) + NAME_BYTES_MAX + 64 <= REQUEST_BYTES_MAX);
     assert!(SERVICE_PATTERNS_MAX * (NAME_BYTES_MAX + 8) + 64 <= REQUEST_BYTES_MAX);
+    assert!(INLINE_BYTES_MAX + HEADERS_BYTES_MAX + 1024 < HOSTED_WINDOW_BYTES as usize);
+    assert!(
+        HOSTED_QUEUES_MAX * HOSTED_WINDOW_BYTES as usize + 2 * MESSAGE_BYTES_MAX <= KEPT_BYTES_MAX
+    );
+    assert!(HOSTED_PATIENCE.as_secs() > 2 * NO_WAIT_PATIENCE.as_secs());
     assert!(2 * WANTED_ROWS_MAX * (NAME_BYTES_MAX + 8 * HOPS_MAX + 16) <= CONTROL_BYTES_MAX);
     assert!(LISTING_ROWS_MAX * (NAME_BYTES_MAX + 512) <= CONTROL_BYTES_MAX);
 };

@@ -78,7 +78,7 @@ impl Calls {
                     match order {
                         Order::Run => self.remote().go_on(),
                         Order::Pause => self.pause().await,
-                        Order::End => break,
+                        Order::End | Order::Remove => break,
                     }
                 }
                 () = poll_fn(|cx| self.poll(cx)) => {}

@@ -39,6 +39,8 @@ pub(super) enum Order {
     Pause,
     /// To end.
     End,
+    /// The same, and what was carried is not to be expected again.
+    Remove,
 }
 
 /// A direction.
@@ -92,7 +94,7 @@ impl Direction {
                     match order {
                         Order::Run => self.go_on(),
                         Order::Pause => self.pause(),
-                        Order::End => break,
+                        Order::End | Order::Remove => break,
                     }
                 }
                 () = poll_fn(|cx| self.poll(cx)) => {}
@@ -267,5 +269,19 @@ impl Direction {
         board.left_out = self.relays.left_out;
         let remote = if self.goes_out { &self.far } else { &self.near };
         board.round_trip = remote.round_trip();
+    }
+}
+
+/// Writes that both sessions end here, so that nobody waits for them to come back.
+pub(super) async fn say_goodbye(sides: [&mut Side; 2]) {
+    for side in sides {
+        side.session.goodbye();
+        let written = poll_fn(|cx| {
+            let lost = side.write(cx).is_some();
+            let done = lost || !side.is_up() || !side.session.wants_write();
+            if done { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // Whoever does not take it finds out by itself.
+        let _ = tokio::time::timeout(GOODBYE, written).await;
     }
 }

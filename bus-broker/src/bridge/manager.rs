@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bus_core::bridge::ExchangeConfig;
+use bus_core::bridge::{CarriedQueue, ExchangeConfig};
 use bus_core::{ErrorKind, Failure, GRACE_DEFAULT};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::calls::Calls;
 use super::direction::{Direction, Order};
+use super::queues::QueueDirection;
 use super::settings::BridgeConfig;
 use super::side::{Place, Side};
 use super::status::{BridgeStatus, SharedBoard};
@@ -41,6 +42,8 @@ struct Entry {
     boards: [Option<SharedBoard>; 2],
     /// Those of calls that are served here, and of calls that are served there.
     calls: [Option<SharedBoard>; 2],
+    /// Those of its queues that live here, and of those that live there.
+    queue_boards: [Option<SharedBoard>; 2],
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -96,8 +99,18 @@ impl Bridges {
             calls[index] = Some(exchange.board());
             tasks.push(tokio::task::spawn_local(exchange.run(ordered.clone())));
         }
+        let mut queue_boards = [None, None];
+        for (index, queues) in config.queues()?.into_iter().enumerate() {
+            if queues.is_empty() {
+                continue;
+            }
+            let direction = carry_queues(hub, &shared, queues, index == 0);
+            queue_boards[index] = Some(direction.board());
+            tasks.push(tokio::task::spawn_local(direction.run(ordered.clone())));
+        }
         info!(bridge = name, url = %config.url, "a bridge begins");
-        self.all.insert(name, Entry { config, from_file, orders, boards, calls, tasks });
+        let entry = Entry { config, from_file, orders, boards, calls, queue_boards, tasks };
+        self.all.insert(name, entry);
         Ok(())
     }
 
@@ -144,7 +157,7 @@ impl Bridges {
     /// When there is none of that name.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         let entry = self.all.remove(name).ok_or_else(|| unknown(name))?;
-        entry.orders.send_replace(Order::End);
+        entry.orders.send_replace(Order::Remove);
         Ok(())
     }
 
@@ -179,10 +192,9 @@ impl Entry {
         let texts =
             |patterns: &[bus_core::Pattern]| patterns.iter().map(ToString::to_string).collect();
         let (outgoing, incoming) = self.config.patterns();
-        let board = |index: usize| {
-            let board: Option<&SharedBoard> = self.boards[index].as_ref();
-            board.map(|board| board.borrow().status())
-        };
+        let status =
+            |board: &Option<SharedBoard>| board.as_ref().map(|board| board.borrow().status());
+        let board = |index: usize| status(&self.boards[index]);
         let (services_out, services_in) = self.config.service_patterns();
         let calls = |index: usize| {
             let board: Option<&SharedBoard> = self.calls[index].as_ref();
@@ -193,6 +205,7 @@ impl Entry {
             url: self.config.url.to_string(),
             outgoing: board(0),
             incoming: board(1),
+            queues: [status(&self.queue_boards[0]), status(&self.queue_boards[1])],
             patterns: (texts(outgoing), texts(incoming)),
             services_out: calls(0),
             services_in: calls(1),
@@ -217,6 +230,23 @@ fn begin_calls(
     // First where they are, then where they are called.
     let sides = if goes_out { [own, remote] } else { [remote, own] };
     Calls::new(title, hub.clone(), exchange, sides, goes_out)
+}
+
+/// The queues of one direction: those that live here, or those that live there.
+fn carry_queues(
+    hub: &SharedHub,
+    config: &Arc<BridgeConfig>,
+    queues: Vec<CarriedQueue>,
+    goes_out: bool,
+) -> QueueDirection {
+    let name = config.name.as_str();
+    let way = if goes_out { "queues out" } else { "queues in" };
+    let title = format!("{name} ({way})");
+    let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES - 9)]);
+    let own = Side::new(Place::Own(hub.clone()), &client, std::time::Duration::ZERO);
+    let remote = Side::new(Place::Remote(config.clone()), &client, GRACE_DEFAULT);
+    let sides = if goes_out { [own, remote] } else { [remote, own] };
+    QueueDirection::new(title, hub.clone(), queues, sides, goes_out, GRACE_DEFAULT)
 }
 
 fn unknown(name: &str) -> Failure {

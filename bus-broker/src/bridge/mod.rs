@@ -8,6 +8,7 @@ mod callers;
 mod calls;
 mod direction;
 mod manager;
+mod queues;
 mod relays;
 mod routes;
 mod servers;

@@ -98,7 +98,9 @@ impl Servers {
             }
             Event::Ended { channel, failure } => match self.by_channel.get(&channel).cloned() {
                 Some(name) => self.end(now, exchange, session, &name, channel, failure),
-                None => session.close(channel),
+                None => {
+                    session.close(channel);
+                }
             },
             // Nothing else is asked for.
             _ => {}

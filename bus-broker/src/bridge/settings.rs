@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bus_client::{BusUrl, ClientOptions, Token};
-use bus_core::bridge::{ExchangeConfig, LinkConfig, Route, SpoolPolicy};
+use bus_core::bridge::{CarriedQueue, ExchangeConfig, LinkConfig, Route, SpoolPolicy};
+use bus_core::router::OpenMode;
 use bus_core::transport::TlsClientFiles;
-use bus_core::{BACKLOG_BYTES_MAX, ErrorKind, Failure, GRACE_MAX, Name, Pattern};
+use bus_core::{
+    BACKLOG_BYTES_MAX, ErrorKind, Failure, GRACE_MAX, HOSTED_QUEUES_MAX, Name, Pattern,
+};
 
 /// Why there is no such bridge.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +31,9 @@ pub struct BridgeConfig {
     pub(crate) url: BusUrl,
     pub(crate) outgoing: Vec<Pattern>,
     pub(crate) incoming: Vec<Pattern>,
+    pub(crate) outgoing_queues: Vec<Name>,
+    pub(crate) incoming_queues: Vec<Name>,
+    pub(crate) queue_mode: Option<u16>,
     pub(crate) services_out: Vec<Pattern>,
     pub(crate) services_in: Vec<Pattern>,
     pub(crate) service_mode: Option<u16>,
@@ -72,6 +78,9 @@ impl BridgeConfig {
             services_out: Vec::new(),
             services_in: Vec::new(),
             service_mode: None,
+            outgoing_queues: Vec::new(),
+            incoming_queues: Vec::new(),
+            queue_mode: None,
             local_prefix: String::new(),
             remote_prefix: String::new(),
             token: None,
@@ -117,7 +126,26 @@ impl BridgeConfig {
         self
     }
 
-    /// Topics and services `local.X` here are `remote.X` there, for every `X` that the patterns
+    /// A queue that lives here, and that clients of the other broker can use there, under this name
+    /// (with the prefixes). It is made here if it is not there.
+    pub fn outgoing_queue(mut self, name: Name) -> Self {
+        self.outgoing_queues.push(name);
+        self
+    }
+
+    /// A queue that lives there, and that clients of this broker can use here. It must be there.
+    pub fn incoming_queue(mut self, name: Name) -> Self {
+        self.incoming_queues.push(name);
+        self
+    }
+
+    /// Permission bits of such queues where they are hosted. Else they are those of any queue there.
+    pub fn queue_mode(mut self, mode: u16) -> Self {
+        self.queue_mode = Some(mode);
+        self
+    }
+
+    /// Topics, queues and services `local.X` here are `remote.X` there, for every `X` that the patterns
     /// match. Empty is no prefix.
     pub fn prefixes(mut self, local: impl Into<String>, remote: impl Into<String>) -> Self {
         (self.local_prefix, self.remote_prefix) = (local.into(), remote.into());
@@ -204,8 +232,9 @@ impl BridgeConfig {
     /// When nothing goes over it, or its routes contradict each other.
     pub fn check(&self) -> Result<(), InvalidBridge> {
         let all = [&self.outgoing, &self.incoming, &self.services_out, &self.services_in];
-        if all.iter().all(|patterns| patterns.is_empty()) {
-            let reason = "nothing goes over it: name topics in `out` or `in`, or services in `out_services` or `in_services`".to_owned();
+        let queues = self.outgoing_queues.len() + self.incoming_queues.len();
+        if all.iter().all(|patterns| patterns.is_empty()) && queues == 0 {
+            let reason = "nothing goes over it: name topics in `out` or `in`, queues in `out_queues` or `in_queues`, or services in `out_services` or `in_services`".to_owned();
             return Err(InvalidBridge { bridge: self.name.to_string(), reason });
         }
         let longest = self.outgoing.len().max(self.incoming.len());
@@ -214,10 +243,45 @@ impl BridgeConfig {
                 format!("it has {longest} patterns one way, of which {PATTERNS_MAX} are the limit");
             return Err(InvalidBridge { bridge: self.name.to_string(), reason });
         }
-        self.links().and_then(|_| self.exchanges()).map(drop).map_err(|failure| InvalidBridge {
+        let invalid = |failure: Failure| InvalidBridge {
             bridge: self.name.to_string(),
             reason: failure.to_string(),
-        })
+        };
+        self.links().map(drop).map_err(invalid)?;
+        self.queues().map(drop).map_err(invalid)
+    }
+
+    /// The queues that live here and are hosted there, and those that live there.
+    pub(super) fn queues(&self) -> Result<[Vec<CarriedQueue>; 2], Failure> {
+        let prefixed = |prefix: &str, name: &Name| match prefix {
+            "" => Ok(name.clone()),
+            prefix => Name::new(&format!("{prefix}.{name}")),
+        };
+        let carried = |names: &[Name], (home, guest): (&str, &str), open: OpenMode| {
+            if names.len() > HOSTED_QUEUES_MAX {
+                let text = format!("a bridge carries at most {HOSTED_QUEUES_MAX} queues each way");
+                return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+            }
+            let queue = |name: &Name| {
+                Ok::<_, Failure>(CarriedQueue {
+                    home: prefixed(home, name)?,
+                    guest: prefixed(guest, name)?,
+                    open,
+                    mode: self.queue_mode,
+                })
+            };
+            let queues = names.iter().map(queue).collect::<Result<Vec<_>, _>>()?;
+            for (index, queue) in queues.iter().enumerate() {
+                if queues[..index].contains(queue) {
+                    let text = format!("the queue `{}` is named twice", queue.home);
+                    return Err(Failure::new(ErrorKind::InvalidArgument, text));
+                }
+            }
+            Ok(queues)
+        };
+        let (local, remote) = (&*self.local_prefix, &*self.remote_prefix);
+        let outgoing = carried(&self.outgoing_queues, (local, remote), OpenMode::OpenOrCreate)?;
+        Ok([outgoing, carried(&self.incoming_queues, (remote, local), OpenMode::Open)?])
     }
 
     /// The link that goes out, and the one that comes in; those that bear nothing are not there.

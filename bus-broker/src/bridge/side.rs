@@ -164,6 +164,15 @@ impl Side {
         let _ = tokio::time::timeout(patience, written).await;
     }
 
+    /// The session is not waited for any more: the next connection begins another one.
+    pub fn forget(&mut self) {
+        self.session = ClientSession::default();
+        if let State::Connecting(_) = self.state {
+            // It would ask for the old one.
+            self.wait();
+        }
+    }
+
     /// Has no connection until [`Side::go_on`].
     pub fn pause(&mut self) {
         self.state = State::Paused;

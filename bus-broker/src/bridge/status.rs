@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bus_core::bridge::{ExchangeStat, LinkStat};
+use bus_core::bridge::{CarriedStat, ExchangeStat, LinkStat};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -45,6 +45,8 @@ pub struct DirectionStatus {
     pub round_trip: Option<Duration>,
     /// What has gone over it, and what has not yet.
     pub link: LinkStat,
+    /// The queues that it carries.
+    pub queues: Vec<CarriedStat>,
     /// Wishes that the other broker could not tell.
     pub left_out: u64,
     /// Whether it has found that it is part of a loop, or runs beside another one. Each message arrives
@@ -88,6 +90,8 @@ pub struct BridgeStatus {
     pub outgoing: Option<DirectionStatus>,
     /// What comes in.
     pub incoming: Option<DirectionStatus>,
+    /// Its queues that live here, and those that live there.
+    pub queues: [Option<DirectionStatus>; 2],
     /// The topics that go out, and those that come in.
     pub patterns: (Vec<String>, Vec<String>),
     /// Calls of there that are served here.
@@ -114,11 +118,36 @@ impl BridgeStatus {
             "in": direction(&self.incoming, &self.patterns.1),
             "services_out": calls(&self.services_out, &self.service_patterns.0),
             "services_in": calls(&self.services_in, &self.service_patterns.1),
+            "out_queues": self.queues[0].as_ref().map(DirectionStatus::queues_to_json),
+            "in_queues": self.queues[1].as_ref().map(DirectionStatus::queues_to_json),
         })
     }
 }
 
 impl DirectionStatus {
+    fn queues_to_json(&self) -> Value {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let queue = |queue: &CarriedStat| {
+            json!({
+                "name": queue.name.as_str(),
+                "carried": queue.is_carried,
+                "leased": queue.leased,
+                "receivers": queue.receivers,
+                "sends": queue.sends,
+                "last_error": queue.last_error.as_ref().map(ToString::to_string),
+            })
+        };
+        json!({
+            "state": self.state.word(),
+            "since_ms": millis(self.since),
+            "round_trip_us": self.round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            "queues": self.queues.iter().map(queue).collect::<Vec<_>>(),
+            "reconnects": self.reconnects,
+            "last_error": self.last_error.as_ref().map(|(text, _)| text),
+            "last_error_ms": self.last_error.as_ref().map(|(_, age)| millis(*age)),
+        })
+    }
+
     fn to_json(&self, topics: &[String]) -> Value {
         let link = &self.link;
         json!({
@@ -183,6 +212,7 @@ pub(super) struct Board {
     pub calls: ExchangeStat,
     /// The names that are served, the first of them, and the version of that list.
     pub services: (u64, Vec<String>),
+    pub queues: Vec<CarriedStat>,
     pub left_out: u64,
     pub connections: u64,
     pub in_loop: bool,
@@ -201,6 +231,7 @@ impl Board {
             link: LinkStat::default(),
             calls: ExchangeStat::default(),
             services: Default::default(),
+            queues: Vec::new(),
             left_out: 0,
             connections: 0,
             in_loop: false,
@@ -232,6 +263,7 @@ impl Board {
             since: self.since.elapsed(),
             round_trip: self.round_trip,
             link: self.link,
+            queues: self.queues.clone(),
             left_out: self.left_out,
             in_loop: self.in_loop,
             reconnects: self.connections.saturating_sub(1),

@@ -2,12 +2,12 @@
 //!
 //! It says where files lie; whether they are any good is found out when the bridge begins.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
 
 use bus_core::bridge::SpoolPolicy;
 use bus_core::transport::TlsClientFiles;
-use bus_core::{BusUrl, Pattern};
+use bus_core::{BusUrl, Name, Pattern};
 
 use crate::bridge::BridgeConfig;
 
@@ -19,6 +19,9 @@ pub(super) const BRIDGE_KEYS: &[&str] = &[
     "url",
     "out",
     "in",
+    "out_queues",
+    "in_queues",
+    "queue_mode",
     "local_prefix",
     "remote_prefix",
     "token_file",
@@ -44,6 +47,9 @@ struct Draft {
     url: Option<BusUrl>,
     outgoing: Vec<Pattern>,
     incoming: Vec<Pattern>,
+    outgoing_queues: Vec<Name>,
+    incoming_queues: Vec<Name>,
+    queue_mode: Option<u16>,
     prefixes: (String, String),
     token_file: Option<PathBuf>,
     tls: TlsClientFiles,
@@ -95,6 +101,9 @@ impl Draft {
             "service_mode" => self.service_mode = Some(entry.mode()?),
             "out" => self.outgoing = patterns(entry)?,
             "in" => self.incoming = patterns(entry)?,
+            "out_queues" => self.outgoing_queues = names(entry)?,
+            "in_queues" => self.incoming_queues = names(entry)?,
+            "queue_mode" => self.queue_mode = Some(entry.mode()?),
             "local_prefix" => self.prefixes.0 = entry.string("a name")?.to_owned(),
             "remote_prefix" => self.prefixes.1 = entry.string("a name")?.to_owned(),
             "token_file" => self.token_file = path()?,
@@ -137,7 +146,12 @@ impl Draft {
         if let Some(mode) = self.service_mode {
             bridge = bridge.service_mode(mode);
         }
+        bridge = self.outgoing_queues.into_iter().fold(bridge, BridgeConfig::outgoing_queue);
+        bridge = self.incoming_queues.into_iter().fold(bridge, BridgeConfig::incoming_queue);
         bridge = bridge.insecure(self.insecure);
+        if let Some(mode) = self.queue_mode {
+            bridge = bridge.queue_mode(mode);
+        }
         if let Some(path) = self.token_file {
             bridge = bridge.token_file(path);
         }
@@ -222,19 +236,28 @@ fn policy(entry: &Entry<'_>) -> Result<SpoolPolicy, Wrong> {
 }
 
 fn patterns(entry: &Entry<'_>) -> Result<Vec<Pattern>, Wrong> {
-    let mut patterns = Vec::new();
+    each(entry, "patterns of topics", Pattern::new)
+}
+
+fn names(entry: &Entry<'_>) -> Result<Vec<Name>, Wrong> {
+    each(entry, "names of queues", Name::new)
+}
+
+fn each<T, E: Display>(
+    entry: &Entry<'_>,
+    what: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Wrong> {
+    let mut all = Vec::new();
     for (item, offset) in entry.items() {
         let Some(text) = item.as_str() else {
             let found = describe(item);
-            return Err((
-                offset,
-                format!("`{}` must be patterns of names, not {found}", entry.path),
-            ));
+            return Err((offset, format!("`{}` must be {what}, not {found}", entry.path)));
         };
-        match Pattern::new(text) {
-            Ok(pattern) => patterns.push(pattern),
+        match parse(text) {
+            Ok(one) => all.push(one),
             Err(error) => return Err((offset, format!("`{}`: {error}", entry.path))),
         }
     }
-    Ok(patterns)
+    Ok(all)
 }

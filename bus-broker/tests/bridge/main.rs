@@ -19,6 +19,7 @@ mod bus {
 
 mod cuts;
 mod pair;
+mod queues;
 mod rings;
 mod services;
 mod stage;

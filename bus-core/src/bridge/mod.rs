@@ -5,6 +5,7 @@
 //! clock or frame. An [`Exchange`] does the same for calls. What brokers themselves do for bridges (marks, upstreams, interest) is in
 //! [`crate::router`].
 
+mod carrier;
 mod config;
 mod exchange;
 mod exchange_config;
@@ -19,6 +20,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
+pub use carrier::{CarriedQueue, CarriedStat, Ends, QueueCarrier};
 pub use config::{LinkConfig, SpoolPolicy};
 pub use exchange::{CallId, Exchange, ExchangeAction, ExchangeStat, Invoked};
 pub use exchange_config::ExchangeConfig;

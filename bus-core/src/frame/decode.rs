@@ -359,6 +359,9 @@ impl Decoder {
             | Kind::Deliver
             | Kind::Lease
             | Kind::Invoke
+            | Kind::HomeLease
+            | Kind::HomePeeked
+            | Kind::HomeSend
             | Kind::Result => self.body_bytes_max,
             // A reply may bear a message that was peeked at, and who sent it.
             Kind::Reply if self.body_bytes_max > HANDSHAKE_FRAME_BYTES_MAX => {

@@ -94,6 +94,11 @@ kinds! {
     CallFailed = 26;
     /// Client: on a subscription, `word` bytes in all are used up.
     Consumed = 27;
+    /// Client, hosting a queue: a message from its home for the receiver `sequence`; `message id` is
+    /// its lease there, `extra` how often it was delivered before, `origin` its sender.
+    HomeLease = 28;
+    /// Client, hosting a queue: the message that request `message id` asked to see; as before.
+    HomePeeked = 29;
 
     /// Broker: answer to a Request (control body).
     Reply = 48;
@@ -127,6 +132,8 @@ kinds! {
     /// Broker: `word` leased messages for a consumer, all from its last source; body: their frames
     /// as their sender has sent them.
     LeaseParcel = 62;
+    /// Broker, to whoever hosts a queue: a message for its home; `message id` is its ticket.
+    HomeSend = 63;
 }
 
 impl Kind {

@@ -26,6 +26,11 @@ impl Router {
         let (mut lease, end) = (first, first.saturating_add(u64::from(count)));
         let mut acked = Acked::default();
         while lease < end {
+            if let Some(queue) = self.hosted_of(session, lease) {
+                self.finish_acks(session, std::mem::take(&mut acked), answer);
+                lease = self.ack_hosted(session, queue, lease, end);
+                continue;
+            }
             if acked.bearer != self.bearer_of(session, lease) || acked.recaller.is_some() {
                 self.finish_acks(session, std::mem::take(&mut acked), answer);
             }
@@ -44,7 +49,7 @@ impl Router {
     }
 
     /// The queue and receiver that a lease is of.
-    fn bearer_of(&self, session: Id<Session>, lease: Lease) -> Option<Bearer> {
+    pub(super) fn bearer_of(&self, session: Id<Session>, lease: Lease) -> Option<Bearer> {
         let leased = self.ground.sessions.get(session)?.leases.get(lease)?;
         Some((leased.queue, leased.waiter))
     }

@@ -76,6 +76,9 @@ impl Router {
             return 0;
         };
         let (sender, parked) = (entry.sender.clone(), entry.parked_bytes);
+        if queue.hosted.is_some() {
+            return 0;
+        }
         let ground = &mut self.ground;
         let room = parked_max.saturating_sub(parked);
         let Some((fate, count)) = queue.fate_of(ground, parcel, kind, room) else { return 0 };

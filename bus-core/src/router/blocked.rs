@@ -180,6 +180,9 @@ impl Queue {
 
     /// Lets in those who wait for room, in order, as far as it goes.
     pub fn admit(&mut self, ground: &mut Ground) {
+        if self.hosted.is_some() {
+            return self.admit_home(ground);
+        }
         while let Some(place) = self.blocked.first() {
             let Some(blocked) = self.blocked.get(place) else { return };
             let length = blocked.content.length();

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use crate::message::Sender;
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 
-use super::command::{Channel, RequestId, SubscribeOptions};
+use super::command::{Channel, OpenMode, RequestId, SubscribeOptions};
+use super::hosted::HostedTell;
 use super::interest::Interest;
 use super::provenance::{Epoch, Provenance};
 use super::{Router, SessionId};
@@ -39,6 +41,22 @@ pub enum BridgeCommand {
         options: SubscribeOptions,
         beyond: Vec<Interest>,
     },
+    /// Opens a queue so that it can be hosted elsewhere. Answered by `Answer::Home`. The channel
+    /// is a queue as any.
+    OpenHome { request: RequestId, channel: Channel, name: Name, open: OpenMode },
+    /// Hosts a queue of this name that lives elsewhere, for as long as the channel is open; `hops`
+    /// are the brokers on the way, its home first; none if it cannot be reached yet. `Output::Hosted` says what is asked of it.
+    HostQueue {
+        request: RequestId,
+        channel: Channel,
+        name: Name,
+        mode: Option<u16>,
+        hops: Vec<Epoch>,
+    },
+    /// Names a sender to the session layer, which takes it: the router is given it with messages.
+    NameSender { origin: u32, sender: Sender },
+    /// What the home of a hosted queue says.
+    Hosted { channel: Channel, tell: HostedTell },
     /// Changes who wants what on the channel of such a subscription. It is answered.
     ChangeBeyond {
         request: RequestId,
@@ -94,6 +112,17 @@ impl Router {
                     router.subscribe_beyond(session, channel, pattern, options, beyond)
                 });
             }
+            BridgeCommand::OpenHome { request, channel, name, open } => {
+                let result = self.open_home(session, channel, name, open);
+                self.ground.reply(session, request, result);
+            }
+            BridgeCommand::HostQueue { request, channel, name, mode, hops } => {
+                self.answer_first(session, request, |router| {
+                    router.host_queue(session, channel, name, mode, hops)
+                });
+            }
+            BridgeCommand::NameSender { .. } => {}
+            BridgeCommand::Hosted { channel, tell } => self.hosted_tell(session, channel, tell),
             BridgeCommand::ChangeBeyond { request, channel, added, removed } => {
                 let removed = removed.into_iter().collect();
                 let result = self.change_wishes(session, channel, added, &removed);

@@ -16,6 +16,7 @@ use crate::name::{Name, Pattern};
 use crate::selector::Selector;
 
 use super::bridge_command::BridgeCommand;
+use super::hosted::Forsaken;
 
 /// A channel of a session: the number of an open handle, chosen by its client.
 pub type Channel = u32;
@@ -87,6 +88,9 @@ pub enum Command {
     Reject { request: RequestId, lease: Lease, reason: String },
     /// Gives deliveries back that nobody has looked at: to their places, unmarked.
     Return { leases: Vec<Lease> },
+    /// Gives deliveries back that somebody else had through this session, and who is gone: as at
+    /// the end of a session.
+    Forsake(Forsaken),
     /// Shows the message at this index of those selected.
     Peek { request: RequestId, queue: Channel, selector: Selector, index: u64 },
 

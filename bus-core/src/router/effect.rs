@@ -12,8 +12,9 @@ use crate::message::{Message, SharedSender};
 use crate::name::Name;
 
 use super::command::{Channel, Lease, RequestId, Ticket};
+use super::hosted::HostedAsk;
 use super::interest::Interest;
-use super::provenance::Provenance;
+use super::provenance::{Epoch, Provenance};
 use super::relays::RelayState;
 use super::session::Session;
 use super::stat::{BrokerInfo, Listing};
@@ -67,6 +68,8 @@ pub enum Output {
     /// A relay's place among the upstreams of its source, when it changes; and how far the
     /// source has come, from time to time.
     Relay { channel: Channel, state: RelayState },
+    /// A queue that this session hosts asks its home for something.
+    Hosted { channel: Channel, ask: HostedAsk },
     /// What is wanted here and beyond, since that was told last; it is whole when `complete`.
     Wanted {
         channel: Channel,
@@ -138,6 +141,7 @@ impl Output {
             Output::Deliver { message, .. }
             | Output::Lease { message, .. }
             | Output::Invoke { message, .. }
+            | Output::Hosted { ask: HostedAsk::Send { message, .. }, .. }
             | Output::Result { message, .. } => message.cost(),
             Output::DeliverParcel { parcel, .. } | Output::LeaseParcel { parcel, .. } => {
                 parcel.cost()
@@ -153,6 +157,8 @@ impl Output {
 pub enum Answer {
     /// It was opened.
     Opened { id: u64, created: bool },
+    /// It was opened for a bridge: the brokers on the way to here, its home first, this one last.
+    Home { hops: Vec<Epoch> },
     /// It was done, to so many things.
     Done { count: u64 },
     /// It has no name any more: so many messages are in it, and so many handles hold it. Without

@@ -49,6 +49,14 @@ pub enum Fault {
     CallsTravel,
     /// What was served once is told as served for ever.
     ServedStays,
+    /// An acknowledgement of a delivery from a hosted queue is answered before home has.
+    HostedAckEarly,
+    /// What a lost receiver of a hosted queue had is not given back to its home.
+    HostedKeepsLeases,
+    /// Home's verdict on a send to a hosted queue is not passed on.
+    HostedVerdictLost,
+    /// A receiver of a hosted queue that is gone stays in the line at home.
+    HostedDoubleStays,
     /// A new policy does not act on those who are connected.
     PolicyNotRechecked,
 }
@@ -74,6 +82,13 @@ impl Fault {
     /// Those of calls over bridges.
     pub const OF_CALLS: &'static [Fault] =
         &[Fault::HopsIgnored, Fault::CallsTravel, Fault::ServedStays];
+    /// Those of hosted queues.
+    pub const OF_HOSTING: &'static [Fault] = &[
+        Fault::HostedAckEarly,
+        Fault::HostedKeepsLeases,
+        Fault::HostedVerdictLost,
+        Fault::HostedDoubleStays,
+    ];
 
     /// Those that show only where somebody waits for as long as a lease lasts.
     pub const OF_TIME: &'static [Fault] = &[Fault::CautionForEver];

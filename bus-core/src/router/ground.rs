@@ -29,6 +29,12 @@ pub(crate) struct Ground {
     pub hungry: Vec<Id<Session>>,
     /// Queues whose receivers that are held back are to be looked at.
     pub to_look_at: Vec<Id<Queue>>,
+    /// Bridges' sessions over which a long message may go home again.
+    pub freed_hosts: Vec<Id<Session>>,
+    /// Queues that live elsewhere, and are hosted here.
+    pub hosted: usize,
+    /// How often the home of a hosted queue was met.
+    pub homes_met: u64,
     /// Bytes of messages that a connection may have to write.
     pub unwritten_bytes_max: u64,
     /// A bug that a test has planted.

@@ -72,6 +72,8 @@ impl Router {
         self.set_relays_away(session, true);
         // What waited for it to serve may go to others.
         self.dispatch_for(session, &channels);
+        self.pause_doubles(session);
+        self.note_host(session);
         self.settle_down();
     }
 
@@ -85,6 +87,7 @@ impl Router {
         }
         let channels = entry.channels();
         self.set_relays_away(session, false);
+        self.note_host(session);
         self.serve_session(session);
         self.dispatch_for(session, &channels);
         self.recall_from(session);
@@ -133,6 +136,8 @@ impl Router {
         if let Some(until) = entry.away_until.take() {
             self.ground.timers.clear(until, Timer::Grace(session));
         }
+        self.leave_hosted(session);
+        let Some(entry) = self.ground.sessions.get(session) else { return };
         let channels = entry.channels();
         let (waiters, others): (Vec<_>, Vec<_>) = channels.into_iter().partition(|channel| {
             matches!(self.ground.handle(session, *channel), Ok(Handle::Waiter { .. }))
@@ -188,8 +193,9 @@ impl Router {
         // The newest first: none of them comes in because another one has made room.
         let tickets: Vec<Ticket> =
             entry.blocked.newest_first().chain(entry.granted.keys().copied()).collect();
+        let going: Vec<Ticket> = entry.going_home.keys().rev().copied().collect();
         let calls: Vec<u64> = entry.calls.values().copied().collect();
-        for ticket in tickets {
+        for ticket in tickets.into_iter().chain(going) {
             self.withdraw(session, ticket);
         }
         for call in calls {
@@ -260,6 +266,7 @@ impl Router {
                 }
             }
             Handle::Subscription(id) => self.leave(id, session, channel),
+            Handle::Host { queue } => self.unhost(queue),
             Handle::Caller { .. } => {}
             Handle::Interest => self.stop_watching(session, channel),
             Handle::Server { service, server } => self.drop_server(session, service, server),

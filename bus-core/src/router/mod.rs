@@ -23,6 +23,7 @@ mod flushing;
 mod ground;
 mod guard;
 mod holding;
+mod hosted;
 mod interest;
 mod lease;
 mod leases;
@@ -70,6 +71,7 @@ pub use bridge_command::{BridgeCommand, ServeBeyond};
 pub use command::*;
 pub use effect::{Answer, Effect, Output, Peeked, Source, Stamp};
 pub use fault::Fault;
+pub use hosted::{Forsaken, HostedAsk, HostedTell};
 pub use interest::{Interest, InterestOffer};
 pub use policy::{Allowance, Deed, Deeds, Policy, Who};
 pub use provenance::{Epoch, Provenance};
@@ -236,6 +238,7 @@ impl Router {
             }
             Command::Close { request, channel } => self.close(session, request, channel),
             Command::Return { leases } => self.give_back(session, &leases),
+            Command::Forsake(forsaken) => self.forsake(session, &forsaken),
             Command::Nack { request, lease, delay } => self.nack(session, request, lease, delay),
             Command::Extend { request, lease, by } => self.extend(session, request, lease, by),
             Command::Reject { request, lease, reason } => {
@@ -346,6 +349,7 @@ impl Router {
                 timer::Timer::Call(call) => self.call_is_over(call),
                 timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
                 timer::Timer::Relays => self.look_after_relays(),
+                timer::Timer::Linger(queue) => self.linger_is_over(queue),
                 timer::Timer::Wanted => self.tell_wanted(),
             }
             self.settle_down();
@@ -372,6 +376,7 @@ impl Router {
     fn settle_down(&mut self) {
         self.note_news();
         self.feed_hungry();
+        self.admit_hosted();
         self.serve_held();
         self.bury_dead();
     }

@@ -129,6 +129,7 @@ impl Router {
             next_arrival: 0,
             holders: 0,
             retired: false,
+            hosted: None,
             counters: Counters::default(),
         });
         self.queue_names.insert(name, id);
@@ -149,6 +150,9 @@ impl Router {
         let access = queue.access;
         self.check_right(session, &access, Right::Administer, "queue", name)?;
         let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        if queue.hosted.is_some() {
+            return Err(queue.lives_elsewhere());
+        }
         Ok(match action {
             AdminAction::Remove => Answer::Done { count: self.remove_queue(id) },
             AdminAction::Retire => {
@@ -168,6 +172,7 @@ impl Router {
     /// Removes a queue at once: everyone who waits is told. Returns how many messages went.
     pub(super) fn remove_queue(&mut self, id: Id<Queue>) -> u64 {
         let Some(mut queue) = self.queues.remove(id) else { return 0 };
+        self.ground.hosted -= usize::from(queue.hosted.is_some());
         if self.queue_names.get(&queue.name) == Some(&id) {
             self.queue_names.remove(&queue.name);
         }
@@ -216,6 +221,10 @@ impl Router {
         self.check_chown(session, change.owner.is_some() || change.group.is_some(), name)?;
         self.check_dead_letter(session, name, change.dead_letter.as_ref())?;
         let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
+        let rights = QueueChange { mode: None, owner: None, group: None, ..change.clone() };
+        if queue.hosted.is_some() && rights != QueueChange::default() {
+            return Err(queue.lives_elsewhere());
+        }
         let options = &mut queue.options;
         options.bytes_max = change.bytes_max.unwrap_or(options.bytes_max);
         options.count_max = change.count_max.unwrap_or(options.count_max);

@@ -203,6 +203,7 @@ impl Router {
                 Handle::Subscription(_)
                 | Handle::Waiter { .. }
                 | Handle::Server { .. }
+                | Handle::Host { .. }
                 | Handle::Interest => {}
             }
         }
@@ -247,6 +248,7 @@ impl Router {
                 }
             }
             Handle::Interest => self.check_watching(session, channel).err(),
+            Handle::Host { .. } => self.check_is_bridge(session).err(),
             // They are told when they are used.
             Handle::Queue { .. } | Handle::Publisher(_) | Handle::Caller { .. } => None,
         }

@@ -19,6 +19,7 @@ use super::command::{QueueOptions, Ticket};
 use super::effect::Output;
 use super::fault::Fault;
 use super::ground::Ground;
+use super::hosted::Hosting;
 use super::lease::{Leased, Shelved, Stored};
 use super::line::Line;
 use super::rights::Access;
@@ -68,6 +69,8 @@ pub(crate) struct Queue {
     /// Open handles and waiters.
     pub holders: u64,
     pub retired: bool,
+    /// If it lives elsewhere: what is under way between here and there.
+    pub hosted: Option<Box<Hosting>>,
     pub counters: Counters,
 }
 
@@ -160,6 +163,9 @@ impl Queue {
 
     /// Gives a receiver what it can have now; else it stands ready, or ends as empty.
     pub fn serve(&mut self, ground: &mut Ground, id: Id<Waiter>) {
+        if self.hosted.is_some() {
+            return self.serve_hosted(ground, id);
+        }
         loop {
             if self.serve_batches(ground, id) {
                 self.admit(ground);
@@ -171,6 +177,10 @@ impl Queue {
 
     /// Gives a receiver the next message that it can have. Whether it may have another one.
     pub fn serve_next(&mut self, ground: &mut Ground, id: Id<Waiter>) -> bool {
+        if self.hosted.is_some() {
+            self.serve_hosted(ground, id);
+            return false;
+        }
         let Some(waiter) = self.waiters.get(id) else { return false };
         if !waiter.has_credit() || !ground.may_lease(waiter.session, waiter.channel) {
             return false;
@@ -231,7 +241,8 @@ impl Queue {
             self.reserved_bytes += length + MESSAGE_OVERHEAD_BYTES as u64;
             self.reserved_count += 1;
         }
-        let offer = GrantedOffer { queue: self.id, place, length, reserved, waiter };
+        let queue = self.id;
+        let offer = GrantedOffer { queue, place, length, reserved, waiter, no_wait: false };
         if let Some(entry) = ground.sessions.get_mut(session) {
             entry.granted.insert(ticket, offer);
             ground.tell(session, Output::Grant { ticket });
@@ -307,6 +318,9 @@ impl Queue {
 
     /// The failure that says that this queue is gone.
     pub fn removed(&self) -> Failure {
+        if self.hosted.as_ref().is_some_and(|hosting| hosting.is_abandoned()) {
+            return self.unreachable();
+        }
         Failure::new(ErrorKind::Removed, format!("queue `{}` was removed", self.name))
     }
 

@@ -55,6 +55,9 @@ impl Queue {
     pub(super) fn patience_is_over(&mut self, ground: &mut Ground, id: Id<Waiter>) {
         let until = self.waiters.get(id).and_then(|waiter| waiter.patience);
         if until.is_some_and(|until| until <= ground.now) {
+            if self.hosted.is_some() {
+                return self.hosted_patience_is_over(ground, id);
+            }
             self.end_empty(ground, id);
         }
     }

@@ -52,8 +52,9 @@ impl Router {
         options: ConsumeOptions,
     ) -> Result<(), Failure> {
         let id = self.queue_for(session, queue, Right::Read)?;
-        let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
         let Some(queue) = self.queues.get_mut(id) else { return Ok(()) };
+        queue.check_hosted_receiver(&self.ground, &options)?;
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return Ok(()) };
         entry.check_free(channel)?;
         entry.check_leases()?;
         let waiter = queue.waiters.insert_with(|_| Waiter::new(session, channel, options));
@@ -160,7 +161,13 @@ impl Router {
         selector: Selector,
         index: u64,
     ) {
-        let result = self.queue_for(session, queue, Right::Read).and_then(|id| {
+        let queue = self.queue_for(session, queue, Right::Read);
+        if let Ok(id) = queue
+            && self.queues.get(id).is_some_and(|queue| queue.hosted.is_some())
+        {
+            return self.peek_at_home(session, request, id, (selector, index));
+        }
+        let result = queue.and_then(|id| {
             let Some(queue) = self.queues.get_mut(id) else {
                 return Err(Failure::new(ErrorKind::Removed, "the queue was removed"));
             };

@@ -55,6 +55,9 @@ impl Router {
         arriving: &Arriving,
         message: Message,
     ) -> Result<bool, Failure> {
+        if self.queues.get(id).is_some_and(|queue| queue.hosted.is_some()) {
+            return self.send_home(id, arriving, message).map(|()| false);
+        }
         let stalled =
             self.ground.planted(Fault::BlockedSendStalls) && self.has_blocked(arriving.session, id);
         let parked_max = self.config.parked_bytes_max;
@@ -123,6 +126,9 @@ impl Router {
             ));
         }
         let place = queue.new_place(kind);
+        if queue.hosted.is_some() {
+            return queue.offer_home(&mut self.ground, arriving, place, length);
+        }
         let waiter = queue.waiter_for_offer(&mut self.ground, kind, length);
         if waiter.is_some() {
             queue.grant(&mut self.ground, arriving.session, arriving.ticket, place, length, waiter);
@@ -153,6 +159,11 @@ impl Router {
                 format!("queue `{}`: the message is not the one that was offered", queue.name),
             );
             self.ground.verdict(session, ticket, Err(failure));
+            return self.after_grant(&offer);
+        }
+        if queue.hosted.is_some() {
+            let arriving = Arriving { session, ticket, no_wait: offer.no_wait };
+            queue.send_granted_home(&mut self.ground, &arriving, offer.place, message);
             return self.after_grant(&offer);
         }
         let stored = Stored::new(message, sender.clone(), offer.place.arrival);
@@ -188,6 +199,8 @@ impl Router {
         } else if let Some(offer) = self.take_grant(session, ticket) {
             self.ground.verdict(session, ticket, Err(failure));
             self.after_grant(&offer);
+        } else {
+            self.withdraw_from_home(session, ticket);
         }
     }
 
@@ -210,6 +223,7 @@ impl Router {
     /// Lets in whom the given-up room admits, and answers the receiver it was granted for.
     pub(super) fn after_grant(&mut self, offer: &GrantedOffer) {
         let Some(queue) = self.queues.get_mut(offer.queue) else { return };
+        queue.note_way_home(&mut self.ground);
         queue.admit(&mut self.ground);
         if let Some(waiter) = offer.waiter {
             queue.promise_answered(&mut self.ground, waiter);

@@ -68,6 +68,11 @@ pub struct Session {
     pub(crate) parked_bytes: u64,
     /// Offers of it that wait for room.
     pub(crate) blocked_offers: u32,
+    /// Its sends that are on their way to the home of a hosted queue.
+    pub(crate) going_home: BTreeMap<Ticket, Id<Queue>>,
+    /// The queue that it hosts and from which a message is on its way that is longer than the
+    /// window.
+    pub(crate) long_home: Option<Id<Queue>>,
     /// Bytes of messages handed to its connection that are not known to be written.
     pub(crate) unwritten_bytes: u64,
     /// It has too many of them, and is given none until they are fewer.
@@ -84,6 +89,8 @@ pub(crate) struct GrantedOffer {
     pub reserved: bool,
     /// For whom it was granted.
     pub waiter: Option<Id<Waiter>>,
+    /// It would not wait for room at the home of a hosted queue.
+    pub no_wait: bool,
 }
 
 /// What a channel is.
@@ -111,6 +118,10 @@ pub(crate) enum Handle {
     Server {
         service: Id<Service>,
         server: Id<Server>,
+    },
+    /// A queue that lives elsewhere, and that this session hosts.
+    Host {
+        queue: Id<Queue>,
     },
     /// A bridge is told what is wanted.
     Interest,
@@ -159,6 +170,8 @@ impl Session {
             starved: BTreeSet::new(),
             parked_bytes: 0,
             blocked_offers: 0,
+            going_home: BTreeMap::new(),
+            long_home: None,
             unwritten_bytes: 0,
             congested: false,
         }
@@ -266,6 +279,11 @@ impl Session {
     /// What is open, for changing.
     pub(crate) fn handles_mut(&mut self) -> impl Iterator<Item = &mut Handle> {
         self.handles.iter_mut().flatten()
+    }
+
+    /// What is open.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.handles.iter().flatten()
     }
 
     /// All open channels.

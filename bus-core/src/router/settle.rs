@@ -13,6 +13,7 @@ use super::command::{Channel, Lease, RequestId};
 use super::effect::Answer;
 use super::fault::Fault;
 use super::ground::DeadLetter;
+use super::hosted::HostedAsk;
 use super::lease::{LeaseView, Leased, Stored};
 use super::queue::Queue;
 use super::session::{Handle, Session};
@@ -59,6 +60,9 @@ impl Router {
 
     /// The clocks of these leases start; those that are acknowledged when they are taken, end.
     fn start_leases(&mut self, session: Id<Session>, first: Lease, count: u64) {
+        if let Some(queue) = self.hosted_of(session, first) {
+            return self.hosted_taken(session, queue, first, count);
+        }
         let Some(entry) = self.ground.sessions.get(session) else { return };
         if entry.leases.get(first).is_some_and(|leased| leased.auto_ack) {
             // All are of one receiver, and no more than its credit, which has 32 bits.
@@ -101,6 +105,11 @@ impl Router {
         lease: Lease,
         delay: Duration,
     ) {
+        if let Some(queue) = self.hosted_of(session, lease) {
+            return self.ask_of_lease(session, request, lease, (queue, true), |request, lease| {
+                HostedAsk::Nack { request, lease, delay }
+            });
+        }
         let result = match self.end_lease(session, lease) {
             Some((leased, queue)) => {
                 let stored = Stored { recalled: false, suspect: false, ..leased.stored.clone() };
@@ -120,6 +129,11 @@ impl Router {
         lease: Lease,
         by: Duration,
     ) {
+        if let Some(queue) = self.hosted_of(session, lease) {
+            return self.ask_of_lease(session, request, lease, (queue, false), |request, lease| {
+                HostedAsk::Extend { request, lease, by }
+            });
+        }
         let now = self.ground.now;
         let queues = &self.queues;
         let leased =
@@ -143,6 +157,11 @@ impl Router {
         lease: Lease,
         reason: String,
     ) {
+        if let Some(queue) = self.hosted_of(session, lease) {
+            return self.ask_of_lease(session, request, lease, (queue, true), |request, lease| {
+                HostedAsk::Reject { request, lease, reason }
+            });
+        }
         let result = match self.end_lease(session, lease) {
             Some((leased, from)) => {
                 let stored = leased.stored.clone();
@@ -172,6 +191,7 @@ impl Router {
     /// Ends leases at once: all messages go back, oldest first, before anybody is served, so that
     /// a receiver gets the oldest whatever the order of the leases.
     pub(super) fn put_back_all(&mut self, ended: &[Ended]) {
+        let ended = &self.return_home(ended)[..];
         let mut back = Vec::with_capacity(ended.len());
         for Ended { session, lease, marked, suspect } in ended {
             let Some((mut leased, queue)) = self.end_lease(*session, *lease) else { continue };

@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     Hold(Id<Subscription>),
     /// Marks that are to be told or forgotten.
     Relays,
+    /// A hosted queue that nobody hosts any more.
+    Linger(Id<Queue>),
     /// What is wanted is to be told.
     Wanted,
 }

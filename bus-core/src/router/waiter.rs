@@ -180,6 +180,7 @@ impl Queue {
     /// application has not been handed.
     pub fn drop_waiter(&mut self, ground: &mut Ground, id: Id<Waiter>) -> Option<Waiter> {
         self.end_caution(id);
+        self.forget_double(ground, id);
         let mut waiter = self.waiters.remove(id)?;
         self.holders -= 1;
         if let Some(turn) = waiter.turn {

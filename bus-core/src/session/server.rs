@@ -14,7 +14,7 @@ use crate::frame::{
     FLAG_RECEIPT, FLAG_TRY, Frame, FrameError, Header, Kind, Notice, Parcel, control, message_of,
 };
 use crate::limits::{CHANNELS_MAX, INLINE_BYTES_MAX, REQUEST_TIMEOUT_MAX};
-use crate::message::Sender;
+use crate::message::{Sender, SharedSender};
 use crate::message_type::MessageType;
 use crate::router::{BridgeCommand, Command, Lease, Output, Source, Ticket};
 
@@ -23,6 +23,7 @@ use super::span::Span;
 use super::{Inbound, Outbound};
 
 mod deliveries;
+mod hosting;
 
 /// What a frame of a client comes to.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct ServerSession {
     channel_sources: Vec<(SourceKey, u64)>,
     origins: BTreeMap<SourceKey, u32>,
     next_origin: u32,
+    /// Senders that the client has named, for messages of queues that it hosts.
+    named: BTreeMap<u32, SharedSender>,
 }
 
 /// What an origin number stands for: a publisher on a topic (even) or a sender (odd).
@@ -113,6 +116,7 @@ impl ServerSession {
                 let failure = control::decode_failure(header.kind, &body)?;
                 Command::CallReply { call: header.extra, result: Err(failure) }
             }
+            Kind::HomeLease | Kind::HomePeeked => self.home_message(&header, body)?,
             Kind::Request => return self.request(&body),
             _ => return self.link_frame(&header),
         };
@@ -158,6 +162,10 @@ impl ServerSession {
 
     fn request(&mut self, body: &[u8]) -> Result<Action, FrameError> {
         match control::decode_request(body) {
+            Ok(Command::Bridge(BridgeCommand::NameSender { origin, sender })) => {
+                self.name_sender(origin, sender)?;
+                Ok(Action::Nothing)
+            }
             Ok(command) => {
                 if let Command::Subscribe { channel, .. }
                 | Command::Consume { channel, .. }
@@ -240,7 +248,7 @@ impl ServerSession {
             Output::Grant { ticket } => self.outbound.push(&word_frame(Kind::Grant, ticket), &[]),
             Output::Failed { ticket, failure } => self.push_failure(Kind::Failed, ticket, &failure),
             Output::Unsettled { lease, failure } => {
-                // Answers are told apart by their order.
+                // Answers of one queue keep their order.
                 let settled = std::mem::take(&mut self.settled);
                 self.push_span(Kind::Settled, &settled);
                 self.push_failure(Kind::Unsettled, lease, &failure)
@@ -251,15 +259,12 @@ impl ServerSession {
                 let header = Header { message_id: call, extra: timeout_ms, ..header };
                 self.invoke(header, &sender, relayed.as_deref(), &message);
             }
-            Output::Result { ticket, message } => {
-                let kind = message.kind().get();
-                let header = Header { extra: ticket, ..Header::new(Kind::Result, 0, kind) };
-                self.outbound.push_message(&header, &message);
-            }
+            Output::Result { ticket, message } => self.result(ticket, &message),
             Output::Ended { channel, failure } => {
                 self.forget_source(channel);
                 self.notice(&Notice::Ended { channel, failure });
             }
+            Output::Hosted { channel, ask } => self.home_ask(channel, ask),
             Output::Relay { channel, state } => self.notice(&Notice::Relay { channel, state }),
             Output::Wanted { channel, added, removed, left_out, complete } => {
                 self.notice(&Notice::Wanted { channel, added, removed, left_out, complete });

@@ -4,10 +4,8 @@
 //! what is still to come.
 
 use std::io;
-use std::net::SocketAddr;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay};

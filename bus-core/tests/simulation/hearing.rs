@@ -34,7 +34,7 @@ impl Client {
                 self.told(scene, &[Told::Result { ticket, number }]);
                 self.finish(ticket, true);
             }
-            Event::Settled { answered } => {
+            Event::Settled { answered, .. } => {
                 while self.acks_answered < answered {
                     self.on_answer(scene, true);
                 }
@@ -60,7 +60,10 @@ impl Client {
             Event::Ended { channel, failure } => self.on_ended(scene, channel, failure.kind()),
             Event::Recall { lease } => self.on_recall(scene, lease),
             Event::LeaseParcel(_) => unreachable!("frames are routed one by one here"),
-            Event::Relay { .. } | Event::Wanted { .. } | Event::GivenUp { .. } => {
+            Event::Relay { .. }
+            | Event::Wanted { .. }
+            | Event::GivenUp { .. }
+            | Event::Hosted { .. } => {
                 panic!("nobody bridges")
             }
             Event::Pong { .. } => self.pongs += 1,

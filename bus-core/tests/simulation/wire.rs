@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bus_core::ErrorKind;
 use bus_core::router::{Channel, Command, Lease, Output, RequestId, Ticket};
+use bus_core::{ErrorKind, Failure};
 
 use crate::post::Post;
 
@@ -154,6 +154,9 @@ impl Wire {
                 return life.answers.extend(leases.map(|lease| (lease, true)));
             }
             Output::Unsettled { lease, .. } => return life.answers.push_back((*lease, false)),
+            Output::Relay { .. } | Output::Wanted { .. } | Output::Hosted { .. } => {
+                panic!("a relay, and nobody bridges")
+            }
             Output::Reply { request, result } => {
                 Told::Reply { request: *request, good: result.is_ok() }
             }
@@ -171,9 +174,7 @@ impl Wire {
                 number: number(message),
                 from: sender.session,
             },
-            Output::Failed { ticket, failure } => {
-                Told::Failed { ticket: *ticket, kind: failure.kind() }
-            }
+            Output::Failed { ticket, failure } => failed(*ticket, failure),
             Output::Grant { .. } => Told::Grant,
             Output::Credit { channel, .. } => Told::Credit { channel: *channel },
             Output::Invoke { channel, call, sender, message, .. } => Told::Invoke {
@@ -232,6 +233,10 @@ impl Wire {
         assert!(life.accepted.is_empty(), "{key:?}: receipts lost {:?}", life.accepted);
         assert!(life.answers.is_empty(), "{key:?}: answers lost {:?}", life.answers);
     }
+}
+
+fn failed(ticket: Ticket, failure: &Failure) -> Told {
+    Told::Failed { ticket, kind: failure.kind() }
 }
 
 fn asked_of(command: &Command, post: &Post) -> Asked {

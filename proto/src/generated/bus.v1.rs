@@ -147,7 +147,7 @@ pub struct Request {
     pub request: u32,
     #[prost(
         oneof = "request::Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 32, 33, 34"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 32, 33, 34, 26, 27, 28, 29, 30"
     )]
     pub command: ::core::option::Option<request::Command>,
 }
@@ -209,6 +209,16 @@ pub mod request {
         OpenCaller(super::OpenCaller),
         #[prost(message, tag = "34")]
         WatchServices(super::WatchServices),
+        #[prost(message, tag = "26")]
+        Forsake(super::Forsake),
+        #[prost(message, tag = "27")]
+        OpenHome(super::OpenHome),
+        #[prost(message, tag = "28")]
+        HostQueue(super::HostQueue),
+        #[prost(message, tag = "29")]
+        NameSender(super::NameSender),
+        #[prost(message, tag = "30")]
+        HomeSays(super::HomeSays),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -511,12 +521,204 @@ pub struct WatchServices {
     #[prost(string, repeated, tag = "3")]
     pub patterns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// Gives deliveries back that somebody had through this session who is gone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Forsake {
+    #[prost(uint64, repeated, tag = "1")]
+    pub unmarked: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "2")]
+    pub marked: ::prost::alloc::vec::Vec<u64>,
+    #[prost(bool, tag = "3")]
+    pub suspect: bool,
+}
+/// Opens a queue so that it can be hosted at another broker.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenHome {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub open: u32,
+}
+/// Hosts a queue that lives elsewhere; the brokers on the way, its home first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostQueue {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub mode: u32,
+    #[prost(fixed64, repeated, tag = "4")]
+    pub hops: ::prost::alloc::vec::Vec<u64>,
+}
+/// Names whoever has sent what is handed over from a hosted queue's home, before the first message
+/// that bears the number.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NameSender {
+    #[prost(uint32, tag = "1")]
+    pub origin: u32,
+    #[prost(message, optional, tag = "2")]
+    pub sender: ::core::option::Option<Sender>,
+}
+/// What the home of a hosted queue says. A message has a frame of its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeSays {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(oneof = "home_says::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    pub what: ::core::option::Option<home_says::What>,
+}
+/// Nested message and enum types in `HomeSays`.
+pub mod home_says {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        #[prost(uint64, tag = "2")]
+        Recall(u64),
+        #[prost(message, tag = "3")]
+        Ended(super::HomeFailure),
+        #[prost(uint64, tag = "4")]
+        Closed(u64),
+        #[prost(uint64, tag = "5")]
+        Credited(u64),
+        #[prost(message, tag = "6")]
+        Accepted(super::HomeSpan),
+        #[prost(message, tag = "7")]
+        Failed(super::HomeFailure),
+        #[prost(message, tag = "8")]
+        Settled(super::HomeSpan),
+        #[prost(message, tag = "9")]
+        Unsettled(super::HomeFailure),
+        #[prost(message, tag = "10")]
+        Done(super::HomeDone),
+        #[prost(message, tag = "11")]
+        Reach(super::HomeReach),
+        #[prost(bool, tag = "12")]
+        Lost(bool),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeFailure {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(message, optional, tag = "2")]
+    pub failure: ::core::option::Option<Failure>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeReach {
+    #[prost(bool, tag = "1")]
+    pub up: bool,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub hops: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeSpan {
+    #[prost(uint64, tag = "1")]
+    pub first: u64,
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeDone {
+    #[prost(uint32, tag = "1")]
+    pub request: u32,
+    #[prost(message, optional, tag = "2")]
+    pub failure: ::core::option::Option<Failure>,
+}
+/// What is asked of the home of a hosted queue. A message has a frame of its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeAsk {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(oneof = "home_ask::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    pub what: ::core::option::Option<home_ask::What>,
+}
+/// Nested message and enum types in `HomeAsk`.
+pub mod home_ask {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        #[prost(message, tag = "2")]
+        Consume(super::HomeConsume),
+        #[prost(message, tag = "3")]
+        Credit(super::HomeCredit),
+        #[prost(uint64, tag = "4")]
+        Close(u64),
+        #[prost(uint64, tag = "5")]
+        Withdraw(u64),
+        #[prost(message, tag = "6")]
+        Taken(super::HomeLeases),
+        #[prost(message, tag = "7")]
+        Ack(super::HomeLeases),
+        #[prost(message, tag = "8")]
+        Nack(super::HomeNack),
+        #[prost(message, tag = "9")]
+        Extend(super::HomeExtend),
+        #[prost(message, tag = "10")]
+        Reject(super::HomeReject),
+        #[prost(message, tag = "11")]
+        Return(super::Forsake),
+        #[prost(message, tag = "12")]
+        Peek(super::HomePeek),
+        #[prost(bool, tag = "13")]
+        Anew(bool),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeConsume {
+    #[prost(uint64, tag = "1")]
+    pub receiver: u64,
+    #[prost(message, optional, tag = "2")]
+    pub options: ::core::option::Option<Consume>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeCredit {
+    #[prost(uint64, tag = "1")]
+    pub receiver: u64,
+    #[prost(uint32, tag = "2")]
+    pub credit: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeLeases {
+    #[prost(uint64, repeated, tag = "1")]
+    pub leases: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeNack {
+    #[prost(uint32, tag = "1")]
+    pub request: u32,
+    #[prost(message, optional, tag = "2")]
+    pub nack: ::core::option::Option<Nack>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeExtend {
+    #[prost(uint32, tag = "1")]
+    pub request: u32,
+    #[prost(message, optional, tag = "2")]
+    pub extend: ::core::option::Option<Extend>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeReject {
+    #[prost(uint32, tag = "1")]
+    pub request: u32,
+    #[prost(message, optional, tag = "2")]
+    pub reject: ::core::option::Option<Reject>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomePeek {
+    #[prost(uint32, tag = "1")]
+    pub request: u32,
+    #[prost(message, optional, tag = "2")]
+    pub selector: ::core::option::Option<Selector>,
+    #[prost(uint64, tag = "3")]
+    pub index: u64,
+}
 /// The broker's answer to a Request.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
     #[prost(uint32, tag = "1")]
     pub request: u32,
-    #[prost(oneof = "reply::Result", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "reply::Result", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub result: ::core::option::Option<reply::Result>,
 }
 /// Nested message and enum types in `Reply`.
@@ -537,6 +739,8 @@ pub mod reply {
         Broker(super::BrokerInfo),
         #[prost(message, tag = "8")]
         Retired(super::Retired),
+        #[prost(message, tag = "9")]
+        Home(super::Home),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -550,6 +754,12 @@ pub struct Opened {
 pub struct Done {
     #[prost(uint64, tag = "1")]
     pub count: u64,
+}
+/// The brokers on the way to here, the home of the queue first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Home {
+    #[prost(fixed64, repeated, tag = "1")]
+    pub hops: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Retired {
@@ -789,7 +999,7 @@ pub struct BrokerInfo {
 /// Told by the broker without being asked.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Notice {
-    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9")]
+    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9, 6")]
     pub kind: ::core::option::Option<notice::Kind>,
 }
 /// Nested message and enum types in `Notice`.
@@ -808,6 +1018,8 @@ pub mod notice {
         Wanted(super::Wanted),
         #[prost(message, tag = "9")]
         GivenUp(super::GivenUp),
+        #[prost(message, tag = "6")]
+        HomeAsk(super::HomeAsk),
     }
 }
 /// Names a source before the first delivery that bears its number.

@@ -72,6 +72,13 @@ pub(super) fn check(command: &Wire) -> Checked {
             channel(given.channel)?;
             bridge::check_patterns(&given.patterns)
         }
+        Wire::OpenHome(given) => channel(given.channel),
+        Wire::HostQueue(given) => {
+            channel(given.channel)?;
+            bridge::check_hops(&given.hops)
+        }
+        Wire::HomeSays(given) => channel(given.channel),
+        Wire::Forsake(_) | Wire::NameSender(_) => Ok(()),
         // A Return is as long as its frame may be; a Broker is empty.
         Wire::Return(_) | Wire::Broker(_) => Ok(()),
     }

@@ -6,6 +6,7 @@ use bus_proto::v1;
 use bus_proto::v1::request::Command as Wire;
 
 use super::convert::{Convert, missing, record, refuse, required};
+use super::hosted;
 use super::request::subscribe_options;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{BROKER_NAME_BYTES_MAX, HOPS_MAX, SERVICE_PATTERNS_MAX};
@@ -19,8 +20,8 @@ record! {
 required! { Provenance as Provenance }
 
 /// The wire form of a bridge's command, and its number.
-pub(super) fn to_wire(command: &BridgeCommand) -> (RequestId, Wire) {
-    match command {
+pub(super) fn to_wire(command: &BridgeCommand) -> Option<(RequestId, Wire)> {
+    Some(match command {
         BridgeCommand::OpenRelay { request, channel, topic, provenance, reach } => {
             let (channel, topic, reach) = (*channel, topic.to_wire(), *reach);
             let provenance = Some(Provenance::to_wire(provenance));
@@ -63,7 +64,20 @@ pub(super) fn to_wire(command: &BridgeCommand) -> (RequestId, Wire) {
             let (channel, peer, patterns) = (*channel, *peer, patterns.to_wire());
             (*request, Wire::WatchServices(v1::WatchServices { channel, peer, patterns }))
         }
-    }
+        BridgeCommand::OpenHome { request, channel, name, open } => {
+            let (channel, name, open) = (*channel, name.to_wire(), open.to_wire());
+            (*request, Wire::OpenHome(v1::OpenHome { channel, name, open }))
+        }
+        BridgeCommand::HostQueue { request, channel, name, mode, hops } => {
+            let (channel, name, mode) = (*channel, name.to_wire(), mode.to_wire());
+            (*request, Wire::HostQueue(v1::HostQueue { channel, name, mode, hops: hops.clone() }))
+        }
+        BridgeCommand::NameSender { origin, sender } => {
+            let (origin, sender) = (*origin, sender.to_wire());
+            (0, Wire::NameSender(v1::NameSender { origin, sender }))
+        }
+        BridgeCommand::Hosted { channel, tell } => (0, hosted::says_to_wire(*channel, tell)?),
+    })
 }
 
 pub(super) fn open_relay(request: RequestId, given: v1::OpenRelay) -> Result<Command, Failure> {
@@ -162,13 +176,19 @@ pub(super) fn check_patterns(given: &[String]) -> Result<(), Failure> {
     }
 }
 
+/// Whether something has not passed too many brokers.
+pub(super) fn check_hops(hops: &[u64]) -> Result<(), Failure> {
+    if hops.len() > HOPS_MAX {
+        let (found, allowed) = (hops.len(), format!("1 to {HOPS_MAX}"));
+        return Err(refuse(ErrorKind::QuotaExceeded, "number of hops", found, allowed));
+    }
+    Ok(())
+}
+
 /// Whether what a bridge says of where something comes from is within its limits.
 pub(super) fn check_provenance(given: Option<&v1::Provenance>) -> Result<(), Failure> {
     let Some(given) = given else { return Ok(()) };
-    if given.hops.len() > HOPS_MAX {
-        let (found, allowed) = (given.hops.len(), format!("1 to {HOPS_MAX}"));
-        return Err(refuse(ErrorKind::QuotaExceeded, "number of hops", found, allowed));
-    }
+    check_hops(&given.hops)?;
     let found = given.broker.len();
     if found > BROKER_NAME_BYTES_MAX || given.broker.chars().any(char::is_control) {
         let text = format!(

@@ -9,6 +9,7 @@ mod bounds;
 mod bridge;
 mod convert;
 mod handshake;
+mod hosted;
 mod notice;
 mod reply;
 mod request;

@@ -7,14 +7,14 @@ use bus_proto::v1::notice::Kind as Wire;
 use bytes::Bytes;
 
 use super::convert::{Convert, missing};
-use super::{FrameError, Kind, accept, encode, malformed, parse};
+use super::{FrameError, Kind, accept, encode, hosted, malformed, parse};
 use crate::error::Failure;
 use crate::message::Sender;
 use crate::name::Name;
-use crate::router::{Channel, Interest, Lease, Provenance, RelayState};
+use crate::router::{Channel, HostedAsk, Interest, Lease, Provenance, RelayState};
 
 /// What a broker tells without being asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// Names a source before the first delivery that bears its number.
     Origin {
@@ -47,6 +47,13 @@ pub enum Notice {
         channel: Channel,
         /// Where.
         state: RelayState,
+    },
+    /// Something is asked of the home of a hosted queue.
+    HomeAsk {
+        /// The channel that hosts it.
+        channel: Channel,
+        /// What.
+        ask: HostedAsk,
     },
     /// What is wanted here and beyond, since that was told last.
     Wanted {
@@ -89,6 +96,10 @@ impl Notice {
                 let RelayState { turn, active, mark, known } = *state;
                 Wire::Relay(v1::Relay { channel: *channel, turn, active, mark, known })
             }
+            Notice::HomeAsk { channel, ask } => match hosted::ask_to_wire(*channel, ask) {
+                Some(ask) => Wire::HomeAsk(ask),
+                None => return Bytes::new(),
+            },
             Notice::Wanted { channel, added, removed, left_out, complete } => {
                 Wire::Wanted(v1::Wanted {
                     channel: *channel,
@@ -124,6 +135,11 @@ impl Notice {
             Wire::Recall(given) => Ok(Notice::Recall { lease: given.lease }),
             Wire::Relay(v1::Relay { channel, turn, active, mark, known }) => {
                 Ok(Notice::Relay { channel, state: RelayState { turn, active, mark, known } })
+            }
+            Wire::HomeAsk(given) => {
+                let asked = hosted::ask_from_wire(given);
+                let (channel, ask) = asked.map_err(|failure| malformed(Kind::Notice, failure))?;
+                Ok(Notice::HomeAsk { channel, ask })
             }
             Wire::Wanted(given) => Ok(Notice::Wanted {
                 channel: given.channel,

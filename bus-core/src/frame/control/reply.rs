@@ -18,6 +18,7 @@ pub fn encode_reply(request: RequestId, result: &Result<Answer, Failure>) -> Byt
         Ok(Answer::Opened { id, created }) => {
             Wire::Opened(v1::Opened { id: *id, created: *created })
         }
+        Ok(Answer::Home { hops }) => Wire::Home(v1::Home { hops: hops.clone() }),
         Ok(Answer::Done { count }) => Wire::Done(v1::Done { count: *count }),
         Ok(Answer::Retired { messages, holders }) => {
             Wire::Retired(v1::Retired { messages: *messages, holders: *holders })
@@ -39,6 +40,7 @@ pub fn decode_reply(body: &[u8]) -> Result<(RequestId, Result<Answer, Failure>),
     let answer = match result.ok_or_else(|| malformed(kind, missing("result")))? {
         Wire::Failure(given) => return Ok((request, Err(accept(kind, given, "failure")?))),
         Wire::Opened(v1::Opened { id, created }) => Answer::Opened { id, created },
+        Wire::Home(v1::Home { hops }) => Answer::Home { hops },
         Wire::Done(v1::Done { count }) => Answer::Done { count },
         Wire::Retired(v1::Retired { messages, holders }) => Answer::Retired { messages, holders },
         Wire::Listing(given) => Answer::Listing(Box::new(accept(kind, given, "listing")?)),

@@ -8,7 +8,7 @@ use bus_proto::v1::request::Command as Wire;
 use bytes::Bytes;
 
 use super::convert::Convert;
-use super::{FrameError, Kind, bounds, bridge, encode, parse};
+use super::{FrameError, Kind, bounds, bridge, encode, hosted, parse};
 use crate::error::{ErrorKind, Failure};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::name::Pattern;
@@ -84,7 +84,8 @@ macro_rules! commands {
                     (0, Wire::Return(v1::Return { leases: leases.clone() }))
                 }
                 Command::Broker { request } => (*request, Wire::Broker(v1::Broker {})),
-                Command::Bridge(command) => bridge::to_wire(command),
+                Command::Forsake(forsaken) => (0, Wire::Forsake(hosted::forsake(forsaken))),
+                Command::Bridge(command) => bridge::to_wire(command)?,
                 Command::Publish { .. } | Command::Consumed { .. } | Command::Send { .. }
                 | Command::Offer { .. } | Command::Granted { .. } | Command::Withdraw { .. }
                 | Command::Taken { .. } | Command::Ack { .. } | Command::Call { .. }
@@ -115,6 +116,11 @@ macro_rules! commands {
                 Wire::ServeBeyond(given) => bridge::serve_beyond(request, given)?,
                 Wire::OpenCaller(given) => bridge::open_caller(request, given)?,
                 Wire::WatchServices(given) => bridge::watch_services(request, given)?,
+                Wire::Forsake(given) => Command::Forsake(hosted::forsaken(given)),
+                Wire::OpenHome(given) => hosted::open_home(request, given)?,
+                Wire::HostQueue(given) => hosted::host_queue(request, given)?,
+                Wire::NameSender(given) => hosted::name_sender(given)?,
+                Wire::HomeSays(given) => hosted::says_from_wire(given)?,
             })
         }
     };
@@ -156,7 +162,11 @@ pub(super) fn subscribe_options(
 }
 
 /// No limit travels as 0; a limit of 0 becomes one of 1, which is the nearest there is.
-fn consume_to_wire(channel: Channel, queue: Channel, options: &ConsumeOptions) -> v1::Consume {
+pub(super) fn consume_to_wire(
+    channel: Channel,
+    queue: Channel,
+    options: &ConsumeOptions,
+) -> v1::Consume {
     let ConsumeOptions { selector, credit, once, wait, auto_ack, bytes_max } = *options;
     let bytes_max = if bytes_max == u64::MAX { 0 } else { bytes_max.max(1) };
     let selector = selector.to_wire();
@@ -164,11 +174,17 @@ fn consume_to_wire(channel: Channel, queue: Channel, options: &ConsumeOptions) -
 }
 
 fn consume_from_wire(request: RequestId, given: v1::Consume) -> Result<Command, Failure> {
-    let v1::Consume { channel, queue, credit, once, wait, auto_ack, .. } = given;
+    let (channel, queue) = (given.channel, given.queue);
+    let options = consume_options(given)?;
+    Ok(Command::Consume { request, channel, queue, options })
+}
+
+/// How is taken from a queue.
+pub(super) fn consume_options(given: v1::Consume) -> Result<ConsumeOptions, Failure> {
+    let v1::Consume { credit, once, wait, auto_ack, .. } = given;
     let bytes_max = if given.bytes_max == 0 { u64::MAX } else { given.bytes_max };
     let selector = Convert::from_wire(given.selector, "selector")?;
-    let options = ConsumeOptions { selector, credit, once, wait, auto_ack, bytes_max };
-    Ok(Command::Consume { request, channel, queue, options })
+    Ok(ConsumeOptions { selector, credit, once, wait, auto_ack, bytes_max })
 }
 
 fn unknown_command() -> Failure {

@@ -2,6 +2,7 @@
 
 mod draw;
 mod draw_bridge;
+mod draw_hosted;
 mod draw_stat;
 mod refusals;
 

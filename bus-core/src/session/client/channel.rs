@@ -5,7 +5,7 @@
 //! until it is closed here: what has come for it may not be taken yet.
 
 use crate::name::Name;
-use crate::router::{Channel, Command, ConsumeOptions, Lease, OpenMode, RequestId};
+use crate::router::{BridgeCommand, Channel, Command, ConsumeOptions, Lease, OpenMode, RequestId};
 
 /// What a channel is.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub enum ChannelKind {
     Relay,
     /// What a bridge is told of interest.
     Interest,
+    /// A queue that lives elsewhere, and that a bridge hosts.
+    Host,
 }
 
 /// An open channel.
@@ -60,7 +62,8 @@ impl Entry {
     /// The queue that it is for.
     pub fn queue(&self) -> Option<&Name> {
         match &self.opening {
-            Command::OpenQueue { name, .. } => Some(name),
+            Command::OpenQueue { name, .. }
+            | Command::Bridge(BridgeCommand::OpenHome { name, .. }) => Some(name),
             _ => None,
         }
     }

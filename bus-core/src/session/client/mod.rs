@@ -4,7 +4,9 @@
 //! the command that opened it, should the session itself be lost. It waits for nothing and
 //! wakes nobody; that is the shell's part.
 
+mod acks;
 mod channel;
+mod hosting;
 mod offers;
 mod receiving;
 mod restart;
@@ -21,13 +23,17 @@ use crate::frame::{Answer, FrameError, Header, Kind, Parcel, Run, control};
 use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
 use crate::name::Name;
-use crate::router::{Channel, Command, Interest, Lease, Provenance, RelayState, RequestId, Ticket};
+use crate::router::{
+    Channel, Command, HostedAsk, Interest, Lease, Provenance, RelayState, RequestId, Ticket,
+};
 use crate::sequence::Sequence;
 
 use super::outbound::word_frame;
 use super::{Inbound, Outbound, SessionLimits};
 
+use acks::Acks;
 use channel::Channels;
+use hosting::NamedSenders;
 use offers::Offers;
 use sending::Ticketed;
 
@@ -122,8 +128,9 @@ pub enum Event {
     Accepted { first: Ticket, count: u32 },
     /// A ticket failed.
     Failed { ticket: Ticket, failure: Failure },
-    /// Acknowledgements are answered, up to this number of them.
-    Settled { answered: u64 },
+    /// Leases are settled: all acknowledgements are answered up to this number of them. One of a
+    /// queue that lives elsewhere may be answered later than what follows it.
+    Settled { first: Lease, count: u32, answered: u64 },
     /// An acknowledgement failed.
     Unsettled { number: u64, lease: Lease, failure: Failure },
     /// An offered message was granted and sent: another may be offered.
@@ -140,6 +147,8 @@ pub enum Event {
         left_out: u64,
         complete: bool,
     },
+    /// Something is asked of the home of a queue that this client hosts.
+    Hosted { channel: Channel, ask: HostedAsk },
     /// Messages of a subscription were dropped here.
     Lost { channel: Channel, count: u64 },
     /// A call to serve.
@@ -178,12 +187,12 @@ pub struct ClientSession {
     last_lease: Lease,
     ack_first: Lease,
     ack_count: u32,
-    acks_sent: u64,
-    acks_answered: u64,
+    acks: Acks,
     returns: Vec<Lease>,
     /// Consumers that have taken deliveries since they last said so.
     taken: Vec<Channel>,
     origins: BTreeMap<u32, Arc<Origin>>,
+    named: NamedSenders,
 }
 
 /// By what the broker knows the session.
@@ -227,11 +236,14 @@ impl ClientSession {
 
     /// Closes a channel. Its number is free when the broker has answered, and at once if the
     /// broker has ended the channel before.
-    pub fn close(&mut self, channel: Channel) {
-        if self.channels.begin_close(channel) {
-            let request = self.new_request(Some(channel));
-            self.push_command(&Command::Close { request, channel });
+    /// Gives the number of the request, if the broker has to be asked.
+    pub fn close(&mut self, channel: Channel) -> Option<RequestId> {
+        if !self.channels.begin_close(channel) {
+            return None;
         }
+        let request = self.new_request(Some(channel));
+        self.push_command(&Command::Close { request, channel });
+        Some(request)
     }
 
     /// Sends a control request; `make` is told its number.

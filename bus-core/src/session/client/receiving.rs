@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::frame::{
     FLAG_AUTO, Frame, FrameError, Header, Incoming, Kind, Notice, Parcel, Run, control, message_of,
 };
+use crate::limits::CHANNELS_MAX;
 use crate::router::Ticket;
 
 use super::super::outbound::word_frame;
@@ -50,13 +51,15 @@ impl ClientSession {
             Kind::LeaseParcel => return self.lease_parcel(&header, body),
             Kind::Accepted => self.accepted(&header),
             Kind::Settled => {
-                self.acks_answered += u64::from(header.channel) + 1;
-                Event::Settled { answered: self.acks_answered }
+                let (first, count) = (header.word, header.channel.saturating_add(1));
+                self.acks.answer(first, u64::from(count.min(CHANNELS_MAX)));
+                Event::Settled { first, count, answered: self.acks.answered() }
             }
             Kind::Unsettled => {
-                self.acks_answered += 1;
-                let failure = control::decode_failure(header.kind, &body)?;
-                Event::Unsettled { number: self.acks_answered, lease: header.word, failure }
+                let (lease, failure) = (header.word, control::decode_failure(header.kind, &body)?);
+                let Some(number) = self.acks.number_of(lease) else { return Ok(None) };
+                self.acks.answer(lease, 1);
+                Event::Unsettled { number, lease, failure }
             }
             Kind::Failed => {
                 self.end_ticket(header.word);
@@ -75,6 +78,7 @@ impl ClientSession {
                 }
                 Event::Credit { channel: header.channel }
             }
+            Kind::HomeSend => return self.home_send(&header, body),
             Kind::Lost => Event::Lost { channel: header.channel, count: header.word },
             Kind::Reply => return self.reply(&body),
             Kind::Notice => return self.notice(Notice::decode(&body)?),
@@ -229,6 +233,7 @@ impl ClientSession {
             Notice::GivenUp { call } => Some(Event::GivenUp { call }),
             Notice::Ended { channel, failure } => self.ended(channel, failure),
             Notice::Recall { lease } => Some(Event::Recall { lease }),
+            Notice::HomeAsk { channel, ask } => self.asked(channel, ask),
             Notice::Relay { channel, state } => {
                 self.is_open(channel).then_some(Event::Relay { channel, state })
             }
@@ -240,7 +245,7 @@ impl ClientSession {
     }
 
     /// Whether what is told of a channel is meant for what it is now.
-    fn is_open(&self, channel: u32) -> bool {
+    pub(super) fn is_open(&self, channel: u32) -> bool {
         self.channels.get(channel).is_some_and(|entry| !entry.closing && !entry.over)
     }
 

@@ -3,6 +3,7 @@
 //! Resumed, the session goes on as if nothing had been. Otherwise a new one begins: channels
 //! are opened again under their numbers, and what had no verdict is reported, never repeated.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::error::{ErrorKind, Failure};
@@ -11,6 +12,7 @@ use crate::message_type::MessageType;
 use crate::router::{Command, RequestId, Ticket};
 
 use super::super::{Hello, Inbound, Outbound, Resume, VERSION, Welcome};
+use super::acks::Acks;
 use super::{ClientSession, Identity};
 
 /// How a connection began.
@@ -29,6 +31,8 @@ pub enum Established {
 pub struct Restart {
     /// Sends, calls and confirmed publishes without verdict.
     pub tickets: Vec<(Ticket, Failure)>,
+    /// Numbers of acknowledgements without answer.
+    pub acks: Vec<RangeInclusive<u64>>,
     /// Control requests without answer.
     pub requests: Vec<(RequestId, Failure)>,
     /// Why the broker did not go on with the session.
@@ -102,6 +106,7 @@ impl ClientSession {
                 format!("the broker was lost before the message was sent ({reason})"),
             ),
         };
+        lost.acks = self.acks.unanswered();
         lost.tickets =
             self.tickets.iter().map(|(ticket, entry)| (ticket, fail(entry.sent))).collect();
         let opening = |channel: &Option<u32>| {
@@ -162,11 +167,11 @@ impl ClientSession {
         self.offers = Default::default();
         self.last_lease = 0;
         self.ack_count = 0;
-        self.acks_sent = 0;
-        self.acks_answered = 0;
+        self.acks = Acks::default();
         self.returns.clear();
         self.taken.clear();
         self.origins.clear();
+        self.named = Default::default();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::frame::{FLAG_RECEIPT, FLAG_TRY, Header, Kind, Parcel, control};
 use crate::limits::{CHANNELS_MAX, window_charge};
 use crate::message::Message;
 use crate::message_type::MessageType;
-use crate::router::{Channel, Lease, Ticket};
+use crate::router::{Channel, Command, Forsaken, Lease, Ticket};
 
 use super::super::outbound::word_frame;
 use super::channel::Entry;
@@ -184,8 +184,17 @@ impl ClientSession {
             self.flush_acks();
             (self.ack_first, self.ack_count) = (lease, 1);
         }
-        self.acks_sent += 1;
-        self.acks_sent
+        self.acks.give(lease)
+    }
+
+    /// All acknowledgements up to this number are answered.
+    pub fn acks_answered(&self) -> u64 {
+        self.acks.answered()
+    }
+
+    /// Whether the acknowledgement of this number is answered.
+    pub fn is_ack_answered(&self, number: u64) -> bool {
+        self.acks.is_answered(number)
     }
 
     /// Notes that a lease is settled in another way than by `ack`.
@@ -235,6 +244,12 @@ impl ClientSession {
     /// Gives back a delivery that nobody has looked at.
     pub fn give_back(&mut self, lease: Lease) {
         self.returns.push(lease);
+    }
+
+    /// Gives back deliveries that somebody had through this client who is gone.
+    pub fn forsake(&mut self, forsaken: Forsaken) {
+        self.flush_returns();
+        self.push_command(&Command::Forsake(forsaken));
     }
 
     /// Says that a recalled delivery is taken already: the next frame tells it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::frame::{FLAG_AUTO, FLAG_REDELIVERED, Header, Kind, Notice, Parcel};
 use crate::limits::ORIGINS_MAX;
 use crate::message::{Message, Sender};
-use crate::router::{Channel, Lease, Source, Stamp};
+use crate::router::{Channel, Lease, Source, Stamp, Ticket};
 
 use super::{ServerSession, SourceKey, publisher_key, sender_key};
 
@@ -93,6 +93,13 @@ impl ServerSession {
             header = header.with_flags(FLAG_AUTO);
         }
         self.outbound.push_parcel(&header, &parcel);
+    }
+
+    /// The reply to a call.
+    pub(super) fn result(&mut self, ticket: Ticket, message: &Message) {
+        let kind = message.kind().get();
+        let header = Header { extra: ticket, ..Header::new(Kind::Result, 0, kind) };
+        self.outbound.push_message(&header, message);
     }
 
     /// What the client takes for the source and number of the channel's next message, if that

@@ -9,7 +9,7 @@ use super::*;
 use crate::frame::Decoder;
 use crate::limits::ORIGINS_MAX;
 use crate::message::Message;
-use crate::router::Channel;
+use crate::router::{Channel, HostedTell};
 
 fn from(session: u64) -> Arc<Sender> {
     Arc::new(Sender { session, ..Sender::default() })
@@ -82,4 +82,27 @@ fn leases_are_acknowledged_no_more_often_than_given() {
     ack(&mut session, 6, 4).expect("and the others");
     assert!(matches!(ack(&mut session, 1, 0), Err(FrameError::Violation(_))));
     assert!(matches!(ack(&mut session, 1, u32::MAX), Err(FrameError::Violation(_))));
+}
+
+/// A message from the home of a hosted queue names its sender, and only one that was named.
+#[test]
+fn home_of_a_hosted_queue_names_senders_first() {
+    let mut session = ServerSession::default();
+    let frame = |origin| {
+        let mut header = Header::new(Kind::HomeLease, 1, 1);
+        (header.origin, header.sequence, header.message_id) = (origin, 5, 9);
+        Frame { header, body: Bytes::from_static(b"x") }
+    };
+    assert!(matches!(session.frame(frame(3)), Err(FrameError::Violation(_))));
+    assert!(session.name_sender(3, Sender { session: 77, ..Sender::default() }).is_ok());
+    let Ok(Action::Command(Command::Bridge(command))) = session.frame(frame(3)) else {
+        panic!("it was named");
+    };
+    let BridgeCommand::Hosted { channel: 1, tell } = command else { panic!() };
+    let HostedTell::Lease { receiver: 5, lease: 9, sender, .. } = tell else { panic!("{tell:?}") };
+    assert_eq!(sender.session, 77);
+    let many = 2 * ORIGINS_MAX as u32;
+    assert!(session.name_sender(many, Sender::default()).is_ok());
+    assert!(session.name_sender(many + 1, Sender::default()).is_err());
+    assert!(session.name_sender(0, Sender::default()).is_err());
 }

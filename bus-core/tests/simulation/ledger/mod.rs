@@ -196,7 +196,10 @@ impl Ledger {
             }
             Output::Unsettled { lease, .. } => self.on_answer(session, *lease, false),
             Output::Reply { request, result } => self.on_reply(session, *request, result),
-            Output::Relay { .. } | Output::Wanted { .. } | Output::GivenUp { .. } => {
+            Output::Relay { .. }
+            | Output::Wanted { .. }
+            | Output::GivenUp { .. }
+            | Output::Hosted { .. } => {
                 panic!("nobody bridges")
             }
             Output::Ended { channel, failure } => {

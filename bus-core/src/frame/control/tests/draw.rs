@@ -38,6 +38,7 @@ impl Draw {
         commands.extend(self.lease_commands());
         commands.extend(self.object_commands());
         commands.extend(self.bridge_commands());
+        commands.extend(self.hosted_commands());
         commands
     }
 
@@ -116,6 +117,7 @@ impl Draw {
         };
         vec![
             Answer::Opened { id: self.id64(), created: self.flag() },
+            Answer::Home { hops: self.hops() },
             Answer::Done { count: self.id64() },
             Answer::Retired { messages: self.id64(), holders: self.id64() },
             Answer::Listing(Box::new(self.listing())),
@@ -129,7 +131,7 @@ impl Draw {
 
     pub(super) fn notices(&mut self) -> Vec<Notice> {
         let topic = self.option(Draw::name);
-        vec![
+        let mut notices = vec![
             Notice::Origin {
                 origin: self.id32(),
                 sender: self.sender(),
@@ -142,7 +144,9 @@ impl Draw {
             Notice::GivenUp { call: self.id64() },
             Notice::Ended { channel: self.channel(), failure: self.failure() },
             Notice::Recall { lease: self.id64() },
-        ]
+        ];
+        notices.extend(self.home_asks());
+        notices
     }
 
     pub(super) fn failure(&mut self) -> Failure {
@@ -224,7 +228,7 @@ impl Draw {
         }
     }
 
-    fn consume_options(&mut self) -> ConsumeOptions {
+    pub(super) fn consume_options(&mut self) -> ConsumeOptions {
         ConsumeOptions {
             selector: self.selector(),
             credit: self.credit(),
@@ -259,7 +263,7 @@ impl Draw {
         }
     }
 
-    fn selector(&mut self) -> Selector {
+    pub(super) fn selector(&mut self) -> Selector {
         let kind = self.kind();
         let forms = [Selector::Eq(kind), Selector::Upto(kind), Selector::Except(kind)];
         if self.flag() { self.one(&forms) } else { Selector::Any }
@@ -335,7 +339,7 @@ impl Draw {
         (0..self.next() % 4).map(|_| value(self)).collect()
     }
 
-    fn one<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(super) fn one<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[(self.next() % choices.len() as u64) as usize]
     }
 

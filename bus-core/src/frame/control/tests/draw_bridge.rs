@@ -95,7 +95,7 @@ impl Draw {
         }
     }
 
-    fn hops(&mut self) -> Vec<Epoch> {
+    pub(super) fn hops(&mut self) -> Vec<Epoch> {
         let count = self.id64() as usize % (HOPS_MAX + 1);
         (0..count).map(|_| self.id64()).collect()
     }
