@@ -248,6 +248,7 @@ impl BridgeConfig {
             reason: failure.to_string(),
         };
         self.links().map(drop).map_err(invalid)?;
+        self.exchanges().map(drop).map_err(invalid)?;
         self.queues().map(drop).map_err(invalid)
     }
 

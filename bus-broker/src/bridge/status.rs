@@ -116,8 +116,8 @@ impl BridgeStatus {
             "url": self.url,
             "out": direction(&self.outgoing, &self.patterns.0),
             "in": direction(&self.incoming, &self.patterns.1),
-            "services_out": calls(&self.services_out, &self.service_patterns.0),
-            "services_in": calls(&self.services_in, &self.service_patterns.1),
+            "out_services": calls(&self.services_out, &self.service_patterns.0),
+            "in_services": calls(&self.services_in, &self.service_patterns.1),
             "out_queues": self.queues[0].as_ref().map(DirectionStatus::queues_to_json),
             "in_queues": self.queues[1].as_ref().map(DirectionStatus::queues_to_json),
         })

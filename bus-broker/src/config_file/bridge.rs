@@ -186,6 +186,18 @@ pub fn render_bridge(bridge: &BridgeConfig) -> String {
     line("url", quoted(&bridge.url.to_string()));
     line("out", patterns(&bridge.outgoing));
     line("in", patterns(&bridge.incoming));
+    let names = |names: &[Name]| {
+        let all: Vec<String> = names.iter().map(|name| quoted(name.as_str())).collect();
+        format!("[{}]", all.join(", "))
+    };
+    for (key, queues) in
+        [("out_queues", &bridge.outgoing_queues), ("in_queues", &bridge.incoming_queues)]
+    {
+        if !queues.is_empty() {
+            line(key, names(queues));
+        }
+    }
+    bridge.queue_mode.iter().for_each(|mode| line("queue_mode", format!("\"{mode:04o}\"")));
     for (key, services) in
         [("out_services", &bridge.services_out), ("in_services", &bridge.services_in)]
     {
@@ -236,7 +248,7 @@ fn policy(entry: &Entry<'_>) -> Result<SpoolPolicy, Wrong> {
 }
 
 fn patterns(entry: &Entry<'_>) -> Result<Vec<Pattern>, Wrong> {
-    each(entry, "patterns of topics", Pattern::new)
+    each(entry, "patterns of names", Pattern::new)
 }
 
 fn names(entry: &Entry<'_>) -> Result<Vec<Name>, Wrong> {

@@ -300,7 +300,7 @@ async fn an_operator_sees_what_is_carried_and_stops_it_for_a_while() {
         let _call = server.next().await.expect("goes on").expect("a call");
         let seen = status(&near, list()).await;
         let (out, incoming) =
-            (&seen["bridges"][0]["services_out"], &seen["bridges"][0]["services_in"]);
+            (&seen["bridges"][0]["out_services"], &seen["bridges"][0]["in_services"]);
         assert_eq!(out["state"], "connected");
         assert_eq!((&out["services"], &out["done"]), (&json!(["out.a"]), &json!(1)), "{out}");
         assert_eq!((&incoming["services"], &incoming["under_way"]), (&json!(["in"]), &json!(1)));
@@ -314,5 +314,5 @@ async fn an_operator_sees_what_is_carried_and_stops_it_for_a_while() {
     assert_eq!(find_server(&far, "out.a").await, b"near?");
     wait_for_name(&near, "in").await;
     let seen = status(&near, list()).await;
-    assert_eq!(seen["bridges"][0]["services_in"]["failed"], 1, "{seen}");
+    assert_eq!(seen["bridges"][0]["in_services"]["failed"], 1, "{seen}");
 }

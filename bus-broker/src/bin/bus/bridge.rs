@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bus_broker::{BridgeConfig, SpoolPolicy, TlsClientFiles, render_bridge};
-use bus_client::{BusUrl, ErrorKind, Pattern};
+use bus_client::{BusUrl, ErrorKind, Name, Pattern};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ pub struct AddArgs {
     /// Topics that go there, while somebody there or beyond wants them
     #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
     out: Vec<Pattern>,
-    /// Topics that come here, while somebody here or beyond wants them; one of --out and --in is needed
+    /// Topics that come here, while somebody here or beyond wants them; something must cross: these, queues or services
     #[arg(long = "in", id = "incoming", value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
     incoming: Vec<Pattern>,
     /// What stands before the names here, and not in the patterns: PREFIX.X for each X that they match
@@ -70,12 +70,53 @@ pub struct AddArgs {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     remote_prefix: String,
     #[command(flatten)]
+    shared: Shared,
+    #[command(flatten)]
     credentials: Credentials,
     #[command(flatten)]
     spool: Spool,
     /// How long what is wanted there is still kept for it while it cannot be reached [default: 10m]
     #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     linger: Option<Duration>,
+}
+
+/// Queues and services that can be used on both sides.
+#[derive(clap::Args)]
+struct Shared {
+    /// Queues that live here, and that clients of the other broker can use there
+    #[arg(long, value_name = "QUEUE", num_args = 1.., value_parser = name)]
+    out_queues: Vec<Name>,
+    /// Queues that live there, and that clients of this broker can use here
+    #[arg(long, value_name = "QUEUE", num_args = 1.., value_parser = name)]
+    in_queues: Vec<Name>,
+    /// Permission bits of such queues where they do not live, such as 0700
+    #[arg(long, value_name = "MODE", value_parser = value::mode)]
+    queue_mode: Option<u16>,
+    /// Services here that can be called there
+    #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
+    out_services: Vec<Pattern>,
+    /// Services there that can be called here
+    #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
+    in_services: Vec<Pattern>,
+    /// Permission bits of such services where they are not served, such as 0722
+    #[arg(long, value_name = "MODE", value_parser = value::mode)]
+    service_mode: Option<u16>,
+}
+
+impl Shared {
+    fn add_to(self, mut bridge: BridgeConfig) -> BridgeConfig {
+        bridge = self.out_queues.into_iter().fold(bridge, BridgeConfig::outgoing_queue);
+        bridge = self.in_queues.into_iter().fold(bridge, BridgeConfig::incoming_queue);
+        bridge = self.out_services.into_iter().fold(bridge, BridgeConfig::services_out);
+        bridge = self.in_services.into_iter().fold(bridge, BridgeConfig::services_in);
+        if let Some(mode) = self.queue_mode {
+            bridge = bridge.queue_mode(mode);
+        }
+        if let Some(mode) = self.service_mode {
+            bridge = bridge.service_mode(mode);
+        }
+        bridge
+    }
 }
 
 /// How it shows at the other broker who it is. The files are read by the broker, not by this command.
@@ -177,12 +218,13 @@ async fn call(url: &str, asked: Value) -> Result<Value, Problem> {
 impl AddArgs {
     /// The bridge that was asked for, if it can be run.
     fn config(self) -> Result<BridgeConfig, Problem> {
-        let AddArgs { credentials, spool, .. } = self;
+        let AddArgs { credentials, spool, shared, .. } = self;
         let wrong = |error: bus_broker::InvalidBridge| Problem::usage(error.to_string());
         let bridge = BridgeConfig::new(&self.bridge, self.remote).map_err(wrong)?;
         let mut bridge = bridge.prefixes(self.local_prefix, self.remote_prefix);
         bridge = self.out.into_iter().fold(bridge, BridgeConfig::outgoing);
         bridge = self.incoming.into_iter().fold(bridge, BridgeConfig::incoming);
+        bridge = shared.add_to(bridge);
         if let Some(path) = &credentials.remote_token_file {
             bridge = bridge.token_file(absolute(path)?);
         }
@@ -226,6 +268,10 @@ impl Full {
 
 fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::new(text).map_err(|error| error.to_string())
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::new(text).map_err(|error| error.to_string())
 }
 
 /// The path of a file as the broker finds it, which may run in another folder.

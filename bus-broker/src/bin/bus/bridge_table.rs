@@ -27,15 +27,17 @@ const HEADER: [&str; 12] = [
 /// Columns of numbers.
 const RIGHT: [bool; 12] =
     [false, false, false, false, true, true, true, true, true, true, true, false];
+/// Topics, queues and services, each with a line for each way on which something of them goes.
+const WAYS: [&str; 6] = ["out", "in", "out_queues", "in_queues", "out_services", "in_services"];
 /// What a direction has not delivered.
-const DROPPED: [&str; 5] = ["dropped", "refused", "unknown", "abandoned", "missed"];
+const DROPPED: [&str; 6] = ["dropped", "refused", "unknown", "abandoned", "missed", "failed"];
 
 /// The table, unless there is no bridge.
 pub fn render(list: &Value) -> Option<String> {
     let bridges = list["bridges"].as_array()?;
     let rows: Vec<Vec<String>> = bridges
         .iter()
-        .flat_map(|bridge| ["out", "in"].map(|way| (bridge, way)))
+        .flat_map(|bridge| WAYS.map(|way| (bridge, way)))
         .filter(|(bridge, way)| bridge[way].is_object())
         .map(|(bridge, way)| row(bridge, way))
         .collect();
@@ -56,13 +58,13 @@ fn row(bridge: &Value, way: &str) -> Vec<String> {
     vec![
         text(&bridge["name"]),
         text(&bridge["url"]),
-        way.into(),
+        way.replace('_', " "),
         text(&direction["state"]),
         millis("since_ms"),
         round_trip.map_or_else(|| "-".into(), |micros| format!("{micros}us")),
-        show_count(count("lag_messages")),
+        show_count(count("lag_messages") + count("under_way")),
         show_bytes(count("lag_bytes")),
-        show_count(count("published")),
+        show_count(count("published") + count("done")),
         show_count(dropped),
         show_count(count("reconnects")),
         last_error,
