@@ -30,6 +30,9 @@ pub struct Subscriber {
     pub got: u64,
     pub used: u64,
     pub alive: bool,
+    /// What each publisher had published by when it subscribed: that is not owed to it, though some of
+    /// it may still come out of a topic that was held back.
+    pub before: Vec<u64>,
     /// By publisher: the number after which it must see everything, or be told.
     pub seen: BTreeMap<usize, u64>,
     /// It has seen nothing of these yet, but must see all.

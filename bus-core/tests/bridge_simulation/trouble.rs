@@ -117,6 +117,7 @@ impl World<'_> {
             alive: true,
             seen: Default::default(),
             owed: Default::default(),
+            before: self.publishers.iter().map(|one| one.published).collect(),
             known_since: None,
             missed: 0,
             told: 0,
