@@ -126,8 +126,9 @@ impl Connection {
         session: &mut ClientSession,
         mut take: impl FnMut(&mut ClientSession, Event),
     ) -> Poll<Result<(), ConnectionEnd>> {
-        if std::mem::take(&mut self.early) {
-            self.take_frames(session, &mut take)?;
+        // What came with the Welcome is something that was there, even if nothing comes after it.
+        if std::mem::take(&mut self.early) && self.take_frames(session, &mut take)? {
+            return Poll::Ready(Ok(()));
         }
         loop {
             match self.connected.link.poll_readable(cx) {
@@ -192,15 +193,18 @@ impl Connection {
         Ok(filled)
     }
 
+    /// Whether there were any.
     fn take_frames(
         &mut self,
         session: &mut ClientSession,
         take: &mut impl FnMut(&mut ClientSession, Event),
-    ) -> Result<(), ConnectionEnd> {
+    ) -> Result<bool, ConnectionEnd> {
         let broken = |error: FrameError| {
             ConnectionEnd::Lost(format!("the broker broke the protocol: {error}"))
         };
+        let mut some = false;
         while let Some(incoming) = self.connected.decoder.next_incoming().map_err(broken)? {
+            some = true;
             match session.incoming(incoming).map_err(broken)? {
                 Some(Event::Refused { failure }) => return Err(ConnectionEnd::Refused(failure)),
                 Some(Event::Pong { word }) if word == self.question => {
@@ -211,7 +215,7 @@ impl Connection {
                 None => {}
             }
         }
-        Ok(())
+        Ok(some)
     }
 
     /// Writes what the session has to say, as far as it goes now. The task is woken when more can

@@ -137,14 +137,16 @@ impl Direction {
                 self.link.advance(now);
             }
             busy |= self.pull(now);
+            let was_full = self.is_full();
             for near in [true, false] {
                 let side = if near { &mut self.near } else { &mut self.far };
-                if let Some(change) = side.write(cx) {
+                if let Some(change) = side.write(cx).or_else(|| side.end_overrun()) {
                     self.changed(near, now, change);
                     busy = true;
                 }
             }
-            // What was written may have made room for more.
+            // What was written may have made room for more: nobody wakes the task for that.
+            busy |= was_full && !self.is_full();
             if !busy {
                 self.note_board();
                 return self.sleep(cx);
@@ -180,8 +182,12 @@ impl Direction {
                 denied = Some(failure);
             }
         });
-        let Poll::Ready(change) = polled else { return false };
-        change.into_iter().for_each(|change| self.changed(false, now, change));
+        if polled.is_pending() && denied.is_none() {
+            return false;
+        }
+        if let Poll::Ready(Some(change)) = polled {
+            self.changed(false, now, change);
+        }
         if let Some(failure) = denied {
             let change = self.far.start_over(failure.to_string());
             self.changed(false, now, change);
@@ -193,11 +199,16 @@ impl Direction {
         true
     }
 
+    /// Whether so much is unsent that data waits in the spool.
+    fn is_full(&self) -> bool {
+        self.far.session.outbound.unsent_bytes() >= UNSENT_MAX
+    }
+
     /// Says what the link has to say. Whether there was anything.
     fn pull(&mut self, now: Time) -> bool {
         let mut some = false;
         loop {
-            let data = self.far.session.outbound.unsent_bytes() < UNSENT_MAX;
+            let data = !self.is_full();
             let Some(action) = self.link.pull(data) else { return some };
             some = true;
             if let Action::Trouble { failure } = action {

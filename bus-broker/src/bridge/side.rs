@@ -13,7 +13,7 @@ use std::time::Duration;
 use bus_client::{Backoff, ClientOptions, Connection, ConnectionEnd, Error};
 use bus_core::session::{ClientSession, Established, Event, Hello};
 use bus_core::transport::mem_pair;
-use bus_core::{ErrorKind, Failure};
+use bus_core::{ErrorKind, Failure, KEPT_BYTES_MAX};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::settings::BridgeConfig;
@@ -142,6 +142,16 @@ impl Side {
             Ok(()) => None,
             Err(end) => Some(self.lose(end)),
         }
+    }
+
+    /// Starts over if the broker leaves more unconfirmed than is kept for it.
+    pub fn end_overrun(&mut self) -> Option<Change> {
+        if !self.is_up() || self.session.outbound.kept_bytes() <= KEPT_BYTES_MAX {
+            return None;
+        }
+        let text = format!("it has left more than {KEPT_BYTES_MAX} bytes unconfirmed");
+        let failure = Failure::new(ErrorKind::QuotaExceeded, text);
+        Some(self.start_over(failure.to_string()))
     }
 
     /// Ends the connection and what the session was, for this reason; it begins anew.

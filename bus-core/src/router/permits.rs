@@ -51,6 +51,7 @@ impl Router {
             self.end_forbidden(session);
             self.refuse_forbidden_sends(session);
         }
+        self.tell_by_new_rights();
         self.feed_hungry();
         self.bury_dead();
     }
@@ -162,7 +163,7 @@ impl Router {
             let text = "this broker has no epoch, and so no bridges";
             return Err(Failure::new(ErrorKind::Unsupported, text));
         }
-        if identity.admin || identity.system || self.policy.grants(identity, Deed::Bridge) {
+        if self.policy.is_bridge(identity) {
             return Ok(());
         }
         let text = format!(
@@ -183,6 +184,7 @@ impl Router {
         let Router { ground, queues, topics, policy, .. } = self;
         let Some(entry) = ground.sessions.get_mut(session) else { return };
         let identity = entry.identity.clone();
+        let is_bridge = policy.is_bridge(&identity);
         for handle in entry.handles_mut() {
             match handle {
                 Handle::Queue { queue, may } => {
@@ -191,11 +193,13 @@ impl Router {
                 }
                 Handle::Publisher(publisher) => {
                     let name = topics.get(publisher.topic).map(|topic| &topic.name);
-                    let deed = match publisher.relayed {
-                        Some(_) => Deed::Bridge,
-                        None => Deed::Publish,
+                    // Without a policy all may publish, but only administrators bridge.
+                    let (deed, some) = match publisher.relayed {
+                        Some(_) => (Deed::Bridge, is_bridge),
+                        None => (Deed::Publish, true),
                     };
-                    publisher.may = name.is_none_or(|name| policy.deeds(&identity, name).has(deed));
+                    let has = |name| policy.deeds(&identity, name).has(deed);
+                    publisher.may = some && name.is_none_or(has);
                 }
                 Handle::Caller { name, may, .. } => {
                     *may = policy.deeds(&identity, name);

@@ -190,6 +190,20 @@ impl Policy {
         self.is_open_to(identity) || granted.any(|(_, allowed)| allowed.contains(pattern))
     }
 
+    /// The patterns on which somebody may do it; `None` if on all names.
+    pub fn patterns_for(&self, identity: &Identity, deed: Deed) -> Option<Vec<&Pattern>> {
+        if self.is_open_to(identity) {
+            return None;
+        }
+        let granted = self.granted_to(identity).filter(|(other, _)| *other == deed);
+        Some(granted.map(|(_, pattern)| pattern).collect())
+    }
+
+    /// Whether somebody may bridge at all. Without a policy only administrators may.
+    pub(super) fn is_bridge(&self, identity: &Identity) -> bool {
+        identity.admin || identity.system || self.grants(identity, Deed::Bridge)
+    }
+
     /// Whether it is granted to somebody on any name at all.
     pub fn grants(&self, identity: &Identity, deed: Deed) -> bool {
         self.granted_to(identity).any(|(granted, _)| *granted == deed)

@@ -156,7 +156,7 @@ impl Router {
                 "the publisher is not open",
             );
         };
-        if let Err(failure) = self.check_way(id, session, may, &stamp) {
+        if let Err(failure) = self.check_way(id, session, may, relayed.is_some(), &stamp) {
             return self.refuse_publish(session, channel, ticket, failure.kind(), failure.text());
         }
         if let Some(relayed) = relayed
@@ -172,19 +172,25 @@ impl Router {
         self.let_in(id, session, channel, stamp, message, ticket);
     }
 
-    /// Whether a publisher may publish on its topic, if that is still there.
+    /// Whether a publisher may publish on its topic, if that is still there. A relay may as a
+    /// bridge, whatever its session may publish by itself.
     fn check_way(
         &self,
         id: Id<Topic>,
         session: Id<Session>,
         may: bool,
+        is_relay: bool,
         stamp: &Stamp,
     ) -> Result<(), Failure> {
         let Some(topic) = self.topics.get(id) else {
             return Err(Failure::new(ErrorKind::Removed, "the topic was removed"));
         };
-        if !may {
-            self.check_deed(session, Deed::Publish, "topic", &stamp.source.topic)?;
+        match (may, is_relay) {
+            (true, _) => {}
+            (false, true) => self.check_bridge(session, &stamp.source.topic)?,
+            (false, false) => {
+                self.check_deed(session, Deed::Publish, "topic", &stamp.source.topic)?
+            }
         }
         let identity = self.ground.sessions.get(session).map(|entry| &entry.identity);
         match identity.is_some_and(|identity| topic.access.allows(identity, Right::Write)) {

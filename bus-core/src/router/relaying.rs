@@ -42,6 +42,12 @@ impl Router {
             return Err(failure);
         }
         check_sequence(reach)?;
+        if self.relays.has_way(session, &provenance, &topic) {
+            let text = format!(
+                "this session has a relay of what {provenance} published on `{topic}`: close that first"
+            );
+            return Err(Failure::new(ErrorKind::AlreadyExists, text));
+        }
         let options = TopicOptions::default();
         let answer = self.open_topic(session, channel, topic.clone(), options, false)?;
         let (id, known) = self.relays.enter(&provenance, &topic, reach);
@@ -62,6 +68,7 @@ impl Router {
                 lost: false,
                 away,
                 stalled: false,
+                suspect: None,
                 told_active: false,
                 turn: 0,
                 answered: 0,
@@ -117,19 +124,20 @@ impl Router {
             false => RELAY_PATIENCE_GAP,
         };
         let at = self.ground.now.after(patience);
-        self.relays.suspects.insert((at, id, active, relayed.mark));
-        self.look_after_relays_at(at);
+        if self.relays.suspect(at, id, active) {
+            self.look_after_relays_at(at);
+        }
     }
 
     /// Looks whether those that should have brought something have.
     fn look_at_suspects(&mut self) {
         while let Some(suspect) = self.relays.suspects.first().copied() {
-            let (at, id, key, mark) = suspect;
+            let (at, id, key) = suspect;
             if at > self.ground.now {
                 return self.look_after_relays_at(at);
             }
             self.relays.suspects.remove(&suspect);
-            if self.relays.all.get_mut(id).is_some_and(|relayed| relayed.find_stalled(key, mark)) {
+            if self.relays.all.get_mut(id).is_some_and(|relayed| relayed.find_stalled(key)) {
                 self.relays.stat.stalls += 1;
                 self.elect(id);
             }
@@ -271,7 +279,11 @@ impl Router {
     pub(super) fn drop_upstream(&mut self, id: Id<Relayed>, key: UpstreamKey) {
         let now = self.ground.now;
         let Some(relayed) = self.relays.all.get_mut(id) else { return };
-        relayed.upstreams.retain(|upstream| upstream.key != key);
+        for gone in relayed.upstreams.extract_if(.., |upstream| upstream.key == key) {
+            if let Some((at, _)) = gone.suspect {
+                self.relays.suspects.remove(&(at, id, key));
+            }
+        }
         if !relayed.upstreams.is_empty() {
             return self.elect(id);
         }

@@ -53,6 +53,8 @@ pub(crate) struct Upstream {
     pub away: bool,
     /// It was active and brought nothing while others had something: it comes last.
     pub stalled: bool,
+    /// Until when it should have brought something above which mark.
+    pub suspect: Option<(Time, u64)>,
     /// Whether it was told to go on.
     pub told_active: bool,
     /// How often it was told something else, and of which time its last skip knows.
@@ -118,8 +120,8 @@ pub(crate) struct Relays {
     by_key: BTreeMap<RelayedKey, Id<Relayed>>,
     idle: BTreeSet<(Time, Id<Relayed>)>,
     pub unreported: BTreeSet<Id<Relayed>>,
-    /// When to look whether an active upstream has brought anything above a mark.
-    pub suspects: BTreeSet<(Time, Id<Relayed>, UpstreamKey, u64)>,
+    /// When to look whether an upstream has brought what it should: each at most once.
+    pub suspects: BTreeSet<(Time, Id<Relayed>, UpstreamKey)>,
     pub stat: RelayStat,
     /// When the router looks after them next.
     pub due: Option<Time>,
@@ -158,6 +160,34 @@ impl Relays {
         });
         self.by_key.insert(key, id);
         (id, false)
+    }
+
+    /// Whether a session has a relay of that source already.
+    pub fn has_way(&self, session: Id<Session>, provenance: &Provenance, topic: &Name) -> bool {
+        let key = (provenance.epoch, provenance.publisher, topic.clone());
+        let relayed = self.by_key.get(&key).and_then(|id| self.all.get(*id));
+        relayed.is_some_and(|relayed| relayed.upstreams.iter().any(|at| at.key.0 == session))
+    }
+
+    /// An upstream should have brought something above the mark by then. Whether that is new: it
+    /// is not where something is expected earlier.
+    pub fn suspect(&mut self, at: Time, id: Id<Relayed>, key: UpstreamKey) -> bool {
+        let Some(relayed) = self.all.get_mut(id) else { return false };
+        let mark = relayed.mark;
+        let Some(upstream) = relayed.upstreams.iter_mut().find(|upstream| upstream.key == key)
+        else {
+            return false;
+        };
+        match upstream.suspect.replace((at, mark)) {
+            Some(before) if before.1 == mark && before.0 <= at => {
+                upstream.suspect = Some(before);
+                return false;
+            }
+            // It is about an older mark, or later.
+            Some((due, _)) => self.suspects.remove(&(due, id, key)),
+            None => false,
+        };
+        self.suspects.insert((at, id, key))
     }
 
     /// Its last upstream has gone: the mark stays for a while.
@@ -221,14 +251,13 @@ impl Relayed {
         }
     }
 
-    /// An upstream has brought nothing above this mark, though others could have.
-    pub fn find_stalled(&mut self, suspect: UpstreamKey, mark: u64) -> bool {
-        let still = self.mark == mark && self.active == Some(suspect);
+    /// A suspect's time is over. Whether it has brought nothing, though others could have.
+    pub fn find_stalled(&mut self, suspect: UpstreamKey) -> bool {
+        let (now_at, is_active) = (self.mark, self.active == Some(suspect));
         let upstream = self.upstreams.iter_mut().find(|upstream| upstream.key == suspect);
-        match upstream.filter(|_| still) {
-            Some(upstream) => !std::mem::replace(&mut upstream.stalled, true),
-            None => false,
-        }
+        let Some(upstream) = upstream else { return false };
+        let still = upstream.suspect.take().is_some_and(|(_, mark)| mark == now_at);
+        still && is_active && !std::mem::replace(&mut upstream.stalled, true)
     }
 
     /// Whether it is time to look who is best, and to tell the mark, once it has risen.
@@ -254,11 +283,8 @@ impl Relayed {
     pub fn elect(&mut self) -> Option<UpstreamKey> {
         let next = self.next();
         let start = |upstream: &Upstream| upstream.reach.max(next);
-        let rank = |upstream: &&Upstream| {
-            let way = (upstream.hops.len(), upstream.hops.clone());
-            (upstream.stalled, start(upstream), upstream.away, way, upstream.key)
-        };
-        let best = self.upstreams.iter().min_by_key(rank)?;
+        let best =
+            self.upstreams.iter().min_by(|one, other| one.rank(next).cmp(&other.rank(next)))?;
         // Those that are better, but cannot go on from here yet.
         let later = self.upstreams.iter().filter(|other| {
             let shorter = (other.hops.len(), &other.hops) < (best.hops.len(), &best.hops);
@@ -266,5 +292,13 @@ impl Relayed {
         });
         self.reconsider = later.map(start).filter(|start| *start > next).min().unwrap_or(u64::MAX);
         (!best.away).then_some(best.key)
+    }
+}
+
+impl Upstream {
+    /// How good it is when this message comes next: the least is the best.
+    fn rank(&self, next: u64) -> impl Ord + '_ {
+        let way = (self.hops.len(), &self.hops);
+        (self.stalled, self.reach.max(next), self.away, way, self.key)
     }
 }

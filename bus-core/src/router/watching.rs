@@ -2,7 +2,7 @@
 //! end.
 //!
 //! All of it first, then what changes, gathered for a moment. Invariant: what a watcher was told is
-//! what its table offered its peer when it was told last.
+//! what its table offered its peer when it was told last, as far as it may bridge that.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{INTEREST_DELAY, WANTED_ROWS_MAX};
 use crate::name::Pattern;
+use crate::time::Time;
 
 use super::Router;
 use super::command::Channel;
@@ -40,6 +41,8 @@ pub(super) struct Watchers {
     all: Vec<Watcher>,
     /// The version of both tables that is known to all, or will be at the next deadline.
     version: u64,
+    /// When what is new is told. One deadline for all that changes until then.
+    due: Option<Time>,
 }
 
 impl Router {
@@ -115,14 +118,27 @@ impl Router {
         let version = self.interests.version() + self.served.version();
         if version != self.watchers.version {
             self.watchers.version = version;
-            if !self.watchers.all.is_empty() {
-                self.ground.timers.set(self.ground.now.after(INTEREST_DELAY), Timer::Wanted);
-            }
+            self.tell_soon();
         }
+    }
+
+    fn tell_soon(&mut self) {
+        if !self.watchers.all.is_empty() && self.watchers.due.is_none() {
+            let due = self.ground.now.after(INTEREST_DELAY);
+            self.watchers.due = Some(due);
+            self.ground.timers.set(due, Timer::Wanted);
+        }
+    }
+
+    /// There is another policy: what may be told is another thing, though the tables are not.
+    pub(super) fn tell_by_new_rights(&mut self) {
+        self.watchers.all.iter_mut().for_each(|watcher| watcher.version = u64::MAX);
+        self.tell_soon();
     }
 
     /// Tells everybody what is new.
     pub(super) fn tell_wanted(&mut self) {
+        self.watchers.due = None;
         (0..self.watchers.all.len()).for_each(|index| self.tell_watcher(index, false));
     }
 
@@ -134,7 +150,16 @@ impl Router {
         }
         watcher.version = table.version();
         let InterestOffer { interests, left_out } = match &watcher.services {
-            None => table.offer(self.config.epoch, watcher.peer),
+            // Of services it has asked only for such as it may bridge.
+            None => {
+                let identity = self.ground.sessions.get(watcher.session).map(|it| &it.identity);
+                let Some(identity) = identity else { return };
+                let allowed = self.policy.patterns_for(identity, Deed::Bridge);
+                table.offer_of(self.config.epoch, watcher.peer, |wanted| {
+                    let common = |one: &&Pattern| one.intersection(wanted).is_some();
+                    allowed.as_ref().is_none_or(|allowed| allowed.iter().any(common))
+                })
+            }
             Some(patterns) => table.offer_of(self.config.epoch, watcher.peer, |served| {
                 patterns.iter().any(|pattern| pattern.contains(served))
             }),

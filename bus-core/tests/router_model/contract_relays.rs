@@ -1,31 +1,31 @@
-//! What the router does for bridges, case by case: marks, upstreams, rights, loops, wishes.
+//! What the router does for bridges, case by case: marks, upstreams, rights, loops.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus_core::router::{
-    Allowance, BridgeCommand, Command, Deed, Identity, Interest, Output, Policy, Provenance,
-    Router, RouterConfig, SessionEnd, SessionId, SubscribeOptions, Who,
+    Allowance, BridgeCommand, Command, Deed, Identity, Output, Policy, Provenance, Router,
+    RouterConfig, SessionEnd, SessionId, SubscribeOptions, Who,
 };
 use bus_core::{Arrival, ErrorKind, Kind, Pattern, Sender, Time};
 
 use crate::bus::{arrival, message, name};
 use crate::events::number_of;
 
-const OWN: u64 = 1;
+pub(crate) const OWN: u64 = 1;
 const ORIGIN: u64 = 2;
 
-struct Broker {
-    router: Router,
-    now: Time,
-    subscriber: SessionId,
+pub(crate) struct Broker {
+    pub router: Router,
+    pub now: Time,
+    pub subscriber: SessionId,
 }
 
 /// What a session was told, in short.
-type Told = Vec<(SessionId, String)>;
+pub(crate) type Told = Vec<(SessionId, String)>;
 
 impl Broker {
-    fn new() -> Broker {
+    pub fn new() -> Broker {
         let config = RouterConfig { epoch: OWN, ..RouterConfig::default() };
         let mut router = Router::new(config);
         let subscriber = open(&mut router, false);
@@ -36,7 +36,7 @@ impl Broker {
         Broker { router, now: Time::ZERO, subscriber }
     }
 
-    fn bridge(&mut self) -> SessionId {
+    pub fn bridge(&mut self) -> SessionId {
         open(&mut self.router, true)
     }
 
@@ -52,7 +52,7 @@ impl Broker {
         self.told()
     }
 
-    fn publish(&mut self, session: SessionId, channel: u32, number: u64) -> Told {
+    pub fn publish(&mut self, session: SessionId, channel: u32, number: u64) -> Told {
         let message = message(1, number);
         let command = Command::Publish { channel, message, ticket: None };
         self.router.handle(self.now, session, command);
@@ -65,13 +65,13 @@ impl Broker {
         self.told()
     }
 
-    fn pass(&mut self, time: Duration) -> Told {
+    pub fn pass(&mut self, time: Duration) -> Told {
         self.now = self.now.after(time);
         self.router.advance(self.now);
         self.told()
     }
 
-    fn told(&mut self) -> Told {
+    pub fn told(&mut self) -> Told {
         let effects = self.router.take_effects(Vec::new()).into_iter();
         effects.map(|effect| (effect.session, short(&effect.output))).collect()
     }
@@ -83,7 +83,7 @@ impl Broker {
     }
 }
 
-fn open(router: &mut Router, admin: bool) -> SessionId {
+pub(crate) fn open(router: &mut Router, admin: bool) -> SessionId {
     let sender = Sender { uid: Some(1), ..Sender::default() };
     let identity = Identity { sender, admin, ..Identity::default() };
     router.open_session(Time::ZERO, identity, Duration::from_secs(10)).expect("a session")
@@ -111,8 +111,22 @@ fn short(output: &Output) -> String {
     }
 }
 
-fn texts(told: Told) -> Vec<String> {
+pub(crate) fn texts(told: Told) -> Vec<String> {
     told.into_iter().map(|(_, text)| text).collect()
+}
+
+pub(crate) fn policy(granted: &[(Deed, &str)]) -> Policy {
+    let pattern = |text: &str| Pattern::new(text).expect("a pattern");
+    let everybody = Allowance::to(Who::Everybody);
+    let all = granted.iter().fold(everybody, |all, (deed, text)| all.grant(*deed, pattern(text)));
+    Policy::new(vec![all])
+}
+
+pub(crate) fn subscribe(broker: &mut Broker, session: SessionId, channel: u32, text: &str) {
+    let (pattern, options) = (Pattern::new(text).expect("a pattern"), Default::default());
+    let command = Command::Subscribe { request: 0, channel, pattern, options };
+    broker.router.handle(broker.now, session, command);
+    broker.told();
 }
 
 #[test]
@@ -216,122 +230,62 @@ fn loops_and_those_without_the_right_are_refused() {
 }
 
 #[test]
-fn a_bridge_gets_what_is_wanted_beyond_it_and_nothing_else() {
-    let mut broker = Broker::new();
-    let (bridge, publisher) = (broker.bridge(), open(&mut broker.router, false));
-    for (channel, topic) in [(0, "a.b"), (1, "a.c")] {
-        let (options, exclusive) = (Default::default(), false);
-        let topic = name(topic);
-        let open = Command::OpenPublisher { request: 0, channel, topic, options, exclusive };
-        broker.router.handle(broker.now, publisher, open);
-    }
-    let want = |broker: &mut Broker, wanted: &[&str]| {
-        let interest = |text: &&str| Interest {
-            pattern: Pattern::new(text).expect("a pattern"),
-            path: vec![5],
-        };
-        let beyond = wanted.iter().map(interest).collect();
-        let (pattern, options) = (Pattern::new(">").expect("a pattern"), Default::default());
-        let command =
-            BridgeCommand::SubscribeBeyond { request: 0, channel: 0, pattern, options, beyond };
-        broker.router.handle(broker.now, bridge, Command::Bridge(command));
-    };
-    let both = |broker: &mut Broker| {
-        let told = [broker.publish(publisher, 0, 1), broker.publish(publisher, 1, 2)].concat();
-        let of_bridge = told.into_iter().filter(|(session, _)| *session == bridge);
-        of_bridge.map(|(_, text)| text).collect::<Vec<_>>()
-    };
-    want(&mut broker, &["a.b"]);
-    assert_eq!(both(&mut broker), ["1 as 1"]);
-    want(&mut broker, &["*.c"]);
-    assert_eq!(both(&mut broker), ["2 as 2"]);
-    let paths = |broker: &Broker, peer| {
-        let offered = broker.router.interest_for(peer).interests.into_iter();
-        offered.map(|one| (one.pattern.to_string(), one.path)).collect::<Vec<_>>()
-    };
-    let own = ("a.>".to_owned(), vec![OWN]);
-    assert_eq!(paths(&broker, 9), [("*.c".into(), vec![5, OWN]), own.clone()]);
-    assert_eq!(paths(&broker, 5), [own]);
-    want(&mut broker, &[]);
-    assert_eq!(both(&mut broker), [""; 0]);
-    assert_eq!(broker.router.interest_count(), 1);
-}
-
-#[test]
-fn a_bridge_is_told_what_is_wanted_and_what_changes_and_nothing_at_rest() {
-    let mut broker = Broker::new();
-    let (bridge, other) = (broker.bridge(), open(&mut broker.router, false));
-    let subscribe = |broker: &mut Broker, channel: u32, text: &str| {
-        let (pattern, options) = (Pattern::new(text).expect("a pattern"), Default::default());
-        let command = Command::Subscribe { request: 0, channel, pattern, options };
-        broker.router.handle(broker.now, other, command);
-        broker.told();
-    };
-    let wanted = |told: Told| {
-        told.into_iter().filter(|(session, _)| *session == bridge).map(|(_, text)| text).collect()
-    };
-    let watch = BridgeCommand::WatchInterest { request: 0, channel: 3, peer: 9 };
-    broker.router.handle(broker.now, bridge, Command::Bridge(watch.clone()));
-    let told: Vec<String> = wanted(broker.told());
-    assert_eq!(told, ["wanted 1 more, 0 less on 3"]);
-    // Changes of one moment are told together; what nobody outside would see is not.
-    for (channel, text) in [(0, "b"), (1, "c"), (2, "b"), (3, "a.>")] {
-        subscribe(&mut broker, channel, text);
-    }
-    let told: Vec<String> = wanted(broker.pass(Duration::from_millis(10)));
-    assert_eq!(told, ["wanted 2 more, 0 less on 3"]);
-    broker.router.handle(broker.now, other, Command::Close { request: 0, channel: 2 });
-    let told: Vec<String> = wanted(broker.pass(Duration::from_secs(10)));
-    assert_eq!(told, [""; 0]);
-    assert_eq!(broker.router.next_deadline(), None);
-    broker.router.handle(broker.now, other, Command::Close { request: 0, channel: 0 });
-    let told: Vec<String> = wanted(broker.pass(Duration::from_millis(10)));
-    assert_eq!(told, ["wanted 0 more, 1 less on 3"]);
-    // Whoever may not bridge is not told.
-    broker.router.handle(broker.now, other, Command::Bridge(watch));
-    let kinds: Vec<String> = broker.told().into_iter().map(|(_, text)| text).collect();
-    assert_eq!(kinds, [""; 0]);
-}
-
-#[test]
 fn the_policy_says_who_may_bridge_what() {
     let mut broker = Broker::new();
     let bridge = open(&mut broker.router, false);
     assert_eq!(texts(broker.relay(bridge, 0, &[], 1)), ["PermissionDenied"]);
-    let grant = |text: &str| {
-        let pattern = Pattern::new(text).expect("a pattern");
-        Policy::new(vec![Allowance::to(Who::Everybody).grant(Deed::Bridge, pattern)])
-    };
-    broker.router.set_policy(broker.now, grant("b.>"));
+    broker.router.set_policy(broker.now, policy(&[(Deed::Bridge, "b.>")]));
     broker.told();
     assert_eq!(texts(broker.relay(bridge, 0, &[], 1)), ["PermissionDenied"]);
-    broker.router.set_policy(broker.now, grant("a.>"));
+    broker.router.set_policy(broker.now, policy(&[(Deed::Bridge, "a.>")]));
     broker.told();
     assert!(!texts(broker.relay(bridge, 0, &[], 1)).contains(&"PermissionDenied".to_owned()));
 }
 
 #[test]
-fn what_a_bridge_may_want_and_watch_is_bounded() {
+fn a_relay_ends_with_the_right_to_bridge_though_its_session_may_publish() {
     let mut broker = Broker::new();
-    let bridge = broker.bridge();
-    let (options, request) = (SubscribeOptions::default(), 1);
-    let want = |broker: &mut Broker, channel: u32, count: usize| {
-        let interest = |number: usize| Interest {
-            pattern: Pattern::new(&format!("w{number}")).expect("a pattern"),
-            path: vec![9],
-        };
-        let beyond = (0..count).map(interest).collect();
-        let (pattern, options) = (Pattern::new(">").expect("a pattern"), options.clone());
-        let command = BridgeCommand::SubscribeBeyond { request, channel, pattern, options, beyond };
-        broker.router.handle(broker.now, bridge, Command::Bridge(command));
-        texts(broker.told())
-    };
-    assert_eq!(want(&mut broker, 0, 65_000), ["done"]);
-    assert_eq!(want(&mut broker, 1, 537), ["QuotaExceeded"]);
-    assert_eq!(want(&mut broker, 1, 536), ["done"]);
-    for (channel, answer) in [(2, "done"), (3, "QuotaExceeded")] {
-        let watch = BridgeCommand::WatchInterest { request, channel, peer: 9 };
-        broker.router.handle(broker.now, bridge, Command::Bridge(watch));
-        assert_eq!(texts(broker.told())[0], answer);
+    let bridge = open(&mut broker.router, false);
+    let both = policy(&[(Deed::Bridge, "a.>"), (Deed::Publish, "a.>")]);
+    // Without a policy everybody may publish, too.
+    for without in [policy(&[(Deed::Publish, "a.>")]), Policy::default()] {
+        broker.router.set_policy(broker.now, both.clone());
+        broker.relay(bridge, 0, &[], 1);
+        assert_eq!(broker.publish(bridge, 0, 1), []);
+        broker.router.set_policy(broker.now, without);
+        let told = texts(broker.publish(bridge, 0, 2));
+        assert!(told[0].contains("PermissionDenied"), "{told:?}");
     }
+}
+
+#[test]
+fn what_many_skips_and_subscriptions_make_due_is_looked_at_once() {
+    let mut broker = Broker::new();
+    let (silent, other) = (broker.bridge(), broker.bridge());
+    broker.relay(silent, 0, &[], 1);
+    broker.relay(other, 0, &[3], 1);
+    let watch = BridgeCommand::WatchInterest { request: 0, channel: 3, peer: 9 };
+    broker.router.handle(broker.now, silent, Command::Bridge(watch));
+    for number in 0..100 {
+        broker.now = broker.now.after(Duration::from_micros(1));
+        broker.skip(other, 0, 1);
+        subscribe(&mut broker, other, 1 + number, &format!("w{number}"));
+    }
+    for expected in ["wanted 100 more, 0 less on 3", "stands by 0 turn 2 known true"] {
+        broker.now = broker.router.next_deadline().expect("something is due");
+        assert_eq!(texts(broker.pass(Duration::ZERO))[0], expected);
+    }
+    assert_eq!(broker.router.next_deadline(), None);
+}
+
+#[test]
+fn a_session_has_one_relay_of_a_source_at_most() {
+    let mut broker = Broker::new();
+    let (bridge, other) = (broker.bridge(), broker.bridge());
+    assert_eq!(texts(broker.relay(bridge, 0, &[], 1))[0], "done");
+    assert_eq!(texts(broker.relay(bridge, 1, &[3], 1)), ["AlreadyExists"]);
+    assert_eq!(texts(broker.relay(other, 1, &[3], 1))[0], "done");
+    broker.router.handle(broker.now, bridge, Command::Close { request: 0, channel: 0 });
+    broker.told();
+    assert_eq!(texts(broker.relay(bridge, 1, &[3], 1))[0], "done");
 }

@@ -13,6 +13,7 @@ mod contract_flow;
 mod contract_leases;
 mod contract_queues;
 mod contract_relays;
+mod contract_relays_wanted;
 mod contract_topics;
 mod dice;
 mod events;

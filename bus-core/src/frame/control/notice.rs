@@ -7,7 +7,7 @@ use bus_proto::v1::notice::Kind as Wire;
 use bytes::Bytes;
 
 use super::convert::{Convert, missing};
-use super::{FrameError, Kind, accept, encode, hosted, malformed, parse};
+use super::{FrameError, Kind, accept, bridge, encode, hosted, malformed, parse};
 use crate::error::Failure;
 use crate::message::Sender;
 use crate::name::Name;
@@ -121,13 +121,19 @@ impl Notice {
     pub fn decode(body: &[u8]) -> Result<Notice, FrameError> {
         let v1::Notice { kind } = parse(Kind::Notice, body)?;
         match kind.ok_or_else(|| malformed(Kind::Notice, missing("kind")))? {
-            Wire::Origin(given) => Ok(Notice::Origin {
-                origin: given.origin,
-                sender: accept(Kind::Notice, given.sender, "sender")?,
-                topic: accept(Kind::Notice, given.topic, "topic")?,
-                publisher: given.publisher,
-                provenance: accept(Kind::Notice, given.provenance, "provenance")?,
-            }),
+            Wire::Origin(given) => {
+                // Other brokers have said it: whoever passes it on must not be told more than he
+                // may say.
+                bridge::check_provenance(given.provenance.as_ref())
+                    .map_err(|failure| malformed(Kind::Notice, failure))?;
+                Ok(Notice::Origin {
+                    origin: given.origin,
+                    sender: accept(Kind::Notice, given.sender, "sender")?,
+                    topic: accept(Kind::Notice, given.topic, "topic")?,
+                    publisher: given.publisher,
+                    provenance: accept(Kind::Notice, given.provenance, "provenance")?,
+                })
+            }
             Wire::Ended(given) => Ok(Notice::Ended {
                 channel: given.channel,
                 failure: accept(Kind::Notice, given.failure, "failure")?,
@@ -165,4 +171,27 @@ pub fn encode_failure(failure: &Failure) -> Bytes {
 /// When the body is malformed.
 pub fn decode_failure(kind: Kind, body: &[u8]) -> Result<Failure, FrameError> {
     accept(kind, parse::<v1::Failure>(kind, body)?, "failure")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{BROKER_NAME_BYTES_MAX, HOPS_MAX};
+
+    #[test]
+    fn an_origin_that_no_broker_may_pass_on_is_refused() {
+        let decoded = |hops: usize, broker: &str| {
+            let hops = (1..).take(hops).collect();
+            let (sender, broker) = (Arc::new(Sender::default()), Arc::from(broker));
+            let provenance = Provenance { epoch: 1, broker, publisher: 7, sender, hops };
+            let provenance = Some(Arc::new(provenance));
+            let (sender, topic) = (Sender::default(), None);
+            let origin = Notice::Origin { origin: 1, sender, topic, publisher: 2, provenance };
+            Notice::decode(&origin.encode())
+        };
+        assert!(decoded(HOPS_MAX, &"b".repeat(BROKER_NAME_BYTES_MAX)).is_ok());
+        assert!(decoded(HOPS_MAX + 1, "b").is_err());
+        assert!(decoded(1, &"b".repeat(BROKER_NAME_BYTES_MAX + 1)).is_err());
+        assert!(decoded(1, "b\n").is_err());
+    }
 }
