@@ -93,7 +93,7 @@ impl Relays {
         }
     }
 
-    /// Takes what the broker has said. Fails when it does not say what is wanted.
+    /// Takes what the broker has said. Fails when it does not say what is wanted, or not as it may.
     pub fn take(
         &mut self,
         now: Time,
@@ -116,7 +116,7 @@ impl Relays {
                 if self.watch.is_some_and(|(watch, _)| watch == channel) =>
             {
                 self.left_out = left_out;
-                link.far_wanted(added, removed, complete);
+                link.far_wanted(added, removed, complete)?;
             }
             Event::Reply { request, result } => {
                 let opened = self.requests.remove(&request);

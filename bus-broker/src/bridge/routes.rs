@@ -26,6 +26,8 @@ pub(super) struct Routes {
     by_route: BTreeMap<usize, Channel>,
     by_channel: BTreeMap<Channel, Subscription>,
     requests: BTreeMap<RequestId, (usize, Channel)>,
+    /// Changes that have no answer yet.
+    changes: BTreeMap<RequestId, (usize, Channel)>,
     sources: BTreeMap<u64, Arc<Source>>,
 }
 
@@ -58,11 +60,12 @@ impl Routes {
             }
             Action::Change { route, added, removed } => {
                 if let Some(channel) = self.by_route.get(&route).copied() {
-                    session.request(|request| {
+                    let request = session.request(|request| {
                         let command =
                             BridgeCommand::ChangeBeyond { request, channel, added, removed };
                         Command::Bridge(command)
                     });
+                    self.changes.insert(request, (route, channel));
                 }
             }
             Action::Unsubscribe { route } => {
@@ -92,12 +95,18 @@ impl Routes {
             }
             Event::Reply { request, result } => {
                 let opened = self.requests.remove(&request);
+                let changed = self.changes.remove(&request);
                 match (opened, result) {
                     (Some((route, channel)), Err(failure)) => {
                         self.end(now, link, route, channel, failure)
                     }
-                    // What is wanted beyond is too much for the broker: it goes on as it was.
-                    (None, Err(failure)) => link.trouble(failure),
+                    (None, Err(failure)) => match changed {
+                        // Nothing of that change holds at the broker, so all is told anew.
+                        Some((route, channel)) if self.by_route.get(&route) == Some(&channel) => {
+                            link.change_refused(now, route, failure);
+                        }
+                        _ => link.trouble(failure),
+                    },
                     (_, Ok(_)) => {}
                 }
             }
@@ -138,7 +147,7 @@ impl Routes {
                     let Some(subscription) = self.by_channel.get_mut(&channel) else { return };
                     let Some(last) = &mut subscription.last else { continue };
                     let stamp = last.clone();
-                    last.sequence += parcel.count();
+                    last.sequence = last.sequence.saturating_add(parcel.count());
                     link.received_parcel(now, subscription.route, &stamp, parcel);
                 }
                 // The decoder has looked at every header; so this is the last thing it gives.
@@ -170,7 +179,8 @@ impl Routes {
         };
         let Some(source) = source.or(before.map(|before| before.source)) else { return };
         let stamp = Stamp { source, sequence };
-        subscription.last = Some(Stamp { sequence: sequence + 1, ..stamp.clone() });
+        let following = Stamp { sequence: sequence.saturating_add(1), ..stamp.clone() };
+        subscription.last = Some(following);
         link.received(now, subscription.route, &stamp, message);
     }
 

@@ -2,11 +2,12 @@
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
+use crate::limits::{HOPS_MAX, INTERESTS_MAX, SEQUENCE_MAX};
 use crate::router::{Epoch, Fault, Interest, RelayState};
 use crate::time::Time;
 
 use super::link::Link;
-use super::near::RETRY;
+use super::near::{REFUSALS_MAX, pause_after};
 use super::pull::{Action, RelayId};
 use super::source::{Relay, Source};
 
@@ -25,6 +26,11 @@ impl Link {
         for id in ids {
             let Some(source) = self.sources.get_mut(id) else { continue };
             source.relay = None;
+            // It may be taken there now.
+            (source.refusals, source.shut) = (0, false);
+            if let Some(at) = source.retry_at.take() {
+                self.retries.remove(&(at, id));
+            }
             // What was sent stays sent, also to another boot: subscribers outlive their broker.
             source.muted = !ignored && source.provenance.hops.contains(&epoch);
             match source.muted {
@@ -56,15 +62,35 @@ impl Link {
 
     /// What the far broker tells this bridge's near broker: what is wanted there and beyond, since
     /// it was told last in this session. It counts when it is complete.
-    pub fn far_wanted(&mut self, added: Vec<Interest>, removed: Vec<Interest>, complete: bool) {
+    ///
+    /// # Errors
+    /// When it is more than a broker may tell, or a wish has come over too many brokers or none. Its
+    /// session is of no more use then: what it tells next would be built on that.
+    pub fn far_wanted(
+        &mut self,
+        added: Vec<Interest>,
+        removed: Vec<Interest>,
+        complete: bool,
+    ) -> Result<(), Failure> {
+        if added.iter().any(|interest| !(1..=HOPS_MAX).contains(&interest.path.len())) {
+            let text = format!("a wish comes over 1 to {HOPS_MAX} brokers");
+            return Err(Failure::new(ErrorKind::Protocol, text));
+        }
         self.wanted.extend(added);
         for interest in &removed {
             self.wanted.remove(interest);
+        }
+        // Added before removed, there may be twice as many in between.
+        if self.wanted.len() > 2 * INTERESTS_MAX {
+            self.wanted.clear();
+            let text = format!("a broker tells at most {INTERESTS_MAX} wishes");
+            return Err(Failure::new(ErrorKind::Protocol, text));
         }
         if complete {
             self.wishes = self.wanted.iter().cloned().collect();
             self.apply_wishes();
         }
+        Ok(())
     }
 
     fn apply_wishes(&mut self) {
@@ -120,31 +146,55 @@ impl Link {
         if failure.kind() == ErrorKind::Loop {
             // It has passed there on a way that was not known here.
             self.mute(id);
-        } else {
-            let at = now.after(RETRY);
-            source.retry_at = Some(at);
-            self.retries.insert((at, id));
+            return self.trouble(failure);
         }
-        self.to_near.push_back(Action::Trouble { failure });
+        source.refusals = source.refusals.saturating_add(1);
+        let at = now.after(pause_after(source.refusals));
+        source.retry_at = Some(at);
+        self.retries.insert((at, id));
+        // Said as often as the pause grows, and no more once it is as long as it gets.
+        let is_news = source.refusals <= REFUSALS_MAX;
+        if is_for_good(failure.kind()) {
+            self.shut(id);
+        }
+        if is_news {
+            self.trouble(failure);
+        }
+    }
+
+    /// A source is not taken at the far broker. Nobody waits for it: until it is taken, what it
+    /// brings is refused, but for the message to ask with.
+    fn shut(&mut self, id: Id<Source>) {
+        let Some(source) = self.sources.get_mut(id) else { return };
+        let before = source.spool.held();
+        let gone = source.spool.keep_first(source.sent);
+        source.shut = true;
+        source.missed |= gone > 0;
+        let held = source.spool.held();
+        self.stat.refused += gone;
+        self.recount(before, held);
+        self.weigh(id);
     }
 
     /// A relay was told where it stands.
     pub fn relay_state(&mut self, relay: RelayId, state: RelayState) {
         let resume = !self.planted(Fault::NoResume);
+        if state.mark > SEQUENCE_MAX {
+            let text = format!("a relay is said to stand at {}, which is too high", state.mark);
+            return self.trouble_once(ErrorKind::Protocol, text);
+        }
         if !state.active && !std::mem::replace(&mut self.stands_by, true) {
             self.say_that_others_bring_it(relay);
         }
         let Some(id) = self.by_relay.get(&relay).copied() else { return };
         let Some(source) = self.sources.get_mut(id) else { return };
-        let before = source.spool.bytes();
+        (source.refusals, source.shut) = (0, false);
+        let before = source.spool.held();
         self.stat.unknown += source.note_state(state, resume);
-        self.spooled_bytes -= before - source.spool.bytes();
-        let was_full = self.spooled_bytes + before > self.config.total_bytes;
+        let held = source.spool.held();
         self.ready.insert(id);
+        self.recount(before, held);
         self.weigh(id);
-        if was_full {
-            (0..self.lanes.len()).for_each(|route| self.tell_used(route));
-        }
     }
 
     /// A relay stands by: that is no trouble, but whoever did not mean it should know.
@@ -184,4 +234,10 @@ impl Link {
         let (topic, provenance) = (source.far_topic.clone(), source.provenance.clone());
         self.to_far.push_back(Action::Open { relay, topic, provenance, reach });
     }
+}
+
+/// Whether a relay is refused for what it brings, which asking again soon will not change.
+fn is_for_good(kind: ErrorKind) -> bool {
+    use ErrorKind::{InvalidArgument, PermissionDenied, QuotaExceeded};
+    matches!(kind, PermissionDenied | InvalidArgument | QuotaExceeded)
 }

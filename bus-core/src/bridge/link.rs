@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::arena::{Arena, Id};
-use crate::error::Failure;
-use crate::limits::{LINK_SOURCE_IDLE, RELAY_HINT};
+use crate::error::{ErrorKind, Failure};
+use crate::limits::{LINK_SOURCE_IDLE, LINK_SOURCES_MAX, RELAY_HINT};
 use crate::router::{Epoch, Fault, Interest};
 use crate::time::Time;
 
 use super::config::LinkConfig;
+use super::near::RETRY;
 use super::pull::{Action, RelayId};
 use super::source::{Source, SourceKey};
+use super::spool::Held;
 
 /// One direction of a bridge.
 pub struct Link {
@@ -49,7 +51,10 @@ pub struct Link {
     /// When spools are looked at for what stays in them.
     pub(super) hint_at: Option<Time>,
     pub(super) next_relay: RelayId,
-    pub(super) spooled_bytes: u64,
+    /// What all spools hold; `recount` keeps it.
+    pub(super) spooled: Held,
+    /// No source was found then that could make room for another; not looked for before then.
+    pub(super) crowded_until: Option<Time>,
     pub(super) stat: LinkStat,
     /// It was told that others bring the same to the far broker.
     pub(super) stands_by: bool,
@@ -65,6 +70,12 @@ pub(super) struct Lane {
     pub subscribed: bool,
     /// It ended, and is subscribed again then.
     pub retry_at: Option<Time>,
+    /// It is subscribed as soon as what holds it back has gone: a window more of messages would
+    /// find no room now.
+    pub waits: bool,
+    /// How often what is wanted was refused of late, and when it was the last time.
+    pub refusals: u32,
+    pub refused_at: Time,
     /// What was used up, and what of that the near broker knows.
     pub used: u64,
     pub told: u64,
@@ -126,7 +137,8 @@ impl Link {
             look_at: None,
             hint_at: None,
             next_relay: 0,
-            spooled_bytes: 0,
+            spooled: Held::default(),
+            crowded_until: None,
             stat: LinkStat::default(),
             stands_by: false,
             fault: None,
@@ -176,9 +188,8 @@ impl Link {
 
     /// What there is, and what it has come to.
     pub fn stat(&self) -> LinkStat {
-        let spooled = self.sources.iter().map(|(_, source)| source.spool.len()).sum();
-        let (sources, spooled_bytes) = (self.sources.len() as u64, self.spooled_bytes);
-        LinkStat { sources, spooled, spooled_bytes, ..self.stat }
+        let (sources, Held { count, bytes }) = (self.sources.len() as u64, self.spooled);
+        LinkStat { sources, spooled: count, spooled_bytes: bytes, ..self.stat }
     }
 
     /// Sources whose relay was told to go on: origin, publisher there, and topic at the far
@@ -213,14 +224,42 @@ impl Link {
     fn close_idle(&mut self, now: Time) {
         self.look_at = None;
         let rested = |source: &Source| source.used_at.after(LINK_SOURCE_IDLE) <= now;
-        let idle = |source: &Source| source.spool.is_empty() && rested(source);
+        let idle = |source: &Source| source.is_spare() && rested(source);
         let ids: Vec<_> =
             self.sources.iter().filter(|(_, source)| idle(source)).map(|(id, _)| id).collect();
         for id in ids {
-            self.forget(id);
+            self.stat.refused += self.forget(id);
         }
         if !self.sources.is_empty() {
             self.look_at = Some(now.after(LINK_SOURCE_IDLE / 2));
+        }
+    }
+
+    /// Forgets the sources that have rested longest and have nothing to bring, if the link is full:
+    /// an eighth at once, so that not each new source looks through them all.
+    pub(super) fn make_room(&mut self, now: Time) {
+        let crowded = self.crowded_until.is_some_and(|until| now < until);
+        if self.sources.len() < LINK_SOURCES_MAX || crowded {
+            return;
+        }
+        let spare = self.sources.iter().filter(|(_, source)| source.is_spare());
+        let mut spare: Vec<_> = spare.map(|(id, source)| (source.used_at, id)).collect();
+        spare.sort();
+        self.crowded_until = spare.is_empty().then(|| now.after(RETRY));
+        for (_, id) in spare.into_iter().take(LINK_SOURCES_MAX / 8) {
+            self.stat.refused += self.forget(id);
+        }
+    }
+
+    /// A spool held so much before, and holds so much now. The sums change here and nowhere else:
+    /// when there is room again, each route that stood for want of it goes on.
+    pub(super) fn recount(&mut self, before: Held, now: Held) {
+        let total = self.config.total_bytes;
+        let was_full = self.spooled.bytes > total;
+        self.spooled.bytes = self.spooled.bytes + now.bytes - before.bytes;
+        self.spooled.count = self.spooled.count + now.count - before.count;
+        if was_full && self.spooled.bytes <= total {
+            (0..self.lanes.len()).for_each(|route| self.tell_used(route));
         }
     }
 
@@ -230,7 +269,6 @@ impl Link {
         self.by_key.remove(&source.key);
         self.by_near.remove(&(source.route, source.near_key));
         self.ready.remove(&id);
-        self.spooled_bytes -= source.spool.bytes();
         if let Some(at) = source.retry_at {
             self.retries.remove(&(at, id));
         }
@@ -239,6 +277,7 @@ impl Link {
             self.to_far.push_back(Action::Close { relay: relay.id });
         }
         self.lanes[source.route].over -= usize::from(source.over);
+        self.recount(source.spool.held(), Held::default());
         self.tell_used(source.route);
         source.spool.len()
     }
@@ -246,6 +285,14 @@ impl Link {
     /// Something has gone wrong that an operator should see.
     pub fn trouble(&mut self, failure: Failure) {
         self.to_near.push_back(Action::Trouble { failure });
+    }
+
+    /// The same, but not while such a notice waits to be read: once is enough until somebody has
+    /// looked, and whoever causes it does not decide how many there are.
+    pub(super) fn trouble_once(&mut self, kind: ErrorKind, text: String) {
+        if !self.to_near.iter().any(|action| matches!(action, Action::Trouble { .. })) {
+            self.trouble(Failure::new(kind, text));
+        }
     }
 
     /// Whether a test has planted this bug.

@@ -1,14 +1,12 @@
 //! What a link learns from the near broker: messages, losses, the end of a subscription.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::time::Duration;
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::frame::Parcel;
-use crate::limits::{
-    LINK_SOURCE_IDLE, LINK_SOURCES_MAX, RELAY_HINT, REQUEST_BYTES_MAX, window_charge,
-};
+use crate::limits::{INTERESTS_MAX, RELAY_HINT, REQUEST_BYTES_MAX, SEQUENCE_MAX, window_charge};
 use crate::message::Message;
 use crate::router::{Epoch, Fault, Interest, SlowPolicy, Stamp, SubscribeOptions};
 use crate::time::Time;
@@ -17,10 +15,14 @@ use super::config::{LinkConfig, SpoolPolicy};
 use super::link::{Lane, Link};
 use super::pull::Action;
 use super::source::Source;
-use super::spool::{Content, Spool, Spooled};
+use super::spool::{Content, Held, Spool, Spooled};
 
 /// How long it takes until what has failed is tried again.
-pub(super) const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+/// The same when it has failed again and again.
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Refusals in a row until it is tried no more rarely.
+pub(super) const REFUSALS_MAX: u32 = 7;
 
 impl Link {
     /// There is a session at the near broker, another one than before.
@@ -44,6 +46,10 @@ impl Link {
     pub fn received(&mut self, now: Time, route: usize, stamp: &Stamp, message: Message) {
         let Some(lane) = self.lanes.get_mut(route) else { return };
         lane.used += window_charge(message.len(), self.config.window_bytes);
+        if stamp.sequence > SEQUENCE_MAX {
+            self.refuse_number(stamp, 1);
+            return self.tell_used(route);
+        }
         let told_lost = std::mem::take(&mut lane.lost);
         if let Some(id) = self.source(now, route, stamp) {
             self.keep(id, stamp.sequence, message, told_lost);
@@ -56,6 +62,11 @@ impl Link {
     pub fn received_parcel(&mut self, now: Time, route: usize, stamp: &Stamp, parcel: Parcel) {
         let Some(lane) = self.lanes.get(route) else { return };
         let lost = lane.lost;
+        if stamp.sequence.saturating_add(parcel.count()) > SEQUENCE_MAX {
+            self.lanes[route].used += parcel.charge(self.config.window_bytes);
+            self.refuse_number(stamp, parcel.count());
+            return self.tell_used(route);
+        }
         let whole = match self.source(now, route, stamp) {
             Some(id) if !lost && self.keeps_whole(id, stamp.sequence, &parcel) => id,
             // Also where nobody wants them, which is settled for each.
@@ -71,17 +82,27 @@ impl Link {
         if let Some(source) = self.sources.get_mut(whole) {
             let begins = source.last == 0;
             let gap = !begins && stamp.sequence > source.last + 1;
-            self.stat.missed += if gap { stamp.sequence - source.last - 1 } else { 0 };
+            let missed = if gap { stamp.sequence - source.last - 1 } else { 0 };
+            self.stat.missed = self.stat.missed.saturating_add(missed);
             source.last = stamp.sequence + parcel.count() - 1;
             let lost = std::mem::take(&mut source.missed) || gap;
-            let before = source.spool.bytes();
+            let before = source.spool.held();
             let content = Content::Many(parcel);
             source.spool.push(Spooled { sequence: stamp.sequence, lost, content });
-            self.spooled_bytes += source.spool.bytes() - before;
+            let held = source.spool.held();
+            self.recount(before, held);
         }
         self.weigh(whole);
         self.offer(now, whole);
         self.tell_used(route);
+    }
+
+    /// No number of an honest broker comes so far: sums with it would pass what 64 bits hold.
+    fn refuse_number(&mut self, stamp: &Stamp, count: u64) {
+        self.stat.refused += count;
+        let (topic, sequence) = (&stamp.source.topic, stamp.sequence);
+        let text = format!("a message on `{topic}` has the number {sequence}, which is too high");
+        self.trouble_once(ErrorKind::Protocol, text);
     }
 
     /// Whether a parcel is new from its first message to its last, and finds room as it is.
@@ -93,10 +114,13 @@ impl Link {
             &self.config,
             bytes,
             count + parcel.count(),
-            self.spooled_bytes + parcel.cost(),
+            self.spooled.bytes + parcel.cost(),
         );
         let is_new = sequence > source.last && mark.is_none_or(|mark| sequence > mark);
-        !source.muted && is_new && (fits || self.config.policy == SpoolPolicy::HoldBack)
+        !source.muted
+            && !source.shut
+            && is_new
+            && (fits || self.config.policy == SpoolPolicy::HoldBack)
     }
 
     /// A source has something more for the far broker.
@@ -118,10 +142,24 @@ impl Link {
     /// The subscription of a route has ended, or was refused. It is tried again.
     pub fn subscription_ended(&mut self, now: Time, route: usize, failure: Failure) {
         let Some(lane) = self.lanes.get_mut(route) else { return };
-        let (beyond, over) = (std::mem::take(&mut lane.beyond), lane.over);
-        let retry_at = Some(now.after(RETRY));
-        *lane = Lane { beyond, over, retry_at, lost: true, ..Lane::default() };
+        let Lane { over, refusals, refused_at, .. } = *lane;
+        let (beyond, retry_at) = (std::mem::take(&mut lane.beyond), Some(now.after(RETRY)));
+        let ended = Lane { beyond, over, retry_at, refusals, refused_at, ..Lane::default() };
+        *lane = Lane { lost: true, ..ended };
         self.to_near.push_back(Action::Trouble { failure });
+    }
+
+    /// The near broker has refused a change of what is wanted on a route: what it goes by is no
+    /// longer what is wanted. So the subscription is ended and made anew, with all of it.
+    pub fn change_refused(&mut self, now: Time, route: usize, failure: Failure) {
+        let Some(lane) = self.lanes.get_mut(route).filter(|lane| lane.subscribed) else { return };
+        let recent = lane.refusals > 0 && now.since(lane.refused_at) < 2 * RETRY_MAX;
+        lane.refusals = if recent { lane.refusals.saturating_add(1) } else { 1 };
+        lane.refused_at = now;
+        let pause = pause_after(lane.refusals);
+        self.to_near.push_back(Action::Unsubscribe { route });
+        self.subscription_ended(now, route, failure);
+        self.lanes[route].retry_at = Some(now.after(pause));
     }
 
     /// Subscribes on a route for the sake of those beyond, or no longer.
@@ -131,6 +169,7 @@ impl Link {
             return;
         }
         if lane.beyond.is_empty() {
+            lane.waits = false;
             if std::mem::take(&mut lane.subscribed) {
                 (lane.used, lane.told) = (0, 0);
                 lane.asked.clear();
@@ -138,10 +177,20 @@ impl Link {
             }
             return;
         }
+        if !lane.subscribed && self.is_held(route) {
+            // Each subscription brings a window of messages at once, whatever was there before.
+            let lane = &mut self.lanes[route];
+            (lane.waits, lane.lost) = (true, true);
+            return;
+        }
+        let asked_in_all: usize = self.lanes.iter().map(|lane| lane.asked.len()).sum();
+        let lane = &mut self.lanes[route];
+        lane.waits = false;
         let wanted: BTreeSet<_> = lane.beyond.iter().cloned().collect();
         let added: Vec<_> = wanted.difference(&lane.asked).cloned().collect();
         let removed: Vec<_> = lane.asked.difference(&wanted).cloned().collect();
         lane.asked = wanted;
+        let no_room = asked_in_all + added.len() > INTERESTS_MAX;
         let mut added = portions(added).into_iter();
         if !std::mem::replace(&mut lane.subscribed, true) {
             let options = subscription(&self.config);
@@ -149,114 +198,37 @@ impl Link {
             let beyond = added.next().unwrap_or_default();
             self.to_near.push_back(Action::Subscribe { route, pattern, options, beyond });
         }
-        // First what is new: what is wanted all the time is never missing in between.
-        for added in added {
-            self.to_near.push_back(Action::Change { route, added, removed: Vec::new() });
+        let added = added.map(|added| Action::Change { route, added, removed: Vec::new() });
+        let removed = portions(removed).into_iter();
+        let removed = removed.map(|removed| Action::Change { route, added: Vec::new(), removed });
+        // First what is new: what is wanted all the time is never missing in between. But what
+        // finds no room beside the old would be refused.
+        match no_room {
+            true => self.to_near.extend(removed.chain(added)),
+            false => self.to_near.extend(added.chain(removed)),
         }
-        for removed in portions(removed) {
-            self.to_near.push_back(Action::Change { route, added: Vec::new(), removed });
-        }
+    }
+
+    /// Whether a route stands, since what it brings finds no room.
+    fn is_held(&self, route: usize) -> bool {
+        let full = self.spooled.bytes > self.config.total_bytes;
+        let over = self.lanes.get(route).is_some_and(|lane| lane.over > 0);
+        self.config.policy == SpoolPolicy::HoldBack && (over || full)
     }
 
     /// Tells how much of a route's window is free again, if nothing holds it back.
     pub(super) fn tell_used(&mut self, route: usize) {
-        let full = self.spooled_bytes > self.config.total_bytes;
-        let holds = self.config.policy == SpoolPolicy::HoldBack;
-        let Some(lane) = self.lanes.get_mut(route) else { return };
-        if holds && (lane.over > 0 || full) {
+        if self.is_held(route) {
             return;
+        }
+        let Some(lane) = self.lanes.get_mut(route) else { return };
+        if lane.waits {
+            return self.want(route);
         }
         if lane.subscribed && lane.used - lane.told >= self.config.window_bytes / 4 {
             lane.told = lane.used;
             self.to_near.push_back(Action::Consumed { route, bytes: lane.used });
         }
-    }
-
-    /// The source of a message, if somebody beyond wants it and has not had it yet.
-    fn source(&mut self, now: Time, route: usize, stamp: &Stamp) -> Option<Id<Source>> {
-        let near = self.near?;
-        let near_key = stamp.source.key;
-        if let Some(id) = self.by_near.get(&(route, near_key)).copied() {
-            self.sources.get_mut(id)?.used_at = now;
-            return Some(id);
-        }
-        let topic = &stamp.source.topic;
-        let beyond = &self.lanes[route].beyond;
-        if !beyond.iter().any(|interest| interest.pattern.matches(topic)) {
-            return None;
-        }
-        let provenance = Arc::new(stamp.source.passed_on(near, &self.near_name));
-        let key = (provenance.epoch, provenance.publisher, topic.clone());
-        let id = match self.by_key.get(&key).copied() {
-            Some(id) => id,
-            None => {
-                let far_topic = match self.config.routes[route].to_far(topic) {
-                    Ok(far_topic) if self.sources.len() < LINK_SOURCES_MAX => far_topic,
-                    Ok(_) => return self.refuse_source(format!(
-                        "the bridge has {LINK_SOURCES_MAX} sources already; topic `{topic}` has one more"
-                    )),
-                    Err(failure) => return self.refuse_source(failure.text().to_owned()),
-                };
-                let id = self.sources.insert_with(|_| Source {
-                    key: key.clone(),
-                    near_key,
-                    route,
-                    far_topic,
-                    provenance: provenance.clone(),
-                    spool: Spool::default(),
-                    last: 0,
-                    missed: false,
-                    sent: 0,
-                    relay: None,
-                    muted: false,
-                    retry_at: None,
-                    oldest: None,
-                    used_at: now,
-                    over: false,
-                });
-                self.by_key.insert(key, id);
-                id
-            }
-        };
-        if self.look_at.is_none() {
-            self.look_at = Some(now.after(LINK_SOURCE_IDLE));
-        }
-        self.take_way(id, near_key, provenance);
-        Some(id)
-    }
-
-    /// A source comes by a way that may be another than before.
-    fn take_way(
-        &mut self,
-        id: Id<Source>,
-        near_key: u64,
-        provenance: Arc<crate::router::Provenance>,
-    ) {
-        let ignored = self.planted(Fault::HopsIgnored);
-        let Some(source) = self.sources.get_mut(id) else { return };
-        self.by_near.remove(&(source.route, source.near_key));
-        self.by_near.insert((source.route, near_key), id);
-        source.near_key = near_key;
-        let changes = source.provenance.hops != provenance.hops;
-        source.provenance = provenance;
-        source.muted =
-            !ignored && self.far.is_some_and(|far| source.provenance.hops.contains(&far));
-        if (changes || source.muted)
-            && let Some(relay) = source.relay.take()
-        {
-            self.by_relay.remove(&relay.id);
-            self.to_far.push_back(Action::Close { relay: relay.id });
-        }
-    }
-
-    fn refuse_source(&mut self, text: String) -> Option<Id<Source>> {
-        self.stat.refused += 1;
-        // Once is enough until somebody has looked.
-        if !self.to_near.iter().any(|action| matches!(action, Action::Trouble { .. })) {
-            let failure = Failure::new(ErrorKind::QuotaExceeded, text);
-            self.to_near.push_back(Action::Trouble { failure });
-        }
-        None
     }
 
     /// Keeps a message for the far broker.
@@ -267,7 +239,8 @@ impl Link {
         }
         let begins = source.last == 0;
         let lost = if begins { told_lost } else { sequence > source.last + 1 };
-        self.stat.missed += if begins { 0 } else { sequence - source.last - 1 };
+        let missed = if begins { 0 } else { sequence - source.last - 1 };
+        self.stat.missed = self.stat.missed.saturating_add(missed);
         source.last = sequence;
         if source.muted {
             // The far broker has it, and so all before it.
@@ -283,39 +256,50 @@ impl Link {
         let full = |bytes: u64, count: u64, total: u64| is_full(&self.config, bytes, count, total);
         let cost = message.cost();
         let spool = &mut source.spool;
-        let is_full = full(spool.bytes() + cost, spool.len() + 1, self.spooled_bytes + cost);
-        if is_full && self.config.policy == SpoolPolicy::Refuse {
+        let before = spool.held();
+        let mut total = self.spooled.bytes + cost;
+        let is_full = full(before.bytes + cost, before.count + 1, total);
+        // One message of a source that is refused is enough to ask with.
+        let is_shut = source.shut && !spool.is_empty();
+        if is_shut || (is_full && self.config.policy == SpoolPolicy::Refuse) {
             source.missed = true;
             self.stat.refused += 1;
             return;
         }
         let lost = std::mem::take(&mut source.missed) || lost;
         spool.push(Spooled { sequence, lost, content: Content::One(message) });
-        self.spooled_bytes += cost;
+        let kept = self.config.total_bytes;
         if self.config.policy == SpoolPolicy::DropOldest {
-            while spool.len() > 1 && full(spool.bytes(), spool.len(), self.spooled_bytes) {
+            // A message that is too long for its spool alone is kept, but not beyond what all may.
+            while (spool.len() > 1 || total > kept) && full(spool.bytes(), spool.len(), total) {
                 let Some((oldest, cost)) = spool.pop() else { break };
-                self.spooled_bytes -= cost;
+                total -= cost;
                 self.stat.dropped += u64::from(oldest > source.sent);
                 spool.note_loss();
+                source.missed |= spool.is_empty();
             }
         }
+        let held = spool.held();
+        self.recount(before, held);
         self.weigh(id);
     }
 
     /// What a source has brought comes from the far broker: whatever is kept has been there.
     pub(super) fn mute(&mut self, id: Id<Source>) {
         let Some(source) = self.sources.get_mut(id) else { return };
-        self.spooled_bytes -= source.spool.bytes();
+        let before = source.spool.held();
         (source.spool, source.missed, source.muted) = (Spool::default(), false, true);
+        source.shut = false;
+        self.recount(before, Held::default());
         self.weigh(id);
     }
 
     /// Looks whether a source holds its route back.
     pub(super) fn weigh(&mut self, id: Id<Source>) {
         let Some(source) = self.sources.get_mut(id) else { return };
-        let over = source.spool.bytes() > self.config.source_bytes
-            || source.spool.len() > self.config.source_count;
+        let (held, limit) = (source.spool.held(), &self.config);
+        let over = held.bytes > limit.source_bytes || held.count > limit.source_count;
+        let over = over && !source.shut;
         let before = std::mem::replace(&mut source.over, over);
         let route = source.route;
         let lane = &mut self.lanes[route];
@@ -324,6 +308,12 @@ impl Link {
             self.tell_used(route);
         }
     }
+}
+
+/// How long it takes until what was refused so often is tried again.
+pub(super) fn pause_after(refusals: u32) -> Duration {
+    let doublings = refusals.clamp(1, REFUSALS_MAX) - 1;
+    RETRY_MAX.min(RETRY * (1 << doublings))
 }
 
 /// Whether so much is more than a spool may hold.

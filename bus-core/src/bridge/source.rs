@@ -1,16 +1,19 @@
-//! One source as a link knows it: what is kept of it, and where its relay stands.
+//! One source as a link knows it: what is kept of it, where its relay stands, and how a link comes
+//! to know it.
 //!
 //! Invariant: what was sent on a relay since its last skip bears the numbers from there on, one
 //! after the other.
 
 use std::sync::Arc;
 
-use crate::limits::WINDOW_BYTES_DEFAULT;
-use crate::limits::window_charge;
+use crate::arena::Id;
+use crate::error::ErrorKind;
+use crate::limits::{LINK_SOURCE_IDLE, LINK_SOURCES_MAX, WINDOW_BYTES_DEFAULT, window_charge};
 use crate::name::Name;
-use crate::router::{Epoch, Provenance, RelayState};
+use crate::router::{Epoch, Fault, Provenance, RelayState, Stamp};
 use crate::time::Time;
 
+use super::link::Link;
 use super::pull::{Action, RelayId};
 use super::spool::{Content, Spool};
 
@@ -38,6 +41,10 @@ pub(super) struct Source {
     pub muted: bool,
     /// Not opened before then, since it was refused.
     pub retry_at: Option<Time>,
+    /// How often it was refused, one time after the other.
+    pub refusals: u32,
+    /// It was refused for what it is: only its first message is kept, to ask again with.
+    pub shut: bool,
     /// The oldest in the spool when that was looked at last.
     pub oldest: Option<u64>,
     pub used_at: Time,
@@ -65,6 +72,11 @@ impl Relay {
 }
 
 impl Source {
+    /// Whether it has nothing that would be missed.
+    pub fn is_spare(&self) -> bool {
+        self.spool.is_empty() || self.shut
+    }
+
     /// The relay was told where it stands. Gives how many messages may have got lost or not: they
     /// were sent, and the far broker has forgotten how far it had come.
     pub fn note_state(&mut self, state: RelayState, resume: bool) -> u64 {
@@ -154,5 +166,88 @@ impl Source {
             Content::One(message) => Action::Publish { relay: id, sequence, message },
             Content::Many(parcel) => Action::PublishParcel { relay: id, sequence, parcel },
         })
+    }
+}
+
+impl Link {
+    /// The source of a message, if somebody beyond wants it and has not had it yet.
+    pub(super) fn source(&mut self, now: Time, route: usize, stamp: &Stamp) -> Option<Id<Source>> {
+        let near = self.near?;
+        let near_key = stamp.source.key;
+        if let Some(id) = self.by_near.get(&(route, near_key)).copied() {
+            self.sources.get_mut(id)?.used_at = now;
+            return Some(id);
+        }
+        let topic = &stamp.source.topic;
+        let beyond = &self.lanes[route].beyond;
+        if !beyond.iter().any(|interest| interest.pattern.matches(topic)) {
+            return None;
+        }
+        let provenance = Arc::new(stamp.source.passed_on(near, &self.near_name));
+        let key = (provenance.epoch, provenance.publisher, topic.clone());
+        let id = match self.by_key.get(&key).copied() {
+            Some(id) => id,
+            None => {
+                self.make_room(now);
+                let far_topic = match self.config.routes[route].to_far(topic) {
+                    Ok(far_topic) if self.sources.len() < LINK_SOURCES_MAX => far_topic,
+                    Ok(_) => return self.refuse_source(format!(
+                        "the bridge has {LINK_SOURCES_MAX} sources already; topic `{topic}` has one more"
+                    )),
+                    Err(failure) => return self.refuse_source(failure.text().to_owned()),
+                };
+                let id = self.sources.insert_with(|_| Source {
+                    key: key.clone(),
+                    near_key,
+                    route,
+                    far_topic,
+                    provenance: provenance.clone(),
+                    spool: Spool::default(),
+                    last: 0,
+                    missed: false,
+                    sent: 0,
+                    relay: None,
+                    muted: false,
+                    retry_at: None,
+                    refusals: 0,
+                    shut: false,
+                    oldest: None,
+                    used_at: now,
+                    over: false,
+                });
+                self.by_key.insert(key, id);
+                id
+            }
+        };
+        if self.look_at.is_none() {
+            self.look_at = Some(now.after(LINK_SOURCE_IDLE));
+        }
+        self.take_way(id, near_key, provenance);
+        Some(id)
+    }
+
+    /// A source comes by a way that may be another than before.
+    fn take_way(&mut self, id: Id<Source>, near_key: u64, provenance: Arc<Provenance>) {
+        let ignored = self.planted(Fault::HopsIgnored);
+        let Some(source) = self.sources.get_mut(id) else { return };
+        self.by_near.remove(&(source.route, source.near_key));
+        self.by_near.insert((source.route, near_key), id);
+        source.near_key = near_key;
+        let changes = source.provenance.hops != provenance.hops;
+        source.provenance = provenance;
+        source.muted =
+            !ignored && self.far.is_some_and(|far| source.provenance.hops.contains(&far));
+        if (changes || source.muted)
+            && let Some(relay) = source.relay.take()
+        {
+            self.by_relay.remove(&relay.id);
+            self.to_far.push_back(Action::Close { relay: relay.id });
+        }
+    }
+
+    fn refuse_source(&mut self, text: String) -> Option<Id<Source>> {
+        self.stat.refused += 1;
+        self.trouble_once(ErrorKind::QuotaExceeded, text);
+        None
     }
 }

@@ -58,6 +58,13 @@ impl Spooled {
     }
 }
 
+/// What spools hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub count: u64,
+    pub bytes: u64,
+}
+
 /// Messages of one source, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spool {
@@ -116,6 +123,25 @@ impl Spool {
         }
     }
 
+    /// Forgets all but the oldest message. Gives how many of those that go have a higher number
+    /// than this.
+    pub fn keep_first(&mut self, sent: u64) -> u64 {
+        let Some(mut first) = self.entries.pop_front() else { return 0 };
+        let unsent = |from: u64, end: u64| end.saturating_sub(from.max(sent + 1));
+        let mut gone = unsent(first.sequence + 1, first.end());
+        for entry in self.entries.drain(..) {
+            gone += unsent(entry.sequence, entry.end());
+        }
+        if let Content::Many(parcel) = &mut first.content {
+            *parcel = parcel.split_to(1);
+            // Else the one would keep the buffer of all.
+            parcel.compact();
+        }
+        (self.count, self.bytes) = (1, first.content.cost());
+        self.entries.push_back(first);
+        gone
+    }
+
     /// The oldest dropped is a loss, of which the next one tells.
     pub fn note_loss(&mut self) {
         if let Some(first) = self.entries.front_mut() {
@@ -139,6 +165,10 @@ impl Spool {
             (entry.sequence, entry.lost) = (sequence, false);
         }
         Some(entry)
+    }
+
+    pub fn held(&self) -> Held {
+        Held { count: self.count, bytes: self.bytes }
     }
 
     pub fn bytes(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! One link, case by case: what it keeps, drops, says and in which order.
 
+mod bounds;
 mod exchange;
 
 use std::sync::Arc;
@@ -33,7 +34,8 @@ fn link(policy: SpoolPolicy) -> Link {
     link.near_up(NEAR);
     link.far_up(FAR);
     let pattern = Pattern::new(">").expect("a pattern");
-    link.far_wanted(vec![Interest { pattern, path: vec![FAR] }], Vec::new(), true);
+    let all = Interest { pattern, path: vec![FAR] };
+    link.far_wanted(vec![all], Vec::new(), true).expect("it is one");
     assert!(matches!(link.pull(true), Some(Action::Subscribe { .. })));
     link
 }
@@ -191,7 +193,7 @@ fn what_nobody_wants_any_more_is_neither_kept_nor_read() {
     give(&mut link, 7, "a", 1..=3);
     let (relay, _) = opened(&mut link);
     let all = Interest { pattern: Pattern::new(">").expect("a pattern"), path: vec![FAR] };
-    link.far_wanted(Vec::new(), vec![all], true);
+    link.far_wanted(Vec::new(), vec![all], true).expect("it is one");
     assert!(matches!(link.pull(true), Some(Action::Unsubscribe { route: 0 })));
     assert_eq!(sent(&mut link), [format!("close {relay}")]);
     assert_eq!(link.stat().sources, 0);
@@ -203,7 +205,8 @@ fn a_far_broker_that_stays_away_is_given_up_and_found_again() {
     link.near_up(NEAR);
     link.far_up(FAR);
     let pattern = Pattern::new("near.a").expect("a pattern");
-    link.far_wanted(vec![Interest { pattern, path: vec![FAR] }], Vec::new(), true);
+    let all = Interest { pattern, path: vec![FAR] };
+    link.far_wanted(vec![all], Vec::new(), true).expect("it is one");
     give(&mut link, 7, "a", 1..=3);
     link.far_down(Time::ZERO);
     let late = link

@@ -219,7 +219,8 @@ impl Wire {
             }
             Output::Ended { channel, failure } => self.end(now, channel, failure),
             Output::Wanted { added, removed, complete, .. } => {
-                self.link.far_wanted(added, removed, complete);
+                let told = self.link.far_wanted(added, removed, complete);
+                told.expect("a broker tells no more than it may");
             }
             Output::Expired { .. } => {}
             other => panic!("the far side was told {other:?}"),
