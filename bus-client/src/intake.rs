@@ -72,16 +72,18 @@ impl State {
             | Event::Wanted { .. }
             | Event::GivenUp { .. }
             | Event::Hosted { .. } => {}
-            Event::Pong { word } => {
-                if let Some(slot) = self.pongs.get_mut(&word)
-                    && let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(()))
-                {
-                    self.wakers.push(waker);
-                }
-            }
+            Event::Pong { word } => self.on_pong(word),
             Event::Refused { failure } => return Err(failure),
         }
         Ok(())
+    }
+
+    fn on_pong(&mut self, word: u64) {
+        if let Some(slot) = self.pongs.get_mut(&word)
+            && let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(()))
+        {
+            self.wakers.push(waker);
+        }
     }
 
     fn deliver(&mut self, channel: Channel, item: Item) {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus_core::bridge::{CarriedQueue, ExchangeConfig};
 use bus_core::{ErrorKind, Failure, GRACE_DEFAULT};
@@ -20,7 +21,7 @@ use super::status::{BridgeStatus, SharedBoard};
 use crate::hub::SharedHub;
 
 /// So much of a bridge's name is in those of its sessions.
-const SHOWN_BYTES: usize = 48;
+const SHOWN_BYTES: usize = 40;
 /// Bridges of one broker.
 const BRIDGES_MAX: usize = 256;
 
@@ -79,15 +80,10 @@ impl Bridges {
         for (index, link) in config.links()?.into_iter().enumerate() {
             let Some(link) = link else { continue };
             let goes_out = index == 0;
-            let way = if goes_out { "out" } else { "in" };
-            let title = format!("{name} ({way})");
-            // Names of bridges are ASCII, and may be longer than a client's.
-            let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES)]);
-            let own = Side::new(Place::Own(hub.clone()), &client, std::time::Duration::ZERO);
             // What it publishes there is safe here; what it has subscribed to there is not.
             let grace = if goes_out { GRACE_DEFAULT } else { config.grace() };
-            let remote = Side::new(Place::Remote(shared.clone()), &client, grace);
-            let sides = if goes_out { [own, remote] } else { [remote, own] };
+            let way = if goes_out { "out" } else { "in" };
+            let (title, sides) = sides(hub, &shared, way, goes_out, grace);
             let direction = Direction::new(title, hub.clone(), link, sides, goes_out);
             boards[index] = Some(direction.board());
             tasks.push(tokio::task::spawn_local(direction.run(ordered.clone())));
@@ -214,6 +210,24 @@ impl Entry {
     }
 }
 
+/// The two sessions of a way, first the one where things are and then the one where they are used; and
+/// what people call it.
+fn sides(
+    hub: &SharedHub,
+    config: &Arc<BridgeConfig>,
+    way: &str,
+    goes_out: bool,
+    grace: Duration,
+) -> (String, [Side; 2]) {
+    let name = config.name.as_str();
+    // Names of bridges are ASCII, and may be longer than a client's.
+    let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES)]);
+    let own = Side::new(Place::Own(hub.clone()), &client, Duration::ZERO);
+    let remote = Side::new(Place::Remote(config.clone()), &client, grace);
+    let sides = if goes_out { [own, remote] } else { [remote, own] };
+    (format!("{name} ({way})"), sides)
+}
+
 /// The calls of one direction: of what is served here if it goes out.
 fn begin_calls(
     hub: &SharedHub,
@@ -221,14 +235,8 @@ fn begin_calls(
     exchange: ExchangeConfig,
     goes_out: bool,
 ) -> Calls {
-    let name = config.name.as_str();
     let way = if goes_out { "services out" } else { "services in" };
-    let title = format!("{name} ({way})");
-    let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES - 9)]);
-    let own = Side::new(Place::Own(hub.clone()), &client, std::time::Duration::ZERO);
-    let remote = Side::new(Place::Remote(config.clone()), &client, GRACE_DEFAULT);
-    // First where they are, then where they are called.
-    let sides = if goes_out { [own, remote] } else { [remote, own] };
+    let (title, sides) = sides(hub, config, way, goes_out, GRACE_DEFAULT);
     Calls::new(title, hub.clone(), exchange, sides, goes_out)
 }
 
@@ -239,13 +247,8 @@ fn carry_queues(
     queues: Vec<CarriedQueue>,
     goes_out: bool,
 ) -> QueueDirection {
-    let name = config.name.as_str();
     let way = if goes_out { "queues out" } else { "queues in" };
-    let title = format!("{name} ({way})");
-    let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES - 9)]);
-    let own = Side::new(Place::Own(hub.clone()), &client, std::time::Duration::ZERO);
-    let remote = Side::new(Place::Remote(config.clone()), &client, GRACE_DEFAULT);
-    let sides = if goes_out { [own, remote] } else { [remote, own] };
+    let (title, sides) = sides(hub, config, way, goes_out, GRACE_DEFAULT);
     QueueDirection::new(title, hub.clone(), queues, sides, goes_out, GRACE_DEFAULT)
 }
 

@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::frame::Parcel;
 use crate::limits::{INTERESTS_MAX, RELAY_HINT, REQUEST_BYTES_MAX, SEQUENCE_MAX, window_charge};
 use crate::message::Message;
-use crate::router::{Epoch, Fault, Interest, SlowPolicy, Stamp, SubscribeOptions};
+use crate::router::{Epoch, Interest, SlowPolicy, Stamp, SubscribeOptions};
 use crate::time::Time;
 
 use super::config::{LinkConfig, SpoolPolicy};

@@ -85,6 +85,7 @@ use interest::InterestTable;
 use queue::Queue;
 use relays::Relays;
 use service::{Call, Service};
+use timer::Timer;
 use topic::{Offered, Subscription, Topic};
 use type_names::TypeNames;
 use watching::Watchers;
@@ -324,35 +325,29 @@ impl Router {
         self.ground.now = now;
         while let Some(timer) = self.ground.timers.pop(now) {
             match timer {
-                timer::Timer::Leases(session) => self.expire_leases(session),
-                timer::Timer::Grace(session) => self.grace_is_over(session),
-                timer::Timer::Delay(queue) => {
-                    if let Some(queue) = self.queues.get_mut(queue) {
-                        queue.end_delays(&mut self.ground);
-                    }
-                }
-                timer::Timer::Patience(queue, waiter) => {
+                Timer::Leases(session) => self.expire_leases(session),
+                Timer::Grace(session) => self.grace_is_over(session),
+                Timer::Delay(queue) => self.of_queue(queue, Queue::end_delays),
+                Timer::Patience(queue, waiter) => {
                     if let Some(queue) = self.queues.get_mut(queue) {
                         queue.patience_is_over(&mut self.ground, waiter);
                     }
                 }
-                timer::Timer::Look(queue) => {
-                    if let Some(queue) = self.queues.get_mut(queue) {
-                        queue.look_at_held(&mut self.ground);
-                    }
-                }
-                timer::Timer::Caution(queue) => {
-                    if let Some(queue) = self.queues.get_mut(queue) {
-                        queue.caution_is_over(&mut self.ground);
-                    }
-                }
-                timer::Timer::Call(call) => self.call_is_over(call),
-                timer::Timer::Hold(subscription) => self.hold_is_over(subscription),
-                timer::Timer::Relays => self.look_after_relays(),
-                timer::Timer::Linger(queue) => self.linger_is_over(queue),
-                timer::Timer::Wanted => self.tell_wanted(),
+                Timer::Look(queue) => self.of_queue(queue, Queue::look_at_held),
+                Timer::Caution(queue) => self.of_queue(queue, Queue::caution_is_over),
+                Timer::Call(call) => self.call_is_over(call),
+                Timer::Hold(subscription) => self.hold_is_over(subscription),
+                Timer::Relays => self.look_after_relays(),
+                Timer::Linger(queue) => self.linger_is_over(queue),
+                Timer::Wanted => self.tell_wanted(),
             }
             self.settle_down();
+        }
+    }
+
+    fn of_queue(&mut self, id: Id<Queue>, act: fn(&mut Queue, &mut Ground)) {
+        if let Some(queue) = self.queues.get_mut(id) {
+            act(queue, &mut self.ground);
         }
     }
 
