@@ -100,8 +100,22 @@ impl Direction {
                 () = poll_fn(|cx| self.poll(cx)) => {}
             }
         }
+        self.say_what_is_given_up();
         for side in [&mut self.near, &mut self.far] {
             side.say_goodbye(GOODBYE).await;
+        }
+    }
+
+    /// What has not crossed ends with the bridge, but not in silence.
+    fn say_what_is_given_up(&self) {
+        let stat = self.link.stat();
+        if stat.spooled > 0 {
+            let (messages, bytes) = (stat.spooled, stat.spooled_bytes);
+            let reason = format!(
+                "it ends with {messages} messages ({bytes} bytes) that the other broker is not known to have"
+            );
+            warn!(bridge = self.title, reason, "bridge");
+            self.tell("ended", Some(reason));
         }
     }
 

@@ -148,7 +148,7 @@ struct Spool {
     /// How much is kept in all while it cannot be taken: 64KiB, 16MiB [default: 256MiB]
     #[arg(long = "spool", value_name = "SIZE", value_parser = value::bytes)]
     all: Option<u64>,
-    /// How much of each publisher and topic [default: 64MiB]
+    /// How much of each publisher and topic [default: 128MiB]
     #[arg(long = "spool-each", value_name = "SIZE", value_parser = value::bytes)]
     each: Option<u64>,
     /// How many messages of each publisher and topic [default: 1048576]

@@ -128,7 +128,8 @@ fn a_refused_source_is_asked_for_ever_more_rarely_and_holds_nothing_back() {
     let mut link = link(SpoolPolicy::HoldBack);
     let (mut opens, mut troubles) = (0, 0);
     for second in 1..=120 {
-        give(&mut link, 7, "a", second..=second);
+        let message = Message::new(MessageType::ONE, vec![0; 40]);
+        link.received(seconds(second), 0, &stamp(7, "a", second, &[]), message);
         for action in drain(&mut link) {
             if let Action::Open { relay, .. } = action {
                 opens += 1;
