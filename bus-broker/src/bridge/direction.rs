@@ -112,10 +112,10 @@ impl Direction {
         if stat.spooled > 0 {
             let (messages, bytes) = (stat.spooled, stat.spooled_bytes);
             let reason = format!(
-                "it ends with {messages} messages ({bytes} bytes) that the other broker is not known to have"
+                "this way of the bridge ends with {messages} messages ({bytes} bytes) that the other broker is not known to have"
             );
-            warn!(bridge = self.title, reason, "bridge");
-            self.tell("ended", Some(reason));
+            warn!(bridge = self.teller.title, reason, "a bridge ends");
+            self.teller.tell("ended", Some(reason));
         }
     }
 
