@@ -44,7 +44,8 @@ async fn a_broker_that_comes_back_is_found_and_told_again_what_is_wanted() {
         let mut out = far.subscribe("out.a").await.expect("subscribes");
         next = find_way(&sends, &mut out, next).await;
         publish(&sends, next..next + 500).await;
-        hears_all(&mut out, next..next + 500).await;
+        // What the boot before had not confirmed is not sent again: that is told as lost here.
+        hears(&mut out, next..next + 500).await;
         next += 500;
         broker_there.drain(std::time::Duration::ZERO).await;
         let again = broker("there", Vec::new()).await;
