@@ -76,7 +76,7 @@ impl Calls {
                 changed = orders.changed() => {
                     let order = if changed.is_ok() { *orders.borrow_and_update() } else { Order::End };
                     match order {
-                        Order::Run => self.remote().go_on(),
+                        Order::Run => self.go_on(),
                         Order::Pause => self.pause().await,
                         Order::End | Order::Remove => break,
                     }
@@ -104,6 +104,13 @@ impl Calls {
         remote.start_over(String::new());
         remote.pause();
         self.teller.turn(LinkState::Paused, None);
+    }
+
+    fn go_on(&mut self) {
+        self.remote().go_on();
+        if self.teller.board.borrow().state == LinkState::Paused {
+            self.teller.turn(LinkState::Connecting, None);
+        }
     }
 
     fn now(&self) -> Time {

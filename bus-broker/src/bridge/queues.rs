@@ -81,7 +81,7 @@ impl QueueDirection {
                 changed = orders.changed() => {
                     let order = if changed.is_ok() { *orders.borrow_and_update() } else { Order::End };
                     match order {
-                        Order::Run => self.remote().go_on(),
+                        Order::Run => self.go_on(),
                         Order::Pause => self.pause(),
                         Order::End => break,
                         Order::Remove => {
@@ -95,6 +95,13 @@ impl QueueDirection {
             }
         }
         say_goodbye([&mut self.guest, &mut self.home]).await;
+    }
+
+    fn go_on(&mut self) {
+        self.remote().go_on();
+        if self.board.borrow().state == LinkState::Paused {
+            self.turn(LinkState::Connecting, None);
+        }
     }
 
     fn now(&self) -> Time {
