@@ -4,7 +4,7 @@
 //! object, and so is its answer: `{"action": "list"}`, `{"action": "add", "config": TOML}`, or
 //! `remove`, `pause` and `resume` with a `name`.
 
-use bus_client::Client;
+use bus_client::{Client, Server};
 use bus_core::{ErrorKind, Failure};
 use serde_json::{Value, json};
 
@@ -17,13 +17,17 @@ const CALLS: u32 = 4;
 /// Only its owner may call it, and administrators.
 const MODE: u16 = 0o700;
 
+/// Opens the service: calls come in from now on.
+pub(crate) async fn open(client: &Client) -> Result<Server, bus_client::Error> {
+    client.serve_with("$bus.bridge", CALLS, Some(MODE)).await
+}
+
 /// Serves for as long as the broker runs.
 pub(crate) async fn serve(
-    client: &Client,
+    mut server: Server,
     hub: &SharedHub,
     bridges: &SharedBridges,
 ) -> Result<(), bus_client::Error> {
-    let mut server = client.serve_with("$bus.bridge", CALLS, Some(MODE)).await?;
     while let Some(call) = server.next().await {
         let call = call?;
         let answer = match act(hub, bridges, call.message().payload()) {

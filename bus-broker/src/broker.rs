@@ -23,6 +23,7 @@ use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::registry::Registry;
 use crate::reload::{ReloadError, Reloaded};
+use crate::system::System;
 use crate::{reload, system, vigil};
 
 /// Why a broker did not start.
@@ -104,7 +105,8 @@ enum Order {
 type Started = Result<Vec<String>, StartError>;
 
 impl Broker {
-    /// Starts a broker: when this returns, it listens on all of its addresses.
+    /// Starts a broker: when this returns, it listens on all of its addresses, and answers to its
+    /// own names (`$bus.stat` and others).
     ///
     /// # Errors
     /// When one of them cannot be had.
@@ -230,6 +232,11 @@ async fn run(
     let urls: Vec<String> = listeners.iter().skip(1).map(Listener::url).collect();
     hub.borrow_mut().listeners = urls.clone();
     hub.borrow().warn_if_open();
+    // Before anybody is accepted: the broker's own names are there for whoever comes first.
+    let own = match System::open(&hub).await {
+        Ok(own) => own,
+        Err(error) => return drop(tell.send(Err(io::Error::other(error.to_string()).into()))),
+    };
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
     let mut tasks = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -242,7 +249,7 @@ async fn run(
             return drop(tell.send(Err(StartError::Bridge(failure.to_string()))));
         }
     }
-    tasks.spawn_local(system::run(hub.clone(), bridges.clone(), system_events));
+    tasks.spawn_local(own.run(hub.clone(), bridges.clone(), system_events));
     // Nobody waits for the start any more: there is no handle, so there is no broker.
     if tell.send(Ok(urls)).is_err() {
         return;

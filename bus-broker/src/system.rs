@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use bus_client::{Client, ClientOptions, Message, MessageType, PublisherOptions};
+use bus_client::{
+    Client, ClientOptions, Message, MessageType, Publisher, PublisherOptions, Server,
+};
 use bus_core::transport::mem_pair;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -39,32 +41,55 @@ pub(crate) fn events() -> (mpsc::Sender<SystemEvent>, mpsc::Receiver<SystemEvent
     mpsc::channel(EVENTS_MAX)
 }
 
-/// Serves `$bus.stat` and publishes `$bus.events` for as long as the broker runs.
-pub(crate) async fn run(
-    hub: SharedHub,
-    bridges: SharedBridges,
-    events: mpsc::Receiver<SystemEvent>,
-) {
-    let (near, far) = mem_pair();
-    tokio::task::spawn_local(connection::serve_own(hub.clone(), far));
-    let options = ClientOptions::default().name("broker").grace(Duration::ZERO);
-    let result = async {
+/// The broker's own client, with its names open: whoever connects finds them.
+pub(crate) struct System {
+    publisher: Publisher,
+    stat: Server,
+    bridges: Server,
+    // The others end with it.
+    _client: Client,
+}
+
+impl System {
+    /// Opens the names, each of which is in use from then on.
+    ///
+    /// # Errors
+    /// When one cannot be had, which would be a mistake of the broker's.
+    pub async fn open(hub: &SharedHub) -> Result<System, bus_client::Error> {
+        let (near, far) = mem_pair();
+        tokio::task::spawn_local(connection::serve_own(hub.clone(), far));
+        let options = ClientOptions::default().name("broker").grace(Duration::ZERO);
         let client = Client::over_link(near, options).await?;
-        let bridging = bridge_service::serve(&client, &hub, &bridges);
-        futures::future::try_join3(tell(&client, events), answer(&client, &hub), bridging).await
-    };
-    match result.await {
-        Ok(_) => debug!("the broker's own client has ended"),
-        Err(error) => warn!(%error, "the broker's own client has ended"),
+        let options = PublisherOptions::default().mode(0o744);
+        Ok(System {
+            publisher: client.publisher_with("$bus.events", options).await?,
+            stat: client.serve_with("$bus.stat", CALLS, Some(0o722)).await?,
+            bridges: bridge_service::open(&client).await?,
+            _client: client,
+        })
+    }
+
+    /// Answers and tells for as long as the broker runs.
+    pub async fn run(
+        self,
+        hub: SharedHub,
+        bridges: SharedBridges,
+        events: mpsc::Receiver<SystemEvent>,
+    ) {
+        let System { publisher, stat, bridges: server, _client } = self;
+        let bridging = bridge_service::serve(server, &hub, &bridges);
+        let all = futures::future::try_join3(tell(publisher, events), answer(stat, &hub), bridging);
+        match all.await {
+            Ok(_) => debug!("the broker's own client has ended"),
+            Err(error) => warn!(%error, "the broker's own client has ended"),
+        }
     }
 }
 
 async fn tell(
-    client: &Client,
+    publisher: Publisher,
     mut events: mpsc::Receiver<SystemEvent>,
 ) -> Result<(), bus_client::Error> {
-    let options = PublisherOptions::default().mode(0o744);
-    let publisher = client.publisher_with("$bus.events", options).await?;
     while let Some(event) = events.recv().await {
         let text = describe(&event);
         publisher.publish(Message::new(MessageType::ONE, text.to_string())).await?;
@@ -94,8 +119,7 @@ fn describe(event: &SystemEvent) -> serde_json::Value {
     })
 }
 
-async fn answer(client: &Client, hub: &SharedHub) -> Result<(), bus_client::Error> {
-    let mut server = client.serve_with("$bus.stat", CALLS, Some(0o722)).await?;
+async fn answer(mut server: Server, hub: &SharedHub) -> Result<(), bus_client::Error> {
     while let Some(call) = server.next().await {
         let info = hub.borrow().info();
         let text = json!({

@@ -56,3 +56,17 @@ async fn a_message_goes_all_the_way_over_every_transport() {
     }
     broker.drain(Duration::from_secs(1)).await;
 }
+
+#[tokio::test]
+async fn whoever_comes_first_finds_the_names_of_the_broker_itself() {
+    for _ in 0..50 {
+        let broker = Broker::start(BrokerConfig::default()).await.expect("starts");
+        let client = Client::connect(broker.url()).await.expect("connects");
+        let list = br#"{"action":"list"}"#.to_vec();
+        for (name, asked) in [("$bus.bridge", list), ("$bus.stat", Vec::new())] {
+            let reply = client.request(name, asked, Duration::from_secs(60)).await;
+            let reply = reply.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(reply.payload().starts_with(b"{"), "{name} answers with an object");
+        }
+    }
+}
