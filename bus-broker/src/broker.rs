@@ -222,13 +222,10 @@ async fn run(
         events,
     )));
     vigil::keep_for(&hub);
-    let mut listeners = vec![inside];
-    for url in &settings.listen {
-        match Listener::bind(url, &settings, &shared.certificates).await {
-            Ok(listener) => listeners.push(listener),
-            Err(error) => return drop(tell.send(Err(error))),
-        }
-    }
+    let listeners = match bind_all(&settings, &shared.certificates, inside).await {
+        Ok(listeners) => listeners,
+        Err(error) => return drop(tell.send(Err(error))),
+    };
     let urls: Vec<String> = listeners.iter().skip(1).map(Listener::url).collect();
     hub.borrow_mut().listeners = urls.clone();
     hub.borrow().warn_if_open();
@@ -264,6 +261,19 @@ async fn run(
         // Whoever asked may have given up waiting.
         let _ = answer.send(report);
     }
+}
+
+/// The listener inside the process, and then those that are configured.
+async fn bind_all(
+    settings: &BrokerConfig,
+    certificates: &Certificates,
+    inside: Listener,
+) -> Result<Vec<Listener>, StartError> {
+    let mut listeners = vec![inside];
+    for url in &settings.listen {
+        listeners.push(Listener::bind(url, settings, certificates).await?);
+    }
+    Ok(listeners)
 }
 
 /// Does what the handle orders, until it is to end, or there is no handle any more.
