@@ -36,6 +36,8 @@ pub struct History {
     pub writers: BTreeMap<u64, Written>,
     /// By their names.
     pub readers: BTreeMap<String, Vec<Seen>>,
+    /// The highest number of each writer that a reader has seen.
+    pub latest: BTreeMap<(String, u64), u64>,
     /// Where what a reader has of a writer begins, if not with the first message: somebody on another
     /// host hears nothing until it is known there that he wants something.
     pub beginnings: BTreeMap<(String, u64), u64>,
@@ -82,6 +84,15 @@ impl Written {
 }
 
 impl History {
+    /// A reader, which has begun, has seen this.
+    pub fn see(&mut self, reader: &str, seen: Seen) {
+        if let Seen::Message(mark) = seen {
+            let latest = self.latest.entry((reader.to_owned(), mark.writer)).or_default();
+            *latest = mark.number.max(*latest);
+        }
+        self.readers.entry(reader.to_owned()).or_default().push(seen);
+    }
+
     /// Whatever comes before the first message that a reader has of a writer by now is no concern of
     /// his.
     pub fn begin_where_readers_are(&mut self) {
