@@ -20,6 +20,7 @@ impl Link {
         self.linger_until = None;
         self.wanted.clear();
         self.to_far.clear();
+        self.to_open.clear();
         self.by_relay.clear();
         let ignored = self.planted(Fault::HopsIgnored);
         let ids: Vec<_> = self.sources.iter().map(|(id, _)| id).collect();
@@ -229,10 +230,29 @@ impl Link {
         }
         self.next_relay += 1;
         let relay = self.next_relay;
-        source.relay = Some(Relay::new(relay));
+        source.relay = Some(Relay::new(relay, reach));
         self.by_relay.insert(relay, id);
+        self.to_open.insert(relay);
+    }
+
+    /// The next relay that is to be opened.
+    pub(super) fn opening(&mut self) -> Option<Action> {
+        let relay = self.to_open.pop_first()?;
+        // What is to be opened is a source's: `close` takes out what is not any more.
+        let source = self.sources.get_mut(*self.by_relay.get(&relay)?)?;
+        let state = source.relay.as_mut()?;
+        state.said = true;
         let (topic, provenance) = (source.far_topic.clone(), source.provenance.clone());
-        self.to_far.push_back(Action::Open { relay, topic, provenance, reach });
+        Some(Action::Open { relay, topic, provenance, reach: state.reach })
+    }
+
+    /// A source has this relay no more.
+    pub(super) fn close(&mut self, relay: &Relay) {
+        self.by_relay.remove(&relay.id);
+        self.to_open.remove(&relay.id);
+        if relay.said {
+            self.to_far.push_back(Action::Close { relay: relay.id });
+        }
     }
 }
 

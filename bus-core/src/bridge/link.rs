@@ -42,6 +42,8 @@ pub struct Link {
     /// What goes before all data, to either side.
     pub(super) to_near: VecDeque<Action>,
     pub(super) to_far: VecDeque<Action>,
+    /// Relays that are to be opened behind those: what is not wanted any more goes unsaid.
+    pub(super) to_open: BTreeSet<RelayId>,
     /// Sources that may have something to send, and which was asked last.
     pub(super) ready: BTreeSet<Id<Source>>,
     pub(super) turn: Option<Id<Source>>,
@@ -131,6 +133,7 @@ impl Link {
             by_relay: BTreeMap::new(),
             to_near: VecDeque::new(),
             to_far: VecDeque::new(),
+            to_open: BTreeSet::new(),
             ready: BTreeSet::new(),
             turn: None,
             retries: BTreeSet::new(),
@@ -273,8 +276,7 @@ impl Link {
             self.retries.remove(&(at, id));
         }
         if let Some(relay) = &source.relay {
-            self.by_relay.remove(&relay.id);
-            self.to_far.push_back(Action::Close { relay: relay.id });
+            self.close(relay);
         }
         self.lanes[source.route].over -= usize::from(source.over);
         self.recount(source.spool.held(), Held::default());

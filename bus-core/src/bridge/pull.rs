@@ -54,7 +54,7 @@ impl Link {
         if !self.far_is_up {
             return None;
         }
-        if let Some(action) = self.to_far.pop_front() {
+        if let Some(action) = self.to_far.pop_front().or_else(|| self.opening()) {
             return Some(action);
         }
         while data && !self.ready.is_empty() {

@@ -56,6 +56,10 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Relay {
     pub id: RelayId,
+    /// The first number that its source had for it.
+    pub reach: u64,
+    /// It was asked for: its end must be said as well.
+    pub said: bool,
     /// What it was told last; `None` until it is open.
     pub state: Option<RelayState>,
     /// The number that its next message bears; `None` until that was said.
@@ -66,8 +70,8 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub fn new(id: RelayId) -> Relay {
-        Relay { id, state: None, next: None, sent: 0, credited: 0 }
+    pub fn new(id: RelayId, reach: u64) -> Relay {
+        Relay { id, reach, said: false, state: None, next: None, sent: 0, credited: 0 }
     }
 }
 
@@ -240,8 +244,7 @@ impl Link {
         if (changes || source.muted)
             && let Some(relay) = source.relay.take()
         {
-            self.by_relay.remove(&relay.id);
-            self.to_far.push_back(Action::Close { relay: relay.id });
+            self.close(&relay);
         }
     }
 

@@ -156,3 +156,29 @@ fn a_source_that_has_rested_makes_room_for_a_new_one() {
     }
     assert_eq!((link.stat().refused, link.stat().muted), (0, count));
 }
+
+#[test]
+fn a_source_that_changes_its_way_while_the_far_broker_is_away_asks_for_little() {
+    let mut link = link(SpoolPolicy::HoldBack);
+    let by = |link: &mut Link, sequence: u64| {
+        let hops: &[u64] = if sequence.is_multiple_of(2) { &[8, 9] } else { &[8, 10, 9] };
+        let message = Message::new(MessageType::ONE, vec![0; 40]);
+        link.received(Time::ZERO, 0, &stamp(sequence, "a", sequence, hops), message);
+    };
+    by(&mut link, 1);
+    let (first, _) = opened(&mut link);
+    link.far_down(Time::ZERO);
+    (2..=1000).for_each(|sequence| by(&mut link, sequence));
+    link.far_resumed();
+    let said = drain(&mut link);
+    let said: Vec<_> = said
+        .iter()
+        .filter(|action| matches!(action, Action::Open { .. } | Action::Close { .. }))
+        .collect();
+    let [Action::Close { relay: closed }, Action::Open { relay, reach: 1, .. }] = said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(*closed, first);
+    link.relay_state(*relay, state(true, 0));
+    assert_eq!(sent(&mut link).len(), 1001, "where it goes on, and all that came");
+}
