@@ -18,15 +18,16 @@ mod log;
 mod pipe;
 mod plan;
 mod planted_bugs;
+#[path = "../simulation/seeds.rs"]
+mod seeds;
 mod trouble;
 mod wire;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use bus_core::router::Fault;
 use log::Log;
 use plan::Plan;
+use seeds::{asked, outcome};
 use world::World;
 
 /// Seeds of an ordinary run.
@@ -36,17 +37,7 @@ const LONG_SEEDS: u64 = 2000;
 
 /// Runs one plan. The failure is what the broken check says.
 fn run(plan: &Plan, fault: Option<Fault>, log: &Log) -> Result<(), String> {
-    let run = catch_unwind(AssertUnwindSafe(|| World::new(plan, fault, log).run()));
-    run.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        text.unwrap_or_else(|| "a panic".into())
-    })
-}
-
-#[expect(clippy::disallowed_methods, reason = "which seeds to run is said from outside")]
-fn asked(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+    outcome(|| World::new(plan, fault, log).run())
 }
 
 fn check(seeds: impl Iterator<Item = u64>, plan: impl Fn(u64) -> Plan) -> Log {

@@ -20,14 +20,14 @@ mod plan;
 mod planted_bugs;
 mod post;
 mod queue_acts;
+mod seeds;
 mod trouble;
 mod wire;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use broker::Bug;
 use log::Log;
+use seeds::{asked, outcome};
 use world::World;
 
 /// Seeds of an ordinary run.
@@ -35,17 +35,7 @@ const SEEDS: u64 = 100;
 
 /// Runs one seed. The failure is what the broken check says.
 fn run(seed: u64, bug: Option<Bug>, log: &Log) -> Result<(), String> {
-    let run = catch_unwind(AssertUnwindSafe(|| World::new(seed, bug, log).run()));
-    run.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        text.unwrap_or_else(|| "a panic".into())
-    })
-}
-
-#[expect(clippy::disallowed_methods, reason = "which seeds to run is said from outside")]
-fn asked(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+    outcome(|| World::new(seed, bug, log).run())
 }
 
 /// What must happen in an ordinary run, or it would show little.
