@@ -64,6 +64,11 @@ pub enum BridgeCommand {
         added: Vec<Interest>,
         removed: Vec<Interest>,
     },
+    /// Takes nothing more of one topic, or again, on the channel of such a subscription, whose
+    /// policy must be to hold: the topic's publishers wait as behind one that is full, for as long
+    /// as the topic allows; after that what they publish passes by. It is answered with how many
+    /// topics that concerns: one, or none if the subscription has no such topic.
+    HoldBeyond { request: RequestId, channel: Channel, topic: Name, hold: bool },
     /// Asks to be told what is wanted here and beyond, for a broker of this epoch: all of it after
     /// the answer (`Output::Wanted`), and what changes from then on, a moment later.
     WatchInterest { request: RequestId, channel: Channel, peer: Epoch },
@@ -126,6 +131,10 @@ impl Router {
             BridgeCommand::ChangeBeyond { request, channel, added, removed } => {
                 let removed = removed.into_iter().collect();
                 let result = self.change_wishes(session, channel, added, &removed);
+                self.ground.reply(session, request, result);
+            }
+            BridgeCommand::HoldBeyond { request, channel, topic, hold } => {
+                let result = self.hold_beyond(session, channel, &topic, hold);
                 self.ground.reply(session, request, result);
             }
             BridgeCommand::WatchInterest { request, channel, peer } => {
