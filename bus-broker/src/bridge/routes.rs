@@ -28,6 +28,8 @@ pub(super) struct Routes {
     requests: BTreeMap<RequestId, (usize, Channel)>,
     /// Changes that have no answer yet.
     changes: BTreeMap<RequestId, (usize, Channel)>,
+    /// Topics to be held back, or let go, that have no answer yet.
+    holds: BTreeMap<RequestId, Channel>,
     sources: BTreeMap<u64, Arc<Source>>,
 }
 
@@ -68,6 +70,14 @@ impl Routes {
                     self.changes.insert(request, (route, channel));
                 }
             }
+            Action::Hold { route, topic, hold } => {
+                if let Some(channel) = self.by_route.get(&route).copied() {
+                    let request = session.request(|request| {
+                        Command::Bridge(BridgeCommand::HoldBeyond { request, channel, topic, hold })
+                    });
+                    self.holds.insert(request, channel);
+                }
+            }
             Action::Unsubscribe { route } => {
                 if let Some(channel) = self.by_route.remove(&route) {
                     self.by_channel.remove(&channel);
@@ -96,6 +106,7 @@ impl Routes {
             Event::Reply { request, result } => {
                 let opened = self.requests.remove(&request);
                 let changed = self.changes.remove(&request);
+                let held = self.holds.remove(&request);
                 match (opened, result) {
                     (Some((route, channel)), Err(failure)) => {
                         self.end(now, link, route, channel, failure)
@@ -105,6 +116,8 @@ impl Routes {
                         Some((route, channel)) if self.by_route.get(&route) == Some(&channel) => {
                             link.change_refused(now, route, failure);
                         }
+                        // What has ended meanwhile holds nothing back.
+                        _ if held.is_some_and(|channel| !self.by_channel.contains_key(&channel)) => {}
                         _ => link.trouble(failure),
                     },
                     (_, Ok(_)) => {}

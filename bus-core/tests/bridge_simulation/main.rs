@@ -75,6 +75,8 @@ const HAPPENS: &[&str] = &[
     "session lost",
     "session resumed",
     "subscriber too slow",
+    "topic held",
+    "topic let go",
     "upstream changed",
 ];
 

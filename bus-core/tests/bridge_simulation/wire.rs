@@ -119,6 +119,11 @@ impl Wire {
                         removed,
                     }));
                 }
+                Action::Hold { route, topic, hold } => {
+                    let (request, channel) = (0, route as Channel);
+                    let hold = BridgeCommand::HoldBeyond { request, channel, topic, hold };
+                    return Some(Command::Bridge(hold));
+                }
                 Action::Unsubscribe { route } => {
                     let channel = route as Channel;
                     return Some(Command::Close { request: 0, channel });

@@ -256,6 +256,7 @@ impl<'a> World<'a> {
         let before = self.wires[wire].down.bytes;
         while let Some(command) = self.wires[wire].pull(self.now) {
             let (broker, near) = (self.wires[wire].from, self.wires[wire].near);
+            self.note_hold(wire, &command);
             if let Some(session) = near {
                 self.ask(broker, session, command);
             }
