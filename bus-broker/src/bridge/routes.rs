@@ -117,7 +117,8 @@ impl Routes {
                             link.change_refused(now, route, failure);
                         }
                         // What has ended meanwhile holds nothing back.
-                        _ if held.is_some_and(|channel| !self.by_channel.contains_key(&channel)) => {}
+                        _ if held
+                            .is_some_and(|channel| !self.by_channel.contains_key(&channel)) => {}
                         _ => link.trouble(failure),
                     },
                     (_, Ok(_)) => {}
