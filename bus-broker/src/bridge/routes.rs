@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bus_core::bridge::{Action, Link};
-use bus_core::router::{BridgeCommand, Channel, Command, RequestId, Source, Stamp};
+use bus_core::router::{Answer, BridgeCommand, Channel, Command, RequestId, Source, Stamp};
 use bus_core::session::{ChannelKind, ClientSession, Event, Origin};
-use bus_core::{Failure, Header, Message, Run, Stretch, Time};
+use bus_core::{Failure, Header, Message, Name, Run, Stretch, Time};
 
 /// Sources that are remembered.
 const SOURCES_MAX: usize = 4096;
@@ -29,7 +29,7 @@ pub(super) struct Routes {
     /// Changes that have no answer yet.
     changes: BTreeMap<RequestId, (usize, Channel)>,
     /// Topics to be held back, or let go, that have no answer yet.
-    holds: BTreeMap<RequestId, Channel>,
+    holds: BTreeMap<RequestId, (usize, Channel, Name)>,
     sources: BTreeMap<u64, Arc<Source>>,
 }
 
@@ -72,10 +72,11 @@ impl Routes {
             }
             Action::Hold { route, topic, hold } => {
                 if let Some(channel) = self.by_route.get(&route).copied() {
+                    let named = topic.clone();
                     let request = session.request(|request| {
                         Command::Bridge(BridgeCommand::HoldBeyond { request, channel, topic, hold })
                     });
-                    self.holds.insert(request, channel);
+                    self.holds.insert(request, (route, channel, named));
                 }
             }
             Action::Unsubscribe { route } => {
@@ -106,7 +107,9 @@ impl Routes {
             Event::Reply { request, result } => {
                 let opened = self.requests.remove(&request);
                 let changed = self.changes.remove(&request);
-                let held = self.holds.remove(&request);
+                if let Some(asked) = self.holds.remove(&request) {
+                    return self.held(link, asked, result);
+                }
                 match (opened, result) {
                     (Some((route, channel)), Err(failure)) => {
                         self.end(now, link, route, channel, failure)
@@ -116,9 +119,6 @@ impl Routes {
                         Some((route, channel)) if self.by_route.get(&route) == Some(&channel) => {
                             link.change_refused(now, route, failure);
                         }
-                        // What has ended meanwhile holds nothing back.
-                        _ if held
-                            .is_some_and(|channel| !self.by_channel.contains_key(&channel)) => {}
                         _ => link.trouble(failure),
                     },
                     (_, Ok(_)) => {}
@@ -131,6 +131,21 @@ impl Routes {
                 }
             }
             // Nothing else is asked for.
+            _ => {}
+        }
+    }
+
+    /// What came of a topic that was to be held, or let go.
+    fn held(
+        &self,
+        link: &mut Link,
+        (route, channel, topic): (usize, Channel, Name),
+        result: Result<Answer, Failure>,
+    ) {
+        match result {
+            Ok(Answer::Done { count: passed @ 1.. }) => link.passed_by(route, topic, passed),
+            // What has ended meanwhile holds nothing back.
+            Err(failure) if self.by_channel.contains_key(&channel) => link.trouble(failure),
             _ => {}
         }
     }

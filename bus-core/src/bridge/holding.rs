@@ -7,6 +7,8 @@
 //! and `Link::over` names those that are over for their bytes, by these.
 
 use crate::arena::Id;
+use crate::error::ErrorKind;
+use crate::limits::LINK_SOURCES_MAX;
 use crate::name::Name;
 use crate::router::Fault;
 
@@ -125,6 +127,28 @@ impl Link {
             held.said_at = lane.used;
             self.to_near.push_back(Action::Hold { route, topic: topic.clone(), hold: true });
         }
+    }
+
+    /// A topic is taken again, after so many of its messages have passed by: it was held for longer
+    /// than it allows. Those who were known see it in their numbers; for those who have begun
+    /// meanwhile it is kept.
+    pub fn passed_by(&mut self, route: usize, topic: Name, count: u64) {
+        let text = format!(
+            "topic `{topic}` was held back for longer than it allows, and {count} of its messages have passed by the bridge"
+        );
+        self.trouble_once(ErrorKind::TooSlow, text);
+        if let Some(lane) = self.lanes.get_mut(route).filter(|lane| lane.subscribed) {
+            lane.passed.insert(topic);
+            if lane.passed.len() > LINK_SOURCES_MAX {
+                lane.passed.pop_first();
+            }
+        }
+    }
+
+    /// Whether the first message that has come of a source is perhaps not the first one that should.
+    pub(super) fn has_missed(&self, id: Id<Source>, sequence: u64) -> bool {
+        let source = self.sources.get(id).filter(|source| source.last == 0 && sequence > 1);
+        source.is_some_and(|source| self.lanes[source.route].passed.contains(&source.key.2))
     }
 
     /// There is another subscription, which holds nothing back yet.

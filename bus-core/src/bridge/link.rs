@@ -85,6 +85,8 @@ pub(super) struct Lane {
     pub told: u64,
     /// Topics that are held back.
     pub held: BTreeMap<Name, HeldTopic>,
+    /// Topics of which something has passed by since they were held for too long.
+    pub passed: BTreeSet<Name>,
     /// The near broker has dropped something since the last message.
     pub lost: bool,
 }

@@ -52,6 +52,7 @@ impl Link {
         }
         let told_lost = std::mem::take(&mut lane.lost);
         if let Some(id) = self.source(now, route, stamp) {
+            let told_lost = told_lost || self.has_missed(id, stamp.sequence);
             self.keep(id, stamp.sequence, message, told_lost);
             self.hold_again(id);
             self.offer(now, id);
@@ -69,7 +70,13 @@ impl Link {
             return self.tell_used(route);
         }
         let whole = match self.source(now, route, stamp) {
-            Some(id) if !lost && self.keeps_whole(id, stamp.sequence, &parcel) => id,
+            Some(id)
+                if !lost
+                    && !self.has_missed(id, stamp.sequence)
+                    && self.keeps_whole(id, stamp.sequence, &parcel) =>
+            {
+                id
+            }
             // Also where nobody wants them, which is settled for each.
             _ => {
                 for (sequence, message) in (stamp.sequence..).zip(parcel.messages()) {

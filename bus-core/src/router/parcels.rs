@@ -122,9 +122,13 @@ impl Router {
         let charge = parcel.charge(WINDOW_BYTES_DEFAULT);
         topic.published += parcel.count();
         for link in &topic.links {
+            let Some(subscription) = self.subscriptions.get_mut(link.subscription) else {
+                continue;
+            };
             if link.passes {
                 topic.dropped += parcel.count();
-            } else if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
+                subscription.note_passed(id, parcel.count());
+            } else {
                 topic.delivered += parcel.count();
                 subscription.offer_parcel(&mut self.ground, stamp, &mut parcel);
             }

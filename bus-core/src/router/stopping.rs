@@ -23,8 +23,8 @@ use super::topic::{Subscription, Topic};
 pub(crate) enum Stop {
     /// It holds publishers back; if one waits, until then.
     Holds { until: Option<Time> },
-    /// What is published passes by.
-    Passes,
+    /// What is published passes by; so many messages have.
+    Passes { count: u64 },
 }
 
 impl Stop {
@@ -61,25 +61,26 @@ impl Router {
             );
             return Err(Failure::new(ErrorKind::InvalidArgument, text));
         }
-        let (id, at) = (subscription.id, self.topic_names.get(topic).copied());
-        let changed = match hold {
-            true => at.is_some_and(|at| self.stop(id, at)),
-            false => at.is_some_and(|at| self.resume_topic(id, at)),
+        let id = subscription.id;
+        let count = match self.topic_names.get(topic).copied() {
+            Some(at) if hold => {
+                self.stop(id, at);
+                0
+            }
+            Some(at) => self.resume_topic(id, at),
+            None => 0,
         };
-        Ok(Answer::Done { count: u64::from(changed) })
+        Ok(Answer::Done { count })
     }
 
-    /// Stops a topic. Whether the subscription is linked to it.
-    fn stop(&mut self, id: Id<Subscription>, at: Id<Topic>) -> bool {
+    fn stop(&mut self, id: Id<Subscription>, at: Id<Topic>) {
         let (Some(topic), Some(subscription)) =
             (self.topics.get_mut(at), self.subscriptions.get_mut(id))
         else {
-            return false;
+            return;
         };
-        if !topic.links.iter().any(|link| link.subscription == id && link.hold) {
-            return false;
-        }
-        if !subscription.stopped.contains_key(&at) {
+        let may = topic.links.iter().any(|link| link.subscription == id && link.hold);
+        if may && !subscription.stopped.contains_key(&at) {
             let held = subscription.holds(at);
             topic.holding += u32::from(!held);
             // What waits already behind it, since it is full, waits no longer for that.
@@ -90,21 +91,20 @@ impl Router {
                 None => self.start_clocks(at),
             }
         }
-        true
     }
 
-    /// Takes a stopped topic again. Whether it was stopped.
-    fn resume_topic(&mut self, id: Id<Subscription>, at: Id<Topic>) -> bool {
+    /// Takes a stopped topic again. Gives how many messages of it have passed by.
+    fn resume_topic(&mut self, id: Id<Subscription>, at: Id<Topic>) -> u64 {
         let (Some(topic), Some(subscription)) =
             (self.topics.get_mut(at), self.subscriptions.get_mut(id))
         else {
-            return false;
+            return 0;
         };
         if self.ground.planted(Fault::StopStays) {
-            return true;
+            return 0;
         }
         let held = subscription.holds(at);
-        let Some(stop) = subscription.stopped.remove(&at) else { return false };
+        let Some(stop) = subscription.stopped.remove(&at) else { return 0 };
         let holds = subscription.holds(at);
         topic.holding = topic.holding + u32::from(holds) - u32::from(held);
         for link in topic.links.iter_mut().filter(|link| link.subscription == id) {
@@ -115,7 +115,10 @@ impl Router {
             true => self.start_clocks(at),
             false => self.release(at),
         }
-        true
+        match stop {
+            Stop::Passes { count } => count,
+            Stop::Holds { .. } => 0,
+        }
     }
 
     /// Nobody can name this topic any more, so nobody could resume it.
@@ -158,7 +161,7 @@ impl Router {
             *stop = Stop::Holds { until: None };
             return;
         }
-        *stop = Stop::Passes;
+        *stop = Stop::Passes { count: 0 };
         topic.holding -= 1;
         topic.too_slow += 1;
         for link in topic.links.iter_mut().filter(|link| link.subscription == id) {
@@ -173,13 +176,20 @@ impl Subscription {
     pub(super) fn holds(&self, topic: Id<Topic>) -> bool {
         match self.stopped.get(&topic) {
             Some(Stop::Holds { .. }) => true,
-            Some(Stop::Passes) => false,
+            Some(Stop::Passes { .. }) => false,
             None => self.full,
         }
     }
 
     /// Whether what is published on a topic passes by.
     pub(super) fn passes_by(&self, topic: Id<Topic>) -> bool {
-        self.stopped.get(&topic) == Some(&Stop::Passes)
+        matches!(self.stopped.get(&topic), Some(Stop::Passes { .. }))
+    }
+
+    /// So many more have.
+    pub(super) fn note_passed(&mut self, topic: Id<Topic>, more: u64) {
+        if let Some(Stop::Passes { count }) = self.stopped.get_mut(&topic) {
+            *count += more;
+        }
     }
 }

@@ -251,6 +251,7 @@ impl Topic {
             }
             if link.passes {
                 self.dropped += 1;
+                subscription.note_passed(self.id, 1);
                 continue;
             }
             match subscription.offer(ground, link.hold, stamp, &mut message) {

@@ -77,6 +77,7 @@ const HAPPENS: &[&str] = &[
     "subscriber too slow",
     "topic held",
     "topic let go",
+    "topic passed by",
     "upstream changed",
 ];
 

@@ -237,6 +237,7 @@ impl<'a> World<'a> {
             Who::Publisher(publisher) => self.publisher_is_told(publisher, effect.output),
             Who::Subscriber(subscriber) => self.subscriber_is_told(subscriber, effect.output),
             Who::Near(wire) if self.wires[wire].near == Some(effect.session) => {
+                self.note_passed(&effect.output);
                 self.wires[wire].near_output(self.now, effect.output);
                 self.busy_wires.insert(wire);
             }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bus_core::Pattern;
 use bus_core::router::{
-    AdminAction, BridgeCommand, Command, Identity, Interest, ObjectKind, RouterConfig, SlowPolicy,
-    SubscribeOptions, TopicChange, TopicOptions,
+    AdminAction, Answer, BridgeCommand, Command, Identity, Interest, ObjectKind, Output,
+    RouterConfig, SlowPolicy, SubscribeOptions, TopicChange, TopicOptions,
 };
 
 use crate::bus::{Bus, name, user};
@@ -81,7 +81,14 @@ fn what_waits_too_long_passes_by_and_no_other_topic_does() {
     // To stop it again changes nothing; to resume it does.
     stop(&mut bus, 'B', "t.0", true);
     assert_eq!(bus.publish('A', 0, 1, 4), ["C heard 4 on 5", "A accepted 4"]);
-    stop(&mut bus, 'B', "t.0", false);
+    // So many have passed by.
+    let (request, channel, topic, hold) = (1, 5, name("t.0"), false);
+    let resume = BridgeCommand::HoldBeyond { request, channel, topic, hold };
+    let effects = bus.effects('B', Command::Bridge(resume));
+    let outputs: Vec<_> = effects.into_iter().map(|effect| effect.output).collect();
+    let is_told =
+        |it: &Output| matches!(it, Output::Reply { result: Ok(Answer::Done { count: 3 }), .. });
+    assert!(outputs.len() == 1 && is_told(&outputs[0]), "{outputs:?}");
     let told = bus.publish('A', 0, 1, 5);
     assert_eq!(told, ["C heard 5 on 5", "B heard 5 on 5", "A accepted 5"]);
 }
@@ -125,7 +132,7 @@ fn a_full_subscription_is_not_too_slow_for_what_it_has_stopped() {
     bus.publish('A', 0, 1, 5);
     let told = bus.tick(SECOND);
     assert_eq!(told, ["C heard 5 on 5", "A accepted 5"]);
-    [144, 288].map(|used| bus.consumed('B', 5, used));
+    [144, 288].into_iter().for_each(|used| drop(bus.consumed('B', 5, used)));
     assert_eq!(bus.publish('A', 1, 1, 6).len(), 3);
 }
 

@@ -175,6 +175,33 @@ fn a_topic_that_comes_though_it_is_held_is_held_again() {
 }
 
 #[test]
+fn who_has_begun_while_a_topic_passed_by_is_told_to_have_lost_something() {
+    let (mut link, mut near) = held(20_000, 1 << 20);
+    thousand(&mut link, 7, "slow", 1..=21);
+    near.mark(&mut link, 7, 21);
+    assert_eq!(near.said(&mut link), ["hold slow", "go slow"]);
+    link.passed_by(0, Name::new("slow").expect("a name"), 9);
+    assert_eq!(sent(&mut link), ["TooSlow"]);
+    for (key, topic, first, is_lost) in
+        [(8, "slow", 5, true), (9, "slow", 1, false), (10, "quick", 5, false)]
+    {
+        for together in [true, false] {
+            let key = key + if together { 100 } else { 0 };
+            match together {
+                true => {
+                    let stamp = stamp(key, topic, first, &[]);
+                    link.received_parcel(Time::ZERO, 0, &stamp, parcel(3));
+                }
+                false => give(&mut link, key, topic, first..first + 3),
+            }
+            let (relay, _) = opened(&mut link);
+            link.relay_state(relay, state(true, 0));
+            assert_eq!(sent(&mut link)[0], format!("skip {first} {is_lost}"), "{key}");
+        }
+    }
+}
+
+#[test]
 fn what_is_refused_or_not_wanted_any_more_holds_nothing() {
     let (mut link, mut near) = held(20_000, 1 << 20);
     for (key, topic) in [(7, "refused"), (8, "unwanted")] {
