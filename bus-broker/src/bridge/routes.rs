@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bus_core::bridge::{Action, Link};
-use bus_core::router::{BridgeCommand, Channel, Command, RequestId, Source, Stamp};
+use bus_core::router::{Answer, BridgeCommand, Channel, Command, RequestId, Source, Stamp};
 use bus_core::session::{ChannelKind, ClientSession, Event, Origin};
-use bus_core::{Failure, Header, Message, Run, Stretch, Time};
+use bus_core::{Failure, Header, Message, Name, Run, Stretch, Time};
 
 /// Sources that are remembered.
 const SOURCES_MAX: usize = 4096;
@@ -28,6 +28,8 @@ pub(super) struct Routes {
     requests: BTreeMap<RequestId, (usize, Channel)>,
     /// Changes that have no answer yet.
     changes: BTreeMap<RequestId, (usize, Channel)>,
+    /// Topics to be held back, or let go, that have no answer yet.
+    holds: BTreeMap<RequestId, (usize, Channel, Name)>,
     sources: BTreeMap<u64, Arc<Source>>,
 }
 
@@ -68,6 +70,15 @@ impl Routes {
                     self.changes.insert(request, (route, channel));
                 }
             }
+            Action::Hold { route, topic, hold } => {
+                if let Some(channel) = self.by_route.get(&route).copied() {
+                    let named = topic.clone();
+                    let request = session.request(|request| {
+                        Command::Bridge(BridgeCommand::HoldBeyond { request, channel, topic, hold })
+                    });
+                    self.holds.insert(request, (route, channel, named));
+                }
+            }
             Action::Unsubscribe { route } => {
                 if let Some(channel) = self.by_route.remove(&route) {
                     self.by_channel.remove(&channel);
@@ -96,6 +107,9 @@ impl Routes {
             Event::Reply { request, result } => {
                 let opened = self.requests.remove(&request);
                 let changed = self.changes.remove(&request);
+                if let Some(asked) = self.holds.remove(&request) {
+                    return self.held(link, asked, result);
+                }
                 match (opened, result) {
                     (Some((route, channel)), Err(failure)) => {
                         self.end(now, link, route, channel, failure)
@@ -117,6 +131,21 @@ impl Routes {
                 }
             }
             // Nothing else is asked for.
+            _ => {}
+        }
+    }
+
+    /// What came of a topic that was to be held, or let go.
+    fn held(
+        &self,
+        link: &mut Link,
+        (route, channel, topic): (usize, Channel, Name),
+        result: Result<Answer, Failure>,
+    ) {
+        match result {
+            Ok(Answer::Done { count: passed @ 1.. }) => link.passed_by(route, topic, passed),
+            // What has ended meanwhile holds nothing back.
+            Err(failure) if self.by_channel.contains_key(&channel) => link.trouble(failure),
             _ => {}
         }
     }

@@ -195,7 +195,7 @@ impl BridgeConfig {
     }
 
     /// What is kept for the other side while it cannot take it: bytes and messages for each
-    /// publisher and topic (128 MiB and a million by default), and bytes in all (256 MiB). A message counts 64 bytes more than its
+    /// publisher and topic (128 MiB and a million by default; with `SpoolPolicy::HoldBack` no more than is free in all), and bytes in all (256 MiB). A message counts 64 bytes more than its
     /// length: 50,000 of 64 bytes in a second fill 128 MiB in 20 seconds. It is memory of this broker, and for
     /// what comes in also of the other one, at most 64 MiB of it.
     pub fn spool(

@@ -165,6 +165,7 @@ impl DirectionStatus {
             "abandoned": link.abandoned,
             "missed": link.missed,
             "looped": link.muted,
+            "held_topics": link.held,
             "loop": self.in_loop,
             "interest_left_out": self.left_out,
             "reconnects": self.reconnects,

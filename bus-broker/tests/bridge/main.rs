@@ -18,6 +18,7 @@ mod bus {
 }
 
 mod cuts;
+mod holding;
 mod pair;
 mod queues;
 mod rings;

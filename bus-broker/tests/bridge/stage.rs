@@ -9,6 +9,9 @@ use tokio::time::{Instant, timeout};
 /// Longer than anything takes that works, also where the machine has much else to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Bytes of a long message.
+pub const LONG: usize = 16 * 1024;
+
 pub fn url(text: &str) -> BusUrl {
     text.parse().expect("a URL")
 }
@@ -72,6 +75,15 @@ pub async fn publish(publisher: &Publisher, numbers: impl Iterator<Item = u64>) 
     }
 }
 
+/// The same in long messages.
+pub async fn publish_long(publisher: &Publisher, numbers: impl Iterator<Item = u64>) {
+    for number in numbers {
+        let mut payload = number.to_le_bytes().to_vec();
+        payload.resize(LONG, 0);
+        publisher.publish(payload).await.expect("publishes");
+    }
+}
+
 /// The next number that a subscriber hears.
 pub async fn heard(subscriber: &mut Subscriber) -> u64 {
     let next = timeout(PATIENCE, subscriber.next()).await.expect("in time");
@@ -93,5 +105,5 @@ pub async fn hears(subscriber: &mut Subscriber, numbers: impl Iterator<Item = u6
 
 fn number(received: &bus_client::Received) -> u64 {
     let bytes: &[u8] = received.payload();
-    u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+    u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"))
 }

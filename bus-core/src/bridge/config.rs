@@ -10,8 +10,10 @@ use super::route::Route;
 /// What happens to what finds no room in a spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpoolPolicy {
-    /// Nothing more is read of its route; after a while that holds publishers back, for as long
-    /// as their topics allow.
+    /// Its topic is held back: the publishers of that topic wait, for as long as it allows, and all
+    /// others go on. What waits too long passes by the bridge, and is counted and told as missed. A
+    /// source may have as much as all spools have still free, so that one that is stuck leaves half
+    /// of the room to others. Only when all together are full nothing more is read of any route.
     #[default]
     HoldBack,
     /// The oldest messages of its source are dropped, counted, and the far subscribers are told.

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{LINK_SOURCE_IDLE, LINK_SOURCES_MAX, RELAY_HINT};
+use crate::name::Name;
 use crate::router::{Epoch, Fault, Interest};
 use crate::time::Time;
 
 use super::config::LinkConfig;
+use super::holding::{HeldTopic, Over};
 use super::near::RETRY;
 use super::pull::{Action, RelayId};
 use super::source::{Source, SourceKey};
@@ -55,6 +57,8 @@ pub struct Link {
     pub(super) next_relay: RelayId,
     /// What all spools hold; `recount` keeps it.
     pub(super) spooled: Held,
+    /// Sources that are over their limits for their bytes, by these.
+    pub(super) over: BTreeSet<(u64, Id<Source>)>,
     /// No source was found then that could make room for another; not looked for before then.
     pub(super) crowded_until: Option<Time>,
     pub(super) stat: LinkStat,
@@ -81,8 +85,10 @@ pub(super) struct Lane {
     /// What was used up, and what of that the near broker knows.
     pub used: u64,
     pub told: u64,
-    /// Sources that hold it back.
-    pub over: usize,
+    /// Topics that are held back.
+    pub held: BTreeMap<Name, HeldTopic>,
+    /// Topics of which something has passed by since they were held for too long.
+    pub passed: BTreeSet<Name>,
     /// The near broker has dropped something since the last message.
     pub lost: bool,
 }
@@ -111,6 +117,8 @@ pub struct LinkStat {
     pub missed: u64,
     /// Messages that had passed the far broker before, and were not sent.
     pub muted: u64,
+    /// Topics that are held back now, since there is enough of them in the spools.
+    pub held: u64,
 }
 
 impl Link {
@@ -141,6 +149,7 @@ impl Link {
             hint_at: None,
             next_relay: 0,
             spooled: Held::default(),
+            over: BTreeSet::new(),
             crowded_until: None,
             stat: LinkStat::default(),
             stands_by: false,
@@ -192,12 +201,13 @@ impl Link {
     /// What there is, and what it has come to.
     pub fn stat(&self) -> LinkStat {
         let (sources, Held { count, bytes }) = (self.sources.len() as u64, self.spooled);
-        LinkStat { sources, spooled: count, spooled_bytes: bytes, ..self.stat }
+        let held = self.lanes.iter().map(|lane| lane.held.len() as u64).sum();
+        LinkStat { sources, held, spooled: count, spooled_bytes: bytes, ..self.stat }
     }
 
     /// Sources whose relay was told to go on: origin, publisher there, and topic at the far
     /// broker.
-    pub fn active_sources(&self) -> Vec<(Epoch, u64, crate::name::Name)> {
+    pub fn active_sources(&self) -> Vec<(Epoch, u64, Name)> {
         let is_active = |source: &Source| {
             let state = source.relay.as_ref().and_then(|relay| relay.state);
             state.is_some_and(|state| state.active)
@@ -261,6 +271,9 @@ impl Link {
         let was_full = self.spooled.bytes > total;
         self.spooled.bytes = self.spooled.bytes + now.bytes - before.bytes;
         self.spooled.count = self.spooled.count + now.count - before.count;
+        if now.bytes < before.bytes {
+            self.relax();
+        }
         if was_full && self.spooled.bytes <= total {
             (0..self.lanes.len()).for_each(|route| self.tell_used(route));
         }
@@ -268,6 +281,7 @@ impl Link {
 
     /// Forgets a source, and closes its relay. Gives how many messages of it were kept.
     pub(super) fn forget(&mut self, id: Id<Source>) -> u64 {
+        self.set_over(id, Over::default());
         let Some(source) = self.sources.remove(id) else { return 0 };
         self.by_key.remove(&source.key);
         self.by_near.remove(&(source.route, source.near_key));
@@ -278,9 +292,7 @@ impl Link {
         if let Some(relay) = &source.relay {
             self.close(relay);
         }
-        self.lanes[source.route].over -= usize::from(source.over);
         self.recount(source.spool.held(), Held::default());
-        self.tell_used(source.route);
         source.spool.len()
     }
 

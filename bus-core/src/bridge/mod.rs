@@ -10,6 +10,7 @@ mod config;
 mod exchange;
 mod exchange_config;
 mod far;
+mod holding;
 mod link;
 mod near;
 mod pull;

@@ -31,8 +31,8 @@ impl Link {
         self.to_near.clear();
         self.by_near.clear();
         for route in 0..self.lanes.len() {
-            let beyond = std::mem::take(&mut self.lanes[route].beyond);
-            self.lanes[route] = Lane { beyond, over: self.lanes[route].over, ..Lane::default() };
+            let Lane { beyond, held, .. } = std::mem::take(&mut self.lanes[route]);
+            self.lanes[route] = Lane { beyond, held, ..Lane::default() };
             self.want(route);
         }
     }
@@ -52,7 +52,9 @@ impl Link {
         }
         let told_lost = std::mem::take(&mut lane.lost);
         if let Some(id) = self.source(now, route, stamp) {
+            let told_lost = told_lost || self.has_missed(id, stamp.sequence);
             self.keep(id, stamp.sequence, message, told_lost);
+            self.hold_again(id);
             self.offer(now, id);
         }
         self.tell_used(route);
@@ -68,7 +70,13 @@ impl Link {
             return self.tell_used(route);
         }
         let whole = match self.source(now, route, stamp) {
-            Some(id) if !lost && self.keeps_whole(id, stamp.sequence, &parcel) => id,
+            Some(id)
+                if !lost
+                    && !self.has_missed(id, stamp.sequence)
+                    && self.keeps_whole(id, stamp.sequence, &parcel) =>
+            {
+                id
+            }
             // Also where nobody wants them, which is settled for each.
             _ => {
                 for (sequence, message) in (stamp.sequence..).zip(parcel.messages()) {
@@ -93,6 +101,7 @@ impl Link {
             self.recount(before, held);
         }
         self.weigh(whole);
+        self.hold_again(whole);
         self.offer(now, whole);
         self.tell_used(route);
     }
@@ -142,9 +151,9 @@ impl Link {
     /// The subscription of a route has ended, or was refused. It is tried again.
     pub fn subscription_ended(&mut self, now: Time, route: usize, failure: Failure) {
         let Some(lane) = self.lanes.get_mut(route) else { return };
-        let Lane { over, refusals, refused_at, .. } = *lane;
-        let (beyond, retry_at) = (std::mem::take(&mut lane.beyond), Some(now.after(RETRY)));
-        let ended = Lane { beyond, over, retry_at, refusals, refused_at, ..Lane::default() };
+        let Lane { beyond, held, refusals, refused_at, .. } = std::mem::take(lane);
+        let retry_at = Some(now.after(RETRY));
+        let ended = Lane { beyond, held, retry_at, refusals, refused_at, ..Lane::default() };
         *lane = Lane { lost: true, ..ended };
         self.to_near.push_back(Action::Trouble { failure });
     }
@@ -177,7 +186,7 @@ impl Link {
             }
             return;
         }
-        if !lane.subscribed && self.is_held(route) {
+        if !lane.subscribed && self.is_full() {
             // Each subscription brings a window of messages at once, whatever was there before.
             let lane = &mut self.lanes[route];
             (lane.waits, lane.lost) = (true, true);
@@ -192,7 +201,8 @@ impl Link {
         lane.asked = wanted;
         let no_room = asked_in_all + added.len() > INTERESTS_MAX;
         let mut added = portions(added).into_iter();
-        if !std::mem::replace(&mut lane.subscribed, true) {
+        let is_new = !std::mem::replace(&mut lane.subscribed, true);
+        if is_new {
             let options = subscription(&self.config);
             let pattern = self.config.routes[route].near().clone();
             let beyond = added.next().unwrap_or_default();
@@ -207,18 +217,14 @@ impl Link {
             true => self.to_near.extend(removed.chain(added)),
             false => self.to_near.extend(added.chain(removed)),
         }
-    }
-
-    /// Whether a route stands, since what it brings finds no room.
-    fn is_held(&self, route: usize) -> bool {
-        let full = self.spooled.bytes > self.config.total_bytes;
-        let over = self.lanes.get(route).is_some_and(|lane| lane.over > 0);
-        self.config.policy == SpoolPolicy::HoldBack && (over || full)
+        if is_new {
+            self.hold_all(route);
+        }
     }
 
     /// Tells how much of a route's window is free again, if nothing holds it back.
     pub(super) fn tell_used(&mut self, route: usize) {
-        if self.is_held(route) {
+        if self.is_full() {
             return;
         }
         let Some(lane) = self.lanes.get_mut(route) else { return };
@@ -292,21 +298,6 @@ impl Link {
         source.shut = false;
         self.recount(before, Held::default());
         self.weigh(id);
-    }
-
-    /// Looks whether a source holds its route back.
-    pub(super) fn weigh(&mut self, id: Id<Source>) {
-        let Some(source) = self.sources.get_mut(id) else { return };
-        let (held, limit) = (source.spool.held(), &self.config);
-        let over = held.bytes > limit.source_bytes || held.count > limit.source_count;
-        let over = over && !source.shut;
-        let before = std::mem::replace(&mut source.over, over);
-        let route = source.route;
-        let lane = &mut self.lanes[route];
-        lane.over = lane.over + usize::from(over) - usize::from(before);
-        if before && !over {
-            self.tell_used(route);
-        }
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Action {
     Subscribe { route: usize, pattern: Pattern, options: SubscribeOptions, beyond: Vec<Interest> },
     /// At the near broker: others are wanted for from now on.
     Change { route: usize, added: Vec<Interest>, removed: Vec<Interest> },
+    /// At the near broker: nothing more of this topic for now, or again.
+    Hold { route: usize, topic: Name, hold: bool },
     /// At the near broker: end the subscription.
     Unsubscribe { route: usize },
     /// At the near broker: so many bytes in all are used up.

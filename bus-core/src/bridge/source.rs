@@ -13,6 +13,7 @@ use crate::name::Name;
 use crate::router::{Epoch, Fault, Provenance, RelayState, Stamp};
 use crate::time::Time;
 
+use super::holding::Over;
 use super::link::Link;
 use super::pull::{Action, RelayId};
 use super::spool::{Content, Spool};
@@ -48,8 +49,8 @@ pub(super) struct Source {
     /// The oldest in the spool when that was looked at last.
     pub oldest: Option<u64>,
     pub used_at: Time,
-    /// Its spool is over its limit, and holds its route back.
-    pub over: bool,
+    /// Its spool is over its limit, and holds its topic back.
+    pub over: Over,
 }
 
 /// Its publisher at the far broker.
@@ -217,7 +218,7 @@ impl Link {
                     shut: false,
                     oldest: None,
                     used_at: now,
-                    over: false,
+                    over: Over::default(),
                 });
                 self.by_key.insert(key, id);
                 id

@@ -146,7 +146,8 @@ impl Router {
             (Some(index), false) => {
                 let (_, hold) = subscription.topics.remove(index);
                 topic.links.retain(|link| link.subscription != id);
-                topic.holding -= u32::from(hold && subscription.full);
+                topic.holding -= u32::from(hold && subscription.holds(at));
+                self.forget_stop(id, at);
                 self.release(at);
             }
             _ => {}

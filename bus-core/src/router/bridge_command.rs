@@ -64,6 +64,12 @@ pub enum BridgeCommand {
         added: Vec<Interest>,
         removed: Vec<Interest>,
     },
+    /// Takes nothing more of one topic, or again, on the channel of such a subscription, whose
+    /// policy must be to hold: the topic's publishers wait as behind one that is full, for as long
+    /// as the topic allows; after that what they publish passes by. It is answered, when the topic is
+    /// taken again with how many messages have passed by. A topic that the subscription does not have
+    /// is not held, which is no failure: topics come and go.
+    HoldBeyond { request: RequestId, channel: Channel, topic: Name, hold: bool },
     /// Asks to be told what is wanted here and beyond, for a broker of this epoch: all of it after
     /// the answer (`Output::Wanted`), and what changes from then on, a moment later.
     WatchInterest { request: RequestId, channel: Channel, peer: Epoch },
@@ -127,6 +133,12 @@ impl Router {
                 let removed = removed.into_iter().collect();
                 let result = self.change_wishes(session, channel, added, &removed);
                 self.ground.reply(session, request, result);
+            }
+            BridgeCommand::HoldBeyond { request, channel, topic, hold } => {
+                // That some have passed by is told before those that follow them.
+                self.answer_first(session, request, |router| {
+                    router.hold_beyond(session, channel, &topic, hold)
+                });
             }
             BridgeCommand::WatchInterest { request, channel, peer } => {
                 self.answer_first(session, request, |router| {

@@ -1,7 +1,7 @@
 //! How a slow subscription holds publishers back, and for how long at most.
 //!
 //! What is published on a topic that is held back waits in the topic, in order. Invariant: while
-//! something waits, every full subscription that holds the topic back has a clock running.
+//! something waits, every subscription that holds the topic back has a clock running.
 
 use crate::arena::Id;
 use crate::error::ErrorKind;
@@ -64,10 +64,12 @@ impl Router {
         let Some(topic) = self.topics.get(id).filter(|topic| topic.has_held()) else { return };
         let until = self.ground.now.after(topic.options.hold);
         for link in topic.links.iter().filter(|link| link.hold) {
-            if let Some(slow) = self.subscriptions.get_mut(link.subscription)
-                && slow.full
-                && slow.hold_until.is_none()
-            {
+            let Some(slow) = self.subscriptions.get_mut(link.subscription) else { continue };
+            if let Some(stop) = slow.stopped.get_mut(&id) {
+                if stop.start_clock(until) {
+                    self.ground.timers.set(until, Timer::Stopped(slow.id, id));
+                }
+            } else if slow.full && slow.hold_until.is_none() {
                 slow.hold_until = Some(until);
                 self.ground.timers.set(until, Timer::Hold(slow.id));
             }
@@ -115,8 +117,11 @@ impl Router {
         if !full && let Some(until) = subscription.hold_until.take() {
             self.ground.timers.clear(until, Timer::Hold(id));
         }
+        // What it has stopped is held, or not, whether it is full or not.
+        let stopped = &subscription.stopped;
+        let changes = |(topic, hold): &&(Id<Topic>, bool)| *hold && !stopped.contains_key(topic);
         let topics: Vec<_> =
-            subscription.topics.iter().filter(|(_, hold)| *hold).map(|(topic, _)| *topic).collect();
+            subscription.topics.iter().filter(changes).map(|(topic, _)| *topic).collect();
         for topic in &topics {
             if let Some(topic) = self.topics.get_mut(*topic) {
                 if full { topic.holding += 1 } else { topic.holding -= 1 }
@@ -141,7 +146,8 @@ impl Router {
         let Some(slow) = self.subscriptions.get_mut(id) else { return };
         let topics = &self.topics;
         let holds_back = |(topic, hold): &(Id<Topic>, bool)| {
-            *hold && topics.get(*topic).is_some_and(Topic::has_held)
+            let held = topics.get(*topic).is_some_and(Topic::has_held);
+            *hold && held && !slow.stopped.contains_key(topic)
         };
         if slow.topics.iter().any(holds_back) {
             self.end_too_slow(id, "it has held publishers back for longer than the topic allows");

@@ -50,6 +50,7 @@ mod session;
 mod settle;
 mod shelf;
 mod stat;
+mod stopping;
 mod subscribing;
 mod timer;
 mod topic;
@@ -63,7 +64,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
 use crate::limits::UNWRITTEN_BYTES_MAX;
-
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 
@@ -328,15 +328,14 @@ impl Router {
                 Timer::Leases(session) => self.expire_leases(session),
                 Timer::Grace(session) => self.grace_is_over(session),
                 Timer::Delay(queue) => self.of_queue(queue, Queue::end_delays),
-                Timer::Patience(queue, waiter) => {
-                    if let Some(queue) = self.queues.get_mut(queue) {
-                        queue.patience_is_over(&mut self.ground, waiter);
-                    }
-                }
+                Timer::Patience(queue, waiter) => self.of_queue(queue, |queue, ground| {
+                    queue.patience_is_over(ground, waiter);
+                }),
                 Timer::Look(queue) => self.of_queue(queue, Queue::look_at_held),
                 Timer::Caution(queue) => self.of_queue(queue, Queue::caution_is_over),
                 Timer::Call(call) => self.call_is_over(call),
                 Timer::Hold(subscription) => self.hold_is_over(subscription),
+                Timer::Stopped(subscription, topic) => self.stop_is_over(subscription, topic),
                 Timer::Relays => self.look_after_relays(),
                 Timer::Linger(queue) => self.linger_is_over(queue),
                 Timer::Wanted => self.tell_wanted(),
@@ -345,7 +344,7 @@ impl Router {
         }
     }
 
-    fn of_queue(&mut self, id: Id<Queue>, act: fn(&mut Queue, &mut Ground)) {
+    fn of_queue(&mut self, id: Id<Queue>, act: impl FnOnce(&mut Queue, &mut Ground)) {
         if let Some(queue) = self.queues.get_mut(id) {
             act(queue, &mut self.ground);
         }

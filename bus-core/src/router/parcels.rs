@@ -96,7 +96,8 @@ impl Router {
             return 0;
         };
         let subscriptions =
-            topic.links.iter().map(|link| self.subscriptions.get(link.subscription));
+            topic.links.iter().filter(|link| !link.passes).map(|link| link.subscription);
+        let subscriptions = subscriptions.map(|id| self.subscriptions.get(id));
         let taken = |subscription: &Subscription| subscription.taken_of(&self.ground, parcel);
         subscriptions.flatten().map(taken).min().unwrap_or(parcel.count())
     }
@@ -121,7 +122,13 @@ impl Router {
         let charge = parcel.charge(WINDOW_BYTES_DEFAULT);
         topic.published += parcel.count();
         for link in &topic.links {
-            if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
+            let Some(subscription) = self.subscriptions.get_mut(link.subscription) else {
+                continue;
+            };
+            if link.passes {
+                topic.dropped += parcel.count();
+                subscription.note_passed(id, parcel.count());
+            } else {
                 topic.delivered += parcel.count();
                 subscription.offer_parcel(&mut self.ground, stamp, &mut parcel);
             }

@@ -293,6 +293,7 @@ impl Router {
                 topic.pinned = false;
                 let (messages, holders) = (topic.kept.len() as u64, topic.publishers);
                 self.topic_names.remove(name);
+                self.resume_everywhere(id);
                 self.drop_idle_topic(id);
                 return Ok(Answer::Retired { messages, holders });
             }
@@ -311,6 +312,7 @@ impl Router {
             if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
                 subscription.topics.retain(|(other, _)| *other != id);
             }
+            self.forget_stop(link.subscription, id);
         }
         let failure =
             Failure::new(ErrorKind::Removed, format!("topic `{}` was removed", topic.name));

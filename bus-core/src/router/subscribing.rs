@@ -100,6 +100,7 @@ impl Router {
             beyond,
             since,
             full: false,
+            stopped: Default::default(),
             hold_until: None,
         })
     }
@@ -163,9 +164,10 @@ impl Router {
             SlowPolicy::Auto => topic.access.owner == identity.sender.uid,
             SlowPolicy::DropOldest | SlowPolicy::End => false,
         };
-        topic.links.push(Link { subscription: id, hold });
+        let passes = subscription.passes_by(topic_id);
+        topic.links.push(Link { subscription: id, hold, passes });
         subscription.topics.push((topic_id, hold));
-        if hold && subscription.full {
+        if hold && subscription.holds(topic_id) {
             topic.holding += 1;
         }
         let selector = subscription.options.selector;
@@ -210,6 +212,14 @@ impl Router {
         }
         if let Some(topic) = self.topics.get_mut(id) {
             topic.kept = kept;
+        }
+        for link in linked {
+            let still = |topic: &Topic| {
+                topic.links.iter().any(|other| other.subscription == link.subscription)
+            };
+            if !self.topics.get(id).is_some_and(still) {
+                self.forget_stop(link.subscription, id);
+            }
         }
         self.release(id);
     }
@@ -310,11 +320,14 @@ impl Router {
         for (topic, hold) in &subscription.topics {
             if let Some(topic) = self.topics.get_mut(*topic) {
                 topic.links.retain(|link| link.subscription != id);
-                topic.holding -= u32::from(*hold && subscription.full);
+                topic.holding -= u32::from(*hold && subscription.holds(topic.id));
             }
         }
         if let Some(until) = subscription.hold_until {
             self.ground.timers.clear(until, Timer::Hold(id));
+        }
+        for (topic, stop) in &subscription.stopped {
+            self.clear_stop(id, *topic, *stop);
         }
         if let Some(group) = &subscription.options.group {
             self.groups.remove(&(subscription.pattern.clone(), group.clone()));
@@ -325,7 +338,7 @@ impl Router {
     /// Lets in what an ended subscription held back. Only once it is unlinked: nothing of this
     /// must go to it, and it must not fill again.
     fn release_all(&mut self, ended: &Subscription) {
-        for (topic, _) in ended.topics.iter().filter(|(_, hold)| *hold && ended.full) {
+        for (topic, _) in ended.topics.iter().filter(|(topic, hold)| *hold && ended.holds(*topic)) {
             self.release(*topic);
         }
     }

@@ -10,7 +10,7 @@ use crate::time::Time;
 
 use super::queue::Queue;
 use super::session::Session;
-use super::topic::Subscription;
+use super::topic::{Subscription, Topic};
 use super::waiter::Waiter;
 
 /// What is to be looked at when a deadline has come.
@@ -32,6 +32,8 @@ pub(crate) enum Timer {
     Call(u64),
     /// A subscription that holds publishers back.
     Hold(Id<Subscription>),
+    /// One that has stopped a topic.
+    Stopped(Id<Subscription>, Id<Topic>),
     /// Marks that are to be told or forgotten.
     Relays,
     /// A hosted queue that nobody hosts any more.

@@ -2,8 +2,8 @@
 //!
 //! A plain subscription is a group with one member. Invariants: a subscription's backlog is
 //! empty, or no member has window for its first message (where older ones were dropped, it goes
-//! out when the next bytes are used up); `Topic::holding` counts exactly the full subscriptions
-//! that hold this topic back.
+//! out when the next bytes are used up); `Topic::holding` counts exactly the subscriptions that
+//! hold this topic back (`Subscription::holds`), each once.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,6 +21,7 @@ use super::ground::Ground;
 use super::interest::Interest;
 use super::rights::Access;
 use super::session::Session;
+use super::stopping::Stop;
 
 /// A topic.
 pub struct Topic {
@@ -34,7 +35,7 @@ pub struct Topic {
     pub(crate) links: Vec<Link>,
     pub(crate) publishers: u64,
     pub(crate) kept: BTreeMap<MessageType, (u64, Stamp, Message)>,
-    /// Full subscriptions that hold publishers back.
+    /// Subscriptions that hold publishers back: they are full, or have stopped this topic.
     pub(crate) holding: u32,
     pub(crate) held: VecDeque<Held>,
     pub(crate) published: u64,
@@ -50,6 +51,8 @@ pub(crate) struct Link {
     pub subscription: Id<Subscription>,
     /// Whether it may hold the topic's publishers back.
     pub hold: bool,
+    /// It has stopped the topic for longer than that allows, and is given nothing of it.
+    pub passes: bool,
 }
 
 /// What waits for a slow subscriber to let it in.
@@ -102,6 +105,8 @@ pub struct Subscription {
     /// come again, and who was there before misses what is lost meanwhile.
     pub(crate) since: u64,
     pub(crate) full: bool,
+    /// Of the topics that it is linked to: those of which it takes nothing for now.
+    pub(crate) stopped: BTreeMap<Id<Topic>, Stop>,
     /// When it ends, if it goes on holding publishers back.
     pub(crate) hold_until: Option<Time>,
 }
@@ -242,6 +247,11 @@ impl Topic {
         for link in &self.links {
             let Some(subscription) = subscriptions.get_mut(link.subscription) else { continue };
             if !subscription.options.selector.matches(message.kind()) {
+                continue;
+            }
+            if link.passes {
+                self.dropped += 1;
+                subscription.note_passed(self.id, 1);
                 continue;
             }
             match subscription.offer(ground, link.hold, stamp, &mut message) {

@@ -3,12 +3,12 @@
 //! A subscriber sees the numbers of a publisher rise. Where one is missing, it was told before
 //! that so many, or more, are lost; while nothing but connections fails, none may be.
 
-use bus_core::router::{Command, Output, RelayState, Stamp};
+use bus_core::router::{Answer, BridgeCommand, Command, Output, RelayState, Stamp};
 use bus_core::{ErrorKind, Message};
 
 use crate::clients::read;
 use crate::plan::Mood;
-use crate::wire::ToFar;
+use crate::wire::{FIRST_HOLD, ToFar};
 use crate::world::{Event, World};
 
 impl World<'_> {
@@ -105,6 +105,21 @@ impl World<'_> {
             if *turn > 1 && *active {
                 self.log.count("upstream changed");
             }
+        }
+    }
+
+    pub fn note_hold(&mut self, wire: usize, command: &Command) {
+        if let Command::Bridge(BridgeCommand::HoldBeyond { topic, hold, .. }) = command {
+            self.log.say(|| format!("wire {wire} holds `{topic}`: {hold}"));
+            self.log.count(if *hold { "topic held" } else { "topic let go" });
+        }
+    }
+
+    pub fn note_passed(&mut self, output: &Output) {
+        if let Output::Reply { request: FIRST_HOLD.., result: Ok(Answer::Done { count: 1.. }) } =
+            output
+        {
+            self.log.count("topic passed by");
         }
     }
 

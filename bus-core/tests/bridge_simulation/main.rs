@@ -66,6 +66,9 @@ const HAPPENS: &[&str] = &[
     "session lost",
     "session resumed",
     "subscriber too slow",
+    "topic held",
+    "topic let go",
+    "topic passed by",
     "upstream changed",
 ];
 

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use bus_core::bridge::{Action, Link, LinkConfig, RelayId, Route};
-use bus_core::router::{BridgeCommand, Channel, Command, Effect, Output, RequestId, SessionId};
-use bus_core::{Failure, Message, Parcel, Pattern, Time};
+use bus_core::router::{
+    Answer, BridgeCommand, Channel, Command, Effect, Output, RequestId, SessionId,
+};
+use bus_core::{Failure, Message, Name, Parcel, Pattern, Time};
 
 use crate::pipe::Pipe;
 use crate::plan::{Bridge, Mood, Plan};
@@ -36,11 +38,15 @@ pub struct Wire {
     by_relay: BTreeMap<RelayId, Channel>,
     /// Requests under way, and whether they open or close.
     requests: BTreeMap<RequestId, (Channel, bool)>,
+    /// What the near broker was asked to hold or let go.
+    holds: BTreeMap<RequestId, (usize, Name)>,
     next_request: RequestId,
 }
 
 /// The channel at the far broker that tells what is wanted.
 const INTEREST: Channel = 0;
+/// Requests to the near broker from here on are to hold topics, or to let them go.
+pub const FIRST_HOLD: RequestId = 1 << 16;
 /// Bytes under way at which no more data is sent.
 const UNDER_WAY_MAX: u64 = 16 * 1024;
 /// What a control message counts.
@@ -77,6 +83,7 @@ impl Wire {
             channels: BTreeMap::new(),
             by_relay: BTreeMap::new(),
             requests: BTreeMap::new(),
+            holds: BTreeMap::new(),
             next_request: 0,
         }
     }
@@ -118,6 +125,13 @@ impl Wire {
                         added,
                         removed,
                     }));
+                }
+                Action::Hold { route, topic, hold } => {
+                    let (request, channel) = (self.next_request + FIRST_HOLD, route as Channel);
+                    self.next_request += 1;
+                    self.holds.insert(request, (route, topic.clone()));
+                    let hold = BridgeCommand::HoldBeyond { request, channel, topic, hold };
+                    return Some(Command::Bridge(hold));
                 }
                 Action::Unsubscribe { route } => {
                     let channel = route as Channel;
@@ -188,7 +202,13 @@ impl Wire {
             Output::Ended { channel, failure } => {
                 self.link.subscription_ended(now, channel as usize, failure);
             }
-            Output::Reply { result: Ok(_), .. } => {}
+            Output::Reply { request, result: Ok(answer) } => {
+                if let Some((route, topic)) = self.holds.remove(&request)
+                    && let Answer::Done { count: passed @ 1.. } = answer
+                {
+                    self.link.passed_by(route, topic, passed);
+                }
+            }
             other => panic!("the near side was told {other:?}"),
         }
     }

@@ -237,6 +237,7 @@ impl<'a> World<'a> {
             Who::Publisher(publisher) => self.publisher_is_told(publisher, effect.output),
             Who::Subscriber(subscriber) => self.subscriber_is_told(subscriber, effect.output),
             Who::Near(wire) if self.wires[wire].near == Some(effect.session) => {
+                self.note_passed(&effect.output);
                 self.wires[wire].near_output(self.now, effect.output);
                 self.busy_wires.insert(wire);
             }
@@ -256,6 +257,7 @@ impl<'a> World<'a> {
         let before = self.wires[wire].down.bytes;
         while let Some(command) = self.wires[wire].pull(self.now) {
             let (broker, near) = (self.wires[wire].from, self.wires[wire].near);
+            self.note_hold(wire, &command);
             if let Some(session) = near {
                 self.ask(broker, session, command);
             }

@@ -33,6 +33,8 @@ mod queue_recall;
 mod queue_steps;
 mod rights;
 mod services;
+mod stopping;
+mod stopping_storm;
 mod topic_model;
 mod topics;
 mod upkeep;

@@ -147,7 +147,7 @@ pub struct Request {
     pub request: u32,
     #[prost(
         oneof = "request::Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 32, 33, 34, 26, 27, 28, 29, 30"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 35, 25, 32, 33, 34, 26, 27, 28, 29, 30"
     )]
     pub command: ::core::option::Option<request::Command>,
 }
@@ -201,6 +201,8 @@ pub mod request {
         SubscribeBeyond(super::SubscribeBeyond),
         #[prost(message, tag = "24")]
         ChangeBeyond(super::ChangeBeyond),
+        #[prost(message, tag = "35")]
+        HoldBeyond(super::HoldBeyond),
         #[prost(message, tag = "25")]
         WatchInterest(super::WatchInterest),
         #[prost(message, tag = "32")]
@@ -476,6 +478,16 @@ pub struct ChangeBeyond {
     pub added: ::prost::alloc::vec::Vec<Interest>,
     #[prost(message, repeated, tag = "3")]
     pub removed: ::prost::alloc::vec::Vec<Interest>,
+}
+/// Takes nothing more of one topic for now, or again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldBeyond {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(string, tag = "2")]
+    pub topic: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub hold: bool,
 }
 /// Asks to be told what is wanted here and beyond, as far as that is news for this boot of a broker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

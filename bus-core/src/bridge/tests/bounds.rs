@@ -28,12 +28,12 @@ fn wish(pattern: &str, path: &[u64]) -> Interest {
 #[test]
 fn a_route_that_stands_is_subscribed_again_only_when_there_is_room() {
     let mut link = link(SpoolPolicy::HoldBack);
-    (1..=3).for_each(|sequence| long(&mut link, 7, sequence, 400_000));
+    (1..=11).for_each(|sequence| long(&mut link, 7, sequence, 400_000));
     let (relay, _) = opened(&mut link);
     link.subscription_ended(Time::ZERO, 0, Failure::new(ErrorKind::TooSlow, "held for too long"));
     link.advance(seconds(1));
     assert!(!subscribes(&mut link));
-    link.relay_state(relay, state(true, 3));
+    link.relay_state(relay, state(true, 11));
     assert!(subscribes(&mut link));
 }
 

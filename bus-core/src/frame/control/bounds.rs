@@ -62,6 +62,7 @@ pub(super) fn check(command: &Wire) -> Checked {
         Wire::Skip(given) => channel(given.channel),
         Wire::SubscribeBeyond(given) => given.subscribe.as_ref().map_or(Ok(()), subscribe),
         Wire::ChangeBeyond(given) => channel(given.channel),
+        Wire::HoldBeyond(given) => channel(given.channel),
         Wire::WatchInterest(given) => channel(given.channel),
         Wire::ServeBeyond(given) => given.serve.as_ref().map_or(Ok(()), serve),
         Wire::OpenCaller(given) => {

@@ -48,6 +48,10 @@ pub(super) fn to_wire(command: &BridgeCommand) -> Option<(RequestId, Wire)> {
             let (channel, added, removed) = (*channel, added.to_wire(), removed.to_wire());
             (*request, Wire::ChangeBeyond(v1::ChangeBeyond { channel, added, removed }))
         }
+        BridgeCommand::HoldBeyond { request, channel, topic, hold } => {
+            let (channel, topic, hold) = (*channel, topic.to_wire(), *hold);
+            (*request, Wire::HoldBeyond(v1::HoldBeyond { channel, topic, hold }))
+        }
         BridgeCommand::WatchInterest { request, channel, peer } => {
             let (channel, peer) = (*channel, *peer);
             (*request, Wire::WatchInterest(v1::WatchInterest { channel, peer }))
@@ -116,6 +120,15 @@ pub(super) fn change_beyond(
         channel: given.channel,
         added: Convert::from_wire(given.added, "added")?,
         removed: Convert::from_wire(given.removed, "removed")?,
+    }))
+}
+
+pub(super) fn hold_beyond(request: RequestId, given: v1::HoldBeyond) -> Result<Command, Failure> {
+    Ok(Command::Bridge(BridgeCommand::HoldBeyond {
+        request,
+        channel: given.channel,
+        topic: Convert::from_wire(given.topic, "topic")?,
+        hold: given.hold,
     }))
 }
 

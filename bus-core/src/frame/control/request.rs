@@ -112,6 +112,7 @@ macro_rules! commands {
                 Wire::Skip(given) => bridge::skip(&given),
                 Wire::SubscribeBeyond(given) => bridge::subscribe_beyond(request, given)?,
                 Wire::ChangeBeyond(given) => bridge::change_beyond(request, given)?,
+                Wire::HoldBeyond(given) => bridge::hold_beyond(request, given)?,
                 Wire::WatchInterest(given) => bridge::watch_interest(request, &given),
                 Wire::ServeBeyond(given) => bridge::serve_beyond(request, given)?,
                 Wire::OpenCaller(given) => bridge::open_caller(request, given)?,

@@ -37,6 +37,7 @@ impl Draw {
                 added: self.list(Draw::interest),
                 removed: self.list(Draw::interest),
             },
+            BridgeCommand::HoldBeyond { request, channel, topic: self.name(), hold: self.flag() },
             BridgeCommand::WatchInterest { request, channel, peer: self.id64() },
             BridgeCommand::ServeBeyond { request, channel, serve: self.serve_beyond() },
             BridgeCommand::OpenCaller {
