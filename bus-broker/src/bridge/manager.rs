@@ -180,14 +180,13 @@ impl Entry {
         config.options()?;
         let (links, exchanges, queues) = (config.links()?, config.exchanges()?, config.queues()?);
         let (exchanged, queued) = (self.config.exchanges()?, self.config.queues()?);
-        let linked = self.config.links()?;
         let orders = Orders { order: self.order(), config: config.clone() };
         for (index, link) in links.into_iter().enumerate() {
             let goes_out = index == 0;
             let way = if goes_out { "out" } else { "in" };
             let begin = |link| Way::new(hub, &config, way, goes_out, Topics::new(link));
-            let same = link == linked[index];
-            follow(&mut self.topics[index], &orders, link.map(|link| (same, link)), begin);
+            // A link takes other settings while it runs.
+            follow(&mut self.topics[index], &orders, link.map(|link| (true, link)), begin);
         }
         for (index, exchange) in exchanges.into_iter().enumerate() {
             let goes_out = index == 0;

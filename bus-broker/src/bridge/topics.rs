@@ -23,6 +23,8 @@ const UNSENT_MAX: usize = 256 * 1024;
 /// Topics: home is the near broker, where they come from, and the guest the far one.
 pub(super) struct Topics {
     link: Link,
+    /// The settings that it was given last.
+    config: LinkConfig,
     routes: Routes,
     relays: Relays,
 }
@@ -31,7 +33,8 @@ impl Topics {
     pub fn new(config: LinkConfig) -> Topics {
         Topics {
             // What it is called it says when it is there.
-            link: Link::new(config, ""),
+            link: Link::new(config.clone(), ""),
+            config,
             routes: Routes::default(),
             relays: Relays::default(),
         }
@@ -125,6 +128,26 @@ impl Rules for Topics {
     /// What is published there is safe here; what is subscribed to there is not.
     fn grace(&self, config: &BridgeConfig, goes_out: bool) -> Duration {
         if goes_out { GRACE_DEFAULT } else { config.grace() }
+    }
+
+    fn configure(&mut self, now: Time, config: &BridgeConfig, goes_out: bool, teller: &Teller) {
+        // A bridge that cannot be run is not begun.
+        let Ok([outgoing, incoming]) = config.links() else { return };
+        let Some(link) = (if goes_out { outgoing } else { incoming }) else { return };
+        if link == self.config {
+            return;
+        }
+        let gone = self.link.reconfigure(now, link.clone());
+        self.config = link;
+        let bridge = teller.title.as_str();
+        if gone == 0 {
+            return info!(bridge, "a bridge goes on with other topics or bounds");
+        }
+        let reason = format!(
+            "{gone} messages that the other broker is not known to have are given up: their topics do not go over the bridge any more, or are called otherwise there"
+        );
+        warn!(bridge, reason, "a bridge goes on with other topics");
+        teller.tell("changed", Some(reason));
     }
 
     /// What has not crossed ends with the bridge, but not in silence.

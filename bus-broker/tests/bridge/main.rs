@@ -20,6 +20,7 @@ mod bus {
 mod cuts;
 mod pair;
 mod queues;
+mod reload;
 mod rings;
 mod services;
 mod stage;

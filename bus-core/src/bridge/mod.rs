@@ -13,6 +13,7 @@ mod far;
 mod link;
 mod near;
 mod pull;
+mod reconfigure;
 mod route;
 mod served;
 mod source;

@@ -30,6 +30,7 @@ impl Link {
         self.near = Some(epoch);
         self.to_near.clear();
         self.by_near.clear();
+        self.near_changed();
         for route in 0..self.lanes.len() {
             let beyond = std::mem::take(&mut self.lanes[route].beyond);
             self.lanes[route] = Lane { beyond, over: self.lanes[route].over, ..Lane::default() };
@@ -51,7 +52,9 @@ impl Link {
             return self.tell_used(route);
         }
         let told_lost = std::mem::take(&mut lane.lost);
-        if let Some(id) = self.source(now, route, stamp) {
+        if let Some(id) = self.source(now, route, stamp)
+            && !self.is_left_to_another(route, id, stamp.sequence)
+        {
             self.keep(id, stamp.sequence, message, told_lost);
             self.offer(now, id);
         }
@@ -68,7 +71,13 @@ impl Link {
             return self.tell_used(route);
         }
         let whole = match self.source(now, route, stamp) {
-            Some(id) if !lost && self.keeps_whole(id, stamp.sequence, &parcel) => id,
+            Some(id)
+                if !lost
+                    && !self.is_left_to_another(route, id, stamp.sequence)
+                    && self.keeps_whole(id, stamp.sequence, &parcel) =>
+            {
+                id
+            }
             // Also where nobody wants them, which is settled for each.
             _ => {
                 for (sequence, message) in (stamp.sequence..).zip(parcel.messages()) {
@@ -210,9 +219,10 @@ impl Link {
     }
 
     /// Whether a route stands, since what it brings finds no room.
-    fn is_held(&self, route: usize) -> bool {
+    pub(super) fn is_held(&self, route: usize) -> bool {
         let full = self.spooled.bytes > self.config.total_bytes;
         let over = self.lanes.get(route).is_some_and(|lane| lane.over > 0);
+        let over = over || self.leaves_over(route);
         self.config.policy == SpoolPolicy::HoldBack && (over || full)
     }
 
@@ -322,7 +332,7 @@ fn is_full(config: &LinkConfig, bytes: u64, count: u64, total: u64) -> bool {
 }
 
 /// How a route is subscribed to.
-fn subscription(config: &LinkConfig) -> SubscribeOptions {
+pub(super) fn subscription(config: &LinkConfig) -> SubscribeOptions {
     SubscribeOptions {
         policy: match config.policy {
             SpoolPolicy::HoldBack => SlowPolicy::Hold,

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod exchange;
+mod reconfigure;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -41,6 +41,8 @@ pub enum Fault {
     MarkGoesAlong,
     /// What somebody beyond a bridge has wanted once is wanted for ever.
     InterestStays,
+    /// A link that is given other settings forgets what it keeps.
+    SpoolsDropped,
     /// Every upstream of a relayed source is active.
     TwoActive,
     /// An upstream that becomes active goes on with what comes next, not from the mark.
@@ -75,6 +77,7 @@ impl Fault {
         Fault::HopsIgnored,
         Fault::MarkGoesAlong,
         Fault::InterestStays,
+        Fault::SpoolsDropped,
         Fault::TwoActive,
         Fault::NoResume,
     ];

@@ -70,10 +70,12 @@ const HAPPENS: &[&str] = &[
     "cut one way",
     "gap told",
     "healed",
+    "link reconfigured",
     "message bridged",
     "parcel bridged",
     "session lost",
     "session resumed",
+    "spool taken over",
     "subscriber too slow",
     "upstream changed",
 ];
