@@ -17,6 +17,7 @@ mod bus {
     }
 }
 
+mod added;
 mod cuts;
 mod pair;
 mod queues;
