@@ -216,3 +216,48 @@ async fn a_bridge_that_is_removed_while_it_is_away_leaves_no_session_behind() {
     ask(&near, json!({ "action": "remove", "name": "b" })).await;
     until("it has gone", async || sessions(&far).await.is_empty()).await;
 }
+
+#[tokio::test]
+async fn changes_while_messages_flow_lose_and_repeat_nothing() {
+    const EACH: u64 = 1000;
+    let there = broker("there", Vec::new()).await;
+    let url = &there.urls()[0];
+    let tables = [
+        bridge("b", url, &["out.a"], &["in.>"]),
+        bridge("b", url, &["out.>"], &["in.a", "in.b"]),
+        bridge("b", url, &["out.*", "x"], &["in.a"]).policy(SpoolPolicy::DropOldest),
+        bridge("b", url, &[">"], &["in.*"]).policy(SpoolPolicy::Refuse),
+    ];
+    let here = broker("here", vec![tables[0].clone()]).await;
+    let (near, far) = (client(&here).await, client(&there).await);
+    let mut out = far.subscribe("out.a").await.expect("subscribes");
+    let mut incoming = near.subscribe("in.a").await.expect("subscribes");
+    let sends = near.publisher("out.a").await.expect("opens");
+    let answers = far.publisher("in.a").await.expect("opens");
+    let next = find_way(&sends, &mut out, 0).await;
+    let back = find_way(&answers, &mut incoming, 0).await;
+    let rounds = 3 * tables.len() as u64;
+    let published = async {
+        for number in 0..rounds * EACH {
+            publish(&sends, next + number..next + number + 1).await;
+            publish(&answers, back + number..back + number + 1).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let heard = async {
+        for round in 0..rounds {
+            let table = &tables[(round as usize + 1) % tables.len()];
+            assert_eq!(reload(&here, table.clone()).await, (0, 1, 0));
+            let (from, until) = (round * EACH, (round + 1) * EACH);
+            hears_all(&mut out, next + from..next + until).await;
+            hears_all(&mut incoming, back + from..back + until).await;
+        }
+    };
+    tokio::join!(published, heard);
+    for way in ["out", "in"] {
+        let shown = shown(&near).await[way].clone();
+        for lost in ["missed", "abandoned", "unknown", "dropped", "refused"] {
+            assert_eq!(shown[lost], 0, "{shown}");
+        }
+    }
+}
