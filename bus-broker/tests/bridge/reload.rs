@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bus_broker::{BridgeConfig, Broker, SpoolPolicy};
-use bus_client::Client;
+use bus_client::{Client, Name, Selector};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
@@ -175,7 +175,8 @@ async fn ways_whose_own_settings_stay_are_not_disturbed() {
     let url = &there.urls()[0];
     let calls = |bridge: BridgeConfig, text: &str| bridge.services_out(pattern(text));
     let before = calls(bridge("b", url, &["out.>"], &["in.>"]), "calc");
-    let here = broker("here", vec![before.outgoing_queue("jobs".parse().expect("a name"))]).await;
+    let here =
+        broker("here", vec![before.outgoing_queue(Name::new("jobs").expect("a name"))]).await;
     let (near, far) = (client(&here).await, client(&there).await);
     until("all are there", async || sessions(&far).await.len() == 4).await;
     let all = sessions(&far).await;
@@ -260,4 +261,40 @@ async fn changes_while_messages_flow_lose_and_repeat_nothing() {
             assert_eq!(shown[lost], 0, "{shown}");
         }
     }
+}
+
+#[tokio::test]
+async fn queues_whose_list_changes_begin_anew_and_what_was_out_is_back_at_its_place() {
+    let there = broker("there", Vec::new()).await;
+    let name = |text: &str| Name::new(text).expect("a name");
+    let way = || bridge("b", &there.urls()[0], &[], &[]).queue_mode(0o777);
+    let here = broker("here", vec![way().outgoing_queue(name("jobs"))]).await;
+    let (near, far) = (client(&here).await, client(&there).await);
+    let hosted = async |name: &str| far.admin().queues(name).await.expect("lists").len() == 1;
+    until("it is hosted", async || hosted("jobs").await).await;
+    let jobs = near.queue("jobs").await.expect("opens");
+    for number in 1..=3_u8 {
+        jobs.send(vec![number]).await.expect("sends");
+    }
+    let away = far.queue("jobs").await.expect("opens");
+    let takes = timeout(PATIENCE, away.receive(Selector::Any));
+    let out = takes.await.expect("in time").expect("takes");
+    assert_eq!(out.payload()[..], [1]);
+    let both = way().outgoing_queue(name("jobs")).outgoing_queue(name("more"));
+    assert_eq!(reload(&here, both).await, (0, 1, 0));
+    until("the new one is hosted", async || hosted("more").await).await;
+    until("the old one is again", async || hosted("jobs").await).await;
+    until("what was out is back", async || {
+        let stat = near.admin().queues("jobs").await.expect("lists").remove(0);
+        (stat.messages, stat.leased) == (3, 0)
+    })
+    .await;
+    let away = far.queue("jobs").await.expect("opens");
+    for number in 1..=3_u8 {
+        let takes = timeout(PATIENCE, away.receive(Selector::Any));
+        let delivery = takes.await.expect("in time").expect("takes");
+        assert_eq!(delivery.payload()[..], [number]);
+        timeout(PATIENCE, delivery.ack()).await.expect("in time").expect("acks");
+    }
+    drop(out);
 }
