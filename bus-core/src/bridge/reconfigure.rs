@@ -179,7 +179,12 @@ impl Link {
     /// Whether a route that leaves stands, since sources that it brings are over their limits: they
     /// count where they are kept.
     pub(super) fn leaves_over(&self, route: usize) -> bool {
-        self.changing.leaving.contains_key(&route) && self.lanes.iter().any(|lane| lane.over > 0)
+        let near = self.config.routes.get(route).map(Route::near);
+        let Some(near) = near.filter(|_| self.changing.leaving.contains_key(&route)) else {
+            return false;
+        };
+        let mut over = self.lanes.iter().zip(&self.config.routes).filter(|(lane, _)| lane.over > 0);
+        over.any(|(_, other)| other.near().intersection(near).is_some())
     }
 
     fn live_route(&self, topic: &Name) -> Option<usize> {

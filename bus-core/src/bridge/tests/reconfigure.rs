@@ -189,6 +189,29 @@ fn a_route_that_leaves_is_held_back_with_the_one_in_its_place() {
 }
 
 #[test]
+fn a_route_that_leaves_is_not_held_back_by_another_topic() {
+    let both = |backlog| {
+        let config = routes(&[("a.>", ""), ("c", "")]).reading(16_384, backlog);
+        config.spool(1 << 20, SPOOL_COUNT_MIN, 4 << 20)
+    };
+    let mut link = link_of(both(0));
+    link.far_down(Time::ZERO);
+    bring(&mut link, 0, "a.x", 1..=SPOOL_COUNT_MIN + 1);
+    link.reconfigure(Time::ZERO, both(1));
+    // The new one for `a.>` waits with the old one.
+    assert_eq!(near(&mut link), ["3: c"]);
+    bring(&mut link, 0, "a.x", SPOOL_COUNT_MIN + 2..=SPOOL_COUNT_MIN + 100);
+    bring(&mut link, 1, "c", 1..=100);
+    let told: Vec<usize> = std::iter::from_fn(|| link.pull(false))
+        .filter_map(|action| match action {
+            Action::Consumed { route, .. } => Some(route),
+            _ => None,
+        })
+        .collect();
+    assert!(told.contains(&1) && !told.contains(&0), "{told:?}");
+}
+
+#[test]
 fn another_session_at_the_near_broker_begins_with_the_new_routes_alone() {
     let mut link = link_of(routes(&[("a.>", "")]));
     bring(&mut link, 0, "a.x", 1..=3);
