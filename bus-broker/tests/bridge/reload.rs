@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bus_broker::{BridgeConfig, Broker, SpoolPolicy};
-use bus_client::{Client, Name, Selector};
+use bus_client::{Client, Name, Selector, Subscriber};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
@@ -38,6 +38,20 @@ async fn sessions(client: &Client) -> BTreeSet<(String, u64, bool)> {
     bridges
         .map(|client| (client.sender.name.to_string(), client.sender.session, client.connected))
         .collect()
+}
+
+/// The next event of a bridge that is in this state.
+async fn next_event(events: &mut Subscriber, state: &str) -> Value {
+    let told = async {
+        loop {
+            let event = events.next().await.expect("goes on").expect("an event");
+            let event: Value = serde_json::from_slice(event.payload()).expect("JSON");
+            if event["state"] == state {
+                return event;
+            }
+        }
+    };
+    timeout(PATIENCE, told).await.expect("it is told")
 }
 
 /// How many bridges have begun, changed and ended.
@@ -116,16 +130,7 @@ async fn what_is_not_on_the_bridge_any_more_is_given_up_and_its_number_is_said()
     publish(&goes, last..last + 70).await;
     until("all waits", async || shown(&near).await["out"]["lag_messages"] == 120).await;
     reload(&here, bridge("b", &proxy.url, &["out.>"], &[])).await;
-    let told = async {
-        loop {
-            let event = events.next().await.expect("goes on").expect("an event");
-            let event: Value = serde_json::from_slice(event.payload()).expect("JSON");
-            if event["state"] == "changed" {
-                return event;
-            }
-        }
-    };
-    let event = timeout(PATIENCE, told).await.expect("it is told");
+    let event = next_event(&mut events, "changed").await;
     assert_eq!(event["bridge"], "b (out)");
     assert!(
         event["reason"].as_str().is_some_and(|text| text.starts_with("70 messages")),
@@ -216,6 +221,21 @@ async fn a_bridge_that_is_removed_while_it_is_away_leaves_no_session_behind() {
     assert_eq!(sessions(&far).await.len(), 1);
     ask(&near, json!({ "action": "remove", "name": "b" })).await;
     until("it has gone", async || sessions(&far).await.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_bridge_that_cannot_say_goodbye_says_what_the_other_broker_keeps() {
+    let there = broker("there", Vec::new()).await;
+    let proxy = Proxy::start("tcp", &there.urls()[0]).await;
+    let here = broker("here", vec![bridge("b", &proxy.url, &[], &["in.>"])]).await;
+    let (near, far) = (client(&here).await, client(&there).await);
+    let mut events = near.subscribe("$bus.events").await.expect("subscribes");
+    until("it is there", async || sessions(&far).await.len() == 1).await;
+    proxy.close();
+    until("it is away", async || shown(&near).await["in"]["state"] == "connecting").await;
+    ask(&near, json!({ "action": "remove", "name": "b" })).await;
+    let event = next_event(&mut events, "ended").await;
+    assert!(event["reason"].as_str().is_some_and(|text| text.contains("could not be told")));
 }
 
 #[tokio::test]
