@@ -9,7 +9,7 @@ use bus_core::{ErrorKind, Failure};
 use serde_json::{Value, json};
 
 use crate::bridge::SharedBridges;
-use crate::config_file::parse_config;
+use crate::config_file::parse_bridge;
 use crate::hub::SharedHub;
 
 /// Calls at a time.
@@ -56,11 +56,8 @@ fn act(hub: &SharedHub, bridges: &SharedBridges, asked: &[u8]) -> Result<Value, 
             );
         }
         "add" => {
-            let config = parse_config(text("config")?).map_err(|error| wrong(error.to_string()))?;
-            let [bridge] = &config.bridges[..] else {
-                return Err(wrong("a call to add has exactly one [[bridge]]".into()));
-            };
-            bridges.borrow_mut().add(hub, bridge.clone(), false)?;
+            let bridge = parse_bridge(text("config")?).map_err(|error| wrong(error.to_string()))?;
+            bridges.borrow_mut().add(hub, bridge, false)?;
         }
         "remove" => bridges.borrow_mut().remove(text("name")?)?,
         "pause" => bridges.borrow_mut().pause(text("name")?, true)?,

@@ -21,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::BrokerConfig;
 use crate::lanes::{LANES_MAX, LANES_PER_USER_MAX};
+pub(crate) use bridge::parse_bridge;
 pub use bridge::render_bridge;
 use words::{describe, home, nearest};
 

@@ -28,8 +28,8 @@ pub struct Reloaded {
     pub users: usize,
     /// Allowances that there are now.
     pub allowances: usize,
-    /// Bridges that have begun, or begun anew, and those that have ended.
-    pub bridges: (usize, usize),
+    /// Bridges that have begun, those that go on with other settings, and those that have ended.
+    pub bridges: (usize, usize, usize),
     /// Sessions that have ended for it.
     pub ended: usize,
     /// Keys that are other ones in the file, and count only for a broker that is started anew.
@@ -143,7 +143,7 @@ impl Hub {
         let reloaded = Reloaded {
             users: self.config.users.len(),
             allowances: self.config.policy.allowances().len(),
-            bridges: (0, 0),
+            bridges: (0, 0, 0),
             ended: ended.len(),
             need_restart,
         };

@@ -4,24 +4,20 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bus_core::bridge::{CarriedQueue, ExchangeConfig};
-use bus_core::{ErrorKind, Failure, GRACE_DEFAULT};
+use bus_core::{ErrorKind, Failure};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::calls::Calls;
-use super::direction::{Direction, Order};
-use super::queues::QueueDirection;
+use super::queues::Queues;
 use super::settings::BridgeConfig;
-use super::side::{Place, Side};
 use super::status::{BridgeStatus, SharedBoard};
+use super::topics::Topics;
+use super::way::{Order, Orders, Rules, Way};
 use crate::hub::SharedHub;
 
-/// So much of a bridge's name is in those of its sessions.
-const SHOWN_BYTES: usize = 40;
 /// Bridges of one broker.
 const BRIDGES_MAX: usize = 256;
 
@@ -35,17 +31,22 @@ pub(crate) struct Bridges {
 }
 
 struct Entry {
-    config: BridgeConfig,
+    config: Arc<BridgeConfig>,
     /// It stands in the broker's file.
     from_file: bool,
-    orders: watch::Sender<Order>,
-    /// The boards of what goes out and of what comes in.
-    boards: [Option<SharedBoard>; 2],
-    /// Those of calls that are served here, and of calls that are served there.
-    calls: [Option<SharedBoard>; 2],
-    /// Those of its queues that live here, and of those that live there.
-    queue_boards: [Option<SharedBoard>; 2],
-    tasks: Vec<JoinHandle<()>>,
+    /// An operator has stopped it for a while.
+    paused: bool,
+    /// Topics, calls and queues; of each what goes out, and what comes in.
+    topics: [Option<Running>; 2],
+    calls: [Option<Running>; 2],
+    queues: [Option<Running>; 2],
+}
+
+/// A way that runs.
+struct Running {
+    orders: watch::Sender<Orders>,
+    board: SharedBoard,
+    task: JoinHandle<()>,
 }
 
 impl Bridges {
@@ -70,42 +71,16 @@ impl Bridges {
             let text = format!("this broker has {BRIDGES_MAX} bridges, which is the limit");
             return Err(Failure::new(ErrorKind::QuotaExceeded, text));
         }
-        let invalid = |text: String| Failure::new(ErrorKind::InvalidArgument, text);
-        config.check().map_err(|error| invalid(error.to_string()))?;
-        // What cannot be run now is refused; each attempt to connect reads the files again.
-        config.options()?;
-        let shared = Arc::new(config.clone());
-        let (orders, ordered) = watch::channel(Order::Run);
-        let (mut boards, mut tasks) = ([None, None], Vec::new());
-        for (index, link) in config.links()?.into_iter().enumerate() {
-            let Some(link) = link else { continue };
-            let goes_out = index == 0;
-            // What it publishes there is safe here; what it has subscribed to there is not.
-            let grace = if goes_out { GRACE_DEFAULT } else { config.grace() };
-            let way = if goes_out { "out" } else { "in" };
-            let (title, sides) = sides(hub, &shared, way, goes_out, grace);
-            let direction = Direction::new(title, hub.clone(), link, sides, goes_out);
-            boards[index] = Some(direction.board());
-            tasks.push(tokio::task::spawn_local(direction.run(ordered.clone())));
-        }
-        let mut calls = [None, None];
-        for (index, exchange) in config.exchanges()?.into_iter().enumerate() {
-            let Some(exchange) = exchange else { continue };
-            let exchange = begin_calls(hub, &shared, exchange, index == 0);
-            calls[index] = Some(exchange.board());
-            tasks.push(tokio::task::spawn_local(exchange.run(ordered.clone())));
-        }
-        let mut queue_boards = [None, None];
-        for (index, queues) in config.queues()?.into_iter().enumerate() {
-            if queues.is_empty() {
-                continue;
-            }
-            let direction = carry_queues(hub, &shared, queues, index == 0);
-            queue_boards[index] = Some(direction.board());
-            tasks.push(tokio::task::spawn_local(direction.run(ordered.clone())));
-        }
-        info!(bridge = name, url = %config.url, "a bridge begins");
-        let entry = Entry { config, from_file, orders, boards, calls, queue_boards, tasks };
+        let mut entry = Entry {
+            config: Arc::new(config),
+            from_file,
+            paused: false,
+            topics: [None, None],
+            calls: [None, None],
+            queues: [None, None],
+        };
+        entry.become_as(hub, entry.config.clone())?;
+        info!(bridge = name, url = %entry.config.url, "a bridge begins");
         self.all.insert(name, entry);
         Ok(())
     }
@@ -119,32 +94,39 @@ impl Bridges {
     }
 
     /// Takes over what a file says now: ends those that stood in it and do not any more, begins those
-    /// that do, and begins anew those that are other ones. How many have begun, and ended. What an
-    /// operator has added while the broker runs stays.
-    pub fn follow(&mut self, hub: &SharedHub, configs: Vec<BridgeConfig>) -> (usize, usize) {
-        let stays = |entry: &Entry| !entry.from_file || configs.contains(&entry.config);
+    /// that do, and lets those that are other ones become so while they run. How many have begun,
+    /// changed, and ended. What an operator has added while the broker runs stays.
+    pub fn follow(&mut self, hub: &SharedHub, configs: Vec<BridgeConfig>) -> (usize, usize, usize) {
+        let named = |name: &str| configs.iter().any(|config| config.name.as_str() == name);
         let gone: Vec<String> = self
             .all
             .iter()
-            .filter(|(_, entry)| !stays(entry))
+            .filter(|(name, entry)| entry.from_file && !named(name))
             .map(|(name, _)| name.clone())
             .collect();
         for name in &gone {
             // It was found a moment ago.
             let _ = self.remove(name);
         }
-        let mut begun = 0;
+        let (mut begun, mut changed) = (0, 0);
         for config in configs {
-            if self.all.get(config.name.as_str()).is_some_and(|entry| entry.from_file) {
-                continue;
-            }
             let name = config.name.clone();
-            match self.add(hub, config, true) {
-                Ok(()) => begun += 1,
-                Err(failure) => warn!(bridge = %name, %failure, "a bridge does not begin"),
+            match self.all.get_mut(name.as_str()).filter(|entry| entry.from_file) {
+                Some(entry) if *entry.config == config => {}
+                Some(entry) => match entry.become_as(hub, Arc::new(config)) {
+                    Ok(()) => {
+                        info!(bridge = %name, "a bridge goes on with other settings");
+                        changed += 1;
+                    }
+                    Err(failure) => warn!(bridge = %name, %failure, "a bridge stays as it was"),
+                },
+                None => match self.add(hub, config, true) {
+                    Ok(()) => begun += 1,
+                    Err(failure) => warn!(bridge = %name, %failure, "a bridge does not begin"),
+                },
             }
         }
-        (begun, gone.len())
+        (begun, changed, gone.len())
     }
 
     /// Ends a bridge; what it had not carried yet is given up.
@@ -153,7 +135,7 @@ impl Bridges {
     /// When there is none of that name.
     pub fn remove(&mut self, name: &str) -> Result<(), Failure> {
         let entry = self.all.remove(name).ok_or_else(|| unknown(name))?;
-        entry.orders.send_replace(Order::Remove);
+        entry.into_ways().for_each(|way| way.tell(Order::Remove, None));
         Ok(())
     }
 
@@ -162,8 +144,10 @@ impl Bridges {
     /// # Errors
     /// When there is none of that name.
     pub fn pause(&mut self, name: &str, pauses: bool) -> Result<(), Failure> {
-        let entry = self.all.get(name).ok_or_else(|| unknown(name))?;
-        entry.orders.send_replace(if pauses { Order::Pause } else { Order::Run });
+        let entry = self.all.get_mut(name).ok_or_else(|| unknown(name))?;
+        entry.paused = pauses;
+        let order = entry.order();
+        entry.ways().for_each(|way| way.tell(order, None));
         Ok(())
     }
 
@@ -175,81 +159,126 @@ impl Bridges {
     /// Ends all of them. Whoever waits for the tasks knows that they have said goodbye.
     pub fn end(&mut self) -> Vec<JoinHandle<()>> {
         let all = std::mem::take(&mut self.all);
-        let ended = all.into_values().flat_map(|entry| {
-            entry.orders.send_replace(Order::End);
-            entry.tasks
+        let ended = all.into_values().flat_map(Entry::into_ways).map(|way| {
+            way.tell(Order::End, None);
+            way.task
         });
         ended.collect()
     }
 }
 
 impl Entry {
+    /// Becomes a bridge of these settings, which are those of the whole bridge: ways go on that were
+    /// there before, and others begin or end.
+    ///
+    /// # Errors
+    /// When it cannot be run: then nothing of it has changed.
+    fn become_as(&mut self, hub: &SharedHub, config: Arc<BridgeConfig>) -> Result<(), Failure> {
+        let invalid = |text: String| Failure::new(ErrorKind::InvalidArgument, text);
+        config.check().map_err(|error| invalid(error.to_string()))?;
+        // What cannot be run now is refused; each attempt to connect reads the files again.
+        config.options()?;
+        let (links, exchanges, queues) = (config.links()?, config.exchanges()?, config.queues()?);
+        let (exchanged, queued) = (self.config.exchanges()?, self.config.queues()?);
+        let orders = Orders { order: self.order(), config: config.clone() };
+        for (index, link) in links.into_iter().enumerate() {
+            let goes_out = index == 0;
+            let way = if goes_out { "out" } else { "in" };
+            let begin = |link| Way::new(hub, &config, way, goes_out, Topics::new(link));
+            // A link takes other settings while it runs.
+            follow(&mut self.topics[index], &orders, link.map(|link| (true, link)), begin);
+        }
+        for (index, exchange) in exchanges.into_iter().enumerate() {
+            let goes_out = index == 0;
+            let way = if goes_out { "services out" } else { "services in" };
+            let begin = |exchange| Way::new(hub, &config, way, goes_out, Calls::new(exchange));
+            let same = exchange == exchanged[index];
+            follow(&mut self.calls[index], &orders, exchange.map(|all| (same, all)), begin);
+        }
+        for (index, queues) in queues.into_iter().enumerate() {
+            let goes_out = index == 0;
+            let way = if goes_out { "queues out" } else { "queues in" };
+            let begin = |queues| Way::new(hub, &config, way, goes_out, Queues::new(queues));
+            let same = queues == queued[index];
+            let queues = (!queues.is_empty()).then_some((same, queues));
+            follow(&mut self.queues[index], &orders, queues, begin);
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    fn order(&self) -> Order {
+        if self.paused { Order::Pause } else { Order::Run }
+    }
+
+    fn ways(&self) -> impl Iterator<Item = &Running> {
+        self.topics.iter().chain(&self.calls).chain(&self.queues).flatten()
+    }
+
+    fn into_ways(self) -> impl Iterator<Item = Running> {
+        self.topics.into_iter().chain(self.calls).chain(self.queues).flatten()
+    }
+
     fn status(&self, name: &str) -> BridgeStatus {
         let texts =
             |patterns: &[bus_core::Pattern]| patterns.iter().map(ToString::to_string).collect();
         let (outgoing, incoming) = self.config.patterns();
-        let status =
-            |board: &Option<SharedBoard>| board.as_ref().map(|board| board.borrow().status());
-        let board = |index: usize| status(&self.boards[index]);
         let (services_out, services_in) = self.config.service_patterns();
-        let calls = |index: usize| {
-            let board: Option<&SharedBoard> = self.calls[index].as_ref();
-            board.map(|board| board.borrow().calls_status())
-        };
+        let status = |way: &Option<Running>| way.as_ref().map(|way| way.board.borrow().status());
+        let calls =
+            |way: &Option<Running>| way.as_ref().map(|way| way.board.borrow().calls_status());
         BridgeStatus {
             name: name.to_owned(),
             url: self.config.url.to_string(),
-            outgoing: board(0),
-            incoming: board(1),
-            queues: [status(&self.queue_boards[0]), status(&self.queue_boards[1])],
+            outgoing: status(&self.topics[0]),
+            incoming: status(&self.topics[1]),
+            queues: [status(&self.queues[0]), status(&self.queues[1])],
             patterns: (texts(outgoing), texts(incoming)),
-            services_out: calls(0),
-            services_in: calls(1),
+            services_out: calls(&self.calls[0]),
+            services_in: calls(&self.calls[1]),
             service_patterns: (texts(services_out), texts(services_in)),
         }
     }
 }
 
-/// The two sessions of a way, first the one where things are and then the one where they are used; and
-/// what people call it.
-fn sides(
-    hub: &SharedHub,
-    config: &Arc<BridgeConfig>,
-    way: &str,
-    goes_out: bool,
-    grace: Duration,
-) -> (String, [Side; 2]) {
-    let name = config.name.as_str();
-    // Names of bridges are ASCII, and may be longer than a client's.
-    let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES)]);
-    let own = Side::new(Place::Own(hub.clone()), &client, Duration::ZERO);
-    let remote = Side::new(Place::Remote(config.clone()), &client, grace);
-    let sides = if goes_out { [own, remote] } else { [remote, own] };
-    (format!("{name} ({way})"), sides)
+impl Running {
+    /// Tells it what to do; and what the bridge is to be, if that is another one now.
+    fn tell(&self, order: Order, config: Option<Arc<BridgeConfig>>) {
+        self.orders.send_modify(|orders| {
+            orders.order = order;
+            orders.config = config.unwrap_or(orders.config.clone());
+        });
+    }
 }
 
-/// The calls of one direction: of what is served here if it goes out.
-fn begin_calls(
-    hub: &SharedHub,
-    config: &Arc<BridgeConfig>,
-    exchange: ExchangeConfig,
-    goes_out: bool,
-) -> Calls {
-    let way = if goes_out { "services out" } else { "services in" };
-    let (title, sides) = sides(hub, config, way, goes_out, GRACE_DEFAULT);
-    Calls::new(title, hub.clone(), exchange, sides, goes_out)
-}
-
-/// The queues of one direction: those that live here, or those that live there.
-fn carry_queues(
-    hub: &SharedHub,
-    config: &Arc<BridgeConfig>,
-    queues: Vec<CarriedQueue>,
-    goes_out: bool,
-) -> QueueDirection {
-    let way = if goes_out { "queues out" } else { "queues in" };
-    let (title, sides) = sides(hub, config, way, goes_out, GRACE_DEFAULT);
-    QueueDirection::new(title, hub.clone(), queues, sides, goes_out, GRACE_DEFAULT)
+/// Lets a way be what it is to be: it ends if it is to carry nothing, goes on if it can become so
+/// while it runs, and else begins anew, as soon as the one before has ended.
+fn follow<T, R: Rules + 'static>(
+    way: &mut Option<Running>,
+    orders: &Orders,
+    carries: Option<(bool, T)>,
+    begin: impl FnOnce(T) -> Way<R>,
+) {
+    let goes_on = carries.as_ref().is_some_and(|(goes_on, _)| *goes_on);
+    if let Some(way) = way.as_ref().filter(|_| goes_on) {
+        return way.tell(orders.order, Some(orders.config.clone()));
+    }
+    let before = way.take().map(|before| {
+        before.tell(Order::Remove, None);
+        before.task
+    });
+    let Some((_, carries)) = carries else { return };
+    let begun = begin(carries);
+    let board = begun.board();
+    let (orders, ordered) = watch::channel(orders.clone());
+    let task = tokio::task::spawn_local(async move {
+        if let Some(before) = before {
+            // One that has failed has ended as well.
+            let _ = before.await;
+        }
+        begun.run(ordered).await;
+    });
+    *way = Some(Running { orders, board, task });
 }
 
 fn unknown(name: &str) -> Failure {

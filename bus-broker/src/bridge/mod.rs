@@ -6,7 +6,6 @@
 
 mod callers;
 mod calls;
-mod direction;
 mod manager;
 mod queues;
 mod relays;
@@ -16,6 +15,8 @@ mod settings;
 mod side;
 mod status;
 mod teller;
+mod topics;
+mod way;
 
 pub(crate) use manager::{Bridges, SharedBridges};
 pub use settings::{BridgeConfig, InvalidBridge};

@@ -121,7 +121,12 @@ impl Routes {
                         }
                         _ => link.trouble(failure),
                     },
-                    (_, Ok(_)) => {}
+                    (Some((route, channel)), Ok(_)) => {
+                        if self.by_route.get(&route) == Some(&channel) {
+                            link.subscribed(route);
+                        }
+                    }
+                    (None, Ok(_)) => {}
                 }
             }
             Event::Ended { channel, failure } => {

@@ -321,6 +321,15 @@ impl BridgeConfig {
         Ok([outgoing, exchange(&self.services_in, remote, local)?])
     }
 
+    /// Whether it connects to the same place as that one, and shows the same there.
+    pub(super) fn connects_like(&self, other: &BridgeConfig) -> bool {
+        let way = |config: &BridgeConfig| {
+            let BridgeConfig { url, token, token_file, tls, insecure, .. } = config;
+            (url.clone(), token.clone(), token_file.clone(), tls.clone(), *insecure)
+        };
+        way(self) == way(other)
+    }
+
     /// How it connects to the other broker.
     ///
     /// # Errors

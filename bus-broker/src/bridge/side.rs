@@ -183,6 +183,40 @@ impl Side {
         }
     }
 
+    /// It is to connect as this configuration says from now on. What happens to the connection comes
+    /// back: one that was made otherwise is made anew, and the session goes on if it is the same broker.
+    pub fn lead_to(&mut self, config: &Arc<BridgeConfig>, grace: Duration) -> Option<Change> {
+        self.grace = grace;
+        let Place::Remote(before) = &mut self.place else { return None };
+        let same = before.connects_like(config);
+        *before = config.clone();
+        if same || matches!(self.state, State::Paused) {
+            return None;
+        }
+        let was_up = self.is_up();
+        // What went wrong before has nothing to do with this way.
+        self.backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
+        self.refusals = Backoff::new(BACKOFF_MIN, BACKOFF_REFUSED_MAX);
+        self.state = State::Waiting(Box::pin(sleep(Duration::ZERO)));
+        let reason = "the settings of the connection were changed: it is made anew";
+        was_up.then(|| Change::Lost(reason.to_owned()))
+    }
+
+    /// Connects to the session that was left behind, if that succeeds within so long. What is said there
+    /// is not listened to any more.
+    pub async fn find_again(&mut self, patience: Duration) -> bool {
+        self.state = State::Waiting(Box::pin(sleep(Duration::ZERO)));
+        let found = poll_fn(|cx| {
+            loop {
+                match ready!(self.poll(cx, |_, _| {})) {
+                    Some(Change::Began { .. } | Change::Resumed) => return Poll::Ready(()),
+                    _ => continue,
+                }
+            }
+        });
+        tokio::time::timeout(patience, found).await.is_ok()
+    }
+
     /// Has no connection until [`Side::go_on`].
     pub fn pause(&mut self) {
         self.state = State::Paused;
@@ -193,6 +227,21 @@ impl Side {
         if matches!(self.state, State::Paused) {
             self.state = State::Waiting(Box::pin(sleep(Duration::ZERO)));
         }
+    }
+
+    /// Whether it is to have no connection.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.state, State::Paused)
+    }
+
+    /// Whether there is a session that the broker may keep.
+    pub fn has_session(&self) -> bool {
+        self.session.hello(&self.name, self.grace).resume.is_some()
+    }
+
+    /// How long a session outlives its connection.
+    pub fn grace(&self) -> Duration {
+        self.grace
     }
 
     /// Whether there is a connection.

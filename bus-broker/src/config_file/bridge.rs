@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use bus_core::bridge::SpoolPolicy;
 use bus_core::transport::TlsClientFiles;
 use bus_core::{BusUrl, Name, Pattern};
+use toml::de::DeTable;
 
 use crate::bridge::BridgeConfig;
 
-use super::{Entry, Reader, Wrong, describe};
+use super::{ConfigError, Entry, Reader, Wrong, describe, parse_config};
 
 /// Keys of a `[[bridge]]`.
 pub(super) const BRIDGE_KEYS: &[&str] = &[
@@ -40,6 +41,10 @@ pub(super) const BRIDGE_KEYS: &[&str] = &[
     "service_mode",
 ];
 
+/// So many keys that do not belong somewhere are named, and so much of each.
+const OTHERS_SHOWN_MAX: usize = 8;
+const NAME_SHOWN_MAX: usize = 40;
+
 /// What a `[[bridge]]` says, as far as it was read.
 #[derive(Default)]
 struct Draft {
@@ -61,6 +66,39 @@ struct Draft {
     linger: Option<std::time::Duration>,
     services: [Vec<Pattern>; 2],
     service_mode: Option<u16>,
+}
+
+/// Parses a text with one `[[bridge]]` and nothing else: what else stands in it would not count, and
+/// whoever wrote it should know.
+///
+/// # Errors
+/// The first mistake in it, or what does not belong there.
+pub(crate) fn parse_bridge(text: &str) -> Result<BridgeConfig, ConfigError> {
+    // What is no TOML is refused below, with its place.
+    if let Ok(document) = DeTable::parse(text) {
+        let others = document.get_ref().iter().map(|(key, _)| key);
+        let mut others: Vec<_> = others.filter(|key| key.get_ref() != "bridge").collect();
+        others.sort_by_key(|key| key.span().start);
+        if let Some(first) = others.first() {
+            let shown = others.iter().take(OTHERS_SHOWN_MAX);
+            let shown = shown.map(|key| key.get_ref().chars().take(NAME_SHOWN_MAX).collect());
+            let shown: Vec<String> = shown.collect();
+            let reason = format!(
+                "only one [[bridge]] is added, nothing else: take out `{}`",
+                shown.join("`, `")
+            );
+            return Err(ConfigError::at(text, first.span().start, reason));
+        }
+    }
+    let mut bridges = parse_config(text)?.bridges;
+    match (bridges.pop(), bridges.len()) {
+        (Some(bridge), 0) => Ok(bridge),
+        (_, more) => {
+            let count = if more == 0 { "none" } else { "more" };
+            let reason = format!("exactly one [[bridge]] is added, and here are {count}");
+            Err(ConfigError::at(text, 0, reason))
+        }
+    }
 }
 
 /// Reads all `[[bridge]]`.

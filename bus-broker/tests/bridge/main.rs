@@ -17,10 +17,12 @@ mod bus {
     }
 }
 
+mod added;
 mod cuts;
 mod holding;
 mod pair;
 mod queues;
+mod reload;
 mod rings;
 mod services;
 mod stage;

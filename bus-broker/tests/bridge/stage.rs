@@ -22,10 +22,14 @@ pub fn pattern(text: &str) -> Pattern {
 
 /// A broker that others reach over TCP.
 pub async fn broker(name: &str, bridges: Vec<BridgeConfig>) -> Broker {
+    Broker::start(config(name, bridges)).await.expect("starts")
+}
+
+/// What it is configured to be.
+pub fn config(name: &str, bridges: Vec<BridgeConfig>) -> BrokerConfig {
     let config = BrokerConfig::default().name(name).listen(url("tcp://127.0.0.1:0")).insecure(true);
     // On loopback nobody has to say who he is; the bridge is an administrator by policy.
-    let config = bridges.into_iter().fold(config.policy(everybody()), BrokerConfig::bridge);
-    Broker::start(config).await.expect("starts")
+    bridges.into_iter().fold(config.policy(everybody()), BrokerConfig::bridge)
 }
 
 /// Whoever comes may do everything.

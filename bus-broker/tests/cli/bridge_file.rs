@@ -60,7 +60,7 @@ async fn sighup_ends_begins_and_changes_bridges_and_leaves_those_added_since() {
     write(&now);
     broker.signal(Signal::HUP);
     let told = broker.line().await;
-    assert!(told.contains("bridges begun: 2; bridges ended: 2;"), "{told}");
+    assert!(told.contains("bridges begun: 1; bridges changed: 1; bridges ended: 1;"), "{told}");
     let expected = [
         json!(["added", null]),
         json!(["changes", ["c.>"]]),
@@ -74,7 +74,7 @@ async fn sighup_ends_begins_and_changes_bridges_and_leaves_those_added_since() {
     write(&now);
     broker.signal(Signal::HUP);
     let told = broker.line().await;
-    assert!(told.contains("bridges begun: 0; bridges ended: 0;"), "{told}");
+    assert!(told.contains("bridges begun: 0; bridges changed: 0; bridges ended: 0;"), "{told}");
     logged(&mut broker, &["WARN", "does not begin", "added", "already"]).await;
     assert_eq!(outs().await, expected);
 

@@ -94,8 +94,11 @@ impl Link {
         Ok(())
     }
 
-    fn apply_wishes(&mut self) {
+    pub(super) fn apply_wishes(&mut self) {
         for route in 0..self.lanes.len() {
+            if !self.changing.is_live(route) {
+                continue;
+            }
             let near = self.near;
             let wishes = self.wishes.iter();
             let mut beyond: Vec<_> = wishes

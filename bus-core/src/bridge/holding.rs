@@ -113,6 +113,30 @@ impl Link {
         }
     }
 
+    /// A source that is over has another route. Gives its topic if nothing of it is over on the old one.
+    pub(super) fn holds_elsewhere(
+        &mut self,
+        topic: Name,
+        old: usize,
+        new: usize,
+    ) -> Option<(usize, Name)> {
+        let held = self.lanes[old].held.get_mut(&topic)?;
+        held.sources -= 1;
+        let is_last = held.sources == 0;
+        if is_last {
+            self.lanes[old].held.remove(&topic);
+        }
+        self.hold(new, topic.clone());
+        is_last.then_some((old, topic))
+    }
+
+    /// Lets topics go on subscriptions that have nothing to do with them any more.
+    pub(super) fn let_go_all(&mut self, held: Vec<(usize, Name)>) {
+        let subscribed = held.into_iter().filter(|(route, _)| self.lanes[*route].subscribed);
+        let actions = subscribed.map(|(route, topic)| Action::Hold { route, topic, hold: false });
+        self.to_near.extend(actions);
+    }
+
     /// A source that is over has brought something. Once that cannot have been on its way when the
     /// near broker was told, that has forgotten it: the topic was not wanted for a moment, say.
     pub(super) fn hold_again(&mut self, id: Id<Source>) {
@@ -137,6 +161,7 @@ impl Link {
             "topic `{topic}` was held back for longer than it allows, and {count} of its messages have passed by the bridge"
         );
         self.trouble_once(ErrorKind::TooSlow, text);
+        let Some(route) = self.home(route, &topic) else { return };
         if let Some(lane) = self.lanes.get_mut(route).filter(|lane| lane.subscribed) {
             lane.passed.insert(topic);
             if lane.passed.len() > LINK_SOURCES_MAX {

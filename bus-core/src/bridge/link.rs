@@ -18,6 +18,7 @@ use super::config::LinkConfig;
 use super::holding::{HeldTopic, Over};
 use super::near::RETRY;
 use super::pull::{Action, RelayId};
+use super::reconfigure::Changing;
 use super::source::{Source, SourceKey};
 use super::spool::Held;
 
@@ -64,6 +65,7 @@ pub struct Link {
     pub(super) stat: LinkStat,
     /// It was told that others bring the same to the far broker.
     pub(super) stands_by: bool,
+    pub(super) changing: Changing,
     pub(super) fault: Option<Fault>,
 }
 
@@ -110,7 +112,8 @@ pub struct LinkStat {
     pub refused: u64,
     /// Messages of which nobody knows whether they arrived.
     pub unknown: u64,
-    /// Messages that were given up, since the far broker stayed away for too long.
+    /// Messages that were given up, since the far broker stayed away for too long, or the link was given
+    /// other routes.
     pub abandoned: u64,
     /// Messages that were lost before they came to the bridge: the near broker, or one before it, did
     /// not give them.
@@ -153,6 +156,7 @@ impl Link {
             crowded_until: None,
             stat: LinkStat::default(),
             stands_by: false,
+            changing: Changing::default(),
             fault: None,
         }
     }
@@ -183,6 +187,7 @@ impl Link {
                 self.want(route);
             }
         }
+        self.look_at_leaving(now);
         if self.hint_at.is_some_and(|at| at <= now) {
             self.hint(now);
         }
@@ -195,7 +200,9 @@ impl Link {
     pub fn next_deadline(&self) -> Option<Time> {
         let retries = self.retries.first().map(|(at, _)| *at);
         let lanes = self.lanes.iter().filter_map(|lane| lane.retry_at).min();
-        [self.linger_until, retries, lanes, self.look_at, self.hint_at].into_iter().flatten().min()
+        let leaving = self.changing.next_deadline();
+        let all = [self.linger_until, retries, lanes, self.look_at, self.hint_at, leaving];
+        all.into_iter().flatten().min()
     }
 
     /// What there is, and what it has come to.

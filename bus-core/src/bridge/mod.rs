@@ -14,6 +14,7 @@ mod holding;
 mod link;
 mod near;
 mod pull;
+mod reconfigure;
 mod route;
 mod served;
 mod source;

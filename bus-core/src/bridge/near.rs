@@ -30,6 +30,7 @@ impl Link {
         self.near = Some(epoch);
         self.to_near.clear();
         self.by_near.clear();
+        self.near_changed();
         for route in 0..self.lanes.len() {
             let Lane { beyond, held, .. } = std::mem::take(&mut self.lanes[route]);
             self.lanes[route] = Lane { beyond, held, ..Lane::default() };
@@ -51,7 +52,9 @@ impl Link {
             return self.tell_used(route);
         }
         let told_lost = std::mem::take(&mut lane.lost);
-        if let Some(id) = self.source(now, route, stamp) {
+        if let Some(id) = self.source(now, route, stamp)
+            && !self.is_left_to_another(route, id, stamp.sequence)
+        {
             let told_lost = told_lost || self.has_missed(id, stamp.sequence);
             self.keep(id, stamp.sequence, message, told_lost);
             self.hold_again(id);
@@ -73,6 +76,7 @@ impl Link {
             Some(id)
                 if !lost
                     && !self.has_missed(id, stamp.sequence)
+                    && !self.is_left_to_another(route, id, stamp.sequence)
                     && self.keeps_whole(id, stamp.sequence, &parcel) =>
             {
                 id
@@ -313,7 +317,7 @@ fn is_full(config: &LinkConfig, bytes: u64, count: u64, total: u64) -> bool {
 }
 
 /// How a route is subscribed to.
-fn subscription(config: &LinkConfig) -> SubscribeOptions {
+pub(super) fn subscription(config: &LinkConfig) -> SubscribeOptions {
     SubscribeOptions {
         policy: match config.policy {
             SpoolPolicy::HoldBack => SlowPolicy::Hold,

@@ -184,6 +184,7 @@ impl Link {
             return Some(id);
         }
         let topic = &stamp.source.topic;
+        let route = self.home(route, topic)?;
         let beyond = &self.lanes[route].beyond;
         if !beyond.iter().any(|interest| interest.pattern.matches(topic)) {
             return None;

@@ -3,6 +3,7 @@
 mod bounds;
 mod exchange;
 mod holding;
+mod reconfigure;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -43,6 +43,8 @@ pub enum Fault {
     InterestStays,
     /// A topic that a bridge has stopped once is never resumed.
     StopStays,
+    /// A link that is given other settings forgets what it keeps.
+    SpoolsDropped,
     /// Every upstream of a relayed source is active.
     TwoActive,
     /// An upstream that becomes active goes on with what comes next, not from the mark.
@@ -78,6 +80,7 @@ impl Fault {
         Fault::MarkGoesAlong,
         Fault::InterestStays,
         Fault::StopStays,
+        Fault::SpoolsDropped,
         Fault::TwoActive,
         Fault::NoResume,
     ];

@@ -48,6 +48,15 @@ impl Plan {
         if self.seed % 3 == 1 { &["a.>", "b.>", "c"] } else { &[">"] }
     }
 
+    /// Other routes that bear the same, each topic on one of them.
+    pub const OTHER_ROUTES: &'static [&'static [&'static str]] = &[
+        &[">"],
+        &["c", "b.>", "a.>"],
+        &["a.x", "a.y", "b.>", "c"],
+        &["*.x", "a.y", "b.y.>", "c"],
+        &["a.>", "c", "b.*", "b.*.z"],
+    ];
+
     /// A few brokers in rings, with parallel bridges.
     pub fn new(seed: u64) -> Plan {
         let mut dice = Dice::new(seed);

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bus_core::bridge::SpoolPolicy;
 use bus_core::router::{Command, SessionEnd, SlowPolicy, SubscribeOptions, TopicOptions};
 
 use crate::broker::{Broker, Who};
 use crate::clients::{self, Publisher, Subscriber};
-use crate::plan::Mood;
-use crate::wire::Wire;
+use crate::plan::{Mood, Plan};
+use crate::wire::{self, Wire};
 use crate::world::{Event, World};
 
 /// After so long without a word a connection is given up.
@@ -22,6 +23,7 @@ impl World<'_> {
         let what = [
             (6, Self::cut as fn(&mut Self)),
             (3, Self::cut_one_way),
+            (3, Self::reconfigure_some),
             (2 * rough, Self::restart_some),
             (2, Self::add_subscriber),
             (2, Self::end_subscriber),
@@ -186,6 +188,10 @@ impl World<'_> {
 
     pub fn heal_all(&mut self) {
         (0..self.plan.bridges.len()).for_each(|bridge| self.heal(bridge));
+        for index in 0..self.wires.len() {
+            self.wires[index].link.reconfigure(self.now, wire::config(self.plan));
+            self.touch_wire(index);
+        }
         for subscriber in 0..self.subscribers.len() {
             self.subscribers[subscriber].slow = false;
             self.at(Duration::ZERO, Event::Use(subscriber));
@@ -264,6 +270,24 @@ impl World<'_> {
         self.touch_wire(index);
         let after = self.dice.millis(1, 300);
         self.at(after, Event::Connect(index));
+    }
+
+    /// A link is given other routes, and where something may be lost another policy and other bounds.
+    fn reconfigure_some(&mut self) {
+        let index = self.dice.below(self.wires.len());
+        let routes = self.dice.pick(Plan::OTHER_ROUTES);
+        let mut config = wire::config_of(self.plan, routes);
+        if self.plan.mood == Mood::Rough {
+            let policies = [SpoolPolicy::HoldBack, SpoolPolicy::DropOldest, SpoolPolicy::Refuse];
+            let bytes = 10_000 + self.dice.below(60_000) as u64;
+            config = config.policy(self.dice.pick(&policies)).spool(bytes, 256, 2 * bytes);
+        }
+        self.log.say(|| format!("wire {index} is given the routes {routes:?}"));
+        let kept = self.wires[index].link.stat().spooled > 0;
+        self.log.count(if kept { "spool taken over" } else { "link reconfigured" });
+        let gone = self.wires[index].link.reconfigure(self.now, config);
+        assert_eq!(gone, 0, "wire {index} gives up what it still bears");
+        self.touch_wire(index);
     }
 
     /// A broker ends with all that it had, and begins anew.

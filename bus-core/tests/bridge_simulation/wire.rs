@@ -52,14 +52,18 @@ const UNDER_WAY_MAX: u64 = 16 * 1024;
 /// What a control message counts.
 const CONTROL_BYTES: u64 = 100;
 
-/// Settings of every link of a plan.
-fn config(plan: &Plan) -> LinkConfig {
-    // Everything on one way, or each sort of topic on one of its own.
+/// Settings of every link of a plan, as it begins and when it rests.
+pub fn config(plan: &Plan) -> LinkConfig {
+    config_of(plan, plan.routes())
+}
+
+/// The same with these routes.
+pub fn config_of(plan: &Plan, routes: &[&str]) -> LinkConfig {
     let route = |text: &&str| {
         let pattern = Pattern::new(text).expect("a pattern");
         Route::new(&pattern, "", "").expect("a route")
     };
-    let config = LinkConfig::new(plan.routes().iter().map(route).collect()).expect("they differ");
+    let config = LinkConfig::new(routes.iter().map(route).collect()).expect("they differ");
     let config = config.policy(plan.policy).linger(plan.linger);
     match plan.mood {
         Mood::Gentle => config,
@@ -203,10 +207,13 @@ impl Wire {
                 self.link.subscription_ended(now, channel as usize, failure);
             }
             Output::Reply { request, result: Ok(answer) } => {
-                if let Some((route, topic)) = self.holds.remove(&request)
-                    && let Answer::Done { count: passed @ 1.. } = answer
-                {
-                    self.link.passed_by(route, topic, passed);
+                if let Some((route, topic)) = self.holds.remove(&request) {
+                    if let Answer::Done { count: passed @ 1.. } = answer {
+                        self.link.passed_by(route, topic, passed);
+                    }
+                } else if let Some(route) = request.checked_sub(1) {
+                    // Requests that subscribe bear the number of their route, and one more.
+                    self.link.subscribed(route as usize);
                 }
             }
             other => panic!("the near side was told {other:?}"),

@@ -70,11 +70,12 @@ async fn users_and_policy(out: &mut Out, broker: &Broker, config: BrokerConfig) 
         Ok(reloaded) => tell(
             out,
             format_args!(
-                "read the configuration again: users: {}; allowances: {}; bridges begun: {}; bridges ended: {}; sessions ended: {}; needs a restart: {}",
+                "read the configuration again: users: {}; allowances: {}; bridges begun: {}; bridges changed: {}; bridges ended: {}; sessions ended: {}; needs a restart: {}",
                 reloaded.users,
                 reloaded.allowances,
                 reloaded.bridges.0,
                 reloaded.bridges.1,
+                reloaded.bridges.2,
                 reloaded.ended,
                 if reloaded.need_restart.is_empty() {
                     "nothing".into()

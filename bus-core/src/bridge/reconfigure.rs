@@ -1,0 +1,297 @@
+//! A link that takes other settings while it runs.
+//!
+//! What it keeps of a source stays where the topic still has a route and is called the same there.
+//! A subscription that is replaced goes on until the one in its place has come as far: both bring
+//! the same numbers, and what comes twice is left out as ever. Invariant: a route keeps its number
+//! for as long as it is there, and a topic has at most one route that does not leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::arena::Id;
+use crate::name::Name;
+use crate::router::Fault;
+use crate::time::Time;
+
+use super::config::LinkConfig;
+use super::link::{Lane, Link};
+use super::near::subscription;
+use super::pull::Action;
+use super::route::Route;
+use super::source::Source;
+
+/// How often it is looked whether a route can leave.
+const LOOK: Duration = Duration::from_secs(1);
+/// So many looks after those in its place are there a route has rested for long enough; has it
+/// brought something all the time, it leaves after so many more; and after so many it is too slow.
+const LOOKS_MIN: u32 = 2;
+const LOOKS_BUSY: u32 = 5;
+const LOOKS_MAX: u32 = 60;
+
+/// Routes that come and go.
+#[derive(Debug, Default)]
+pub(super) struct Changing {
+    /// Numbers that no route has. What stands there bears nothing.
+    vacant: BTreeSet<usize>,
+    /// Routes that are subscribed until others have come as far.
+    leaving: BTreeMap<usize, Leaving>,
+    /// New routes that the near broker has not confirmed yet.
+    unconfirmed: BTreeSet<usize>,
+    look_at: Option<Time>,
+}
+
+/// A route that leaves.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// What it had used up at the last look.
+    used: u64,
+    looks: u32,
+    /// Another one has brought something since then that comes after what this one owes.
+    behind: bool,
+}
+
+impl Changing {
+    /// When something is to be looked at.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.look_at
+    }
+
+    /// Whether a route is there to stay.
+    pub fn is_live(&self, route: usize) -> bool {
+        !self.vacant.contains(&route) && !self.leaving.contains_key(&route)
+    }
+}
+
+impl Link {
+    /// Takes these settings instead of those it had. Gives how many messages are given up, since
+    /// their topic has no route any more, or is called otherwise there; they are counted as abandoned.
+    /// What is kept beyond new bounds stays: they hold for what comes.
+    pub fn reconfigure(&mut self, now: Time, mut config: LinkConfig) -> u64 {
+        let anew = subscription(&self.config) != subscription(&config);
+        // Windows of another size cannot be counted beside each other.
+        let hands_over = self.config.window_bytes == config.window_bytes;
+        let wanted = std::mem::take(&mut config.routes);
+        config.routes = std::mem::take(&mut self.config.routes);
+        self.config = config;
+        let stays = |link: &Link, route: usize| {
+            !anew && link.changing.is_live(route) && wanted.contains(&link.config.routes[route])
+        };
+        let leaving: Vec<usize> = (0..self.lanes.len())
+            .filter(|route| !self.changing.vacant.contains(route) && !stays(self, *route))
+            .collect();
+        let staying: Vec<usize> =
+            (0..self.lanes.len()).filter(|route| stays(self, *route)).collect();
+        let mut gone = Vec::new();
+        for route in leaving {
+            let near = self.config.routes[route].near();
+            let replaced = wanted.iter().any(|other| other.near().intersection(near).is_some());
+            if hands_over && replaced && self.lanes[route].subscribed {
+                let used = self.lanes[route].used;
+                let leaving = Leaving { used, ..Leaving::default() };
+                self.changing.leaving.entry(route).or_insert(leaving);
+            } else {
+                self.changing.leaving.remove(&route);
+                gone.push(route);
+            }
+        }
+        let is_new = |route: &&Route| staying.iter().all(|old| self.config.routes[*old] != **route);
+        let new: Vec<Route> = wanted.iter().filter(is_new).cloned().collect();
+        new.into_iter().for_each(|route| self.place(route, &gone));
+        let (abandoned, held) = self.move_sources(&gone);
+        gone.into_iter().for_each(|route| self.vacate(route));
+        while self.changing.leaving.len() > 2 * wanted.len()
+            && let Some((oldest, _)) = self.changing.leaving.pop_first()
+        {
+            self.vacate(oldest);
+        }
+        self.changing.look_at = (!self.changing.leaving.is_empty()).then(|| now.after(LOOK));
+        self.weigh_all();
+        if self.far_is_up || self.linger_until.is_some() {
+            self.apply_wishes();
+        }
+        // Behind what holds them back on their new routes.
+        self.let_go_all(held);
+        self.stat.abandoned += abandoned;
+        abandoned
+    }
+
+    /// The near broker has confirmed the subscription of a route.
+    pub fn subscribed(&mut self, route: usize) {
+        self.changing.unconfirmed.remove(&route);
+    }
+
+    /// There is another session at the near broker: nothing of the old one is waited for.
+    pub(super) fn near_changed(&mut self) {
+        self.changing.unconfirmed.clear();
+        for (route, _) in std::mem::take(&mut self.changing.leaving) {
+            self.lanes[route] = Lane::default();
+            self.changing.vacant.insert(route);
+        }
+        self.changing.look_at = None;
+    }
+
+    /// Looks which routes can leave, if it is time.
+    pub(super) fn look_at_leaving(&mut self, now: Time) {
+        if self.changing.look_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let all: Vec<usize> = self.changing.leaving.keys().copied().collect();
+        for route in all {
+            // What has held it back may have gone.
+            self.tell_used(route);
+            if self.can_leave(route) {
+                self.changing.leaving.remove(&route);
+                self.vacate(route);
+            }
+        }
+        self.changing.look_at = (!self.changing.leaving.is_empty()).then(|| now.after(LOOK));
+    }
+
+    /// The route on which a topic is kept that came on this one.
+    pub(super) fn home(&self, route: usize, topic: &Name) -> Option<usize> {
+        match self.changing.leaving.contains_key(&route) {
+            false => Some(route),
+            true => self.live_route(topic),
+        }
+    }
+
+    /// Whether a message is not taken, since one that leaves still brings what comes before it.
+    pub(super) fn is_left_to_another(
+        &mut self,
+        route: usize,
+        id: Id<Source>,
+        sequence: u64,
+    ) -> bool {
+        if self.changing.leaving.is_empty() || self.changing.leaving.contains_key(&route) {
+            return false;
+        }
+        let Some(source) = self.sources.get(id) else { return false };
+        if source.last == 0 || sequence <= source.last + 1 {
+            return false;
+        }
+        let mut left = false;
+        for (route, leaving) in &mut self.changing.leaving {
+            if self.config.routes[*route].near().matches(&source.key.2) {
+                (leaving.behind, left) = (true, true);
+            }
+        }
+        left
+    }
+
+    fn live_route(&self, topic: &Name) -> Option<usize> {
+        let bears = |route: &usize| {
+            self.changing.is_live(*route) && self.config.routes[*route].near().matches(topic)
+        };
+        (0..self.lanes.len()).find(bears)
+    }
+
+    /// Gives a route a number. Those that are about to go have theirs until all is settled.
+    fn place(&mut self, route: Route, gone: &[usize]) {
+        let is_before = |old: &usize| {
+            let leaves = self.changing.leaving.contains_key(old) || gone.contains(old);
+            leaves && self.config.routes[*old].near().intersection(route.near()).is_some()
+        };
+        let lost = (0..self.lanes.len()).filter(is_before).any(|old| self.lanes[old].lost);
+        let before = (0..self.lanes.len()).filter(is_before);
+        let passed = before.flat_map(|old| self.lanes[old].passed.clone()).collect();
+        let lane = Lane { lost, passed, ..Lane::default() };
+        let number = match self.changing.vacant.pop_first() {
+            Some(number) => {
+                (self.config.routes[number], self.lanes[number]) = (route, lane);
+                number
+            }
+            None => {
+                self.config.routes.push(route);
+                self.lanes.push(lane);
+                self.lanes.len() - 1
+            }
+        };
+        self.changing.unconfirmed.insert(number);
+    }
+
+    /// Gives each source the route that it has now, and forgets those that have none. Gives how many
+    /// messages were kept of them, and which topics are held back on which routes for nothing.
+    fn move_sources(&mut self, gone: &[usize]) -> (u64, Vec<(usize, Name)>) {
+        self.by_near.clear();
+        let leaves = |route: &usize| !self.changing.is_live(*route) || gone.contains(route);
+        let live: Vec<usize> = (0..self.lanes.len()).filter(|route| !leaves(route)).collect();
+        let same = |old: usize| {
+            let is_same = |new: &&usize| self.config.routes[**new] == self.config.routes[old];
+            live.iter().find(is_same).copied()
+        };
+        // Most stay where they are, or go where all of their route go.
+        let same: Vec<Option<usize>> = (0..self.lanes.len()).map(same).collect();
+        let home = |source: &Source| {
+            let bears = |route: &&usize| {
+                let route = &self.config.routes[**route];
+                route.to_far(&source.key.2).is_ok_and(|far| far == source.far_topic)
+            };
+            same[source.route].or_else(|| live.iter().find(bears).copied())
+        };
+        let dropped = self.planted(Fault::SpoolsDropped);
+        let homes: Vec<_> = self
+            .sources
+            .iter()
+            .map(|(id, source)| (id, home(source).filter(|_| !dropped)))
+            .collect();
+        let (mut abandoned, mut held) = (0, Vec::new());
+        for (id, home) in homes {
+            let Some(home) = home else {
+                let kept = self.forget(id);
+                abandoned += if dropped { 0 } else { kept };
+                continue;
+            };
+            let Some(source) = self.sources.get_mut(id) else { continue };
+            let old = std::mem::replace(&mut source.route, home);
+            self.by_near.insert((home, source.near_key), id);
+            if old != home && source.over.is_over() {
+                let topic = source.key.2.clone();
+                held.extend(self.holds_elsewhere(topic, old, home));
+            }
+        }
+        (abandoned, held)
+    }
+
+    /// Other bounds may let routes go on, or hold them back.
+    fn weigh_all(&mut self) {
+        let all: Vec<_> = self.sources.iter().map(|(id, _)| id).collect();
+        all.into_iter().for_each(|id| self.weigh(id));
+        (0..self.lanes.len()).for_each(|route| self.tell_used(route));
+    }
+
+    /// Ends what a route has, and gives its number away.
+    fn vacate(&mut self, route: usize) {
+        if std::mem::take(&mut self.lanes[route]).subscribed {
+            self.to_near.push_back(Action::Unsubscribe { route });
+        }
+        self.changing.unconfirmed.remove(&route);
+        self.changing.vacant.insert(route);
+    }
+
+    fn can_leave(&mut self, route: usize) -> bool {
+        let (held, lane) = (self.is_full(), &self.lanes[route]);
+        let near = self.config.routes[route].near();
+        let follows = |other: &usize| {
+            self.changing.is_live(*other)
+                && !self.lanes[*other].beyond.is_empty()
+                && self.config.routes[*other].near().intersection(near).is_some()
+        };
+        let following: Vec<usize> = (0..self.lanes.len()).filter(follows).collect();
+        // One that is refused may be so for want of room beside this one.
+        let refused = following.iter().any(|other| self.lanes[*other].retry_at.is_some());
+        if !lane.subscribed || following.is_empty() || refused {
+            return true;
+        }
+        let waits = following.iter().any(|other| self.changing.unconfirmed.contains(other));
+        let used = lane.used;
+        let Some(leaving) = self.changing.leaving.get_mut(&route).filter(|_| !waits && !held)
+        else {
+            return false;
+        };
+        let rests = std::mem::replace(&mut leaving.used, used) == used;
+        let behind = std::mem::take(&mut leaving.behind);
+        leaving.looks += 1;
+        let enough = if rests { LOOKS_MIN } else { LOOKS_BUSY };
+        leaving.looks >= if behind { LOOKS_MAX } else { enough }
+    }
+}
