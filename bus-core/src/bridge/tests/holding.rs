@@ -316,6 +316,10 @@ fn run(seed: u64, fault: Option<Fault>) -> Result<(), String> {
         near.hear(&mut link);
     }
     check(&link, &near)?;
+    check_nothing_held(&link, &near)
+}
+
+fn check_nothing_held(link: &Link, near: &Brokers) -> Result<(), String> {
     match (link.stat().held, near.held.is_empty()) {
         (0, true) => Ok(()),
         (count, _) => Err(format!("{count} topics, {:?} stay held", near.held)),

@@ -10,6 +10,7 @@ use super::hosted;
 use super::request::subscribe_options;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{BROKER_NAME_BYTES_MAX, HOPS_MAX, SERVICE_PATTERNS_MAX};
+use crate::name::Name;
 use crate::router::{BridgeCommand, Command, Epoch, Interest, Provenance, RequestId, ServeBeyond};
 
 record! {
@@ -49,12 +50,10 @@ pub(super) fn to_wire(command: &BridgeCommand) -> Option<(RequestId, Wire)> {
             (*request, Wire::ChangeBeyond(v1::ChangeBeyond { channel, added, removed }))
         }
         BridgeCommand::HoldBeyond { request, channel, topic, hold } => {
-            let (channel, topic, hold) = (*channel, topic.to_wire(), *hold);
-            (*request, Wire::HoldBeyond(v1::HoldBeyond { channel, topic, hold }))
+            (*request, hold_to_wire(*channel, topic, *hold))
         }
         BridgeCommand::WatchInterest { request, channel, peer } => {
-            let (channel, peer) = (*channel, *peer);
-            (*request, Wire::WatchInterest(v1::WatchInterest { channel, peer }))
+            (*request, Wire::WatchInterest(v1::WatchInterest { channel: *channel, peer: *peer }))
         }
         BridgeCommand::ServeBeyond { request, channel, serve } => {
             (*request, Wire::ServeBeyond(serve_to_wire(*channel, serve)))
@@ -77,8 +76,7 @@ pub(super) fn to_wire(command: &BridgeCommand) -> Option<(RequestId, Wire)> {
             (*request, Wire::HostQueue(v1::HostQueue { channel, name, mode, hops: hops.clone() }))
         }
         BridgeCommand::NameSender { origin, sender } => {
-            let (origin, sender) = (*origin, sender.to_wire());
-            (0, Wire::NameSender(v1::NameSender { origin, sender }))
+            (0, Wire::NameSender(v1::NameSender { origin: *origin, sender: sender.to_wire() }))
         }
         BridgeCommand::Hosted { channel, tell } => (0, hosted::says_to_wire(*channel, tell)?),
     })
@@ -121,6 +119,10 @@ pub(super) fn change_beyond(
         added: Convert::from_wire(given.added, "added")?,
         removed: Convert::from_wire(given.removed, "removed")?,
     }))
+}
+
+fn hold_to_wire(channel: u32, topic: &Name, hold: bool) -> Wire {
+    Wire::HoldBeyond(v1::HoldBeyond { channel, topic: topic.to_wire(), hold })
 }
 
 pub(super) fn hold_beyond(request: RequestId, given: v1::HoldBeyond) -> Result<Command, Failure> {
