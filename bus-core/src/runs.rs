@@ -49,31 +49,40 @@ impl<A: Copy + Ord, B: Copy + PartialEq> Runs<A, B> {
 
     /// Takes those out that are there of so many numbers from this one on, in their order.
     pub fn take(&mut self, of: A, first: u64, count: u64) -> Vec<Run<A, B>> {
-        let end = first.saturating_add(count);
-        let mut taken = Vec::new();
-        while let Some(((other, start), (to, at, length))) = self.last_before(of, end)
-            && start + length > first
-        {
-            let from = start.max(first);
-            let until = (start + length).min(end);
-            self.runs.remove(&(other, start));
-            if start < from {
+        let taken = self.among(of, first, count);
+        for Run { first: from, count, .. } in &taken {
+            let until = from + count;
+            let Some(((_, start), (to, at, length))) = self.last_before(of, until) else {
+                continue;
+            };
+            self.runs.remove(&(of, start));
+            if start < *from {
                 self.runs.insert((of, start), (to, at, from - start));
             }
             if until < start + length {
                 let rest = (to, at + (until - start), start + length - until);
                 self.runs.insert((of, until), rest);
             }
-            taken.push(Run { of, first: from, to, at: at + (from - start), count: until - from });
         }
-        taken.reverse();
         taken
+    }
+
+    /// Those that are there of so many numbers from this one on, in their order.
+    pub fn among(&self, of: A, first: u64, count: u64) -> Vec<Run<A, B>> {
+        let end = first.saturating_add(count);
+        let earlier = self.runs.range((of, 0)..(of, first)).next_back();
+        let within = self.runs.range((of, first)..(of, end.max(first)));
+        let part = |((_, start), (to, at, length)): (&(A, u64), &(B, u64, u64))| {
+            let (from, until) = ((*start).max(first), (start + length).min(end));
+            let run = Run { of, first: from, to: *to, at: at + (from - start), count: 0 };
+            (from < until).then(|| Run { count: until - from, ..run })
+        };
+        earlier.into_iter().chain(within).filter_map(part).collect()
     }
 
     /// What a number stands for.
     pub fn get(&self, of: A, number: u64) -> Option<(B, u64)> {
-        let (_, start) = self.runs.range(..=(of, number)).next_back()?.0;
-        let (to, at, length) = self.runs.get(&(of, *start))?;
+        let ((_, start), (to, at, length)) = self.runs.range((of, 0)..=(of, number)).next_back()?;
         (number - start < *length).then_some((*to, at + (number - start)))
     }
 
@@ -90,11 +99,6 @@ impl<A: Copy + Ord, B: Copy + PartialEq> Runs<A, B> {
             Run { of, first, to, at, count }
         };
         self.runs.iter().map(run)
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
     }
 
     /// Lets all go.
@@ -166,7 +170,6 @@ mod tests {
                 prop_assert_eq!(runs.get(of, first), plain.get(&(of, first)).copied());
                 let all: Vec<_> = plain.iter().map(|(key, value)| (*key, *value)).collect();
                 prop_assert_eq!(one_by_one(runs.iter()), all);
-                prop_assert_eq!(runs.is_empty(), plain.is_empty());
             }
         }
     }

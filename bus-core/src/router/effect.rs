@@ -143,9 +143,9 @@ impl Output {
             | Output::Invoke { message, .. }
             | Output::Hosted { ask: HostedAsk::Send { message, .. }, .. }
             | Output::Result { message, .. } => message.cost(),
-            Output::DeliverParcel { parcel, .. } | Output::LeaseParcel { parcel, .. } => {
-                parcel.cost()
-            }
+            Output::DeliverParcel { parcel, .. }
+            | Output::LeaseParcel { parcel, .. }
+            | Output::Hosted { ask: HostedAsk::SendParcel { parcel, .. }, .. } => parcel.cost(),
             _ => 0,
         }
     }

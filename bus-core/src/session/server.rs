@@ -117,6 +117,7 @@ impl ServerSession {
                 Command::CallReply { call: header.extra, result: Err(failure) }
             }
             Kind::HomeLease | Kind::HomePeeked => self.home_message(&header, body)?,
+            Kind::HomeLeaseParcel => self.home_parcel(&header, body)?,
             Kind::Request => return self.request(&body),
             _ => return self.link_frame(&header),
         };

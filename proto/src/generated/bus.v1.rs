@@ -631,7 +631,7 @@ pub struct HomeDone {
 pub struct HomeAsk {
     #[prost(uint32, tag = "1")]
     pub channel: u32,
-    #[prost(oneof = "home_ask::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "home_ask::What", tags = "2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub what: ::core::option::Option<home_ask::What>,
 }
 /// Nested message and enum types in `HomeAsk`.
@@ -646,10 +646,6 @@ pub mod home_ask {
         Close(u64),
         #[prost(uint64, tag = "5")]
         Withdraw(u64),
-        #[prost(message, tag = "6")]
-        Taken(super::HomeLeases),
-        #[prost(message, tag = "7")]
-        Ack(super::HomeLeases),
         #[prost(message, tag = "8")]
         Nack(super::HomeNack),
         #[prost(message, tag = "9")]
@@ -662,6 +658,10 @@ pub mod home_ask {
         Peek(super::HomePeek),
         #[prost(bool, tag = "13")]
         Anew(bool),
+        #[prost(message, tag = "14")]
+        Taken(super::HomeSpan),
+        #[prost(message, tag = "15")]
+        Ack(super::HomeSpan),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -677,11 +677,6 @@ pub struct HomeCredit {
     pub receiver: u64,
     #[prost(uint32, tag = "2")]
     pub credit: u32,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HomeLeases {
-    #[prost(uint64, repeated, tag = "1")]
-    pub leases: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HomeNack {

@@ -20,6 +20,7 @@ use crate::router::rights::Right;
 use crate::router::session::{Handle, Session};
 use crate::router::timer::Timer;
 use crate::router::{Output, Router};
+use crate::runs::Run;
 
 use super::Hosting;
 
@@ -305,9 +306,11 @@ impl Queue {
             );
             Failure::new(ErrorKind::OutcomeUnknown, text)
         };
-        for (session, lease) in acks.into_values() {
-            let failure = failure("acknowledgement");
-            ground.tell(session, Output::Unsettled { lease, failure });
+        for Run { to, at, count, .. } in acks.iter() {
+            for lease in at..at + count {
+                let failure = failure("acknowledgement");
+                ground.tell(to, Output::Unsettled { lease, failure });
+            }
         }
         for (session, request) in requests.into_values() {
             ground.reply(session, request, Err(failure("request")));

@@ -10,10 +10,12 @@
 
 mod answers;
 mod asking;
+mod batches;
 mod ends;
 mod leases;
 mod receivers;
 mod sends;
+mod sent;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,14 +23,17 @@ use std::sync::Arc;
 use crate::arena::Id;
 use crate::error::Failure;
 use crate::message::{Sender, SharedSender};
+use crate::runs::Runs;
 use crate::time::Time;
 
-use super::command::{Channel, Lease, RequestId, Ticket};
+use super::command::{Channel, RequestId};
 use super::ground::Ground;
 use super::provenance::Epoch;
 use super::queue::Queue;
 use super::session::Session;
 use super::waiter::Waiter;
+
+use sent::Sends;
 
 pub use asking::{Forsaken, HostedAsk, HostedTell};
 
@@ -50,19 +55,15 @@ pub(crate) struct Hosting {
     closing: BTreeSet<u64>,
     next_receiver: u64,
     /// Deliveries that are out here: their numbers at home, and whose they are.
-    by_home: BTreeMap<Lease, (Id<Session>, Lease)>,
-    by_local: BTreeMap<(Id<Session>, Lease), Lease>,
-    /// Acknowledgements that home has not answered.
-    acks: BTreeMap<Lease, (Id<Session>, Lease)>,
+    by_home: Runs<(), Id<Session>>,
+    by_local: Runs<Id<Session>, ()>,
+    /// Acknowledgements that home has not answered, by their numbers there.
+    acks: Runs<(), Id<Session>>,
     /// Requests that home has not answered.
     requests: BTreeMap<RequestId, (Id<Session>, RequestId)>,
     next_request: RequestId,
-    /// Sends that home has not answered, by the ticket that it knows.
-    sends: BTreeMap<Ticket, Sent>,
-    tickets: BTreeMap<(Id<Session>, Ticket), Ticket>,
-    next_ticket: Ticket,
-    /// What they cost.
-    sent_bytes: u64,
+    /// Sends that home has not answered.
+    sends: Sends,
     /// Tells the sessions of this home apart from those of others, and of its earlier lives.
     generation: u64,
     /// The sender that came last from home, and what it is called here.
@@ -79,16 +80,6 @@ struct Double {
     changing: bool,
     /// The session cannot be handed anything for now.
     paused: bool,
-}
-
-/// A send that is on its way home.
-#[derive(Debug)]
-struct Sent {
-    session: Id<Session>,
-    ticket: Ticket,
-    cost: u64,
-    no_wait: bool,
-    withdrawn: bool,
 }
 
 impl Hosting {

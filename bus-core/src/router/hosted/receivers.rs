@@ -181,7 +181,7 @@ impl Queue {
     fn hand_out(&mut self, ground: &mut Ground, delivered: Delivered) -> bool {
         let Delivered { receiver, lease: home, attempt, sender, message } = delivered;
         let Queue { hosted: Some(hosting), waiters, .. } = self else { return true };
-        if hosting.by_home.contains_key(&home) {
+        if hosting.by_home.get((), home).is_some() {
             // The bridge is wrong: the delivery that bears this number is out already.
             return true;
         }
@@ -209,8 +209,7 @@ impl Queue {
             recalled_for: None,
         });
         session.leased_bytes += cost;
-        hosting.by_home.insert(home, (to, lease));
-        hosting.by_local.insert((to, lease), home);
+        hosting.note_out(to, lease, home, 1);
         waiter.outstanding += 1;
         if !options.once {
             waiter.untaken.push(lease, 1);

@@ -79,6 +79,7 @@ impl ClientSession {
                 Event::Credit { channel: header.channel }
             }
             Kind::HomeSend => return self.home_send(&header, body),
+            Kind::HomeSendParcel => return self.home_sends(&header, body),
             Kind::Lost => Event::Lost { channel: header.channel, count: header.word },
             Kind::Reply => return self.reply(&body),
             Kind::Notice => return self.notice(Notice::decode(&body)?),
