@@ -17,6 +17,7 @@ mod bus {
     }
 }
 
+mod circles;
 mod cuts;
 mod pair;
 mod queues;

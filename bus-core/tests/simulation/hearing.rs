@@ -63,6 +63,7 @@ impl Client {
             Event::Relay { .. }
             | Event::Wanted { .. }
             | Event::GivenUp { .. }
+            | Event::HomeWay { .. }
             | Event::Hosted { .. } => {
                 panic!("nobody bridges")
             }

@@ -858,6 +858,19 @@ pub struct QueueStat {
     pub types: ::prost::alloc::vec::Vec<TypeCount>,
     #[prost(bool, tag = "21")]
     pub retired: bool,
+    /// If it lives at another broker.
+    #[prost(message, optional, tag = "22")]
+    pub hosted: ::core::option::Option<HostedStat>,
+}
+/// Where a queue lives that a bridge hosts: the client that hosts it, and the home's epoch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostedStat {
+    #[prost(string, tag = "1")]
+    pub bridge: ::prost::alloc::string::String,
+    #[prost(uint64, optional, tag = "2")]
+    pub home: ::core::option::Option<u64>,
+    #[prost(bool, tag = "3")]
+    pub reachable: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TypeCount {
@@ -994,7 +1007,7 @@ pub struct BrokerInfo {
 /// Told by the broker without being asked.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Notice {
-    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9, 6")]
+    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9, 6, 10")]
     pub kind: ::core::option::Option<notice::Kind>,
 }
 /// Nested message and enum types in `Notice`.
@@ -1015,7 +1028,17 @@ pub mod notice {
         GivenUp(super::GivenUp),
         #[prost(message, tag = "6")]
         HomeAsk(super::HomeAsk),
+        #[prost(message, tag = "10")]
+        HomeWay(super::HomeWay),
     }
+}
+/// A queue that is open for a bridge comes another way now: the brokers on it, its home first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeWay {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub hops: ::prost::alloc::vec::Vec<u64>,
 }
 /// Names a source before the first delivery that bears its number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -2,12 +2,12 @@
 
 use crate::error::{ErrorKind, Failure};
 use crate::message::SharedSender;
-use crate::router::{Answer, Channel, HostedTell, Lease, RequestId};
+use crate::router::{Answer, Channel, Epoch, HostedTell, Lease, RequestId};
 use crate::runs::Run;
 use crate::session::{ClientSession, Event, Leased, LeasedParcel};
 use crate::time::Time;
 
-use super::{Asked, Ends, Held, QueueCarrier, Side};
+use super::{Asked, Carried, Ends, Held, QueueCarrier, Side};
 
 impl QueueCarrier {
     /// Takes what home says; gives back what is not meant for this carrier.
@@ -48,6 +48,7 @@ impl QueueCarrier {
                 Some(asked) => self.replied(now, asked, result, ends),
                 None => return Some(Event::Reply { request, result }),
             },
+            Event::HomeWay { channel, hops } => self.way_changed(channel, hops, ends.guest),
             Event::Ended { channel, failure } => return self.ended(now, channel, failure, ends),
             other => return Some(other),
         }
@@ -70,7 +71,7 @@ impl QueueCarrier {
         }
         let held = Held { queue: index, channel, serial, taken: false, auto_ack };
         self.leases.insert(Run { of: (), first: lease, to: held, at: lease, count: 1 });
-        self.queues[index].leases_out += 1;
+        self.note_out(index, 1);
         let sender: SharedSender = self.sender_of(&origin);
         let tell = HostedTell::Lease { receiver, lease, attempt, sender, message };
         self.tell(index, ends.guest, tell);
@@ -86,9 +87,15 @@ impl QueueCarrier {
         };
         let held = Held { queue: index, channel, serial, taken: false, auto_ack };
         self.leases.insert(Run { of: (), first, to: held, at: first, count });
-        self.queues[index].leases_out += count;
+        self.note_out(index, count);
         let (sender, parcel) = (self.sender_of(origin), leased.parcel);
         self.tell(index, ends.guest, HostedTell::LeaseParcel { receiver, first, sender, parcel });
+    }
+
+    fn note_out(&mut self, index: usize, count: u64) {
+        let queue = &mut self.queues[index];
+        queue.leases_out += count;
+        queue.delivered += count;
     }
 
     fn settled(&mut self, first: Lease, count: u32, guest: &mut ClientSession) {
@@ -144,6 +151,15 @@ impl QueueCarrier {
                 None
             }
             None => Some(Event::Ended { channel, failure }),
+        }
+    }
+
+    /// The queue is hosted at its home too, and comes another way now.
+    fn way_changed(&mut self, channel: Channel, hops: Vec<Epoch>, guest: &mut ClientSession) {
+        let here = |queue: &Carried| queue.home == Side::Open(channel);
+        if let Some(index) = self.queues.iter().position(here) {
+            self.queues[index].hops.clone_from(&hops);
+            self.tell(index, guest, HostedTell::Reach { up: true, hops });
         }
     }
 

@@ -49,6 +49,10 @@ pub struct CarriedStat {
     pub receivers: u64,
     /// Sends that home has not answered.
     pub sends: u64,
+    /// Sends that home has accepted.
+    pub sent: u64,
+    /// Deliveries that were handed to the guest.
+    pub delivered: u64,
     /// Why it was refused last.
     pub last_error: Option<Failure>,
 }
@@ -115,8 +119,12 @@ struct Carried {
     waiting: VecDeque<Waiting>,
     /// How many there are of both.
     sends_open: u64,
+    /// Sends that home has accepted so far.
+    sent: u64,
     /// Deliveries that are out at the guest.
     leases_out: u64,
+    /// Deliveries so far.
+    delivered: u64,
     last_error: Option<Failure>,
 }
 
@@ -173,7 +181,9 @@ impl QueueCarrier {
             sends: Runs::default(),
             waiting: VecDeque::new(),
             sends_open: 0,
+            sent: 0,
             leases_out: 0,
+            delivered: 0,
             last_error: None,
         };
         QueueCarrier { queues: queues.into_iter().map(carried).collect(), ..Self::default() }
@@ -197,6 +207,8 @@ impl QueueCarrier {
             leased: queue.leases_out,
             receivers: queue.receivers.len() as u64,
             sends: queue.sends_open,
+            sent: queue.sent,
+            delivered: queue.delivered,
             last_error: queue.last_error.clone(),
         };
         self.queues.iter().map(stat).collect()

@@ -76,6 +76,7 @@ impl QueueCarrier {
         let mut mine = 0;
         for Run { to: index, at, count, .. } in self.tickets.take((), first, u64::from(count)) {
             self.answered(index, at, count);
+            self.queues[index].sent += count;
             mine += count;
             // No more than was said, which has 32 bits.
             let tell = HostedTell::Accepted { first: at, count: count as u32 };

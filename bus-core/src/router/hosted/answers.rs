@@ -87,7 +87,9 @@ impl Router {
         let Router { ground, queues, .. } = self;
         let Some(queue) = queues.get_mut(id) else { return };
         let away = queue.hosted.as_ref().is_some_and(|hosting| !hosting.is_reachable(ground));
-        let refused = refused.or_else(|| away.then(|| queue.unreachable()));
+        let refused = refused
+            .or_else(|| queue.check_way().err())
+            .or_else(|| away.then(|| queue.unreachable()));
         let Some(hosting) = &mut queue.hosted else { return };
         match refused {
             Some(failure) => ground.reply(session, request, Err(failure)),

@@ -109,7 +109,7 @@ impl Queue {
         kind: MessageType,
         parked: u64,
     ) -> u64 {
-        if parcel.count() < BATCH_MIN || ground.has_other_fault() {
+        if parcel.count() < BATCH_MIN || ground.has_other_fault() || self.check_way().is_err() {
             return 0;
         }
         let room = if self.blocked.is_empty() { self.room_on_way_home(ground, parcel) } else { 0 };

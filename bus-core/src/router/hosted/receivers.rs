@@ -89,6 +89,7 @@ impl Queue {
         options: &ConsumeOptions,
     ) -> Result<(), Failure> {
         let Some(hosting) = &self.hosted else { return Ok(()) };
+        self.check_way()?;
         if self.waiters.len() + hosting.closing.len() >= HOSTED_RECEIVERS_MAX {
             let text = format!(
                 "queue `{}` lives at another broker and has {HOSTED_RECEIVERS_MAX} receivers here (those whose end is on its way among them), which is the limit",

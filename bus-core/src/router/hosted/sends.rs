@@ -39,6 +39,7 @@ impl Router {
         else {
             return Ok(());
         };
+        queue.check_way()?;
         let (length, sender) = (message.len() as u64, entry.sender.clone());
         let ground = &mut self.ground;
         if queue.blocked.is_empty() && queue.may_go_home(ground, length) {
@@ -138,6 +139,7 @@ impl Queue {
         place: Place,
         length: u64,
     ) -> Result<(), Failure> {
+        self.check_way()?;
         let Arriving { session, ticket, no_wait } = *arriving;
         if !self.blocked.is_empty() || !self.may_go_home(ground, length) {
             self.check_way_home(ground, no_wait)?;
@@ -162,6 +164,9 @@ impl Queue {
         place: Place,
         message: Message,
     ) {
+        if let Err(failure) = self.check_way() {
+            return ground.verdict(arriving.session, arriving.ticket, Err(failure));
+        }
         let goes = self.hosted.as_ref().is_some_and(|hosting| hosting.is_reachable(ground));
         match goes {
             true => self.go_home(ground, arriving, message),

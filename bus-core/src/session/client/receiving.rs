@@ -235,6 +235,9 @@ impl ClientSession {
             Notice::Ended { channel, failure } => self.ended(channel, failure),
             Notice::Recall { lease } => Some(Event::Recall { lease }),
             Notice::HomeAsk { channel, ask } => self.asked(channel, ask),
+            Notice::HomeWay { channel, hops } => {
+                self.is_open(channel).then_some(Event::HomeWay { channel, hops })
+            }
             Notice::Relay { channel, state } => {
                 self.is_open(channel).then_some(Event::Relay { channel, state })
             }

@@ -60,7 +60,9 @@ impl Draw {
             HostedAsk::Anew,
             HostedAsk::Peek { request, selector: self.selector(), index: self.id64() },
         ];
-        asks.into_iter().map(|ask| Notice::HomeAsk { channel, ask }).collect()
+        let way = Notice::HomeWay { channel, hops: self.hops() };
+        let asks = asks.into_iter().map(|ask| Notice::HomeAsk { channel, ask });
+        asks.chain([way]).collect()
     }
 
     fn forsaken(&mut self) -> Forsaken {
