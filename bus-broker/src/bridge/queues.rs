@@ -259,19 +259,9 @@ impl QueueDirection {
 
     fn note_board(&mut self) {
         let mut board = self.board.borrow_mut();
-        let stat = self.carrier.stat();
-        let said = |last: &Option<(String, Instant)>, text: &str| {
-            last.as_ref().is_some_and(|(last, _)| last == text)
-        };
-        for queue in &stat {
-            let Some(failure) = &queue.last_error else { continue };
-            let text = failure.to_string();
-            if !said(&board.last_error, &text) {
-                warn!(bridge = self.title, queue = %queue.name, reason = text, "bridge");
-                board.last_error = Some((text, Instant::now()));
-            }
+        for (queue, reason) in board.note_queues(self.carrier.stat()) {
+            warn!(bridge = self.title, %queue, reason, "bridge");
         }
-        board.queues = stat;
         let remote = if self.goes_out { &self.guest } else { &self.home };
         board.round_trip = remote.round_trip();
     }
