@@ -89,7 +89,7 @@ impl<A: Copy + Ord, B: Copy + PartialEq> Runs<A, B> {
     /// Whether any of so many numbers from this one on is there.
     pub fn has_any(&self, of: A, first: u64, count: u64) -> bool {
         let last = self.last_before(of, first.saturating_add(count));
-        last.is_some_and(|((_, start), (.., length))| start + length > first)
+        count > 0 && last.is_some_and(|((_, start), (.., length))| start + length > first)
     }
 
     /// All of them, in order.

@@ -7,6 +7,7 @@
 
 use crate::arena::Id;
 use crate::frame::Parcel;
+use crate::limits::HOSTED_LEASES_TOLD_MAX;
 use crate::message::SharedSender;
 use crate::message_type::MessageType;
 use crate::router::Output;
@@ -22,9 +23,9 @@ use crate::router::session::Session;
 use crate::router::shelf::Place;
 use crate::runs::Run;
 
-use super::HostedAsk;
 use super::receivers::Delivered;
 use super::sent::{Costs, Sent};
+use super::{Forsaken, HostedAsk};
 
 impl Queue {
     /// Hands deliveries to the receiver that they are for, or gives them back to their home.
@@ -36,17 +37,24 @@ impl Queue {
         sender: &SharedSender,
         mut parcel: Parcel,
     ) {
-        let mut lease = first;
+        let (mut lease, mut unread) = (first, Vec::new());
         while !parcel.is_empty() {
             let together = self.hand_out_together(ground, receiver, lease, sender, &mut parcel);
             lease += together;
             if together == 0 {
-                let Some(message) = parcel.pop_front() else { return };
+                let Some(message) = parcel.pop_front() else { break };
                 let sender = sender.clone();
                 let delivered = Delivered { receiver, lease, attempt: 0, sender, message };
-                self.hand_over(ground, delivered);
+                if !self.hand_out(ground, delivered) {
+                    unread.push(lease);
+                }
                 lease += 1;
             }
+        }
+        let Some(hosting) = &self.hosted else { return };
+        for leases in unread.chunks(HOSTED_LEASES_TOLD_MAX) {
+            let unread = Forsaken { unmarked: leases.to_vec(), ..Forsaken::default() };
+            hosting.ask(ground, HostedAsk::Return(unread));
         }
     }
 

@@ -179,7 +179,7 @@ impl Queue {
     }
 
     /// Whether there was somebody to hand it to.
-    fn hand_out(&mut self, ground: &mut Ground, delivered: Delivered) -> bool {
+    pub(super) fn hand_out(&mut self, ground: &mut Ground, delivered: Delivered) -> bool {
         let Delivered { receiver, lease: home, attempt, sender, message } = delivered;
         let Queue { hosted: Some(hosting), waiters, .. } = self else { return true };
         if hosting.by_home.get((), home).is_some() {
