@@ -71,6 +71,7 @@ impl State {
             Event::Relay { .. }
             | Event::Wanted { .. }
             | Event::GivenUp { .. }
+            | Event::HomeWay { .. }
             | Event::Hosted { .. } => {}
             Event::Pong { word } => self.on_pong(word),
             Event::Refused { failure } => return Err(failure),

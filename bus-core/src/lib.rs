@@ -12,6 +12,7 @@ mod limits;
 mod message;
 mod message_type;
 mod name;
+mod runs;
 mod selector;
 mod sequence;
 #[cfg(feature = "shm")]

@@ -1,5 +1,5 @@
 //! Two brokers of the bus, joined by its bridge: clients over lanes, the link over TCP, or over TLS
-//! with a certificate on either side.
+//! with a certificate on either side. Here with topics; `bus_bridge_queue` has the queues.
 //!
 //! Nobody spins: whoever waits at a lane sleeps at once.
 
@@ -60,17 +60,11 @@ impl JoinedBrokers for BusBridge {
         if self.tls {
             certificates::make_mutual(site.room.directory())?;
         }
-        let (server, urls) = bus_server::start(self.name(), site.cell, site.core, &site.room)?;
-        let [local, tcp] = urls.as_slice() else { anyhow::bail!("not two addresses: {urls:?}") };
-        Ok(Joinable {
-            server,
-            clients: local.replacen("local:", "shm:", 1),
-            link: format!("{tcp}\n{}", site.room.directory().display()),
-        })
+        start_far(self.name(), site)
     }
 
     fn start_near(&self, site: &Site<'_>, far_link: &str) -> Result<Joinable> {
-        fs::write(site.room.directory().join(FAR_LINK), far_link)?;
+        note_far(site, far_link)?;
         self.start_far(site)
     }
 
@@ -83,19 +77,9 @@ impl JoinedBrokers for BusBridge {
 
     fn run_broker(&self, order: &Order) -> Result<()> {
         let folder = Path::new(&order.address);
-        let port = if self.tls { "tls://127.0.0.1:0" } else { "tcp://127.0.0.1:0" };
-        let mut config = BrokerConfig::default().waiting(Waiting::Park);
-        let token = Token::new(TOKEN)?;
-        config = config.user(bridge_user(&token)?);
-        for url in [format!("local:{}/socket", order.address), port.to_owned()] {
-            config = config.listen(url.parse()?);
-        }
-        if self.tls {
-            config = config.tls(certificates::mutual_files(folder));
-        }
-        if let Ok(far) = fs::read_to_string(folder.join(FAR_LINK)) {
-            let (url, far_folder) = far.split_once('\n').context("not a URL and a folder")?;
-            let mut bridge = BridgeConfig::new("bench", url.parse()?)?.token(token);
+        let mut config = broker_config(folder, self.tls)?;
+        if let Some(far) = far_of(folder) {
+            let (mut bridge, far_folder) = bridge_to(&far)?;
             for topic in ["question", "flow", "linked.>"] {
                 bridge = bridge.outgoing(Pattern::new(topic)?);
             }
@@ -109,6 +93,45 @@ impl JoinedBrokers for BusBridge {
         }
         bus_server::serve(config, folder)
     }
+}
+
+/// Starts a broker of this contender.
+pub fn start_far(contender: &str, site: &Site<'_>) -> Result<Joinable> {
+    let (server, urls) = bus_server::start(contender, site.cell, site.core, &site.room)?;
+    let [local, tcp] = urls.as_slice() else { anyhow::bail!("not two addresses: {urls:?}") };
+    Ok(Joinable {
+        server,
+        clients: local.replacen("local:", "shm:", 1),
+        link: format!("{tcp}\n{}", site.room.directory().display()),
+    })
+}
+
+/// Tells the near broker, which is not started yet, where the far one takes links.
+pub fn note_far(site: &Site<'_>, far_link: &str) -> Result<()> {
+    Ok(fs::write(site.room.directory().join(FAR_LINK), far_link)?)
+}
+
+/// What the broker in this folder was told of the far one, if it is the near one.
+pub fn far_of(folder: &Path) -> Option<String> {
+    fs::read_to_string(folder.join(FAR_LINK)).ok()
+}
+
+/// A broker for local clients, and for a bridge.
+pub fn broker_config(folder: &Path, tls: bool) -> Result<BrokerConfig> {
+    let port = if tls { "tls://127.0.0.1:0" } else { "tcp://127.0.0.1:0" };
+    let mut config = BrokerConfig::default().waiting(Waiting::Park);
+    config = config.user(bridge_user(&Token::new(TOKEN)?)?);
+    for url in [format!("local:{}/socket", folder.display()), port.to_owned()] {
+        config = config.listen(url.parse()?);
+    }
+    Ok(if tls { config.tls(certificates::mutual_files(folder)) } else { config })
+}
+
+/// A bridge to the far broker, over which nothing goes so far; and the folder of that broker.
+pub fn bridge_to(far: &str) -> Result<(BridgeConfig, &str)> {
+    let (url, far_folder) = far.split_once('\n').context("not a URL and a folder")?;
+    let bridge = BridgeConfig::new("bench", url.parse()?)?;
+    Ok((bridge.token(Token::new(TOKEN)?), far_folder))
 }
 
 /// The bridge's user at the far broker: an administrator with the uid of whoever measures, as an

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use anyhow::{Context, Result};
 use bus_client::{
-    Client, ClientOptions, Consumer, MessageType, PendingReceipt, Queue, QueueOptions, Selector,
+    Client, ClientOptions, Consumer, ConsumerOptions, MessageType, PendingReceipt, Queue,
+    QueueOptions, Selector,
 };
 
 use super::bus::{MODE, connect};
@@ -19,13 +20,35 @@ use crate::contender::{Connector, Port};
 /// Opens queues.
 pub struct QueueConnector {
     options: ClientOptions,
+    auto_ack: bool,
     crowd: Crowd,
 }
 
 impl QueueConnector {
     /// Whose clients have these options.
     pub fn new(options: ClientOptions) -> QueueConnector {
-        QueueConnector { options, crowd: Crowd::default() }
+        QueueConnector { options, auto_ack: false, crowd: Crowd::default() }
+    }
+
+    /// Whether deliveries are acknowledged by being yielded.
+    pub fn auto_ack(mut self, auto_ack: bool) -> QueueConnector {
+        self.auto_ack = auto_ack;
+        self
+    }
+}
+
+/// The queues that a worker sends to, and the one that it receives from.
+pub fn names(order: &Order) -> (Vec<String>, Option<String>) {
+    let fan_out = order.cell.workload == WorkloadKind::FanOut;
+    let of_receiver = |index: usize| format!("flow.{index}");
+    let flow = || of_receiver(0);
+    match order.role {
+        Role::Pinger => (vec!["question".to_owned()], Some("answer".to_owned())),
+        Role::Echo => (vec!["answer".to_owned()], Some("question".to_owned())),
+        Role::Sender if fan_out => ((0..order.cell.receivers).map(of_receiver).collect(), None),
+        Role::Sender | Role::Publisher => (vec![flow()], None),
+        Role::Receiver if fan_out => (Vec::new(), Some(of_receiver(order.index))),
+        _ => (Vec::new(), Some(flow())),
     }
 }
 
@@ -34,17 +57,7 @@ impl Connector for QueueConnector {
 
     async fn open(&mut self, order: &Order) -> Result<QueuePort> {
         let client = connect(order, &self.options).await?;
-        let fan_out = order.cell.workload == WorkloadKind::FanOut;
-        let of_receiver = |index: usize| format!("flow.{index}");
-        let flow = || of_receiver(0);
-        let (out, into) = match order.role {
-            Role::Pinger => (vec!["question".to_owned()], Some("answer".to_owned())),
-            Role::Echo => (vec!["answer".to_owned()], Some("question".to_owned())),
-            Role::Sender if fan_out => ((0..order.cell.receivers).map(of_receiver).collect(), None),
-            Role::Sender | Role::Publisher => (vec![flow()], None),
-            Role::Receiver if fan_out => (Vec::new(), Some(of_receiver(order.index))),
-            _ => (Vec::new(), Some(flow())),
-        };
+        let (out, into) = names(order);
         let mut queues = Vec::with_capacity(out.len());
         for name in out {
             queues.push(open_queue(&client, &name).await?);
@@ -52,7 +65,8 @@ impl Connector for QueueConnector {
         let consumer = match into {
             Some(name) => {
                 let queue = open_queue(&client, &name).await?;
-                Some(queue.consumer(selector(order)?, credit(order)).await?)
+                let options = ConsumerOptions::new(selector(order)?, credit(order));
+                Some(queue.consumer_with(options.auto_ack(self.auto_ack)).await?)
             }
             None => None,
         };
@@ -61,6 +75,7 @@ impl Connector for QueueConnector {
         Ok(QueuePort {
             queues,
             consumer,
+            auto_ack: self.auto_ack,
             payloads: Payloads::new(order.cell.payload_bytes),
             receipts: VecDeque::with_capacity(receipts_max),
             receipts_max,
@@ -107,6 +122,7 @@ pub struct QueuePort {
     /// All that it sends to.
     queues: Vec<Queue>,
     consumer: Option<Consumer>,
+    auto_ack: bool,
     payloads: Payloads,
     /// Of sends whose verdict was not looked at yet, in order.
     receipts: VecDeque<PendingReceipt>,
@@ -150,8 +166,10 @@ impl Port for QueuePort {
         let mut next = Some(first);
         while let Some(delivery) = next {
             visit(delivery.payload())?;
-            // A late one would be delivered again, which the receiver's account would show.
-            drop(delivery.ack());
+            if !self.auto_ack {
+                // A late one would be delivered again, which the receiver's account would show.
+                drop(delivery.ack());
+            }
             next = consumer.try_next();
         }
         Ok(())

@@ -13,6 +13,7 @@ mod bells;
 mod blocking_streams;
 mod bus;
 mod bus_bridge;
+mod bus_bridge_queue;
 mod bus_certificates;
 mod bus_crowd;
 mod bus_queue;
@@ -47,6 +48,8 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     all.extend(bus::all().map(|contender| Box::new(contender) as Box<dyn Contender>));
     let bridged = bus_bridge::all().map(Joined);
     all.extend(bridged.map(|contender| Box::new(contender) as Box<dyn Contender>));
+    let queues = bus_bridge_queue::all().map(Joined);
+    all.extend(queues.map(|contender| Box::new(contender) as Box<dyn Contender>));
     all
 }
 

@@ -17,13 +17,11 @@ pub(super) struct Queues {
     carrier: QueueCarrier,
     /// When the connection there is given up.
     give_up_at: Option<Time>,
-    /// What was told of each of them last.
-    told: Vec<Option<Failure>>,
 }
 
 impl Queues {
     pub fn new(queues: Vec<CarriedQueue>) -> Queues {
-        Queues { carrier: QueueCarrier::new(queues), give_up_at: None, told: Vec::new() }
+        Queues { carrier: QueueCarrier::new(queues), give_up_at: None }
     }
 
     /// The broker there has given the session up by now, or is about to.
@@ -107,17 +105,9 @@ impl Rules for Queues {
     }
 
     fn show(&mut self, teller: &Teller) {
-        let stat = self.carrier.stat();
-        self.told.resize(stat.len(), None);
-        for (queue, told) in stat.iter().zip(&mut self.told) {
-            if let Some(failure) = &queue.last_error
-                && told.as_ref() != Some(failure)
-            {
-                *told = Some(failure.clone());
-                let text = format!("queue `{}`: {}", queue.name, failure.text());
-                teller.trouble(&Failure::new(failure.kind(), text));
-            }
+        let news = teller.board.borrow_mut().note_queues(self.carrier.stat());
+        for (queue, reason) in news {
+            teller.say_trouble(format!("queue `{queue}`: {reason}"));
         }
-        teller.board.borrow_mut().queues = stat;
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bus_core::Name;
 use bus_core::bridge::{CarriedStat, ExchangeStat, LinkStat};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -126,7 +127,6 @@ impl BridgeStatus {
 
 impl DirectionStatus {
     fn queues_to_json(&self) -> Value {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let queue = |queue: &CarriedStat| {
             json!({
                 "name": queue.name.as_str(),
@@ -134,14 +134,18 @@ impl DirectionStatus {
                 "leased": queue.leased,
                 "receivers": queue.receivers,
                 "sends": queue.sends,
+                "sent": queue.sent,
+                "delivered": queue.delivered,
                 "last_error": queue.last_error.as_ref().map(ToString::to_string),
             })
         };
         json!({
             "state": self.state.word(),
             "since_ms": millis(self.since),
-            "round_trip_us": self.round_trip.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            "round_trip_us": self.round_trip.map(micros),
             "queues": self.queues.iter().map(queue).collect::<Vec<_>>(),
+            "under_way": self.queues.iter().map(|queue| queue.sends).sum::<u64>(),
+            "done": self.queues.iter().map(|queue| queue.sent + queue.delivered).sum::<u64>(),
             "reconnects": self.reconnects,
             "last_error": self.last_error.as_ref().map(|(text, _)| text),
             "last_error_ms": self.last_error.as_ref().map(|(_, age)| millis(*age)),
@@ -217,7 +221,10 @@ pub(super) struct Board {
     pub left_out: u64,
     pub connections: u64,
     pub in_loop: bool,
+    /// Why there is no connection, or was none.
     pub last_error: Option<(String, Instant)>,
+    /// Why a queue is not carried, or was not.
+    queue_error: Option<(String, Instant)>,
 }
 
 /// Seen by the direction and by whoever asks; both live on the broker's thread.
@@ -237,7 +244,34 @@ impl Board {
             connections: 0,
             in_loop: false,
             last_error: None,
+            queue_error: None,
         }))
+    }
+
+    /// Where the queues stand now. What is new of what is wrong with them, each with its name.
+    pub fn note_queues(&mut self, queues: Vec<CarriedStat>) -> Vec<(Name, String)> {
+        let mut fresh = Vec::new();
+        for (index, queue) in queues.iter().enumerate() {
+            let Some(failure) = &queue.last_error else { continue };
+            let before = self.queues.get(index).and_then(|before| before.last_error.as_ref());
+            if before != Some(failure) {
+                let text = failure.to_string();
+                self.queue_error = Some((text.clone(), Instant::now()));
+                fresh.push((queue.name.clone(), text));
+            }
+        }
+        self.queues = queues;
+        fresh
+    }
+
+    /// What has gone wrong last. Without a connection that is why there is none, whatever its queues
+    /// say.
+    fn last_error(&self) -> Option<&(String, Instant)> {
+        let (connection, queue) = (self.last_error.as_ref(), self.queue_error.as_ref());
+        match self.state {
+            LinkState::Connected => connection.into_iter().chain(queue).max_by_key(|(_, at)| *at),
+            _ => connection.or(queue),
+        }
     }
 
     /// How it stands from now on. Whether that is something new.
@@ -258,7 +292,7 @@ impl Board {
     }
 
     pub fn status(&self) -> DirectionStatus {
-        let last_error = self.last_error.as_ref();
+        let last_error = self.last_error();
         DirectionStatus {
             state: self.state,
             since: self.since.elapsed(),
@@ -270,5 +304,45 @@ impl Board {
             reconnects: self.connections.saturating_sub(1),
             last_error: last_error.map(|(text, at)| (text.clone(), at.elapsed())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bus_core::{ErrorKind, Failure};
+
+    use super::*;
+
+    fn queue(why: Option<&str>) -> CarriedStat {
+        CarriedStat {
+            name: Name::new("jobs").expect("a name"),
+            is_carried: why.is_none(),
+            leased: 0,
+            receivers: 0,
+            sends: 0,
+            sent: 0,
+            delivered: 0,
+            last_error: why.map(|why| Failure::new(ErrorKind::NotFound, why)),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_connection_is_not_hidden_by_what_its_queues_say() {
+        let board = Board::shared();
+        let mut board = board.borrow_mut();
+        let said = |board: &Board| board.status().last_error.map(|(text, _)| text);
+        board.turn(LinkState::Connected);
+        assert_eq!(board.note_queues(vec![queue(Some("none here"))]).len(), 1);
+        assert_eq!(said(&board).as_deref(), Some("none here"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        board.turn(LinkState::Connecting);
+        board.last_error = Some(("refused".to_owned(), Instant::now()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        // What is known already is no news; what is new does not hide why there is no connection.
+        assert_eq!(board.note_queues(vec![queue(Some("none here"))]).len(), 0);
+        assert_eq!(board.note_queues(vec![queue(Some("no right"))]).len(), 1);
+        assert_eq!(said(&board).as_deref(), Some("refused"));
+        board.turn(LinkState::Connected);
+        assert_eq!(said(&board).as_deref(), Some("no right"));
     }
 }

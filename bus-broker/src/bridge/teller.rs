@@ -59,11 +59,14 @@ impl Teller {
         board.last_error = Some((text.clone(), Instant::now()));
         drop(board);
         match is_new {
-            true => {
-                warn!(bridge = self.title, reason = text, "bridge");
-                self.tell("trouble", Some(text));
-            }
+            true => self.say_trouble(text),
             false => debug!(bridge = self.title, reason = text, "bridge"),
         }
+    }
+
+    /// The same, where it is known to be news.
+    pub fn say_trouble(&self, text: String) {
+        warn!(bridge = self.title, reason = text, "bridge");
+        self.tell("trouble", Some(text));
     }
 }

@@ -367,7 +367,10 @@ impl Decoder {
             Kind::Reply if self.body_bytes_max > HANDSHAKE_FRAME_BYTES_MAX => {
                 self.body_bytes_max + HANDSHAKE_FRAME_BYTES_MAX
             }
-            Kind::DeliverParcel | Kind::LeaseParcel => PARCEL_BYTES_MAX.min(self.body_bytes_max),
+            Kind::DeliverParcel
+            | Kind::LeaseParcel
+            | Kind::HomeLeaseParcel
+            | Kind::HomeSendParcel => PARCEL_BYTES_MAX.min(self.body_bytes_max),
             _ => CONTROL_BYTES_MAX.min(self.body_bytes_max),
         }
     }

@@ -99,6 +99,10 @@ kinds! {
     HomeLease = 28;
     /// Client, hosting a queue: the message that request `message id` asked to see; as before.
     HomePeeked = 29;
+    /// Client, hosting a queue: `word` messages from its home for the receiver `sequence`, none of them
+    /// delivered before; `message id` is the lease of the first there, `origin` their sender; body:
+    /// their frames as their sender has sent them.
+    HomeLeaseParcel = 30;
 
     /// Broker: answer to a Request (control body).
     Reply = 48;
@@ -134,6 +138,9 @@ kinds! {
     LeaseParcel = 62;
     /// Broker, to whoever hosts a queue: a message for its home; `message id` is its ticket.
     HomeSend = 63;
+    /// Broker, to whoever hosts a queue: `word` messages for its home; `message id` is the ticket of the
+    /// first; body: their frames as their sender has sent them.
+    HomeSendParcel = 64;
 }
 
 impl Kind {

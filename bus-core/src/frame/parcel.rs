@@ -75,6 +75,16 @@ impl Parcel {
         payloads + self.count * MESSAGE_OVERHEAD_BYTES as u64
     }
 
+    /// What each of its messages counts there, if that is the same for all.
+    pub fn even_cost(&self) -> Option<u64> {
+        self.is_even().then_some((self.longest + MESSAGE_OVERHEAD_BYTES) as u64)
+    }
+
+    /// What each of its messages counts there.
+    pub fn costs(&self) -> impl Iterator<Item = u64> {
+        self.lengths().map(|length| (length + MESSAGE_OVERHEAD_BYTES) as u64)
+    }
+
     /// What its messages take of a window.
     pub fn charge(&self, window_bytes: u64) -> u64 {
         if ((self.longest + MESSAGE_OVERHEAD_BYTES) as u64) < window_bytes / 2 {
@@ -175,15 +185,15 @@ impl Parcel {
         }
     }
 
-    /// Appends its messages as they are published on a channel, which must have a short number.
-    pub(crate) fn encode_published(&self, channel: u16, out: &mut impl BufMut) {
+    /// Appends its messages as frames of this kind on a channel, which must have a short number.
+    pub(crate) fn encode_as(&self, kind: Kind, channel: u16, out: &mut impl BufMut) {
         let mut rest = &self.bytes[..];
         // Its frames were checked: short headers without flags, and whole.
         while let Some(head) = rest.first_chunk::<SHORT_BYTES>() {
             let [l0, l1, l2, l3, _, _, _, _, word @ ..] = *head;
             let [c0, c1] = channel.to_le_bytes();
             let end = SHORT_BYTES + u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-            out.put_slice(&[l0, l1, l2, l3, Kind::Publish.code(), 0, c0, c1]);
+            out.put_slice(&[l0, l1, l2, l3, kind.code(), 0, c0, c1]);
             out.put_slice(&word);
             out.put_slice(rest.get(SHORT_BYTES..end).unwrap_or_default());
             rest = rest.get(end..).unwrap_or_default();

@@ -70,7 +70,7 @@ impl Router {
 
     /// Takes up to so many leases from this one on from their session, if they lie as one: whose
     /// they were, and how many.
-    fn end_batch(
+    pub(super) fn end_batch(
         &mut self,
         session: Id<Session>,
         first: Lease,

@@ -76,11 +76,11 @@ impl Router {
             return 0;
         };
         let (sender, parked) = (entry.sender.clone(), entry.parked_bytes);
-        if queue.hosted.is_some() {
-            return 0;
-        }
         let ground = &mut self.ground;
         let room = parked_max.saturating_sub(parked);
+        if queue.hosted.is_some() {
+            return queue.send_home_together(ground, arriving, parcel, kind, room);
+        }
         let Some((fate, count)) = queue.fate_of(ground, parcel, kind, room) else { return 0 };
         let place = queue.new_places(kind, count);
         let front = parcel.split_to(count);
@@ -162,7 +162,13 @@ impl Queue {
 
     /// How many of a batch's first messages a consumer can be leased as one; 0 if it must be
     /// looked at for each.
-    fn lease_count(&self, ground: &mut Ground, id: Id<Waiter>, parcel: &Parcel, count: u64) -> u64 {
+    pub(super) fn lease_count(
+        &self,
+        ground: &mut Ground,
+        id: Id<Waiter>,
+        parcel: &Parcel,
+        count: u64,
+    ) -> u64 {
         let Some(waiter) = self.waiters.get(id) else { return 0 };
         let options = &waiter.options;
         if options.once || parcel.longest() > options.bytes_max {

@@ -70,6 +70,9 @@ pub enum Output {
     Relay { channel: Channel, state: RelayState },
     /// A queue that this session hosts asks its home for something.
     Hosted { channel: Channel, ask: HostedAsk },
+    /// A queue that this session has open, to have it hosted further on, comes another way now: over
+    /// these brokers, its home first.
+    HomeWay { channel: Channel, hops: Vec<Epoch> },
     /// What is wanted here and beyond, since that was told last; it is whole when `complete`.
     Wanted {
         channel: Channel,
@@ -143,9 +146,9 @@ impl Output {
             | Output::Invoke { message, .. }
             | Output::Hosted { ask: HostedAsk::Send { message, .. }, .. }
             | Output::Result { message, .. } => message.cost(),
-            Output::DeliverParcel { parcel, .. } | Output::LeaseParcel { parcel, .. } => {
-                parcel.cost()
-            }
+            Output::DeliverParcel { parcel, .. }
+            | Output::LeaseParcel { parcel, .. }
+            | Output::Hosted { ask: HostedAsk::SendParcel { parcel, .. }, .. } => parcel.cost(),
             _ => 0,
         }
     }

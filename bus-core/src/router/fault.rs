@@ -61,12 +61,16 @@ pub enum Fault {
     HostedVerdictLost,
     /// A receiver of a hosted queue that is gone stays in the line at home.
     HostedDoubleStays,
+    /// The last of several deliveries that come together from a hosted queue's home is not noted.
+    HostedBatchNotNoted,
+    /// Home's verdict on sends that went together is passed on of the first one only.
+    HostedBatchVerdictLost,
     /// A new policy does not act on those who are connected.
     PolicyNotRechecked,
 }
 
 impl Fault {
-    /// Those of batches. With any other one nothing is handled as a batch.
+    /// Those of batches. With any other one, those of hosted queues aside, nothing is handled as a batch.
     pub const OF_BATCHES: &'static [Fault] = &[
         Fault::BatchOverRoom,
         Fault::BatchKeepsCredit,
@@ -95,6 +99,10 @@ impl Fault {
         Fault::HostedVerdictLost,
         Fault::HostedDoubleStays,
     ];
+
+    /// Those of batches through hosted queues.
+    pub const OF_HOSTED_BATCHES: &'static [Fault] =
+        &[Fault::HostedBatchNotNoted, Fault::HostedBatchVerdictLost];
 
     /// Those that show only where somebody waits for as long as a lease lasts.
     pub const OF_TIME: &'static [Fault] = &[Fault::CautionForEver];

@@ -157,7 +157,9 @@ impl Ground {
     #[inline]
     pub fn has_other_fault(&self) -> bool {
         cfg!(feature = "faults")
-            && self.fault.is_some_and(|fault| !Fault::OF_BATCHES.contains(&fault))
+            && self.fault.is_some_and(|fault| {
+                !Fault::OF_BATCHES.contains(&fault) && !Fault::OF_HOSTED_BATCHES.contains(&fault)
+            })
     }
 
     /// Whether a test has planted this bug.

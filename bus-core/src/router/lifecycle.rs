@@ -193,7 +193,9 @@ impl Router {
         // The newest first: none of them comes in because another one has made room.
         let tickets: Vec<Ticket> =
             entry.blocked.newest_first().chain(entry.granted.keys().copied()).collect();
-        let going: Vec<Ticket> = entry.going_home.keys().rev().copied().collect();
+        let going = entry.going_home.iter().rev();
+        let going: Vec<Ticket> =
+            going.flat_map(|run| (run.first..run.first + run.count).rev()).collect();
         let calls: Vec<u64> = entry.calls.values().copied().collect();
         for ticket in tickets.into_iter().chain(going) {
             self.withdraw(session, ticket);

@@ -167,12 +167,13 @@ impl Router {
             dead: counters.dead,
             dropped: counters.dropped,
             blocked: queue.blocked.len() as u64,
-            waiting: queue.line.len() as u64,
+            waiting: queue.waiting_receivers() as u64,
             handles: queue.holders,
             last_send: self.touch(&counters.last_send),
             last_receive: self.touch(&counters.last_receive),
             types: types.collect(),
             retired: queue.retired,
+            hosted: queue.hosted.as_ref().map(|hosting| hosting.stat(&self.ground)),
         }
     }
 

@@ -151,7 +151,7 @@ impl Router {
         self.check_right(session, &access, Right::Administer, "queue", name)?;
         let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
         if queue.hosted.is_some() {
-            return Err(queue.lives_elsewhere());
+            return Err(queue.lives_elsewhere(&self.ground));
         }
         Ok(match action {
             AdminAction::Remove => Answer::Done { count: self.remove_queue(id) },
@@ -223,7 +223,7 @@ impl Router {
         let Some(queue) = self.queues.get_mut(id) else { return Ok(Answer::Done { count: 0 }) };
         let rights = QueueChange { mode: None, owner: None, group: None, ..change.clone() };
         if queue.hosted.is_some() && rights != QueueChange::default() {
-            return Err(queue.lives_elsewhere());
+            return Err(queue.lives_elsewhere(&self.ground));
         }
         let options = &mut queue.options;
         options.bytes_max = change.bytes_max.unwrap_or(options.bytes_max);

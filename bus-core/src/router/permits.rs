@@ -125,11 +125,21 @@ impl Router {
         }
     }
 
-    /// Whether a session may carry what bears this name to another broker and from there. Without a
+    /// Whether a session may carry the topic of this name to another broker and from there. Without a
     /// policy only administrators may.
     pub(super) fn check_bridge(&self, session: Id<Session>, name: &Name) -> Result<(), Failure> {
         self.check_is_bridge(session)?;
         self.check_deed(session, Deed::Bridge, "topic", name)
+    }
+
+    /// The same of a queue.
+    pub(super) fn check_bridge_queue(
+        &self,
+        session: Id<Session>,
+        name: &Name,
+    ) -> Result<(), Failure> {
+        self.check_is_bridge(session)?;
+        self.check_deed(session, Deed::Bridge, "queue", name)
     }
 
     /// The same of a service. What belongs to a broker itself is nobody else's to serve or call.

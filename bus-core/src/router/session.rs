@@ -12,6 +12,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::limits::{CHANNELS_MAX, LEASED_BYTES_MAX, LEASES_MAX};
 use crate::message::SharedSender;
 use crate::message_type::MessageType;
+use crate::runs::Runs;
 use crate::time::Time;
 
 use super::blocked::{BlockedTickets, Content};
@@ -68,8 +69,9 @@ pub struct Session {
     pub(crate) parked_bytes: u64,
     /// Offers of it that wait for room.
     pub(crate) blocked_offers: u32,
-    /// Its sends that are on their way to the home of a hosted queue.
-    pub(crate) going_home: BTreeMap<Ticket, Id<Queue>>,
+    /// Its sends that are on their way to the home of a hosted queue: by ticket, and the numbers
+    /// that the queue gave them.
+    pub(crate) going_home: Runs<(), Id<Queue>>,
     /// The queue that it hosts and from which a message is on its way that is longer than the
     /// window.
     pub(crate) long_home: Option<Id<Queue>>,
@@ -170,7 +172,7 @@ impl Session {
             starved: BTreeSet::new(),
             parked_bytes: 0,
             blocked_offers: 0,
-            going_home: BTreeMap::new(),
+            going_home: Runs::default(),
             long_home: None,
             unwritten_bytes: 0,
             congested: false,

@@ -80,6 +80,20 @@ pub struct QueueStat {
     pub types: Vec<TypeCount>,
     /// Its name is taken away already.
     pub retired: bool,
+    /// If it lives at another broker: where. Then messages, bytes, limits and what was counted since
+    /// its creation are known there alone; what stands for them here means nothing.
+    pub hosted: Option<HostedStat>,
+}
+
+/// Where a queue lives that a bridge hosts here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostedStat {
+    /// The client that hosts it, which is a bridge; empty while none does.
+    pub bridge: String,
+    /// The epoch of the broker where it lives, if that has been told.
+    pub home: Option<u64>,
+    /// Whether that can be reached.
+    pub reachable: bool,
 }
 
 /// Messages of one type.

@@ -95,10 +95,10 @@ impl Outbound {
         self.segments.push_back(Segment { bytes, before, last, is_chunk: false });
     }
 
-    /// Adds a parcel's messages as frames of their own that are published on this channel.
-    pub fn push_published(&mut self, channel: u16, parcel: &Parcel) {
+    /// Adds a parcel's messages as frames of their own, of this kind and on this channel.
+    pub fn push_each(&mut self, kind: Kind, channel: u16, parcel: &Parcel) {
         self.reserve(parcel.frame_bytes());
-        parcel.encode_published(channel, &mut self.open);
+        parcel.encode_as(kind, channel, &mut self.open);
         self.last += parcel.count();
         self.unsent += parcel.frame_bytes();
         self.kept += parcel.frame_bytes();

@@ -117,6 +117,7 @@ impl ServerSession {
                 Command::CallReply { call: header.extra, result: Err(failure) }
             }
             Kind::HomeLease | Kind::HomePeeked => self.home_message(&header, body)?,
+            Kind::HomeLeaseParcel => self.home_parcel(&header, body)?,
             Kind::Request => return self.request(&body),
             _ => return self.link_frame(&header),
         };
@@ -269,6 +270,7 @@ impl ServerSession {
             Output::Wanted { channel, added, removed, left_out, complete } => {
                 self.notice(&Notice::Wanted { channel, added, removed, left_out, complete });
             }
+            Output::HomeWay { channel, hops } => self.notice(&Notice::HomeWay { channel, hops }),
             Output::GivenUp { call } => self.notice(&Notice::GivenUp { call }),
             Output::Recall { lease } => self.notice(&Notice::Recall { lease }),
             Output::Expired { failure } => self.push_failure(Kind::Refuse, 0, &failure),

@@ -97,6 +97,11 @@ impl Books {
         Some((*lease, *channel))
     }
 
+    /// Whether a client holds a delivery.
+    pub fn holds(&self, who: usize, lease: Lease) -> bool {
+        self.clients[who].leases.contains_key(&lease)
+    }
+
     /// A client settles a delivery; an acknowledgement is answered.
     pub fn settling(&mut self, who: usize, lease: Lease, acks: bool) {
         let client = &mut self.clients[who];

@@ -18,7 +18,7 @@ fn caught(fault: Fault) -> bool {
 
 #[test]
 fn every_planted_bug_is_caught() {
-    for fault in Fault::OF_HOSTING {
+    for fault in Fault::OF_HOSTING.iter().chain(Fault::OF_HOSTED_BATCHES) {
         assert!(caught(*fault), "{fault:?} was not caught by {CASES} cases");
     }
 }

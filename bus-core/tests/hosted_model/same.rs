@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus_core::router::{
-    AdminAction, Answer, Command, ConsumeOptions, Fault, Lease, ObjectKind, Output, QueueChange,
-    QueueOptions, QueueStat, Router, SessionEnd, SessionId,
+    AdminAction, Command, ConsumeOptions, Fault, Lease, ObjectKind, Output, QueueChange,
+    QueueOptions, Router, SessionEnd, SessionId,
 };
-use bus_core::{Message, MessageType, Pattern, Selector, Sender, Time};
+use bus_core::{Message, MessageType, Sender, Time};
 
 use crate::dice::Dice;
 use crate::events::{Event, compare, payload};
+use crate::told::{selector, stat};
 use crate::world::{BRIDGE, GRACE, Place, World, client, name, open_jobs, router, sender_of};
 
 /// Clients in a case.
@@ -33,6 +34,7 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
     Send,
+    Batch,
     TrySend,
     Withdraw,
     Receive,
@@ -54,6 +56,7 @@ enum Verb {
 
 const WEIGHTS: &[(u64, Verb)] = &[
     (30, Verb::Send),
+    (8, Verb::Batch),
     (6, Verb::TrySend),
     (4, Verb::Withdraw),
     (14, Verb::Receive),
@@ -89,31 +92,24 @@ pub fn case(seed: u64) -> Vec<Step> {
 
 /// Runs a case: an error says where the two differ.
 pub fn check(steps: &[Step], fault: Option<Fault>) -> Result<(), String> {
-    let mut both = Both::new(fault);
+    // In every other case there is room for batches, and they are taken as such.
+    let roomy = steps.first().is_some_and(|step| step.a.is_multiple_of(2));
+    let mut both = Both::new(roomy, fault);
     for (at, step) in steps.iter().enumerate() {
         both.step(step).map_err(|text| format!("step {at} {step:?}: {text}"))?;
     }
     Ok(())
 }
 
-fn options() -> QueueOptions {
+fn options(roomy: bool) -> QueueOptions {
+    let (bytes_max, count_max) = if roomy { (12_000, 90) } else { (420, 3) };
     QueueOptions {
-        bytes_max: 420,
-        count_max: 3,
+        bytes_max,
+        count_max,
         lease: Duration::from_secs(3),
         deliveries_max: 3,
         mode: Some(0o777),
         ..QueueOptions::default()
-    }
-}
-
-fn selector(number: u64) -> Selector {
-    let kind = MessageType::new(1 + number / 8 % 5).expect("1 to 5 are types");
-    match number % 8 {
-        0..=2 => Selector::Any,
-        3 | 4 => Selector::Eq(kind),
-        5 | 6 => Selector::Upto(kind),
-        _ => Selector::Except(kind),
     }
 }
 
@@ -135,6 +131,7 @@ struct Has {
 }
 
 struct Both {
+    roomy: bool,
     alone: Router,
     sessions: Vec<SessionId>,
     world: World,
@@ -145,24 +142,24 @@ struct Both {
 }
 
 impl Both {
-    fn new(fault: Option<Fault>) -> Both {
+    fn new(roomy: bool, fault: Option<Fault>) -> Both {
         let mut alone = router(1);
-        let mut world = World::new(&options(), fault);
+        let mut world = World::new(&options(roomy), fault);
         let mut sessions = Vec::new();
         for who in 0..CLIENTS {
             let session = alone.open_session(Time::ZERO, client(who), GRACE).expect("a session");
-            alone.handle(Time::ZERO, session, open_jobs(&options()));
+            alone.handle(Time::ZERO, session, open_jobs(&options(roomy)));
             sessions.push(session);
             if who > 0 {
                 world.join(who, place(who));
-                world.tell(who, open_jobs(&options()));
+                world.tell(who, open_jobs(&options(roomy)));
             }
         }
         world.settle();
         world.take_told();
         alone.take_effects(Vec::new());
         let clients = (0..CLIENTS).map(|_| Has { next_channel: 1, ..Has::default() }).collect();
-        Both { alone, sessions, world, clients, now: Time::ZERO, ticket: 0, request: 0 }
+        Both { roomy, alone, sessions, world, clients, now: Time::ZERO, ticket: 0, request: 0 }
     }
 
     fn tell(&mut self, who: usize, command: Command) {
@@ -178,6 +175,7 @@ impl Both {
             Verb::End => self.end(step),
             Verb::Purge | Verb::Limits => self.administer(step),
             Verb::Send | Verb::TrySend | Verb::Withdraw => self.send(step),
+            Verb::Batch => self.send_together(step),
             Verb::Receive | Verb::TryReceive | Verb::Consume => self.receive(step),
             Verb::Credit | Verb::Close => self.change(step),
             _ => self.settle(step),
@@ -204,12 +202,32 @@ impl Both {
         self.tell(who, Command::Send { channel: 0, ticket, message, no_wait });
     }
 
+    /// What goes together here goes one by one to the broker alone.
+    fn send_together(&mut self, step: &Step) {
+        let (who, first, count) = (step.who, self.ticket + 1, 8 + step.b % 32);
+        let kind = MessageType::new(1 + step.a % 5).expect("1 to 5 are types");
+        let uneven = if step.b.is_multiple_of(3) { 20 } else { 0 };
+        let length = |ticket: u64| 8 + (ticket % 7) as usize * uneven;
+        self.ticket += count;
+        let messages: Vec<Message> = (first..=self.ticket)
+            .map(|ticket| Message::new(kind, payload(ticket, length(ticket))))
+            .collect();
+        for (ticket, message) in (first..).zip(&messages) {
+            let command =
+                Command::Send { channel: 0, ticket, message: message.clone(), no_wait: false };
+            self.alone.handle(self.now, self.sessions[who], command);
+            self.clients[who].tickets.push(ticket);
+        }
+        self.world.send_together(who, first, &messages);
+    }
+
     fn receive(&mut self, step: &Step) {
         let has = &mut self.clients[step.who];
         let channel = has.next_channel;
         has.next_channel += 1;
         let once = step.verb != Verb::Consume;
-        let credit = if once { 1 } else { 1 + (step.b % 3) as u32 };
+        let most = if self.roomy { 50 } else { 3 };
+        let credit = if once { 1 } else { 1 + (step.b % most) as u32 };
         has.receivers.push((channel, once, credit));
         let options = ConsumeOptions {
             selector: selector(step.a),
@@ -233,7 +251,7 @@ impl Both {
             has.receivers.remove(at);
             return self.tell(step.who, Command::Close { request: 0, channel });
         }
-        let credit = (step.b % 4) as u32;
+        let credit = (step.b % if self.roomy { 60 } else { 4 }) as u32;
         // Over a bridge no change is no news: nobody is looked at again for it.
         if once || credit == before {
             return;
@@ -261,7 +279,13 @@ impl Both {
             Verb::Return => Command::Return { leases: vec![lease] },
             Verb::Ack => {
                 // Nobody acknowledges what was not given.
-                let last = (lease + step.b % 3).min(has.last);
+                let mut last = (lease + step.b % 3).min(has.last);
+                // Many over a gap are served in parts, so that the line may be another.
+                if self.roomy {
+                    let held = |it: &Lease| has.leases.contains_key(it);
+                    last =
+                        (lease + 1..lease + step.b % 40).take_while(held).last().unwrap_or(lease);
+                }
                 has.leases.retain(|other, _| !(lease..=last).contains(other));
                 Command::Ack { first: lease, count: (last + 1 - lease) as u32 }
             }
@@ -285,7 +309,7 @@ impl Both {
         self.sessions[who] = session;
         self.world.join(who, place(who));
         self.clients[who] = Has { next_channel: 1, ..Has::default() };
-        self.tell(who, open_jobs(&options()));
+        self.tell(who, open_jobs(&options(self.roomy)));
     }
 
     fn administer(&mut self, step: &Step) {
@@ -293,7 +317,9 @@ impl Both {
         let command = match step.verb {
             Verb::Purge => Command::Admin { request: 0, name, object, action: AdminAction::Purge },
             _ => {
-                let (count_max, bytes_max) = (Some(1 + step.a % 4), Some(150 + step.b % 400));
+                let times = if self.roomy { 30 } else { 1 };
+                let (count_max, bytes_max) =
+                    (Some(times * (1 + step.a % 4)), Some(times * (150 + step.b % 400)));
                 let change = QueueChange { count_max, bytes_max, ..QueueChange::default() };
                 Command::SetQueue { request: 0, name, change }
             }
@@ -321,7 +347,9 @@ impl Both {
         self.world.settle();
         let mut effects = self.alone.take_effects(Vec::new());
         for effect in &mut effects {
-            if let Output::Lease { sender, .. } = &mut effect.output {
+            if let Output::Lease { sender, .. } | Output::LeaseParcel { sender, .. } =
+                &mut effect.output
+            {
                 // Home knows those at the guest by the bridge.
                 let who = sender_of(sender) as usize;
                 let session = if place(who) == Place::Guest { BRIDGE } else { who as u64 };
@@ -363,22 +391,4 @@ impl Both {
             _ => {}
         }
     }
-}
-
-/// What can be counted of the queue.
-fn stat(router: &mut Router) -> Option<([u64; 5], [u64; 6])> {
-    let now = Time::ZERO;
-    let identity = bus_core::router::Identity { admin: true, ..Default::default() };
-    let session = router.open_session(now, identity, Duration::ZERO).ok()?;
-    let before = router.take_effects(Vec::new());
-    let (pattern, object) = (Pattern::new("jobs").ok()?, ObjectKind::Queue);
-    router.handle(now, session, Command::List { request: 1, pattern, object, after: None });
-    let answer = router.take_effects(before).pop()?.output;
-    router.close_session(now, session, SessionEnd::Goodbye);
-    let Output::Reply { result: Ok(Answer::Listing(listing)), .. } = answer else { return None };
-    let stat: &QueueStat = listing.queues.first()?;
-    Some((
-        [stat.messages, stat.bytes, stat.leased, stat.blocked, stat.waiting],
-        [stat.accepted, stat.delivered, stat.acked, stat.redelivered, stat.dead, stat.dropped],
-    ))
 }

@@ -33,6 +33,7 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
     Send,
+    Batch,
     Offer,
     Grant,
     Withdraw,
@@ -56,6 +57,7 @@ enum Verb {
 
 const WEIGHTS: &[(u64, Verb)] = &[
     (30, Verb::Send),
+    (8, Verb::Batch),
     (4, Verb::Offer),
     (6, Verb::Grant),
     (3, Verb::Withdraw),
@@ -93,16 +95,18 @@ pub fn case(seed: u64) -> Vec<Step> {
 
 /// Runs a case: an error says what does not hold.
 pub fn check(steps: &[Step], fault: Option<Fault>) -> Result<(), String> {
-    let mut storm = Storm::new(fault);
+    // In every other case there is room for batches, and they are taken as such.
+    let roomy = steps.first().is_some_and(|step| step.a.is_multiple_of(2));
+    let mut storm = Storm::new(roomy, fault);
     for (at, step) in steps.iter().enumerate() {
         storm.step(step).map_err(|text| format!("step {at} {step:?}: {text}"))?;
     }
     storm.finish()
 }
 
-fn options() -> QueueOptions {
+fn options(roomy: bool) -> QueueOptions {
     QueueOptions {
-        count_max: 6,
+        count_max: if roomy { 60 } else { 6 },
         lease: Duration::from_secs(5),
         mode: Some(0o777),
         ..QueueOptions::default()
@@ -114,6 +118,7 @@ fn place(who: usize) -> Place {
 }
 
 struct Storm {
+    roomy: bool,
     world: World,
     books: Books,
     away: [bool; CLIENTS],
@@ -121,15 +126,15 @@ struct Storm {
 }
 
 impl Storm {
-    fn new(fault: Option<Fault>) -> Storm {
-        let mut world = World::new(&options(), fault);
+    fn new(roomy: bool, fault: Option<Fault>) -> Storm {
+        let mut world = World::new(&options(roomy), fault);
         for who in 1..CLIENTS {
             world.join(who, place(who));
-            world.tell(who, open_jobs(&options()));
+            world.tell(who, open_jobs(&options(roomy)));
         }
         world.settle();
         world.take_told();
-        Storm { world, books: Books::new(CLIENTS), away: [false; CLIENTS], channels: 0 }
+        Storm { roomy, world, books: Books::new(CLIENTS), away: [false; CLIENTS], channels: 0 }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -164,6 +169,7 @@ impl Storm {
         let who = step.who;
         match step.verb {
             Verb::Send | Verb::Offer | Verb::Grant | Verb::Withdraw => self.send(step),
+            Verb::Batch => self.send_together(step),
             Verb::Receive | Verb::Consume => self.receive(step),
             Verb::Close | Verb::Credit => {
                 let Some((channel, once)) = self.books.receiver(who, step.a) else { return };
@@ -171,7 +177,7 @@ impl Storm {
                     self.books.clients[who].receivers.retain(|(other, _)| *other != channel);
                     self.world.tell(who, Command::Close { request: 0, channel });
                 } else if !once {
-                    let credit = (step.b % 4) as u32;
+                    let credit = (step.b % (self.most() + 1)) as u32;
                     let options = ConsumeOptions { credit, ..ConsumeOptions::default() };
                     let command = Command::Consume { request: 0, channel, queue: channel, options };
                     self.world.tell(who, command);
@@ -214,6 +220,20 @@ impl Storm {
         }
     }
 
+    fn send_together(&mut self, step: &Step) {
+        let kind = MessageType::new(1 + step.a % 3).expect("1 to 3 are types");
+        if self.books.offers(step.who, kind) {
+            return;
+        }
+        let count = 8 + step.b % 32;
+        let tickets: Vec<u64> =
+            (0..count).map(|_| self.books.sent(step.who, kind, false)).collect();
+        let length = |ticket: u64| 8 + (ticket * (step.b % 3)) as usize % 50;
+        let message = |ticket: &u64| Message::new(kind, payload(*ticket, length(*ticket)));
+        let messages: Vec<Message> = tickets.iter().map(message).collect();
+        self.world.send_together(step.who, tickets[0], &messages);
+    }
+
     fn receive(&mut self, step: &Step) {
         self.channels += 1;
         let (who, channel) = (step.who, self.channels);
@@ -221,7 +241,7 @@ impl Storm {
         let kind = MessageType::new(1 + step.b % 3).expect("1 to 3 are types");
         let options = ConsumeOptions {
             selector: if step.a.is_multiple_of(3) { Selector::Upto(kind) } else { Selector::Any },
-            credit: if once { 1 } else { 1 + (step.b % 3) as u32 },
+            credit: if once { 1 } else { 1 + (step.b % self.most()) as u32 },
             once,
             wait: !step.a.is_multiple_of(4),
             auto_ack: false,
@@ -231,9 +251,21 @@ impl Storm {
         self.world.tell(who, Command::Consume { request: 0, channel, queue: 0, options });
     }
 
+    /// The highest credit of a consumer.
+    fn most(&self) -> u64 {
+        if self.roomy { 50 } else { 3 }
+    }
+
     fn settle(&mut self, step: &Step) {
         let who = step.who;
         let Some((lease, channel)) = self.books.lease(who, step.a) else { return };
+        if self.roomy && step.verb == Verb::Ack {
+            // As many as it holds in a row.
+            let held = |lease: &u64| self.books.holds(who, *lease);
+            let count = (lease..=lease + step.b % 40).take_while(held).count() as u32;
+            (lease..lease + u64::from(count)).for_each(|it| self.books.settling(who, it, true));
+            return self.world.tell(who, Command::Ack { first: lease, count });
+        }
         let command = match step.verb {
             Verb::Taken => Command::Taken { channel, lease },
             Verb::Return => Command::Return { leases: vec![lease] },
@@ -276,8 +308,7 @@ impl Storm {
     fn tick(&mut self, time: Duration) -> Result<(), String> {
         let until = self.world.now.after(time);
         while let Some(at) = self.world.next_deadline().filter(|at| *at <= until) {
-            let at = at.max(self.world.now);
-            self.world.advance(at);
+            self.world.advance(at.max(self.world.now));
         }
         self.world.now = until;
         self.hear()?;
@@ -303,7 +334,7 @@ impl Storm {
     fn renew(&mut self, who: usize) {
         self.books.ended(who);
         self.world.join(who, place(who));
-        self.world.tell(who, open_jobs(&options()));
+        self.world.tell(who, open_jobs(&options(self.roomy)));
     }
 
     fn finish(mut self) -> Result<(), String> {

@@ -12,7 +12,8 @@ use bus_core::router::{
     Command, Effect, Fault, Identity, OpenMode, Output, QueueOptions, Router, RouterConfig,
     SessionEnd, SessionId,
 };
-use bus_core::{Name, Sender, Time};
+use bus_core::session::Outbound;
+use bus_core::{Header, Kind, Message, Name, Parcel, Sender, Time};
 
 use crate::line::Line;
 
@@ -70,6 +71,18 @@ pub fn open_jobs(options: &QueueOptions) -> Command {
 /// Whoever has sent a message, by the number that its name is.
 pub fn sender_of(sender: &Sender) -> u64 {
     sender.name.as_str().parse().unwrap_or(BRIDGE)
+}
+
+/// These messages as they arrive when they were sent together.
+fn parcel(messages: &[Message]) -> Parcel {
+    let mut outbound = Outbound::default();
+    for message in messages {
+        outbound.push_message(&Header::new(Kind::Send, 0, message.kind().get()), message);
+    }
+    let mut slices = Vec::new();
+    outbound.unsent(usize::MAX, usize::MAX, &mut slices);
+    let count = messages.len() as u64;
+    Parcel::check(Kind::Send, slices.concat().into(), count).expect("as it was made")
 }
 
 impl World {
@@ -136,6 +149,14 @@ impl World {
         self.router(place).handle(now, session, command);
     }
 
+    /// A client sends messages together, to the queue that it has open on channel 0; nothing is
+    /// carried yet.
+    pub fn send_together(&mut self, number: usize, first: u64, messages: &[Message]) {
+        let Some((place, session)) = self.sessions.get(&number).copied() else { return };
+        let (now, parcel) = (self.now, parcel(messages));
+        self.router(place).send_parcel(now, session, 0, first, parcel);
+    }
+
     /// A client ends.
     pub fn end(&mut self, number: usize, end: SessionEnd) {
         let Some((place, session)) = self.sessions.remove(&number) else { return };
@@ -176,7 +197,9 @@ impl World {
     }
 
     fn note(&mut self, place: Place, mut effect: Effect) {
-        if let Output::Lease { sender, .. } = &mut effect.output {
+        if let Output::Lease { sender, .. } | Output::LeaseParcel { sender, .. } =
+            &mut effect.output
+        {
             let session = sender_of(sender);
             *sender = Arc::new(Sender { session, ..Sender::default() });
         }

@@ -354,6 +354,7 @@ fn sentence(output: Output) -> String {
         }
         Output::Result { ticket, message } => format!("result {ticket} is {}", number(&message)),
         Output::Ended { channel, failure } => format!("ended {channel} {:?}", failure.kind()),
+        Output::HomeWay { channel, hops } => format!("way of {channel} {hops:?}"),
         Output::GivenUp { call } => format!("given up {call}"),
         Output::Hosted { channel, ask } => format!("home of {channel} asked {ask:?}"),
         Output::Recall { lease } => format!("recalled {lease}"),

@@ -53,9 +53,8 @@ impl Client {
                 let from = origin.sender.session;
                 self.told(scene, &[Told::Invoke { channel, call, number, from }]);
                 // Nobody serves any more: the broker knows, or will when the close has come.
-                if let Some(handle) = self.on_channel(channel) {
-                    handle.items.push_back(Item::Call(call));
-                }
+                let handle = self.on_channel(channel).into_iter();
+                handle.for_each(|handle| handle.items.push_back(Item::Call(call)));
             }
             Event::Ended { channel, failure } => self.on_ended(scene, channel, failure.kind()),
             Event::Recall { lease } => self.on_recall(scene, lease),
@@ -63,6 +62,7 @@ impl Client {
             Event::Relay { .. }
             | Event::Wanted { .. }
             | Event::GivenUp { .. }
+            | Event::HomeWay { .. }
             | Event::Hosted { .. } => {
                 panic!("nobody bridges")
             }

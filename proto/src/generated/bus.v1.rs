@@ -643,7 +643,7 @@ pub struct HomeDone {
 pub struct HomeAsk {
     #[prost(uint32, tag = "1")]
     pub channel: u32,
-    #[prost(oneof = "home_ask::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "home_ask::What", tags = "2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub what: ::core::option::Option<home_ask::What>,
 }
 /// Nested message and enum types in `HomeAsk`.
@@ -658,10 +658,6 @@ pub mod home_ask {
         Close(u64),
         #[prost(uint64, tag = "5")]
         Withdraw(u64),
-        #[prost(message, tag = "6")]
-        Taken(super::HomeLeases),
-        #[prost(message, tag = "7")]
-        Ack(super::HomeLeases),
         #[prost(message, tag = "8")]
         Nack(super::HomeNack),
         #[prost(message, tag = "9")]
@@ -674,6 +670,10 @@ pub mod home_ask {
         Peek(super::HomePeek),
         #[prost(bool, tag = "13")]
         Anew(bool),
+        #[prost(message, tag = "14")]
+        Taken(super::HomeSpan),
+        #[prost(message, tag = "15")]
+        Ack(super::HomeSpan),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -689,11 +689,6 @@ pub struct HomeCredit {
     pub receiver: u64,
     #[prost(uint32, tag = "2")]
     pub credit: u32,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HomeLeases {
-    #[prost(uint64, repeated, tag = "1")]
-    pub leases: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HomeNack {
@@ -875,6 +870,19 @@ pub struct QueueStat {
     pub types: ::prost::alloc::vec::Vec<TypeCount>,
     #[prost(bool, tag = "21")]
     pub retired: bool,
+    /// If it lives at another broker.
+    #[prost(message, optional, tag = "22")]
+    pub hosted: ::core::option::Option<HostedStat>,
+}
+/// Where a queue lives that a bridge hosts: the client that hosts it, and the home's epoch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostedStat {
+    #[prost(string, tag = "1")]
+    pub bridge: ::prost::alloc::string::String,
+    #[prost(uint64, optional, tag = "2")]
+    pub home: ::core::option::Option<u64>,
+    #[prost(bool, tag = "3")]
+    pub reachable: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TypeCount {
@@ -1011,7 +1019,7 @@ pub struct BrokerInfo {
 /// Told by the broker without being asked.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Notice {
-    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9, 6")]
+    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9, 6, 10")]
     pub kind: ::core::option::Option<notice::Kind>,
 }
 /// Nested message and enum types in `Notice`.
@@ -1032,7 +1040,17 @@ pub mod notice {
         GivenUp(super::GivenUp),
         #[prost(message, tag = "6")]
         HomeAsk(super::HomeAsk),
+        #[prost(message, tag = "10")]
+        HomeWay(super::HomeWay),
     }
+}
+/// A queue that is open for a bridge comes another way now: the brokers on it, its home first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeWay {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub hops: ::prost::alloc::vec::Vec<u64>,
 }
 /// Names a source before the first delivery that bears its number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -63,7 +63,7 @@ fn row(bridge: &Value, way: &str) -> Vec<String> {
         millis("since_ms"),
         round_trip.map_or_else(|| "-".into(), |micros| format!("{micros}us")),
         show_count(count("lag_messages") + count("under_way")),
-        show_bytes(count("lag_bytes")),
+        direction["lag_bytes"].as_u64().map_or_else(|| "-".into(), show_bytes),
         show_count(count("published") + count("done")),
         show_count(dropped),
         show_count(count("reconnects")),
@@ -98,6 +98,13 @@ mod tests {
             "b tcp://h:1 out connecting 1m 1s - 1,234 2.0 KiB 5 10 7 2s ago: no route [2J";
         assert_eq!(lines[1], expected.split(' ').collect::<Vec<_>>());
         assert_eq!((lines.len(), lines[3][2]), (4, "in"));
+        let queues =
+            json!({ "state": "connected", "since_ms": 1000, "under_way": 3, "done": 1700 });
+        let all = json!({ "bridges": [{ "name": "b", "url": "tcp://h:1", "in_queues": queues }] });
+        let shown = render(&all).expect("a table");
+        let line = shown.lines().nth(1).expect("a row").split_whitespace();
+        let expected = "b tcp://h:1 in queues connected 1s - 3 - 1,700 0 0 -";
+        assert_eq!(line.collect::<Vec<_>>(), expected.split(' ').collect::<Vec<_>>());
         assert_eq!(render(&json!({ "bridges": [] })), None);
         assert_eq!(render(&json!(["garbage"])), None);
     }

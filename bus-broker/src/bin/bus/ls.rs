@@ -142,14 +142,21 @@ fn queues(rows: &[QueueStat]) -> String {
         "WAITING", "HANDLES",
     ];
     let row = |stat: &QueueStat| {
+        // Of a queue that lives at another broker these are known there.
+        let at_home = |shown: String| if stat.hosted.is_some() { "-".to_owned() } else { shown };
+        let note = match (stat.retired, &stat.hosted) {
+            (true, _) => " (retired)",
+            (_, Some(_)) => " (hosted)",
+            _ => "",
+        };
         vec![
-            if stat.retired { format!("{} (retired)", stat.name) } else { stat.name.to_string() },
+            format!("{}{note}", stat.name),
             users::user(stat.access.owner),
             users::group(stat.access.group),
             format!("{:04o}", stat.access.mode),
             stat.id.to_string(),
-            show_count(stat.messages),
-            show_bytes(stat.bytes),
+            at_home(show_count(stat.messages)),
+            at_home(show_bytes(stat.bytes)),
             show_count(stat.leased),
             show_count(stat.blocked),
             show_count(stat.waiting),

@@ -11,7 +11,7 @@ pub fn queue(stat: &QueueStat) -> Value {
         .types
         .iter()
         .map(|row| json!({ "type": row.kind.get(), "name": row.name, "messages": row.messages }));
-    json!({
+    let mut told = json!({
         "name": stat.name.as_str(),
         "id": stat.id,
         "access": access(&stat.access),
@@ -38,8 +38,39 @@ pub fn queue(stat: &QueueStat) -> Value {
         "last_receive": touch(&stat.last_receive),
         "types": types.collect::<Vec<_>>(),
         "retired": stat.retired,
-    })
+        "hosted": stat.hosted.as_ref().map(|hosted| json!({
+            "bridge": hosted.bridge,
+            "home_epoch": hosted.home.map(|epoch| format!("{epoch:016x}")),
+            "reachable": hosted.reachable,
+        })),
+    });
+    if stat.hosted.is_some() {
+        // Known at its home alone; what stands for them here would mislead.
+        for key in KNOWN_AT_HOME {
+            told[key] = Value::Null;
+        }
+    }
+    told
 }
+
+/// What is not known of a queue that lives at another broker.
+const KNOWN_AT_HOME: [&str; 15] = [
+    "bytes_max",
+    "count_max",
+    "lease_ms",
+    "deliveries_max",
+    "lifetime",
+    "dead_letter",
+    "messages",
+    "bytes",
+    "accepted",
+    "delivered",
+    "acked",
+    "redelivered",
+    "dead",
+    "dropped",
+    "types",
+];
 
 /// A topic.
 pub fn topic(stat: &TopicStat) -> Value {

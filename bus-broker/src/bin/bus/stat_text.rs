@@ -1,6 +1,6 @@
 //! Statistics for people, one fact a line, for `stat`.
 
-use bus_client::{Access, BrokerInfo, QueueStat, ServiceStat, TopicStat, Touch};
+use bus_client::{Access, BrokerInfo, HostedStat, QueueStat, ServiceStat, TopicStat, Touch};
 
 use crate::table::pairs;
 use crate::users;
@@ -8,6 +8,9 @@ use crate::value::{show_bytes, show_count, show_duration};
 
 /// A queue.
 pub fn queue(stat: &QueueStat) -> String {
+    if let Some(hosted) = &stat.hosted {
+        return hosted_queue(stat, hosted);
+    }
     let options = &stat.options;
     let dead_letter = match &options.dead_letter {
         Some(name) => name.to_string(),
@@ -46,6 +49,34 @@ pub fn queue(stat: &QueueStat) -> String {
         rows.push(("type", format!("{}{name}, messages: {}", row.kind, show_count(row.messages))));
     }
     pairs(&rows)
+}
+
+/// A queue that lives at another broker: what is known of it here.
+fn hosted_queue(stat: &QueueStat, hosted: &HostedStat) -> String {
+    let by = match &*hosted.bridge {
+        "" => "no bridge now: it is given up soon",
+        bridge => bridge,
+    };
+    let home = match hosted.home {
+        Some(epoch) => format!("the broker with the epoch {epoch:016x}"),
+        None => "another broker, which has not been reached yet".to_owned(),
+    };
+    pairs(&[
+        ("queue", stat.name.to_string()),
+        ("id", stat.id.to_string()),
+        ("access", access(&stat.access)),
+        ("creator", stat.creator.to_string()),
+        ("lives at", home),
+        ("hosted by", by.to_owned()),
+        ("home", if hosted.reachable { "can be reached" } else { "cannot be reached" }.to_owned()),
+        ("leased here", show_count(stat.leased)),
+        ("blocked senders here", show_count(stat.blocked)),
+        ("receivers here", show_count(stat.waiting)),
+        ("open handles here", show_count(stat.handles)),
+        ("last send here", touch(&stat.last_send)),
+        ("last receive here", touch(&stat.last_receive)),
+        ("all else", "is told at its home".to_owned()),
+    ])
 }
 
 /// A topic.

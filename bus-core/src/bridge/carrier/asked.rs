@@ -1,13 +1,16 @@
 //! What the guest asks of a hosted queue is done at its home.
 
+use std::ops::Range;
+
 use crate::error::{ErrorKind, Failure};
 use crate::router::{
     Channel, Command, ConsumeOptions, Forsaken, HostedAsk, HostedTell, Lease, RequestId,
 };
+use crate::runs::Run;
 use crate::session::{ChannelKind, ClientSession, Event};
 use crate::time::Time;
 
-use super::{Asked, Ends, HomeReceiver, QueueCarrier, Side};
+use super::{Asked, Content, Ends, Held, HomeReceiver, QueueCarrier, Side, Waiting};
 
 impl QueueCarrier {
     /// Takes what the guest says; gives back what is not meant for this carrier.
@@ -56,11 +59,16 @@ impl QueueCarrier {
             HostedAsk::Credit { receiver, credit } => self.credit(index, receiver, credit, ends),
             HostedAsk::Close { receiver } => self.close(index, receiver, ends),
             HostedAsk::Send { ticket, no_wait, message } => {
-                self.send(index, ticket, no_wait, message, ends);
+                let content = Content::Message(message);
+                self.send(index, Waiting { ticket, no_wait, content }, 1, ends);
+            }
+            HostedAsk::SendParcel { first: ticket, parcel } => {
+                let (count, content) = (parcel.count(), Content::Parcel(parcel));
+                self.send(index, Waiting { ticket, no_wait: false, content }, count, ends);
             }
             HostedAsk::Withdraw { ticket } => self.withdraw(index, ticket, ends),
-            HostedAsk::Taken { leases } => self.taken(&leases, ends.home),
-            HostedAsk::Ack { leases } => self.ack(index, &leases, ends),
+            HostedAsk::Taken { first, count } => self.taken(first, u64::from(count), ends.home),
+            HostedAsk::Ack { first, count } => self.ack(index, first, u64::from(count), ends),
             HostedAsk::Nack { request, lease, delay } => {
                 self.ask_of_lease(index, request, (lease, true), ends, |request| Command::Nack {
                     request,
@@ -100,6 +108,13 @@ impl QueueCarrier {
         let failure = Failure::new(ErrorKind::Unreachable, text);
         let tell = match ask {
             HostedAsk::Send { ticket, .. } => HostedTell::Failed { ticket, failure },
+            HostedAsk::SendParcel { first, parcel } => {
+                for ticket in first..first + parcel.count() {
+                    let failure = failure.clone();
+                    self.tell(index, guest, HostedTell::Failed { ticket, failure });
+                }
+                return;
+            }
             HostedAsk::Close { receiver } => HostedTell::Closed { receiver },
             HostedAsk::Peek { request, .. }
             | HostedAsk::Nack { request, .. }
@@ -169,34 +184,40 @@ impl QueueCarrier {
         }
     }
 
-    fn taken(&mut self, leases: &[Lease], home: &mut ClientSession) {
-        for lease in leases {
-            if let Some(held) = self.leases.get_mut(lease)
-                && !std::mem::replace(&mut held.taken, true)
-            {
-                let held = *held;
-                home.take(held.channel, held.serial, *lease);
-                if held.auto_ack {
-                    self.leases.remove(lease);
+    fn taken(&mut self, first: Lease, count: u64, home: &mut ClientSession) {
+        for run in self.leases.take((), first, count) {
+            let held = run.to;
+            if !held.taken {
+                for lease in run.first..run.first + run.count {
+                    home.take(held.channel, held.serial, lease);
                 }
+            }
+            match held.auto_ack {
+                true => self.queues[held.queue].leases_out -= run.count,
+                false => self.leases.insert(Run { to: Held { taken: true, ..held }, ..run }),
             }
         }
     }
 
-    fn ack(&mut self, index: usize, leases: &[Lease], ends: &mut Ends<'_>) {
-        for lease in leases {
-            match self.leases.remove(lease) {
-                Some(held) => {
-                    ends.home.ack(held.channel, held.serial, *lease);
-                    self.acks.insert(*lease, index);
-                }
-                None => {
-                    let text = format!("lease {lease} is not known to the bridge");
-                    let failure = Failure::new(ErrorKind::StaleLease, text);
-                    let tell = HostedTell::Unsettled { lease: *lease, failure };
-                    self.tell(index, ends.guest, tell);
-                }
+    fn ack(&mut self, index: usize, first: Lease, count: u64, ends: &mut Ends<'_>) {
+        let mut next = first;
+        for Run { first, to: held, count, .. } in self.let_go_of(first, count) {
+            self.refuse_acks(index, next..first, ends.guest);
+            for lease in first..first + count {
+                ends.home.ack(held.channel, held.serial, lease);
             }
+            self.acks.insert(Run { of: (), first, to: index, at: first, count });
+            next = first + count;
+        }
+        self.refuse_acks(index, next..first + count, ends.guest);
+    }
+
+    /// Answers acknowledgements of what is not out.
+    fn refuse_acks(&self, index: usize, leases: Range<Lease>, guest: &mut ClientSession) {
+        for lease in leases {
+            let text = format!("lease {lease} is not known to the bridge");
+            let failure = Failure::new(ErrorKind::StaleLease, text);
+            self.tell(index, guest, HostedTell::Unsettled { lease, failure });
         }
     }
 
@@ -211,19 +232,19 @@ impl QueueCarrier {
     ) {
         let asked = ends.home.request(make);
         self.requests.insert(asked, Asked::Lease(index, request));
-        if over && let Some(held) = self.leases.remove(&lease) {
+        let gone = if over { self.let_go_of(lease, 1) } else { Vec::new() };
+        for Run { to: held, .. } in gone {
             ends.home.note_settled(held.channel, held.serial);
         }
     }
 
     fn give_back(&mut self, mut forsaken: Forsaken, home: &mut ClientSession) {
-        let leases = &mut self.leases;
         let mut known = |lease: &Lease| {
-            let held = leases.remove(lease);
-            if let Some(held) = held.filter(|held| held.taken) {
+            let gone = self.let_go_of(*lease, 1);
+            for Run { to: held, .. } in gone.iter().filter(|run| run.to.taken) {
                 home.note_settled(held.channel, held.serial);
             }
-            held.is_some()
+            !gone.is_empty()
         };
         forsaken.unmarked.retain(&mut known);
         forsaken.marked.retain(&mut known);

@@ -2,11 +2,12 @@
 
 use crate::error::{ErrorKind, Failure};
 use crate::message::SharedSender;
-use crate::router::{Answer, Channel, HostedTell, Lease, RequestId};
-use crate::session::{ClientSession, Event, Leased};
+use crate::router::{Answer, Channel, Epoch, HostedTell, Lease, RequestId};
+use crate::runs::Run;
+use crate::session::{ClientSession, Event, Leased, LeasedParcel};
 use crate::time::Time;
 
-use super::{Asked, Ends, Held, QueueCarrier, Side};
+use super::{Asked, Carried, Ends, Held, QueueCarrier, Side};
 
 impl QueueCarrier {
     /// Takes what home says; gives back what is not meant for this carrier.
@@ -15,19 +16,17 @@ impl QueueCarrier {
             Event::Lease(leased) if self.receivers.contains_key(&leased.channel) => {
                 self.leased(leased, ends);
             }
-            Event::LeaseParcel(mut leased) if self.receivers.contains_key(&leased.channel) => {
-                while let Some(leased) = leased.pop_front() {
-                    self.leased(leased, ends);
-                }
+            Event::LeaseParcel(leased) if self.receivers.contains_key(&leased.channel) => {
+                self.leased_together(leased, ends);
             }
-            Event::Recall { lease } => match self.leases.get(&lease) {
-                Some(held) => self.tell(held.queue, ends.guest, HostedTell::Recall { lease }),
+            Event::Recall { lease } => match self.leases.get((), lease) {
+                Some((held, _)) => self.tell(held.queue, ends.guest, HostedTell::Recall { lease }),
                 None => return Some(Event::Recall { lease }),
             },
             Event::Accepted { first, count } => return self.accepted(first, count, ends),
-            Event::Failed { ticket, failure } => match self.tickets.contains_key(&ticket) {
-                true => self.failed(now, ticket, failure, ends),
-                false => return Some(Event::Failed { ticket, failure }),
+            Event::Failed { ticket, failure } => match self.tickets.get((), ticket) {
+                Some(_) => self.failed(now, ticket, failure, ends),
+                None => return Some(Event::Failed { ticket, failure }),
             },
             Event::Granted => {
                 self.send_waiting(ends);
@@ -37,16 +36,19 @@ impl QueueCarrier {
                 self.settled(first, count, ends.guest);
                 return Some(Event::Settled { first, count, answered });
             }
-            Event::Unsettled { number, lease, failure } => match self.acks.remove(&lease) {
-                Some(index) => {
-                    self.tell(index, ends.guest, HostedTell::Unsettled { lease, failure });
+            Event::Unsettled { number, lease, failure } => {
+                match self.acks.take((), lease, 1).first() {
+                    Some(run) => {
+                        self.tell(run.to, ends.guest, HostedTell::Unsettled { lease, failure });
+                    }
+                    None => return Some(Event::Unsettled { number, lease, failure }),
                 }
-                None => return Some(Event::Unsettled { number, lease, failure }),
-            },
+            }
             Event::Reply { request, result } => match self.requests.remove(&request) {
                 Some(asked) => self.replied(now, asked, result, ends),
                 None => return Some(Event::Reply { request, result }),
             },
+            Event::HomeWay { channel, hops } => self.way_changed(channel, hops, ends.guest),
             Event::Ended { channel, failure } => return self.ended(now, channel, failure, ends),
             other => return Some(other),
         }
@@ -68,35 +70,38 @@ impl QueueCarrier {
             return ends.home.give_back(lease);
         }
         let held = Held { queue: index, channel, serial, taken: false, auto_ack };
-        self.leases.insert(lease, held);
+        self.leases.insert(Run { of: (), first: lease, to: held, at: lease, count: 1 });
+        self.note_out(index, 1);
         let sender: SharedSender = self.sender_of(&origin);
         let tell = HostedTell::Lease { receiver, lease, attempt, sender, message };
         self.tell(index, ends.guest, tell);
     }
 
-    fn settled(&mut self, first: Lease, count: u32, guest: &mut ClientSession) {
-        let end = first.saturating_add(u64::from(count));
-        let mine: Vec<(Lease, usize)> =
-            self.acks.range(first..end).map(|(lease, index)| (*lease, *index)).collect();
-        let mut run: Option<(usize, Lease, u32)> = None;
-        for (lease, index) in mine {
-            self.acks.remove(&lease);
-            run = match run {
-                Some((of, first, count)) if of == index && first + u64::from(count) == lease => {
-                    Some((of, first, count + 1))
-                }
-                before => {
-                    self.tell_settled(before, guest);
-                    Some((index, lease, 1))
-                }
-            };
-        }
-        self.tell_settled(run, guest);
+    fn leased_together(&mut self, leased: LeasedParcel, ends: &mut Ends<'_>) {
+        let (first, count) = (leased.first, leased.parcel.count());
+        let LeasedParcel { channel, serial, auto_ack, ref origin, .. } = leased;
+        let known = self.receivers.get(&channel).copied();
+        let Some((index, receiver)) = known.filter(|(index, _)| self.queues[*index].is_carried())
+        else {
+            return leased.leases().for_each(|lease| ends.home.give_back(lease));
+        };
+        let held = Held { queue: index, channel, serial, taken: false, auto_ack };
+        self.leases.insert(Run { of: (), first, to: held, at: first, count });
+        self.note_out(index, count);
+        let (sender, parcel) = (self.sender_of(origin), leased.parcel);
+        self.tell(index, ends.guest, HostedTell::LeaseParcel { receiver, first, sender, parcel });
     }
 
-    fn tell_settled(&self, run: Option<(usize, Lease, u32)>, guest: &mut ClientSession) {
-        if let Some((index, first, count)) = run {
-            self.tell(index, guest, HostedTell::Settled { first, count });
+    fn note_out(&mut self, index: usize, count: u64) {
+        let queue = &mut self.queues[index];
+        queue.leases_out += count;
+        queue.delivered += count;
+    }
+
+    fn settled(&mut self, first: Lease, count: u32, guest: &mut ClientSession) {
+        for Run { first, to: index, count, .. } in self.acks.take((), first, u64::from(count)) {
+            // No more than was said, which has 32 bits.
+            self.tell(index, guest, HostedTell::Settled { first, count: count as u32 });
         }
     }
 
@@ -146,6 +151,15 @@ impl QueueCarrier {
                 None
             }
             None => Some(Event::Ended { channel, failure }),
+        }
+    }
+
+    /// The queue is hosted at its home too, and comes another way now.
+    fn way_changed(&mut self, channel: Channel, hops: Vec<Epoch>, guest: &mut ClientSession) {
+        let here = |queue: &Carried| queue.home == Side::Open(channel);
+        if let Some(index) = self.queues.iter().position(here) {
+            self.queues[index].hops.clone_from(&hops);
+            self.tell(index, guest, HostedTell::Reach { up: true, hops });
         }
     }
 

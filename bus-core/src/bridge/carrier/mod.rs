@@ -15,9 +15,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::error::Failure;
+use crate::frame::Parcel;
 use crate::message::{Message, SharedSender};
 use crate::name::Name;
 use crate::router::{Channel, Epoch, Fault, HostedTell, Lease, OpenMode, RequestId, Ticket};
+use crate::runs::{Run, Runs};
 use crate::session::{ClientSession, Origin};
 use crate::time::Time;
 
@@ -47,6 +49,10 @@ pub struct CarriedStat {
     pub receivers: u64,
     /// Sends that home has not answered.
     pub sends: u64,
+    /// Sends that home has accepted.
+    pub sent: u64,
+    /// Deliveries that were handed to the guest.
+    pub delivered: u64,
     /// Why it was refused last.
     pub last_error: Option<Failure>,
 }
@@ -67,16 +73,16 @@ pub struct QueueCarrier {
     guest_is_up: bool,
     /// At home: channels of receivers, and what their numbers are.
     receivers: BTreeMap<Channel, (usize, u64)>,
-    /// At home: sends without an answer.
-    tickets: BTreeMap<Ticket, (usize, Ticket)>,
+    /// At home: sends without an answer, and what they are at the guest.
+    tickets: Runs<(), usize>,
     /// At home: requests without an answer.
     requests: BTreeMap<RequestId, Asked>,
     /// At the guest: queues that are to be hosted.
     hosting: BTreeMap<RequestId, usize>,
     /// Deliveries that are out at the guest.
-    leases: BTreeMap<Lease, Held>,
+    leases: Runs<(), Held>,
     /// Acknowledgements that home has not answered.
-    acks: BTreeMap<Lease, usize>,
+    acks: Runs<(), usize>,
     /// The sender that came last from home.
     sender: Option<(Arc<Origin>, SharedSender)>,
     fault: Option<Fault>,
@@ -108,9 +114,17 @@ struct Carried {
     /// Receivers at home, by their numbers.
     receivers: BTreeMap<u64, HomeReceiver>,
     /// Sends at home, by the tickets of the guest.
-    sends: BTreeMap<Ticket, Ticket>,
+    sends: Runs<(), ()>,
     /// Sends that the session at home has no room for.
     waiting: VecDeque<Waiting>,
+    /// How many there are of both.
+    sends_open: u64,
+    /// Sends that home has accepted so far.
+    sent: u64,
+    /// Deliveries that are out at the guest.
+    leases_out: u64,
+    /// Deliveries so far.
+    delivered: u64,
     last_error: Option<Failure>,
 }
 
@@ -129,7 +143,7 @@ struct HomeReceiver {
 }
 
 /// A delivery that is out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
     queue: usize,
     channel: Channel,
@@ -138,11 +152,19 @@ struct Held {
     auto_ack: bool,
 }
 
+/// One send, or several whose tickets follow each other.
 #[derive(Debug)]
 struct Waiting {
+    /// Of the first.
     ticket: Ticket,
     no_wait: bool,
-    message: Message,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Message(Message),
+    Parcel(Parcel),
 }
 
 impl QueueCarrier {
@@ -156,8 +178,12 @@ impl QueueCarrier {
             losses: 0,
             retry_at: None,
             receivers: BTreeMap::new(),
-            sends: BTreeMap::new(),
+            sends: Runs::default(),
             waiting: VecDeque::new(),
+            sends_open: 0,
+            sent: 0,
+            leases_out: 0,
+            delivered: 0,
             last_error: None,
         };
         QueueCarrier { queues: queues.into_iter().map(carried).collect(), ..Self::default() }
@@ -175,16 +201,17 @@ impl QueueCarrier {
 
     /// Where each queue stands.
     pub fn stat(&self) -> Vec<CarriedStat> {
-        let leased = |index| self.leases.values().filter(|held| held.queue == index).count() as u64;
-        let stat = |(index, queue): (usize, &Carried)| CarriedStat {
+        let stat = |queue: &Carried| CarriedStat {
             name: queue.config.guest.clone(),
             is_carried: queue.is_carried(),
-            leased: leased(index),
+            leased: queue.leases_out,
             receivers: queue.receivers.len() as u64,
-            sends: (queue.sends.len() + queue.waiting.len()) as u64,
+            sends: queue.sends_open,
+            sent: queue.sent,
+            delivered: queue.delivered,
             last_error: queue.last_error.clone(),
         };
-        self.queues.iter().enumerate().map(stat).collect()
+        self.queues.iter().map(stat).collect()
     }
 
     /// The sender of a delivery.
@@ -197,6 +224,15 @@ impl QueueCarrier {
         let sender = Arc::new(origin.sender.clone());
         self.sender = Some((origin.clone(), sender.clone()));
         sender
+    }
+
+    /// Takes deliveries out that are out no longer, of so many from this one on.
+    fn let_go_of(&mut self, first: Lease, count: u64) -> Vec<Run<(), Held>> {
+        let gone = self.leases.take((), first, count);
+        for run in &gone {
+            self.queues[run.to.queue].leases_out -= run.count;
+        }
+        gone
     }
 
     /// Tells the guest what the home of a queue says.

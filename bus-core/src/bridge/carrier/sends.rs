@@ -1,23 +1,19 @@
 //! Sends from the guest: they go home in the order in which they come.
 
 use crate::error::{ErrorKind, Failure};
-use crate::message::Message;
-use crate::router::{HostedTell, Ticket};
-use crate::session::Event;
+use crate::frame::Parcel;
+use crate::router::{Channel, HostedTell, Ticket};
+use crate::runs::Run;
+use crate::session::{ClientSession, Event};
 use crate::time::Time;
 
-use super::{Ends, QueueCarrier, Side, Waiting};
+use super::{Content, Ends, QueueCarrier, Side, Waiting};
 
 impl QueueCarrier {
-    pub(super) fn send(
-        &mut self,
-        index: usize,
-        ticket: Ticket,
-        no_wait: bool,
-        message: Message,
-        ends: &mut Ends<'_>,
-    ) {
-        self.queues[index].waiting.push_back(Waiting { ticket, no_wait, message });
+    /// Takes one send, or as many as are in the parcel.
+    pub(super) fn send(&mut self, index: usize, send: Waiting, count: u64, ends: &mut Ends<'_>) {
+        self.queues[index].waiting.push_back(send);
+        self.queues[index].sends_open += count;
         self.send_some(index, ends);
     }
 
@@ -31,23 +27,39 @@ impl QueueCarrier {
     fn send_some(&mut self, index: usize, ends: &mut Ends<'_>) {
         let queue = &mut self.queues[index];
         let Side::Open(channel) = queue.home else { return };
-        while let Some(next) = queue.waiting.front()
-            && ends.home.can_send(channel, &next.message)
-            && let Some(Waiting { ticket, no_wait, message }) = queue.waiting.pop_front()
-        {
-            let number = ends.home.send(channel, message, no_wait);
-            queue.sends.insert(ticket, number);
-            self.tickets.insert(number, (index, ticket));
+        while let Some(next) = queue.waiting.front_mut() {
+            let (first, at, count) = match &mut next.content {
+                Content::Message(message) if ends.home.can_send(channel, message) => {
+                    (next.ticket, ends.home.send(channel, message.clone(), next.no_wait), 1)
+                }
+                Content::Message(_) => return,
+                Content::Parcel(parcel) => {
+                    let Some(sent) = send_front(channel, parcel, ends.home) else { return };
+                    let first = next.ticket;
+                    next.ticket += sent.1;
+                    (first, sent.0, sent.1)
+                }
+            };
+            queue.sends.insert(Run { of: (), first, to: (), at, count });
+            self.tickets.insert(Run { of: (), first: at, to: index, at: first, count });
+            if next.is_sent() {
+                queue.waiting.pop_front();
+            }
         }
     }
 
     pub(super) fn withdraw(&mut self, index: usize, ticket: Ticket, ends: &mut Ends<'_>) {
         let queue = &mut self.queues[index];
-        if let Some(number) = queue.sends.get(&ticket) {
-            return ends.home.withdraw(*number);
+        if let Some(((), number)) = queue.sends.get((), ticket) {
+            return ends.home.withdraw(number);
         }
-        if let Some(at) = queue.waiting.iter().position(|send| send.ticket == ticket) {
-            queue.waiting.remove(at);
+        let is_there = |send: &Waiting| (send.ticket..send.ticket + send.count()).contains(&ticket);
+        if let Some(at) = queue.waiting.iter().position(is_there)
+            && let Some(send) = queue.waiting.remove(at)
+        {
+            let rest = send.without(ticket);
+            rest.into_iter().rev().for_each(|part| queue.waiting.insert(at, part));
+            queue.sends_open -= 1;
             let text = "the send was taken back before it was on its way to the queue's home";
             let failure = Failure::new(ErrorKind::Withdrawn, text);
             self.tell(index, ends.guest, HostedTell::Failed { ticket, failure });
@@ -61,33 +73,24 @@ impl QueueCarrier {
         count: u32,
         ends: &mut Ends<'_>,
     ) -> Option<Event> {
-        let end = first.saturating_add(u64::from(count));
-        let mine: Vec<(Ticket, (usize, Ticket))> =
-            self.tickets.range(first..end).map(|(number, of)| (*number, *of)).collect();
-        let all = mine.len() as u64 == u64::from(count);
-        let mut run: Option<(usize, Ticket, u32)> = None;
-        for (number, (index, ticket)) in mine {
-            self.tickets.remove(&number);
-            self.queues[index].sends.remove(&ticket);
-            run = match run {
-                Some((of, first, count)) if of == index && first + u64::from(count) == ticket => {
-                    Some((of, first, count + 1))
-                }
-                before => {
-                    self.tell_accepted(before, ends);
-                    Some((index, ticket, 1))
-                }
-            };
+        let mut mine = 0;
+        for Run { to: index, at, count, .. } in self.tickets.take((), first, u64::from(count)) {
+            self.answered(index, at, count);
+            self.queues[index].sent += count;
+            mine += count;
+            // No more than was said, which has 32 bits.
+            let tell = HostedTell::Accepted { first: at, count: count as u32 };
+            self.tell(index, ends.guest, tell);
         }
-        self.tell_accepted(run, ends);
         self.send_waiting(ends);
-        (!all).then_some(Event::Accepted { first, count })
+        (mine != u64::from(count)).then_some(Event::Accepted { first, count })
     }
 
-    fn tell_accepted(&self, run: Option<(usize, Ticket, u32)>, ends: &mut Ends<'_>) {
-        if let Some((index, first, count)) = run {
-            self.tell(index, ends.guest, HostedTell::Accepted { first, count });
-        }
+    /// Sends of the guest have their answers.
+    fn answered(&mut self, index: usize, first: Ticket, count: u64) {
+        let queue = &mut self.queues[index];
+        queue.sends.take((), first, count);
+        queue.sends_open -= count;
     }
 
     pub(super) fn failed(
@@ -97,13 +100,61 @@ impl QueueCarrier {
         failure: Failure,
         ends: &mut Ends<'_>,
     ) {
-        let Some((index, ticket)) = self.tickets.remove(&number) else { return };
-        self.queues[index].sends.remove(&ticket);
-        let removed = failure.kind() == ErrorKind::Removed;
-        self.tell(index, ends.guest, HostedTell::Failed { ticket, failure });
-        if removed {
-            self.removed(now, index, ends);
+        for Run { to: index, at: ticket, .. } in self.tickets.take((), number, 1) {
+            self.answered(index, ticket, 1);
+            let removed = failure.kind() == ErrorKind::Removed;
+            let failure = failure.clone();
+            self.tell(index, ends.guest, HostedTell::Failed { ticket, failure });
+            if removed {
+                self.removed(now, index, ends);
+            }
         }
         self.send_waiting(ends);
+    }
+}
+
+/// Sends what fits off the front of a parcel; if nothing does, its first message is offered. The
+/// ticket of the first, and how many.
+fn send_front(
+    channel: Channel,
+    parcel: &mut Parcel,
+    home: &mut ClientSession,
+) -> Option<(Ticket, u64)> {
+    let together = home.sends_together(channel, parcel);
+    if together > 0 {
+        return Some((home.send_parcel(channel, &parcel.split_to(together)), together));
+    }
+    let first = parcel.first().filter(|message| home.can_send(channel, message))?;
+    parcel.pop_front();
+    Some((home.send(channel, first, false), 1))
+}
+
+impl Waiting {
+    /// How many sends it is.
+    pub(super) fn count(&self) -> u64 {
+        match &self.content {
+            Content::Message(_) => 1,
+            Content::Parcel(parcel) => parcel.count(),
+        }
+    }
+
+    /// Whether all of what was just sent is, so that nothing is left of it.
+    fn is_sent(&self) -> bool {
+        match &self.content {
+            Content::Message(_) => true,
+            Content::Parcel(parcel) => parcel.is_empty(),
+        }
+    }
+
+    /// What is left without one of its sends.
+    fn without(self, ticket: Ticket) -> Vec<Waiting> {
+        let Waiting { ticket: first, no_wait, content: Content::Parcel(mut parcel) } = self else {
+            return Vec::new();
+        };
+        let front = parcel.split_to(ticket - first);
+        parcel.pop_front();
+        let part = |ticket, parcel| Waiting { ticket, no_wait, content: Content::Parcel(parcel) };
+        let parts = [part(first, front), part(ticket + 1, parcel)];
+        parts.into_iter().filter(|part| part.count() > 0).collect()
     }
 }

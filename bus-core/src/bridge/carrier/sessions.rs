@@ -4,13 +4,10 @@
 //! guest go home as those of a lost client do, and its sends are taken back; a lost home is told
 //! to the guest.
 
-use std::collections::BTreeMap;
-
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{HOSTED_LEASES_TOLD_MAX, HOSTED_RETRY};
-use crate::router::{
-    Answer, BridgeCommand, Command, Fault, Forsaken, HostedTell, Lease, RequestId,
-};
+use crate::router::{Answer, BridgeCommand, Command, Fault, Forsaken, HostedTell, RequestId};
+use crate::runs::Run;
 use crate::session::{ChannelKind, ClientSession};
 use crate::time::Time;
 
@@ -45,10 +42,10 @@ impl QueueCarrier {
         self.home_is_up = false;
         for index in 0..self.queues.len() {
             let waiting = std::mem::take(&mut self.queues[index].waiting);
-            for send in waiting {
+            for ticket in waiting.iter().flat_map(|send| send.ticket..send.ticket + send.count()) {
                 let text = "the session with the queue's home was lost before the message was sent";
                 let failure = Failure::new(ErrorKind::Disconnected, text);
-                self.tell(index, guest, HostedTell::Failed { ticket: send.ticket, failure });
+                self.tell(index, guest, HostedTell::Failed { ticket, failure });
             }
             self.tell(index, guest, HostedTell::Lost);
             let queue = &mut self.queues[index];
@@ -57,6 +54,7 @@ impl QueueCarrier {
             queue.retry_at = None;
             queue.receivers.clear();
             queue.sends.clear();
+            (queue.sends_open, queue.leases_out) = (0, 0);
         }
         self.receivers.clear();
         self.tickets.clear();
@@ -225,23 +223,21 @@ impl QueueCarrier {
             self.receivers.remove(&receiver.channel);
             home.close(receiver.channel);
         }
-        for ticket in std::mem::take(&mut queue.sends).into_values() {
-            self.tickets.remove(&ticket);
-            home.withdraw(ticket);
+        (queue.sends_open, queue.leases_out) = (0, 0);
+        for run in std::mem::take(&mut queue.sends).iter() {
+            self.tickets.take((), run.at, run.count);
+            (run.at..run.at + run.count).for_each(|ticket| home.withdraw(ticket));
         }
-        self.acks.retain(|_, of| *of != index);
+        self.acks.retain(|of| *of != index);
         self.requests.retain(|_, asked| !asked.is_of(index));
-        let mine: BTreeMap<Lease, _> = self
-            .leases
-            .iter()
-            .filter(|(_, held)| held.queue == index)
-            .map(|(l, h)| (*l, *h))
-            .collect();
+        let mine: Vec<_> = self.leases.iter().filter(|run| run.to.queue == index).collect();
+        self.leases.retain(|held| held.queue != index);
         let mut back = Vec::new();
-        for (lease, held) in mine {
-            self.leases.remove(&lease);
-            back.push((lease, held.taken));
-            home.note_settled(held.channel, held.serial);
+        for Run { first, to: held, count, .. } in mine {
+            for lease in first..first + count {
+                back.push((lease, held.taken));
+                home.note_settled(held.channel, held.serial);
+            }
         }
         if self.fault == Some(Fault::HostedKeepsLeases) && cfg!(feature = "faults") {
             return;

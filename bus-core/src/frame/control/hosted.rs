@@ -8,8 +8,10 @@ use bus_proto::v1::request::Command as Wire;
 use super::convert::{Convert, missing};
 use super::request::{consume_options, consume_to_wire};
 use crate::error::Failure;
-use crate::limits::{CREDIT_MAX, REASON_BYTES_MAX};
-use crate::router::{BridgeCommand, Channel, Command, Forsaken, HostedAsk, HostedTell, RequestId};
+use crate::limits::{CREDIT_MAX, HOSTED_LEASES_TOLD_MAX, REASON_BYTES_MAX};
+use crate::router::{
+    BridgeCommand, Channel, Command, Forsaken, HostedAsk, HostedTell, Lease, RequestId,
+};
 
 /// The wire form of deliveries that go back.
 pub(super) fn forsake(forsaken: &Forsaken) -> v1::Forsake {
@@ -54,7 +56,9 @@ pub(super) fn says_to_wire(channel: Channel, tell: &HostedTell) -> Option<Wire> 
     let failure =
         |number: u64, failure: &Failure| v1::HomeFailure { number, failure: failure.to_wire() };
     let what = match tell {
-        HostedTell::Lease { .. } | HostedTell::Peeked { .. } => return None,
+        HostedTell::Lease { .. } | HostedTell::LeaseParcel { .. } | HostedTell::Peeked { .. } => {
+            return None;
+        }
         HostedTell::Recall { lease } => Says::Recall(*lease),
         HostedTell::Ended { receiver, failure: why } => Says::Ended(failure(*receiver, why)),
         HostedTell::Closed { receiver } => Says::Closed(*receiver),
@@ -116,7 +120,7 @@ pub(super) fn says_from_wire(given: v1::HomeSays) -> Result<Command, Failure> {
 /// The wire form of what is asked of a home; none if it has a frame of its own.
 pub(super) fn ask_to_wire(channel: Channel, ask: &HostedAsk) -> Option<v1::HomeAsk> {
     let what = match ask {
-        HostedAsk::Send { .. } => return None,
+        HostedAsk::Send { .. } | HostedAsk::SendParcel { .. } => return None,
         HostedAsk::Consume { receiver, options } => {
             let options = Some(consume_to_wire(0, 0, options));
             Ask::Consume(v1::HomeConsume { receiver: *receiver, options })
@@ -126,8 +130,10 @@ pub(super) fn ask_to_wire(channel: Channel, ask: &HostedAsk) -> Option<v1::HomeA
         }
         HostedAsk::Close { receiver } => Ask::Close(*receiver),
         HostedAsk::Withdraw { ticket } => Ask::Withdraw(*ticket),
-        HostedAsk::Taken { leases } => Ask::Taken(v1::HomeLeases { leases: leases.clone() }),
-        HostedAsk::Ack { leases } => Ask::Ack(v1::HomeLeases { leases: leases.clone() }),
+        HostedAsk::Taken { first, count } => {
+            Ask::Taken(v1::HomeSpan { first: *first, count: *count })
+        }
+        HostedAsk::Ack { first, count } => Ask::Ack(v1::HomeSpan { first: *first, count: *count }),
         HostedAsk::Nack { request, lease, delay } => {
             let nack = Some(v1::Nack { lease: *lease, delay_ms: delay.to_wire() });
             Ask::Nack(v1::HomeNack { request: *request, nack })
@@ -150,6 +156,13 @@ pub(super) fn ask_to_wire(channel: Channel, ask: &HostedAsk) -> Option<v1::HomeA
     Some(v1::HomeAsk { channel, what: Some(what) })
 }
 
+/// Leases from the first one on, no more than are named at once.
+fn leases(given: v1::HomeSpan) -> (Lease, u32) {
+    // The limit has 32 bits, and no number goes beyond the last one.
+    let count = given.count.min(HOSTED_LEASES_TOLD_MAX as u32);
+    (given.first.min(Lease::MAX - u64::from(count)), count)
+}
+
 /// What is asked of a home, and over which channel.
 pub(super) fn ask_from_wire(given: v1::HomeAsk) -> Result<(Channel, HostedAsk), Failure> {
     let ask = match given.what.ok_or_else(|| missing("what"))? {
@@ -162,8 +175,14 @@ pub(super) fn ask_from_wire(given: v1::HomeAsk) -> Result<(Channel, HostedAsk), 
         }
         Ask::Close(receiver) => HostedAsk::Close { receiver },
         Ask::Withdraw(ticket) => HostedAsk::Withdraw { ticket },
-        Ask::Taken(v1::HomeLeases { leases }) => HostedAsk::Taken { leases },
-        Ask::Ack(v1::HomeLeases { leases }) => HostedAsk::Ack { leases },
+        Ask::Taken(given) => {
+            let (first, count) = leases(given);
+            HostedAsk::Taken { first, count }
+        }
+        Ask::Ack(given) => {
+            let (first, count) = leases(given);
+            HostedAsk::Ack { first, count }
+        }
         Ask::Nack(v1::HomeNack { request, nack }) => {
             let v1::Nack { lease, delay_ms } = nack.ok_or_else(|| missing("nack"))?;
             let delay = Convert::from_wire(delay_ms, "delay_ms")?;

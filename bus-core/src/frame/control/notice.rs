@@ -11,7 +11,7 @@ use super::{FrameError, Kind, accept, bridge, encode, hosted, malformed, parse};
 use crate::error::Failure;
 use crate::message::Sender;
 use crate::name::Name;
-use crate::router::{Channel, HostedAsk, Interest, Lease, Provenance, RelayState};
+use crate::router::{Channel, Epoch, HostedAsk, Interest, Lease, Provenance, RelayState};
 
 /// What a broker tells without being asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,13 @@ pub enum Notice {
         /// Nothing more of this change follows.
         complete: bool,
     },
+    /// A queue that is open for a bridge comes another way now.
+    HomeWay {
+        /// The channel on which it is open.
+        channel: Channel,
+        /// The brokers on the way, its home first.
+        hops: Vec<Epoch>,
+    },
     /// Nobody waits for a call any more that a bridge has.
     GivenUp {
         /// The call.
@@ -108,6 +115,9 @@ impl Notice {
                     left_out: *left_out,
                     complete: *complete,
                 })
+            }
+            Notice::HomeWay { channel, hops } => {
+                Wire::HomeWay(v1::HomeWay { channel: *channel, hops: hops.clone() })
             }
             Notice::GivenUp { call } => Wire::GivenUp(v1::GivenUp { call: *call }),
         };
@@ -154,6 +164,7 @@ impl Notice {
                 left_out: given.left_out,
                 complete: given.complete,
             }),
+            Wire::HomeWay(v1::HomeWay { channel, hops }) => Ok(Notice::HomeWay { channel, hops }),
             Wire::GivenUp(given) => Ok(Notice::GivenUp { call: given.call }),
         }
     }

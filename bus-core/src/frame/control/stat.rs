@@ -5,7 +5,8 @@ use bus_proto::v1;
 use super::convert::{Convert, record};
 use crate::error::Failure;
 use crate::router::{
-    BrokerInfo, ClientStat, Listing, QueueStat, ServiceStat, TopicStat, Touch, TypeCount,
+    BrokerInfo, ClientStat, HostedStat, Listing, QueueStat, ServiceStat, TopicStat, Touch,
+    TypeCount,
 };
 
 record! {
@@ -13,7 +14,7 @@ record! {
     QueueStat as QueueStat {
         name, id, access, creator, options, messages, bytes, leased, accepted, delivered, acked,
         redelivered, dead, dropped, blocked, waiting, handles, last_send, last_receive, types,
-        retired
+        retired, hosted
     }
     TopicStat as TopicStat {
         name, id, access, creator, options, published, delivered, dropped, too_slow, publishers,
@@ -26,6 +27,7 @@ record! {
         sender, transport, connected, channels, leases, bytes_in, bytes_out, frames_in,
         frames_out, parked_bytes, unsent_bytes, no_lanes
     }
+    HostedStat as HostedStat { bridge, home, reachable }
     TypeCount as TypeCount { name, messages; kind: r#type }
     Touch as Touch { sender; age: age_ms }
     BrokerInfo as BrokerInfo {

@@ -31,15 +31,20 @@ impl Router {
             HostedTell::Lease { receiver, lease, attempt, sender, message } => {
                 queue.hand_over(ground, Delivered { receiver, lease, attempt, sender, message });
             }
+            HostedTell::LeaseParcel { receiver, first, sender, parcel } => {
+                queue.hand_over_together(ground, receiver, first, &sender, parcel);
+            }
             HostedTell::Recall { lease } => queue.hosted_recall(ground, lease),
             HostedTell::Ended { receiver, failure } => {
                 queue.double_over(ground, receiver, failure);
             }
             HostedTell::Closed { receiver } => queue.double_closed(receiver),
             HostedTell::Credited { receiver } => queue.credited(ground, receiver),
-            HostedTell::Accepted { first, count } => queue.home_accepted(ground, first, count),
+            HostedTell::Accepted { first, count } => {
+                queue.home_verdict(ground, (first, u64::from(count)), &Ok(()));
+            }
             HostedTell::Failed { ticket, failure } => {
-                queue.home_verdict(ground, ticket, Err(failure));
+                queue.home_verdict(ground, (ticket, 1), &Err(failure));
             }
             HostedTell::Settled { first, count } => queue.hosted_settled(ground, first, count),
             HostedTell::Unsettled { lease, failure } => {
@@ -82,7 +87,9 @@ impl Router {
         let Router { ground, queues, .. } = self;
         let Some(queue) = queues.get_mut(id) else { return };
         let away = queue.hosted.as_ref().is_some_and(|hosting| !hosting.is_reachable(ground));
-        let refused = refused.or_else(|| away.then(|| queue.unreachable()));
+        let refused = refused
+            .or_else(|| queue.check_way().err())
+            .or_else(|| away.then(|| queue.unreachable()));
         let Some(hosting) = &mut queue.hosted else { return };
         match refused {
             Some(failure) => ground.reply(session, request, Err(failure)),

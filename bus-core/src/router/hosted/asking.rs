@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::error::Failure;
+use crate::frame::Parcel;
 use crate::message::{Message, SharedSender};
 use crate::router::command::{ConsumeOptions, Lease, RequestId, Ticket};
 use crate::router::{Epoch, Peeked};
@@ -46,12 +47,15 @@ pub enum HostedAsk {
     Close { receiver: u64 },
     /// A message for the queue. Answered by `Accepted` or `Failed`.
     Send { ticket: Ticket, no_wait: bool, message: Message },
+    /// Messages of one type for the queue, with tickets that follow each other. Answered as they
+    /// would be one by one.
+    SendParcel { first: Ticket, parcel: Parcel },
     /// A send is to be taken back, if it still waits.
     Withdraw { ticket: Ticket },
     /// The application has these deliveries.
-    Taken { leases: Vec<Lease> },
+    Taken { first: Lease, count: u32 },
     /// They are done. Each is answered by `Settled` or `Unsettled`.
-    Ack { leases: Vec<Lease> },
+    Ack { first: Lease, count: u32 },
     /// Back to its place, marked, after a delay. Answered by `Done`.
     Nack { request: RequestId, lease: Lease, delay: Duration },
     /// The lease ends so long from now. Answered by `Done`.
@@ -73,6 +77,8 @@ pub enum HostedAsk {
 pub enum HostedTell {
     /// A delivery for the double of a receiver.
     Lease { receiver: u64, lease: Lease, attempt: u32, sender: SharedSender, message: Message },
+    /// Deliveries of one type and sender, none of them delivered before, for the double of a consumer.
+    LeaseParcel { receiver: u64, first: Lease, sender: SharedSender, parcel: Parcel },
     /// Somebody else could have this delivery.
     Recall { lease: Lease },
     /// A double has ended.

@@ -20,6 +20,7 @@ use crate::router::rights::Right;
 use crate::router::session::{Handle, Session};
 use crate::router::timer::Timer;
 use crate::router::{Output, Router};
+use crate::runs::Run;
 
 use super::Hosting;
 
@@ -32,16 +33,9 @@ impl Router {
         name: Name,
         open: OpenMode,
     ) -> Result<Answer, Failure> {
-        self.check_bridge(session, &name)?;
+        self.check_bridge_queue(session, &name)?;
         self.open_queue(session, channel, name, open, QueueOptions::default())?;
-        let mut hops = Vec::new();
-        if let Ok(Handle::Queue { queue, .. }) = self.ground.handle(session, channel)
-            && let Some(hosting) = self.queues.get(*queue).and_then(|queue| queue.hosted.as_ref())
-        {
-            hops.clone_from(&hosting.hops);
-        }
-        hops.push(self.config.epoch);
-        Ok(Answer::Home { hops })
+        Ok(Answer::Home { hops: self.way_on(session, channel) })
     }
 
     /// Hosts a queue that lives elsewhere.
@@ -53,8 +47,11 @@ impl Router {
         mode: Option<u16>,
         hops: Vec<Epoch>,
     ) -> Result<Answer, Failure> {
-        self.check_bridge(session, &name)?;
-        self.check_hops(&name, &hops)?;
+        self.check_bridge_queue(session, &name)?;
+        if let Err(failure) = self.check_hops(&name, &hops) {
+            self.refuse_way(&name, &failure);
+            return Err(failure);
+        }
         let Some(entry) = self.ground.sessions.get(session) else {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
@@ -74,6 +71,9 @@ impl Router {
             if let Some(hosting) = &mut queue.hosted {
                 hosting.host = Some((session, channel));
                 hosting.hops.clone_from(&hops);
+                if !hops.is_empty() {
+                    hosting.refused = None;
+                }
                 if let Some(until) = hosting.linger_until.take() {
                     ground.timers.clear(until, Timer::Linger(id));
                 }
@@ -81,10 +81,11 @@ impl Router {
             // Without a way it is held until there is one.
             queue.set_reach(ground, !hops.is_empty());
         }
+        self.tell_way(id);
         Ok(Answer::Opened { id: id.serial(), created })
     }
 
-    fn check_hops(&self, name: &Name, hops: &[Epoch]) -> Result<(), Failure> {
+    pub(super) fn check_hops(&self, name: &Name, hops: &[Epoch]) -> Result<(), Failure> {
         if hops.contains(&self.config.epoch) && !self.ground.planted(Fault::HopsIgnored) {
             let text = format!(
                 "queue `{name}` lives here or comes from here: the bridges form a loop, and it is not hosted"
@@ -205,14 +206,20 @@ impl Router {
             && let Err(failure) = self.check_hops(&name, &hops)
         {
             self.abandon(session, id);
+            self.refuse_way(&name, &failure);
             return self.ground.tell(session, Output::Ended { channel, failure });
         }
         let Router { ground, queues, .. } = self;
         let Some(queue) = queues.get_mut(id) else { return };
+        let mut is_new = false;
         if let Some(hosting) = queue.hosted.as_mut().filter(|_| !hops.is_empty()) {
-            hosting.hops = hops;
+            is_new = hosting.hops != hops;
+            (hosting.hops, hosting.refused) = (hops, None);
         }
         queue.set_reach(ground, up);
+        if is_new {
+            self.tell_way(id);
+        }
     }
 
     /// Nobody hosts the queue any more, on purpose: whoever waits is told that it was removed.
@@ -305,9 +312,11 @@ impl Queue {
             );
             Failure::new(ErrorKind::OutcomeUnknown, text)
         };
-        for (session, lease) in acks.into_values() {
-            let failure = failure("acknowledgement");
-            ground.tell(session, Output::Unsettled { lease, failure });
+        for Run { to, at, count, .. } in acks.iter() {
+            for lease in at..at + count {
+                let failure = failure("acknowledgement");
+                ground.tell(to, Output::Unsettled { lease, failure });
+            }
         }
         for (session, request) in requests.into_values() {
             ground.reply(session, request, Err(failure("request")));

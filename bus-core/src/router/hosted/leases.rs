@@ -11,19 +11,35 @@ use crate::limits::{HOSTED_LEASES_TOLD_MAX, HOSTED_REQUESTS_MAX};
 use crate::router::command::{Lease, RequestId};
 use crate::router::fault::Fault;
 use crate::router::ground::Ground;
+use crate::router::leases::Leases;
 use crate::router::queue::Queue;
 use crate::router::session::Session;
 use crate::router::settle::{Bearer, Ended};
+use crate::router::untaken::Range;
 use crate::router::{Output, Router};
+use crate::runs::{Run, Runs};
 
 use super::{Forsaken, HostedAsk, Hosting};
 
 impl Hosting {
-    /// A delivery is out no longer: its number at home, if home knows it.
-    fn forget(&mut self, session: Id<Session>, lease: Lease) -> Option<Lease> {
-        let home = self.by_local.remove(&(session, lease))?;
-        self.by_home.remove(&home);
-        Some(home)
+    /// Notes deliveries that are out here, with numbers that follow each other on both sides.
+    pub(super) fn note_out(&mut self, session: Id<Session>, first: Lease, home: Lease, count: u64) {
+        self.by_home.insert(Run { of: (), first: home, to: session, at: first, count });
+        self.by_local.insert(Run { of: session, first, to: (), at: home, count });
+    }
+
+    /// Deliveries are out no longer: those that home knows, with their numbers there.
+    fn forget(
+        &mut self,
+        session: Id<Session>,
+        first: Lease,
+        count: u64,
+    ) -> Vec<Run<Id<Session>, ()>> {
+        let known = self.by_local.take(session, first, count);
+        for run in &known {
+            self.by_home.take((), run.at, run.count);
+        }
+        known
     }
 
     /// A number for a request, which nobody has.
@@ -37,15 +53,21 @@ impl Hosting {
         }
     }
 
-    /// Says something about leases, as many at a time as a frame bears.
+    /// Says something about leases by their numbers at home, of so many at a time as may be named.
     fn ask_about(
         &self,
         ground: &mut Ground,
-        leases: &[Lease],
-        make: impl Fn(Vec<Lease>) -> HostedAsk,
+        leases: &Runs<(), ()>,
+        make: impl Fn(Lease, u32) -> HostedAsk,
     ) {
-        for leases in leases.chunks(HOSTED_LEASES_TOLD_MAX) {
-            self.ask(ground, make(leases.to_vec()));
+        for Run { mut first, count, .. } in leases.iter() {
+            let end = first + count;
+            while first < end {
+                // No more than the limit, which has 32 bits.
+                let some = (end - first).min(HOSTED_LEASES_TOLD_MAX as u64);
+                self.ask(ground, make(first, some as u32));
+                first += some;
+            }
         }
     }
 }
@@ -77,26 +99,45 @@ impl Router {
         first: Lease,
         count: u64,
     ) {
-        let mut homes = Vec::new();
-        for lease in first..first + count {
+        let (mut lease, end, mut homes) = (first, first + count, Runs::default());
+        while lease < end {
             let Some(entry) = self.ground.sessions.get_mut(session) else { return };
-            let Some(leased) = entry.leases.get_mut(lease) else { continue };
-            leased.taken = true;
-            let auto_ack = leased.auto_ack;
-            let Some(hosting) = self.hosting(id) else { return };
-            if !auto_ack {
-                homes.extend(hosting.by_local.get(&(session, lease)));
+            let Some(leased) = entry.leases.get(lease) else {
+                lease += 1;
                 continue;
-            }
-            homes.extend(hosting.forget(session, lease));
-            self.end_lease(session, lease);
-            if let Some(queue) = self.queues.get_mut(id) {
-                queue.counters.acked += 1;
-            }
+            };
+            let (known, count) = match leased.auto_ack {
+                true => {
+                    let count = self.end_hosted(session, lease, end - lease);
+                    let Some(queue) = self.queues.get_mut(id) else { return };
+                    queue.counters.acked += count;
+                    let Some(hosting) = &mut queue.hosted else { return };
+                    (hosting.forget(session, lease, count), count)
+                }
+                false => {
+                    let count = take_some(&mut entry.leases, lease, end - lease);
+                    let Some(hosting) = self.hosting(id) else { return };
+                    (hosting.by_local.among(session, lease, count), count)
+                }
+            };
+            note_homes(&mut homes, &known);
+            lease += count;
         }
         let Router { ground, queues, .. } = self;
         if let Some(hosting) = queues.get(id).and_then(|queue| queue.hosted.as_ref()) {
-            hosting.ask_about(ground, &homes, |leases| HostedAsk::Taken { leases });
+            hosting.ask_about(ground, &homes, |first, count| HostedAsk::Taken { first, count });
+        }
+    }
+
+    /// Takes deliveries from this one on, which is of a hosted queue, off their session's list:
+    /// how many, at most so many.
+    fn end_hosted(&mut self, session: Id<Session>, first: Lease, count: u64) -> u64 {
+        match self.end_batch(session, first, count) {
+            Some((_, count)) => count,
+            None => {
+                self.end_lease(session, first);
+                1
+            }
         }
     }
 
@@ -109,32 +150,56 @@ impl Router {
         first: Lease,
         end: Lease,
     ) -> Lease {
-        let (mut lease, mut homes) = (first, Vec::new());
+        let (mut lease, mut homes) = (first, Runs::default());
         while lease < end && self.hosted_of(session, lease) == Some(id) {
-            self.end_lease(session, lease);
+            let count = self.end_hosted(session, lease, end - lease);
             let early = self.ground.planted(Fault::HostedAckEarly);
             let Some(hosting) = self.hosting(id) else { break };
-            match hosting.forget(session, lease) {
-                Some(home) if early => {
-                    homes.push(home);
-                    self.ground.tell(session, Output::Settled { first: lease, count: 1 });
-                }
-                Some(home) => {
-                    hosting.acks.insert(home, (session, lease));
-                    homes.push(home);
-                }
-                None => {
-                    let failure = self.stale(session, lease);
-                    self.ground.tell(session, Output::Unsettled { lease, failure });
-                }
+            let known = hosting.forget(session, lease, count);
+            if !early {
+                let ack = |run: &Run<_, _>| Run {
+                    of: (),
+                    first: run.at,
+                    to: run.of,
+                    at: run.first,
+                    count: run.count,
+                };
+                known.iter().for_each(|run| hosting.acks.insert(ack(run)));
             }
-            lease += 1;
+            note_homes(&mut homes, &known);
+            self.answer_at_once(session, (lease, count), &known, early);
+            lease += count;
         }
         let Router { ground, queues, .. } = self;
         if let Some(hosting) = queues.get(id).and_then(|queue| queue.hosted.as_ref()) {
-            hosting.ask_about(ground, &homes, |leases| HostedAsk::Ack { leases });
+            hosting.ask_about(ground, &homes, |first, count| HostedAsk::Ack { first, count });
         }
         lease
+    }
+
+    /// Answers acknowledgements that home need not be asked about: those of deliveries that it has
+    /// forgotten.
+    fn answer_at_once(
+        &mut self,
+        session: Id<Session>,
+        (first, count): Range,
+        known: &[Run<Id<Session>, ()>],
+        early: bool,
+    ) {
+        let mut next = first;
+        let end = Run { of: session, first: first + count, to: (), at: 0, count: 0 };
+        for run in known.iter().chain([&end]) {
+            for lease in next..run.first {
+                let failure = self.stale(session, lease);
+                self.ground.tell(session, Output::Unsettled { lease, failure });
+            }
+            if early && run.count > 0 {
+                // No more than the command names, which has 32 bits.
+                let count = run.count as u32;
+                self.ground.tell(session, Output::Settled { first: run.first, count });
+            }
+            next = run.first + run.count;
+        }
     }
 
     /// Asks home to do something with a delivery, and answers the request when home has. With
@@ -147,8 +212,8 @@ impl Router {
         (id, ends): (Id<Queue>, bool),
         make: impl FnOnce(RequestId, Lease) -> HostedAsk,
     ) {
-        let known = self.hosting(id).and_then(|it| it.by_local.get(&(session, lease)).copied());
-        let Some(home) = known else {
+        let known = self.hosting(id).and_then(|it| it.by_local.get(session, lease));
+        let Some(((), home)) = known else {
             let failure = self.stale(session, lease);
             self.end_lease(session, lease);
             return self.ground.reply(session, request, Err(failure));
@@ -164,7 +229,7 @@ impl Router {
             return;
         };
         if ends {
-            hosting.forget(session, lease);
+            hosting.forget(session, lease, 1);
         }
         let number = hosting.request_of(session, request);
         hosting.ask(ground, make(number, home));
@@ -228,8 +293,9 @@ impl Router {
                 continue;
             };
             self.end_lease(session, lease);
-            let home = self.hosting(id).and_then(|hosting| hosting.forget(session, lease));
-            back.entry((id, suspect)).or_default().extend(home.map(|home| (home, marked)));
+            let Some(hosting) = self.hosting(id) else { continue };
+            let home = hosting.forget(session, lease, 1).into_iter().map(|run| (run.at, marked));
+            back.entry((id, suspect)).or_default().extend(home);
         }
         let Router { ground, queues, .. } = self;
         if ground.planted(Fault::HostedKeepsLeases) {
@@ -251,7 +317,7 @@ impl Queue {
     /// Home asks for a delivery that nobody may have looked at.
     pub(super) fn hosted_recall(&self, ground: &mut Ground, home: Lease) {
         let Some(hosting) = &self.hosted else { return };
-        let Some((session, lease)) = hosting.by_home.get(&home).copied() else { return };
+        let Some((session, lease)) = hosting.by_home.get((), home) else { return };
         let entry = ground.sessions.get(session);
         let untaken = entry.and_then(|entry| entry.leases.get(lease)).is_some_and(|it| !it.taken);
         if untaken {
@@ -263,21 +329,39 @@ impl Queue {
     pub(super) fn hosted_settled(&mut self, ground: &mut Ground, first: Lease, count: u32) {
         let Some(hosting) = &mut self.hosted else { return };
         // By those that were asked for: the count is a peer's word.
-        let end = first.saturating_add(u64::from(count));
-        let homes: Vec<Lease> = hosting.acks.range(first..end).map(|(home, _)| *home).collect();
-        for home in homes {
-            if let Some((session, lease)) = hosting.acks.remove(&home) {
-                self.counters.acked += 1;
-                ground.tell(session, Output::Settled { first: lease, count: 1 });
-            }
+        for run in hosting.acks.take((), first, u64::from(count)) {
+            self.counters.acked += run.count;
+            // No more than was said, which has 32 bits.
+            ground.tell(run.to, Output::Settled { first: run.at, count: run.count as u32 });
         }
     }
 
     /// Home could not settle this one.
     pub(super) fn hosted_unsettled(&mut self, ground: &mut Ground, home: Lease, failure: Failure) {
         let Some(hosting) = &mut self.hosted else { return };
-        if let Some((session, lease)) = hosting.acks.remove(&home) {
-            ground.tell(session, Output::Unsettled { lease, failure });
+        for run in hosting.acks.take((), home, 1) {
+            let failure = failure.clone();
+            ground.tell(run.to, Output::Unsettled { lease: run.at, failure });
         }
+    }
+}
+
+/// Notes that deliveries from this one on, which is there, are with the application: how many, at
+/// most so many.
+fn take_some(leases: &mut Leases, first: Lease, count: u64) -> u64 {
+    if let Some((count, part)) = leases.part_of_batch(first, count) {
+        part.taken = true;
+        return count;
+    }
+    if let Some(leased) = leases.get_mut(first) {
+        leased.taken = true;
+    }
+    1
+}
+
+/// Adds numbers at home, neighbours as one.
+fn note_homes(homes: &mut Runs<(), ()>, known: &[Run<Id<Session>, ()>]) {
+    for Run { at, count, .. } in known {
+        homes.insert(Run { of: (), first: *at, to: (), at: *at, count: *count });
     }
 }

@@ -10,10 +10,13 @@
 
 mod answers;
 mod asking;
+mod batches;
 mod ends;
 mod leases;
 mod receivers;
 mod sends;
+mod sent;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,14 +24,19 @@ use std::sync::Arc;
 use crate::arena::Id;
 use crate::error::Failure;
 use crate::message::{Sender, SharedSender};
+use crate::runs::Runs;
 use crate::time::Time;
 
-use super::command::{Channel, Lease, RequestId, Ticket};
+use super::command::{Channel, RequestId};
 use super::ground::Ground;
 use super::provenance::Epoch;
 use super::queue::Queue;
 use super::session::Session;
+use super::stat::HostedStat;
 use super::waiter::Waiter;
+
+use sent::Sends;
+use ways::Openers;
 
 pub use asking::{Forsaken, HostedAsk, HostedTell};
 
@@ -41,6 +49,10 @@ pub(crate) struct Hosting {
     home_is_up: bool,
     /// The brokers on the way to here, its home first.
     pub hops: Vec<Epoch>,
+    /// Why it is not hosted, if the way on which it would come is refused.
+    refused: Option<Failure>,
+    /// Who hosts it further on.
+    openers: Openers,
     /// While nobody hosts it: when it is given up.
     linger_until: Option<Time>,
     /// Receivers that have a double at home, by its number.
@@ -50,19 +62,15 @@ pub(crate) struct Hosting {
     closing: BTreeSet<u64>,
     next_receiver: u64,
     /// Deliveries that are out here: their numbers at home, and whose they are.
-    by_home: BTreeMap<Lease, (Id<Session>, Lease)>,
-    by_local: BTreeMap<(Id<Session>, Lease), Lease>,
-    /// Acknowledgements that home has not answered.
-    acks: BTreeMap<Lease, (Id<Session>, Lease)>,
+    by_home: Runs<(), Id<Session>>,
+    by_local: Runs<Id<Session>, ()>,
+    /// Acknowledgements that home has not answered, by their numbers there.
+    acks: Runs<(), Id<Session>>,
     /// Requests that home has not answered.
     requests: BTreeMap<RequestId, (Id<Session>, RequestId)>,
     next_request: RequestId,
-    /// Sends that home has not answered, by the ticket that it knows.
-    sends: BTreeMap<Ticket, Sent>,
-    tickets: BTreeMap<(Id<Session>, Ticket), Ticket>,
-    next_ticket: Ticket,
-    /// What they cost.
-    sent_bytes: u64,
+    /// Sends that home has not answered.
+    sends: Sends,
     /// Tells the sessions of this home apart from those of others, and of its earlier lives.
     generation: u64,
     /// The sender that came last from home, and what it is called here.
@@ -79,16 +87,6 @@ struct Double {
     changing: bool,
     /// The session cannot be handed anything for now.
     paused: bool,
-}
-
-/// A send that is on its way home.
-#[derive(Debug)]
-struct Sent {
-    session: Id<Session>,
-    ticket: Ticket,
-    cost: u64,
-    no_wait: bool,
-    withdrawn: bool,
 }
 
 impl Hosting {
@@ -118,6 +116,16 @@ impl Hosting {
         self.host.map(|(session, _)| session)
     }
 
+    /// What is told of where it lives.
+    pub fn stat(&self, ground: &Ground) -> HostedStat {
+        let host = self.host().and_then(|host| ground.sessions.get(host));
+        HostedStat {
+            bridge: host.map_or_else(String::new, |entry| entry.sender.name.to_string()),
+            home: self.hops.first().copied(),
+            reachable: self.is_reachable(ground),
+        }
+    }
+
     /// Asks its home for something.
     fn ask(&self, ground: &mut Ground, ask: HostedAsk) {
         if let Some((session, channel)) = self.host {
@@ -136,10 +144,29 @@ impl Queue {
         Failure::new(crate::error::ErrorKind::Unreachable, text)
     }
 
+    /// How many receivers wait. Of one that lives elsewhere, how many there are here: they wait there.
+    pub(super) fn waiting_receivers(&self) -> usize {
+        if self.hosted.is_some() { self.waiters.len() } else { self.line.len() }
+    }
+
     /// The failure that says that something must be done where this queue lives.
-    pub(super) fn lives_elsewhere(&self) -> Failure {
+    pub(super) fn lives_elsewhere(&self, ground: &Ground) -> Failure {
+        let HostedStat { bridge, home, .. } = match &self.hosted {
+            Some(hosting) => hosting.stat(ground),
+            None => HostedStat { bridge: String::new(), home: None, reachable: false },
+        };
+        let home = home.map_or_else(
+            || "at another broker, which has not been reached yet".to_owned(),
+            |epoch| {
+                format!("at the broker whose epoch is {epoch:016x} (`bus stat` there shows it)")
+            },
+        );
+        let host = match &*bridge {
+            "" => "a bridge that is not there now".to_owned(),
+            bridge => format!("`{bridge}`"),
+        };
         let text = format!(
-            "queue `{}` lives at another broker and is hosted here by a bridge: do that at its home, or remove the bridge",
+            "queue `{}` lives {home} and is hosted here by {host}: do that at its home, which `bus bridge ls` shows the way to, or remove the bridge",
             self.name
         );
         Failure::new(crate::error::ErrorKind::Unsupported, text)

@@ -89,6 +89,7 @@ impl Queue {
         options: &ConsumeOptions,
     ) -> Result<(), Failure> {
         let Some(hosting) = &self.hosted else { return Ok(()) };
+        self.check_way()?;
         if self.waiters.len() + hosting.closing.len() >= HOSTED_RECEIVERS_MAX {
             let text = format!(
                 "queue `{}` lives at another broker and has {HOSTED_RECEIVERS_MAX} receivers here (those whose end is on its way among them), which is the limit",
@@ -178,10 +179,10 @@ impl Queue {
     }
 
     /// Whether there was somebody to hand it to.
-    fn hand_out(&mut self, ground: &mut Ground, delivered: Delivered) -> bool {
+    pub(super) fn hand_out(&mut self, ground: &mut Ground, delivered: Delivered) -> bool {
         let Delivered { receiver, lease: home, attempt, sender, message } = delivered;
         let Queue { hosted: Some(hosting), waiters, .. } = self else { return true };
-        if hosting.by_home.contains_key(&home) {
+        if hosting.by_home.get((), home).is_some() {
             // The bridge is wrong: the delivery that bears this number is out already.
             return true;
         }
@@ -209,8 +210,7 @@ impl Queue {
             recalled_for: None,
         });
         session.leased_bytes += cost;
-        hosting.by_home.insert(home, (to, lease));
-        hosting.by_local.insert((to, lease), home);
+        hosting.note_out(to, lease, home, 1);
         waiter.outstanding += 1;
         if !options.once {
             waiter.untaken.push(lease, 1);

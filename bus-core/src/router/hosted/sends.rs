@@ -20,8 +20,10 @@ use crate::router::queue::Queue;
 use crate::router::sending::Arriving;
 use crate::router::session::Session;
 use crate::router::shelf::Place;
+use crate::runs::Run;
 
-use super::{HostedAsk, Sent};
+use super::HostedAsk;
+use super::sent::{Costs, Sent};
 
 impl Router {
     /// Sends a message home, or has it wait for room on the way. It has no verdict yet.
@@ -37,6 +39,7 @@ impl Router {
         else {
             return Ok(());
         };
+        queue.check_way()?;
         let (length, sender) = (message.len() as u64, entry.sender.clone());
         let ground = &mut self.ground;
         if queue.blocked.is_empty() && queue.may_go_home(ground, length) {
@@ -52,9 +55,11 @@ impl Router {
     /// Takes a send back that is on its way: its home says whether it still waited.
     pub(in crate::router) fn withdraw_from_home(&mut self, session: Id<Session>, ticket: Ticket) {
         let entry = self.ground.sessions.get(session);
-        let id = entry.and_then(|entry| entry.going_home.get(&ticket)).copied();
-        if let Some(queue) = id.and_then(|id| self.queues.get_mut(id)) {
-            queue.withdraw_from_home(&mut self.ground, session, ticket);
+        let Some((id, number)) = entry.and_then(|entry| entry.going_home.get((), ticket)) else {
+            return;
+        };
+        if let Some(queue) = self.queues.get_mut(id) {
+            queue.withdraw_from_home(&mut self.ground, number);
         }
     }
 
@@ -75,7 +80,7 @@ impl Queue {
     pub(in crate::router) fn may_go_home(&self, ground: &Ground, length: u64) -> bool {
         let Some(hosting) = &self.hosted else { return false };
         let (cost, used) = (length + MESSAGE_OVERHEAD_BYTES as u64, self.used());
-        let fits = used + cost <= HOSTED_WINDOW_BYTES;
+        let fits = cost <= self.free_way_home();
         let slot = hosting.host().and_then(|host| ground.sessions.get(host));
         let slot_is_free = || used == 0 && slot.is_some_and(|entry| entry.long_home.is_none());
         hosting.is_reachable(ground) && (fits || slot_is_free())
@@ -83,7 +88,12 @@ impl Queue {
 
     /// Bytes that are on their way home, or were granted.
     fn used(&self) -> u64 {
-        self.hosted.as_ref().map_or(0, |hosting| hosting.sent_bytes) + self.reserved_bytes
+        self.hosted.as_ref().map_or(0, |hosting| hosting.sends.bytes()) + self.reserved_bytes
+    }
+
+    /// Bytes that there is room for beside them.
+    pub(super) fn free_way_home(&self) -> u64 {
+        HOSTED_WINDOW_BYTES.saturating_sub(self.used())
     }
 
     /// Takes the slot of long messages, if what is on its way is one now; gives it up if not.
@@ -110,15 +120,12 @@ impl Queue {
         let Arriving { session, ticket, no_wait } = *arriving;
         let Some(hosting) = &mut self.hosted else { return };
         let cost = message.cost();
-        hosting.next_ticket += 1;
-        let number = hosting.next_ticket;
-        let sent = Sent { session, ticket, cost, no_wait, withdrawn: false };
-        hosting.sends.insert(number, sent);
-        hosting.tickets.insert((session, ticket), number);
-        hosting.sent_bytes += cost;
+        let costs = Costs::Even(1, cost);
+        let number = hosting.sends.push(Sent { session, ticket, costs, no_wait, withdrawn: false });
         if let Some(entry) = ground.sessions.get_mut(session) {
             entry.parked_bytes += cost;
-            entry.going_home.insert(ticket, self.id);
+            let run = Run { of: (), first: ticket, to: self.id, at: number, count: 1 };
+            entry.going_home.insert(run);
         }
         hosting.ask(ground, HostedAsk::Send { ticket: number, no_wait, message });
         self.note_way_home(ground);
@@ -132,6 +139,7 @@ impl Queue {
         place: Place,
         length: u64,
     ) -> Result<(), Failure> {
+        self.check_way()?;
         let Arriving { session, ticket, no_wait } = *arriving;
         if !self.blocked.is_empty() || !self.may_go_home(ground, length) {
             self.check_way_home(ground, no_wait)?;
@@ -156,6 +164,9 @@ impl Queue {
         place: Place,
         message: Message,
     ) {
+        if let Err(failure) = self.check_way() {
+            return ground.verdict(arriving.session, arriving.ticket, Err(failure));
+        }
         let goes = self.hosted.as_ref().is_some_and(|hosting| hosting.is_reachable(ground));
         match goes {
             true => self.go_home(ground, arriving, message),
@@ -173,6 +184,9 @@ impl Queue {
             let Some(blocked) = self.blocked.get(place) else { return };
             if !self.may_go_home(ground, blocked.content.length()) {
                 return;
+            }
+            if self.admit_home_together(ground, place) {
+                continue;
             }
             let Some(blocked) = self.unblock(ground, place) else { return };
             let (session, ticket) = (blocked.session, blocked.ticket);
@@ -214,51 +228,54 @@ impl Queue {
     }
 
     /// Takes a send back that is on its way: home says whether it still waited.
-    fn withdraw_from_home(&mut self, ground: &mut Ground, session: Id<Session>, ticket: Ticket) {
+    fn withdraw_from_home(&mut self, ground: &mut Ground, number: Ticket) {
         let Some(hosting) = &mut self.hosted else { return };
-        let Some(number) = hosting.tickets.get(&(session, ticket)).copied() else { return };
-        let Some(sent) = hosting.sends.get_mut(&number) else { return };
+        let Some(sent) = hosting.sends.alone(number) else { return };
         if !std::mem::replace(&mut sent.withdrawn, true) {
             hosting.ask(ground, HostedAsk::Withdraw { ticket: number });
         }
     }
 
-    /// Home says what became of a send.
+    /// Home says what became of sends, as many as are there of so many from this one on: the count
+    /// is a peer's word.
     pub(super) fn home_verdict(
         &mut self,
         ground: &mut Ground,
-        number: Ticket,
-        result: Result<(), Failure>,
+        (first, count): (Ticket, u64),
+        result: &Result<(), Failure>,
     ) {
         let Some(hosting) = &mut self.hosted else { return };
-        let Some(Sent { session, ticket, cost, .. }) = hosting.sends.remove(&number) else {
-            return;
-        };
-        hosting.tickets.remove(&(session, ticket));
-        hosting.sent_bytes -= cost;
-        let sender = ground.sessions.get_mut(session).map(|entry| {
-            entry.parked_bytes -= cost;
-            entry.going_home.remove(&ticket);
-            entry.sender.clone()
-        });
-        if let (Some(sender), Ok(())) = (&sender, &result) {
-            self.accepted(ground, sender);
+        let ended = hosting.sends.take(first, count);
+        for sent in &ended {
+            self.end_sent(ground, sent, result);
         }
-        if !ground.planted(Fault::HostedVerdictLost) {
-            ground.verdict(session, ticket, result);
+        if !ended.is_empty() {
+            self.note_way_home(ground);
+            self.admit(ground);
         }
-        self.note_way_home(ground);
-        self.admit(ground);
     }
 
-    /// Home says that so many sends were accepted, from this one on.
-    pub(super) fn home_accepted(&mut self, ground: &mut Ground, first: Ticket, count: u32) {
-        let Some(hosting) = &self.hosted else { return };
-        // By those that are there: the count is a peer's word.
-        let end = first.saturating_add(u64::from(count));
-        let numbers: Vec<Ticket> = hosting.sends.range(first..end).map(|(n, _)| *n).collect();
-        for number in numbers {
-            self.home_verdict(ground, number, Ok(()));
+    /// What was on its way is so no more.
+    fn end_sent(&mut self, ground: &mut Ground, sent: &Sent, result: &Result<(), Failure>) {
+        let (session, first, mut count) = (sent.session, sent.ticket, sent.costs.count());
+        let Some(entry) = ground.sessions.get_mut(session) else { return };
+        entry.parked_bytes -= sent.costs.total();
+        entry.going_home.take((), first, count);
+        let sender = entry.sender.clone();
+        if ground.planted(Fault::HostedBatchVerdictLost) {
+            count = 1;
+        }
+        match result {
+            _ if ground.planted(Fault::HostedVerdictLost) => {}
+            Ok(()) => {
+                self.accepted_all(ground, &sender, count);
+                ground.accept(session, first, count);
+            }
+            Err(failure) => {
+                for ticket in first..first + count {
+                    ground.verdict(session, ticket, Err(failure.clone()));
+                }
+            }
         }
     }
 
@@ -266,17 +283,18 @@ impl Queue {
     pub(super) fn end_sends_home(&mut self, ground: &mut Ground, all: bool) {
         let Some(hosting) = &self.hosted else { return };
         let ended = hosting.sends.iter().filter(|(_, sent)| all || sent.no_wait);
-        let numbers: Vec<Ticket> = ended.map(|(number, _)| *number).collect();
-        for number in numbers {
+        let tickets: Vec<_> = ended.map(|(first, sent)| (first, sent.costs.count())).collect();
+        for (first, count) in tickets {
             let text = format!(
                 "queue `{}` lives at another broker, and the way there was lost; whether it took the message is not known",
                 self.name
             );
             if !all && let Some(hosting) = &self.hosted {
-                hosting.ask(ground, HostedAsk::Withdraw { ticket: number });
+                // Those that would not wait go one by one.
+                hosting.ask(ground, HostedAsk::Withdraw { ticket: first });
             }
             let failure = Failure::new(ErrorKind::OutcomeUnknown, text);
-            self.home_verdict(ground, number, Err(failure));
+            self.home_verdict(ground, (first, count), &Err(failure));
         }
     }
 }

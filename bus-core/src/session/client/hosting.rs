@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::frame::{FLAG_TRY, FrameError, Header, Kind, message_of};
+use crate::frame::{FLAG_TRY, FrameError, Header, Kind, Parcel, message_of};
 use crate::limits::ORIGINS_MAX;
 use crate::message::SharedSender;
 use crate::router::{BridgeCommand, Channel, Command, HostedAsk, HostedTell};
@@ -31,6 +31,12 @@ impl ClientSession {
                 (header.sequence, header.message_id) = (receiver, lease);
                 header.extra = u64::from(attempt);
                 self.outbound.push_message(&header, &message);
+            }
+            HostedTell::LeaseParcel { receiver, first, sender, parcel } => {
+                let mut header = Header::new(Kind::HomeLeaseParcel, channel, parcel.count());
+                header.origin = self.name_of(&sender);
+                (header.sequence, header.message_id) = (receiver, first);
+                self.outbound.push_parcel(&header, &parcel);
             }
             HostedTell::Peeked { request, peeked } => {
                 let kind = peeked.message.kind().get();
@@ -72,6 +78,20 @@ impl ClientSession {
         let message = message_of(header, body)?;
         let (ticket, no_wait) = (header.message_id, header.has(FLAG_TRY));
         Ok(self.asked(header.channel, HostedAsk::Send { ticket, no_wait, message }))
+    }
+
+    /// Several messages for the home of a hosted queue.
+    pub(super) fn home_sends(
+        &mut self,
+        header: &Header,
+        body: Bytes,
+    ) -> Result<Option<Event>, FrameError> {
+        let parcel = Parcel::check(Kind::Send, body, header.word)?;
+        let first = header.message_id;
+        if first.checked_add(parcel.count()).is_none() {
+            return Err(FrameError::Violation("tickets beyond the last number".into()));
+        }
+        Ok(self.asked(header.channel, HostedAsk::SendParcel { first, parcel }))
     }
 
     /// Something is asked of the home of a hosted queue.

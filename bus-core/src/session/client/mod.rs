@@ -24,7 +24,7 @@ use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
 use crate::name::Name;
 use crate::router::{
-    Channel, Command, HostedAsk, Interest, Lease, Provenance, RelayState, RequestId, Ticket,
+    Channel, Command, Epoch, HostedAsk, Interest, Lease, Provenance, RelayState, RequestId, Ticket,
 };
 use crate::sequence::Sequence;
 
@@ -149,6 +149,8 @@ pub enum Event {
     },
     /// Something is asked of the home of a queue that this client hosts.
     Hosted { channel: Channel, ask: HostedAsk },
+    /// A queue that this client has open for a bridge comes over these brokers now.
+    HomeWay { channel: Channel, hops: Vec<Epoch> },
     /// Messages of a subscription were dropped here.
     Lost { channel: Channel, count: u64 },
     /// A call to serve.

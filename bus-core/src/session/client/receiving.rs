@@ -79,6 +79,7 @@ impl ClientSession {
                 Event::Credit { channel: header.channel }
             }
             Kind::HomeSend => return self.home_send(&header, body),
+            Kind::HomeSendParcel => return self.home_sends(&header, body),
             Kind::Lost => Event::Lost { channel: header.channel, count: header.word },
             Kind::Reply => return self.reply(&body),
             Kind::Notice => return self.notice(Notice::decode(&body)?),
@@ -234,6 +235,9 @@ impl ClientSession {
             Notice::Ended { channel, failure } => self.ended(channel, failure),
             Notice::Recall { lease } => Some(Event::Recall { lease }),
             Notice::HomeAsk { channel, ask } => self.asked(channel, ask),
+            Notice::HomeWay { channel, hops } => {
+                self.is_open(channel).then_some(Event::HomeWay { channel, hops })
+            }
             Notice::Relay { channel, state } => {
                 self.is_open(channel).then_some(Event::Relay { channel, state })
             }

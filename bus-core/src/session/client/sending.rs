@@ -70,7 +70,7 @@ impl ClientSession {
             entry.sent += parcel.charge(window);
         }
         match u16::try_from(channel) {
-            Ok(channel) => self.outbound.push_published(channel, parcel),
+            Ok(channel) => self.outbound.push_each(Kind::Publish, channel, parcel),
             Err(_) => parcel.clone().messages().for_each(|message| {
                 let header = Header::new(Kind::Publish, channel, message.kind().get());
                 self.outbound.push_message(&header, &message);
@@ -129,6 +129,36 @@ impl ClientSession {
             self.offers.add(offered);
         }
         self.tickets.push(Ticketed { channel, serial, charge: 0, offered, sent: false })
+    }
+
+    /// How many off the front of a parcel can be sent together as small messages now.
+    pub fn sends_together(&self, channel: Channel, parcel: &Parcel) -> u64 {
+        let (Some(entry), Ok(_)) = (self.channels.get(channel), u16::try_from(channel)) else {
+            return 0;
+        };
+        let kind = parcel.kind();
+        let offered =
+            kind.is_none_or(|kind| entry.queue().is_some_and(|queue| self.offers.any(queue, kind)));
+        if offered || parcel.longest() > self.limits.inline_bytes {
+            return 0;
+        }
+        parcel.fitting(self.limits.window_bytes.saturating_sub(entry.sent), u64::MAX)
+    }
+
+    /// Sends the messages of a parcel to a queue, which fit as [`ClientSession::sends_together`]
+    /// says: the ticket of the first, which those of the others follow.
+    pub fn send_parcel(&mut self, channel: Channel, parcel: &Parcel) -> Ticket {
+        let (first, serial) = (self.tickets.last() + 1, self.serial(channel));
+        if let Some(entry) = self.channels.get_mut(channel) {
+            entry.sent += parcel.cost();
+        }
+        if let Ok(channel) = u16::try_from(channel) {
+            self.outbound.push_each(Kind::Send, channel, parcel);
+        }
+        for charge in parcel.costs() {
+            self.tickets.push(Ticketed { channel, serial, charge, offered: None, sent: true });
+        }
+        first
     }
 
     fn fits_inline(&self, channel: Channel, message: &Message) -> bool {

@@ -40,7 +40,7 @@ fn send_some(outbound: &mut Outbound, bytes: usize) -> Vec<u8> {
 fn push_pair(outbound: &mut Outbound, pushed: u64, size: usize) -> u64 {
     let pair = [message(size % 500, pushed + 1), message(size, pushed + 2)];
     match size < COPY_BYTES_MAX {
-        true => outbound.push_published(3, &parcel(&pair)),
+        true => outbound.push_each(Kind::Publish, 3, &parcel(&pair)),
         false => {
             let header = Header::new(Kind::Publish, 1, 1);
             pair.iter().for_each(|one| outbound.push_message(&header, one));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::frame::{FLAG_TRY, FrameError, Header, Kind, Notice, message_of};
+use crate::frame::{FLAG_TRY, FrameError, Header, Kind, Notice, Parcel, message_of};
 use crate::limits::ORIGINS_MAX;
 use crate::message::{Sender, SharedSender};
 use crate::router::{BridgeCommand, Channel, Command, HostedAsk, HostedTell, Peeked};
@@ -47,6 +47,22 @@ impl ServerSession {
         Ok(Command::Bridge(BridgeCommand::Hosted { channel: header.channel, tell }))
     }
 
+    /// Several messages from the home of a hosted queue.
+    pub(super) fn home_parcel(
+        &mut self,
+        header: &Header,
+        body: Bytes,
+    ) -> Result<Command, FrameError> {
+        let parcel = Parcel::check(Kind::Send, body, header.word)?;
+        let sender = self.named_sender(header.origin)?;
+        let (receiver, first) = (header.sequence, header.message_id);
+        if first.checked_add(parcel.count()).is_none() {
+            return Err(FrameError::Violation("leases beyond the last number".into()));
+        }
+        let tell = HostedTell::LeaseParcel { receiver, first, sender, parcel };
+        Ok(Command::Bridge(BridgeCommand::Hosted { channel: header.channel, tell }))
+    }
+
     fn named_sender(&self, origin: u32) -> Result<SharedSender, FrameError> {
         let violation = || FrameError::Violation(format!("sender {origin} has not been named"));
         self.named.get(&origin).cloned().ok_or_else(violation)
@@ -54,14 +70,21 @@ impl ServerSession {
 
     /// Asks something of the home of a queue that the client hosts.
     pub(super) fn home_ask(&mut self, channel: Channel, ask: HostedAsk) {
-        let HostedAsk::Send { ticket, no_wait, message } = ask else {
-            return self.notice(&Notice::HomeAsk { channel, ask });
-        };
-        let mut header = Header::new(Kind::HomeSend, channel, message.kind().get());
-        header.message_id = ticket;
-        if no_wait {
-            header = header.with_flags(FLAG_TRY);
+        match ask {
+            HostedAsk::Send { ticket, no_wait, message } => {
+                let mut header = Header::new(Kind::HomeSend, channel, message.kind().get());
+                header.message_id = ticket;
+                if no_wait {
+                    header = header.with_flags(FLAG_TRY);
+                }
+                self.outbound.push_message(&header, &message);
+            }
+            HostedAsk::SendParcel { first, parcel } => {
+                let mut header = Header::new(Kind::HomeSendParcel, channel, parcel.count());
+                header.message_id = first;
+                self.outbound.push_parcel(&header, &parcel);
+            }
+            ask => self.notice(&Notice::HomeAsk { channel, ask }),
         }
-        self.outbound.push_message(&header, &message);
     }
 }

@@ -199,6 +199,7 @@ impl Ledger {
             Output::Relay { .. }
             | Output::Wanted { .. }
             | Output::GivenUp { .. }
+            | Output::HomeWay { .. }
             | Output::Hosted { .. } => {
                 panic!("nobody bridges")
             }

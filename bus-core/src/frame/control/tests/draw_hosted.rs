@@ -51,8 +51,8 @@ impl Draw {
             HostedAsk::Credit { receiver: self.id64(), credit: self.id32() % 4096 },
             HostedAsk::Close { receiver: self.id64() },
             HostedAsk::Withdraw { ticket: self.id64() },
-            HostedAsk::Taken { leases: self.list(Draw::id64) },
-            HostedAsk::Ack { leases: self.list(Draw::id64) },
+            HostedAsk::Taken { first: self.id64() / 2, count: self.id32() % 1024 },
+            HostedAsk::Ack { first: self.id64() / 2, count: self.id32() % 1024 },
             HostedAsk::Nack { request, lease: self.id64(), delay: self.duration(0, LEASE_MAX) },
             HostedAsk::Extend { request, lease: self.id64(), by: self.duration(0, LEASE_MAX) },
             HostedAsk::Reject { request, lease: self.id64(), reason: self.text(255) },
@@ -60,7 +60,9 @@ impl Draw {
             HostedAsk::Anew,
             HostedAsk::Peek { request, selector: self.selector(), index: self.id64() },
         ];
-        asks.into_iter().map(|ask| Notice::HomeAsk { channel, ask }).collect()
+        let way = Notice::HomeWay { channel, hops: self.hops() };
+        let asks = asks.into_iter().map(|ask| Notice::HomeAsk { channel, ask });
+        asks.chain([way]).collect()
     }
 
     fn forsaken(&mut self) -> Forsaken {

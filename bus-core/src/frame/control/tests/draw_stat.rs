@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::draw::Draw;
 use crate::router::{
-    Access, BrokerInfo, ClientStat, Listing, QueueStat, ServiceStat, TopicStat, Touch, TypeCount,
+    Access, BrokerInfo, ClientStat, HostedStat, Listing, QueueStat, ServiceStat, TopicStat, Touch,
+    TypeCount,
 };
 
 impl Draw {
@@ -65,6 +66,11 @@ impl Draw {
                 messages: draw.id64(),
             }),
             retired: self.flag(),
+            hosted: self.option(|draw| HostedStat {
+                bridge: draw.text(40),
+                home: draw.option(Draw::id64),
+                reachable: draw.flag(),
+            }),
         }
     }
 
