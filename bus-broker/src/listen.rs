@@ -133,7 +133,7 @@ impl Listener {
         loop {
             let accepted = match lobby.is_empty() {
                 true => Some(self.accept().await),
-                false if entered < pace.many => self.accept().now_or_never(),
+                false if entered < pace.many => self.accept_now(),
                 false => None,
             };
             let result = match accepted {
@@ -209,6 +209,18 @@ impl Listener {
         }
     }
 
+    /// The next one, if it has come.
+    fn accept_now(&mut self) -> Option<io::Result<Option<(Source, Arrived)>>> {
+        let arrival = match self {
+            Listener::Local(_) | Listener::Mem(_) => return self.accept().now_or_never(),
+            Listener::Tcp(listener) => listener.arrived(),
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener) => listener.arrived(),
+        };
+        let arrival = arrival.transpose()?;
+        Some(arrival.map(|arrival| Some(Arrived::socket(arrival))))
+    }
+
     async fn accept(&mut self) -> io::Result<Option<(Source, Arrived)>> {
         let arrival = match self {
             Listener::Local(listener) => {
@@ -219,7 +231,7 @@ impl Listener {
             #[cfg(feature = "tls")]
             Listener::Tls(listener) => listener.arrival().await?,
         };
-        Ok(Some((Source::of_ip(arrival.ip()), Arrived::Socket(arrival))))
+        Ok(Some(Arrived::socket(arrival)))
     }
 }
 
@@ -231,6 +243,10 @@ enum Arrived {
 }
 
 impl Arrived {
+    fn socket(arrival: Arrival) -> (Source, Arrived) {
+        (Source::of_ip(arrival.ip()), Arrived::Socket(arrival))
+    }
+
     fn link(link: Box<dyn Link>) -> (Source, Arrived) {
         (Source::of(link.peer()), Arrived::Link(link))
     }

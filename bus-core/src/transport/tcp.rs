@@ -27,7 +27,11 @@ const RETRANSMISSION_MAX: Duration = Duration::from_secs(1);
 const WAITING_MAX: i32 = 4096;
 
 /// Accepts TCP connections.
-pub struct TcpListener(AsyncFd<OwnedFd>);
+pub struct TcpListener {
+    socket: OwnedFd,
+    /// While somebody waits for connections: the runtime then wakes for each.
+    watched: Option<AsyncFd<OwnedFd>>,
+}
 
 /// A connection that is accepted, and about which nothing is known but where it comes from: nobody watches
 /// it, and to drop it is cheap. Its listener makes a link of it.
@@ -52,7 +56,9 @@ impl TcpListener {
     pub async fn bind(address: &str) -> io::Result<TcpListener> {
         let listener = tokio::net::TcpListener::bind(address).await?.into_std()?;
         listen(&listener, WAITING_MAX)?;
-        watch(listener.into(), Interest::READABLE).map(TcpListener)
+        let mut listener = TcpListener { socket: listener.into(), watched: None };
+        listener.watched()?;
+        Ok(listener)
     }
 
     /// Where it listens.
@@ -60,22 +66,29 @@ impl TcpListener {
     /// # Errors
     /// When the operating system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(getsockname(self.0.get_ref())?.try_into()?)
+        Ok(getsockname(&self.socket)?.try_into()?)
     }
 
     /// The next connection, as it has come. Cancelling loses none.
     ///
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
-    pub async fn arrival(&self) -> io::Result<Arrival> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let accept = |listener: &OwnedFd| {
-            let (socket, address) = acceptfrom_with(listener, flags)?;
-            // One that is gone may have none any more.
-            let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
-            Ok(Arrival { socket, address: address.try_into()? })
-        };
-        self.0.async_io(Interest::READABLE, accept).await
+    pub async fn arrival(&mut self) -> io::Result<Arrival> {
+        self.watched()?.async_io(Interest::READABLE, accept).await
+    }
+
+    /// The next connection, if one has come. Until [`TcpListener::arrival`] is asked again nobody is woken
+    /// for those that come: to be woken for each costs as much as to accept it, and all that have come
+    /// meanwhile can be taken together.
+    ///
+    /// # Errors
+    /// As [`TcpListener::arrival`].
+    pub fn arrived(&mut self) -> io::Result<Option<Arrival>> {
+        self.watched = None;
+        match accept(&self.socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// The link over a connection that has come.
@@ -90,9 +103,26 @@ impl TcpListener {
     ///
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
-    pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
-        self.link(self.arrival().await?)
+    pub async fn accept(&mut self) -> io::Result<Box<dyn Link>> {
+        let arrival = self.arrival().await?;
+        self.link(arrival)
     }
+
+    fn watched(&mut self) -> io::Result<&AsyncFd<OwnedFd>> {
+        let watched = match self.watched.take() {
+            Some(watched) => watched,
+            None => watch(self.socket.try_clone()?, Interest::READABLE)?,
+        };
+        Ok(self.watched.insert(watched))
+    }
+}
+
+fn accept(listener: &OwnedFd) -> io::Result<Arrival> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (socket, address) = acceptfrom_with(listener, flags)?;
+    // One that is gone may have none any more.
+    let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok(Arrival { socket, address: address.try_into()? })
 }
 
 impl Arrival {

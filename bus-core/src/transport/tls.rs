@@ -61,16 +61,25 @@ impl TlsListener {
     ///
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
-    pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
-        self.link(self.arrival().await?)
+    pub async fn accept(&mut self) -> io::Result<Box<dyn Link>> {
+        let arrival = self.arrival().await?;
+        self.link(arrival)
     }
 
     /// The next connection, as it has come. Cancelling loses none.
     ///
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
-    pub async fn arrival(&self) -> io::Result<Arrival> {
+    pub async fn arrival(&mut self) -> io::Result<Arrival> {
         self.tcp.arrival().await
+    }
+
+    /// The next connection, if one has come; see [`TcpListener::arrived`].
+    ///
+    /// # Errors
+    /// As [`TlsListener::arrival`].
+    pub fn arrived(&mut self) -> io::Result<Option<Arrival>> {
+        self.tcp.arrived()
     }
 
     /// The link over a connection that has come: its handshake is done as it is polled.
