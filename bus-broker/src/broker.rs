@@ -23,7 +23,7 @@ use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::registry::Registry;
 use crate::reload::{ReloadError, Reloaded};
-use crate::{reload, system, vigil};
+use crate::{lobby, reload, system, vigil};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -231,9 +231,10 @@ async fn run(
     hub.borrow_mut().listeners = urls.clone();
     hub.borrow().warn_if_open();
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
+    let places = lobby::places(settings.listen.len());
     let mut tasks = tokio::task::JoinSet::new();
     for listener in listeners {
-        tasks.spawn_local(listener.run(hub.clone(), handshakes.clone()));
+        tasks.spawn_local(listener.run(hub.clone(), handshakes.clone(), places));
     }
     tasks.spawn_local(keep_time(hub.clone()));
     let bridges = SharedBridges::default();

@@ -4,7 +4,7 @@
 //! what is still to come.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 
+use super::arrival::Arrival;
 use super::stream::StreamLink;
 use super::{Link, Peer, Transport};
 use crate::sys::{bound_retransmission, watch};
@@ -29,23 +30,9 @@ const WAITING_MAX: i32 = 4096;
 /// Accepts TCP connections.
 pub struct TcpListener {
     socket: OwnedFd,
+    transport: Transport,
     /// While somebody waits for connections: the runtime then wakes for each.
     watched: Option<AsyncFd<OwnedFd>>,
-}
-
-/// A connection that is accepted, and about which nothing is known but where it comes from: nobody watches
-/// it, and to drop it is cheap. Its listener makes a link of it.
-#[derive(Debug)]
-pub struct Arrival {
-    socket: OwnedFd,
-    address: SocketAddr,
-}
-
-impl Arrival {
-    /// Where it comes from.
-    pub fn ip(&self) -> IpAddr {
-        self.address.ip()
-    }
 }
 
 impl TcpListener {
@@ -54,9 +41,14 @@ impl TcpListener {
     /// # Errors
     /// When the host is unknown or the address cannot be had.
     pub async fn bind(address: &str) -> io::Result<TcpListener> {
+        TcpListener::bind_for(address, Transport::Tcp).await
+    }
+
+    /// The same, for what goes over TCP.
+    pub(super) async fn bind_for(address: &str, transport: Transport) -> io::Result<TcpListener> {
         let listener = tokio::net::TcpListener::bind(address).await?.into_std()?;
         listen(&listener, WAITING_MAX)?;
-        let mut listener = TcpListener { socket: listener.into(), watched: None };
+        let mut listener = TcpListener { socket: listener.into(), transport, watched: None };
         listener.watched()?;
         Ok(listener)
     }
@@ -74,6 +66,8 @@ impl TcpListener {
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
     pub async fn arrival(&mut self) -> io::Result<Arrival> {
+        let transport = self.transport;
+        let accept = |socket: &OwnedFd| accept(socket, transport);
         self.watched()?.async_io(Interest::READABLE, accept).await
     }
 
@@ -85,7 +79,7 @@ impl TcpListener {
     /// As [`TcpListener::arrival`].
     pub fn arrived(&mut self) -> io::Result<Option<Arrival>> {
         self.watched = None;
-        match accept(&self.socket) {
+        match accept(&self.socket, self.transport) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             result => result.map(Some),
         }
@@ -96,7 +90,7 @@ impl TcpListener {
     /// # Errors
     /// When the system refuses, as it may when the peer is gone.
     pub fn link(&self, arrival: Arrival) -> io::Result<Box<dyn Link>> {
-        Ok(Box::new(arrival.stream(Transport::Tcp)?))
+        Ok(Box::new(arrival.stream()?))
     }
 
     /// The next connection. Cancelling loses none.
@@ -117,19 +111,12 @@ impl TcpListener {
     }
 }
 
-fn accept(listener: &OwnedFd) -> io::Result<Arrival> {
+fn accept(listener: &OwnedFd, transport: Transport) -> io::Result<Arrival> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (socket, address) = acceptfrom_with(listener, flags)?;
     // One that is gone may have none any more.
     let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
-    Ok(Arrival { socket, address: address.try_into()? })
-}
-
-impl Arrival {
-    /// As a stream of this transport.
-    pub(super) fn stream(self, transport: Transport) -> io::Result<StreamLink> {
-        stream(self.socket, self.address, transport)
-    }
+    Ok(Arrival::new(socket, address.try_into()?, transport))
 }
 
 /// Connects to `HOST:PORT`.
@@ -148,14 +135,22 @@ pub(super) async fn connect_stream(address: &str, transport: Transport) -> io::R
 }
 
 /// A connected socket that does not block, as a stream of this transport.
-fn stream(socket: OwnedFd, address: SocketAddr, transport: Transport) -> io::Result<StreamLink> {
+pub(super) fn stream(
+    socket: OwnedFd,
+    address: SocketAddr,
+    transport: Transport,
+) -> io::Result<StreamLink> {
     set_tcp_nodelay(&socket, true)?;
     // A peer whose host is gone is found out by the kernel, without timers of our own.
     set_socket_keepalive(&socket, true)?;
     // An older kernel doubles the pauses between its attempts as far as it likes: all works there, and
     // goes on later after a cut.
     let _ = bound_retransmission(socket.as_fd(), RETRANSMISSION_MAX);
+    StreamLink::new(socket, transport, peer(address, transport))
+}
+
+/// Somebody at this address.
+pub(super) fn peer(address: SocketAddr, transport: Transport) -> Peer {
     let (ip, address) = (Some(address.ip()), format!("{transport}://{address}"));
-    let peer = Peer { address, ip, ..Peer::default() };
-    StreamLink::new(socket, transport, peer)
+    Peer { address, ip, ..Peer::default() }
 }
