@@ -164,7 +164,8 @@ impl Listener {
                     sleep_until(turn).await;
                     (entered, turn) = (0, Instant::now() + pace.breath);
                     // One that cannot be heard keeps no other one from it.
-                    let heard = doorstep.next_heard(pace.few, hub.borrow().now());
+                    let now = hub.borrow().now();
+                    let heard = doorstep.next_heard(pace.few, now);
                     heard.into_iter().fold(Ok(()), |result, heard| {
                         result.and(self.hear(heard, &hub, &handshakes))
                     })
