@@ -24,7 +24,7 @@ use crate::listen::Listener;
 use crate::registry::Registry;
 use crate::reload::{ReloadError, Reloaded};
 use crate::system::System;
-use crate::{reload, system, vigil};
+use crate::{lobby, reload, system, vigil};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -235,9 +235,10 @@ async fn run(
         Err(error) => return drop(tell.send(Err(io::Error::other(error.to_string()).into()))),
     };
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
+    let places = lobby::places(settings.listen.len());
     let mut tasks = tokio::task::JoinSet::new();
     for listener in listeners {
-        tasks.spawn_local(listener.run(hub.clone(), handshakes.clone()));
+        tasks.spawn_local(listener.run(hub.clone(), handshakes.clone(), places));
     }
     tasks.spawn_local(keep_time(hub.clone()));
     let bridges = SharedBridges::default();

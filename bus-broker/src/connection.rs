@@ -10,7 +10,7 @@ use std::time::Duration;
 use bus_core::router::{Identity, SessionId};
 use bus_core::session::Hello;
 use bus_core::sys::process_ended;
-use bus_core::transport::{Link, LinkError, is_tls, next_frame, write_frame};
+use bus_core::transport::{Link, LinkError, is_tls, next_frame, not_clear, write_frame};
 use bus_core::{
     Decoder, ErrorKind, Failure, HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT, Header, Kind,
     control,
@@ -109,16 +109,10 @@ async fn shake_hands(
             ErrorKind::QuotaExceeded,
             "too many others were connecting: connect again",
         )),
-        () = sleep(HANDSHAKE_TIMEOUT) => return Err(Failure::new(
-            ErrorKind::TimedOut,
-            format!("no whole Hello within {HANDSHAKE_TIMEOUT:?}"),
-        )),
+        () = sleep(HANDSHAKE_TIMEOUT) => return Err(too_late()),
     };
     heard.map_err(|error| match error {
-        LinkError::Frame(_) if is_tls(decoder.buffer()) => Failure::new(
-            ErrorKind::Protocol,
-            "the client speaks TLS, and this listener does not: it should use tcp://",
-        ),
+        LinkError::Frame(_) if is_tls(decoder.buffer()) => not_clear(),
         LinkError::Frame(error) => Failure::from(error),
         LinkError::Ended => Failure::new(ErrorKind::Disconnected, error.to_string()),
         LinkError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -126,6 +120,12 @@ async fn shake_hands(
         }
         LinkError::Io(error) => Failure::new(ErrorKind::Io, error.to_string()),
     })
+}
+
+/// What is told to somebody who has not said who he is in time.
+pub(crate) fn too_late() -> Failure {
+    let reason = format!("no whole Hello within {HANDSHAKE_TIMEOUT:?}");
+    Failure::new(ErrorKind::TimedOut, reason)
 }
 
 /// Waits, unless the peer goes away meanwhile: then nothing need be made for it.
@@ -263,7 +263,7 @@ mod guesses;
 mod leftover;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use bus_core::HANDSHAKE_MEMORY_BYTES_MAX;
     use bus_core::session::VERSION;
     use bus_core::transport::{frame_bytes, mem_pair};
@@ -272,7 +272,7 @@ mod tests {
 
     const TURN: Duration = Duration::from_millis(700);
 
-    pub(super) fn hello(name: &str) -> Hello {
+    pub(crate) fn hello(name: &str) -> Hello {
         Hello {
             version_min: VERSION,
             version_max: VERSION,

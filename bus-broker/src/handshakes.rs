@@ -127,6 +127,11 @@ impl Handshakes {
         self.begin(source, self.arrives(source, now))
     }
 
+    /// Of those who come from there.
+    pub fn account(&self, source: Source) -> Account {
+        Account { all: self.clone(), source }
+    }
+
     /// One more, which is to wait for so long; another one may have to go for it.
     pub fn begin(&self, source: Source, wait: Duration) -> Handshake {
         let (evict, evicted) = oneshot::channel();
@@ -169,7 +174,7 @@ impl Handshake {
 
     /// Whom it is charged to.
     pub fn account(&self) -> Account {
-        Account { all: self.all.clone(), source: self.source }
+        self.all.account(self.source)
     }
 
     /// Waits until it must go for another one.

@@ -22,6 +22,7 @@ mod charges;
 mod config;
 mod config_file;
 mod connection;
+mod doorstep;
 mod exposure;
 mod handshakes;
 mod hub;

@@ -2,35 +2,40 @@
 //!
 //! A listener outlives errors of accepting: without free descriptors it pauses and goes on. To take
 //! and to end connections is all that somebody needs to keep the broker busy: so those from where too
-//! many come wait in a lobby, of which a few are heard at a time, while all others pass it by.
+//! many come wait on the doorstep, where a few are heard at a time, while all others pass them by.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bus_core::BusUrl;
 #[cfg(feature = "tls")]
 use bus_core::transport::TlsListener;
 use bus_core::transport::{Arrival, Link, LocalListener, MemListener, TcpListener, default_path};
-use bus_core::{BusUrl, Time};
 use futures::FutureExt;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use crate::broker::StartError;
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
-use crate::handshakes::{Handshake, Handshakes, Source};
+use crate::doorstep::{Arrived, Doorstep, Newcomer};
+use crate::handshakes::{Handshakes, Source};
 use crate::hub::SharedHub;
-use crate::lobby::Lobby;
 use crate::log_bound::LogBound;
 use crate::{connection, exposure};
 
 /// Pause after accepting has failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// So many are taken in a row before those who are connected have a turn.
+const IN_A_ROW_MAX: u32 = 32;
+
 /// How connections are treated whose sources owe too much (`charges`), and those that come meanwhile.
 struct Pace {
-    /// Between two times of taking what is there off the system's list; a timer's tick comes on top of it.
+    /// Between two times of taking what is there off the system's list; a timer's tick comes on top of it. Over
+    /// networks nobody is woken meanwhile.
     breath: Duration,
     /// So many are taken each time, if they owe.
     many: u32,
@@ -123,34 +128,33 @@ impl Listener {
         }
     }
 
-    /// Accepts for ever, or until nobody can connect any more.
-    pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes) {
-        let pace = self.pace();
-        let mut lobby = Lobby::default();
-        // How many had to go in there since the last turn, and when the next one is.
+    /// Accepts for ever, or until nobody can connect any more. So many connections may wait before it.
+    pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes, places: usize) {
+        let (pace, url) = (self.pace(), self.url());
+        let mut doorstep = Doorstep::new((&hub, &handshakes), url.clone(), self.is_clear(), places);
+        // How many had to wait there since the last turn, and when the next one is.
         let (mut entered, mut turn) = (0, Instant::now());
-        let (mut unheard, mut errors) = (LogBound::of_one(), LogBound::of_one());
+        let (mut errors, mut accepted) = (LogBound::of_one(), 0_u32);
         loop {
-            let accepted = match lobby.is_empty() {
+            let next = match doorstep.is_empty() {
                 true => Some(self.accept().await),
-                false if entered < pace.many => self.accept().now_or_never(),
+                false if entered < pace.many => self.accept_now(),
                 false => None,
             };
-            let result = match accepted {
+            let result = match next {
                 Some(Ok(Some((source, arrived)))) => {
+                    accepted = accepted.wrapping_add(1);
+                    if accepted.is_multiple_of(IN_A_ROW_MAX) {
+                        yield_now().await;
+                    }
                     let now = hub.borrow().now();
                     let wait = handshakes.arrives(source, now);
+                    let newcomer = Newcomer { source, arrived, wait };
                     if wait.is_zero() {
-                        self.hear(arrived, &hub, handshakes.begin(source, wait))
+                        self.hear(newcomer, &hub, &handshakes)
                     } else {
                         entered += 1;
-                        let gone = lobby.enter(source, (arrived, now.after(wait)));
-                        if gone.is_some()
-                            && let Some(left_out) = unheard.take(now)
-                        {
-                            let listener = self.url();
-                            warn!(listener, %source, left_out, "too many connect: one is cut off unheard");
-                        }
+                        doorstep.enter(newcomer, now);
                         Ok(())
                     }
                 }
@@ -159,36 +163,27 @@ impl Listener {
                 None => {
                     sleep_until(turn).await;
                     (entered, turn) = (0, Instant::now() + pace.breath);
-                    self.hear_a_few(&mut lobby, &hub, &handshakes)
+                    // One that cannot be heard keeps no other one from it.
+                    let now = hub.borrow().now();
+                    let heard = doorstep.next_heard(pace.few, now);
+                    heard.into_iter().fold(Ok(()), |result, heard| {
+                        result.and(self.hear(heard, &hub, &handshakes))
+                    })
                 }
             };
             if let Err(error) = result {
                 if let Some(left_out) = errors.take(hub.borrow().now()) {
-                    warn!(listener = self.url(), %error, left_out, "cannot accept");
+                    warn!(listener = url, %error, left_out, "cannot accept");
                 }
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 
-    /// Those whose turn it is.
-    fn hear_a_few(
-        &self,
-        lobby: &mut Lobby<Source, (Arrived, Time)>,
-        hub: &SharedHub,
-        handshakes: &Handshakes,
-    ) -> io::Result<()> {
-        for _ in 0..self.pace().few {
-            let Some((source, (arrival, due))) = lobby.next() else { break };
-            let handshake = handshakes.begin(source, due.since(hub.borrow().now()));
-            self.hear(arrival, hub, handshake)?;
-        }
-        Ok(())
-    }
-
     /// Hands a connection to a task of its own.
-    fn hear(&self, arrived: Arrived, hub: &SharedHub, handshake: Handshake) -> io::Result<()> {
-        let link = match (self, arrived) {
+    fn hear(&self, heard: Newcomer, hub: &SharedHub, handshakes: &Handshakes) -> io::Result<()> {
+        let handshake = handshakes.begin(heard.source, heard.wait);
+        let link = match (self, heard.arrived) {
             (_, Arrived::Link(link)) => link,
             (Listener::Tcp(listener), Arrived::Socket(arrival)) => listener.link(arrival)?,
             #[cfg(feature = "tls")]
@@ -200,6 +195,15 @@ impl Listener {
         Ok(())
     }
 
+    /// Whether what is said before any handshake is understood by those who connect.
+    fn is_clear(&self) -> bool {
+        match self {
+            Listener::Local(_) | Listener::Mem(_) | Listener::Tcp(_) => true,
+            #[cfg(feature = "tls")]
+            Listener::Tls(_) => false,
+        }
+    }
+
     fn pace(&self) -> Pace {
         match self {
             Listener::Local(_) | Listener::Mem(_) => LOCAL,
@@ -209,29 +213,36 @@ impl Listener {
         }
     }
 
+    /// The next one, if it has come.
+    fn accept_now(&mut self) -> Option<io::Result<Option<(Source, Arrived)>>> {
+        let arrival = match self {
+            Listener::Local(_) | Listener::Mem(_) => return self.accept().now_or_never(),
+            Listener::Tcp(listener) => listener.arrived(),
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener) => listener.arrived(),
+        };
+        let arrival = arrival.transpose()?;
+        Some(arrival.map(|arrival| Some(of_socket(arrival))))
+    }
+
     async fn accept(&mut self) -> io::Result<Option<(Source, Arrived)>> {
         let arrival = match self {
             Listener::Local(listener) => {
-                return listener.accept().await.map(Arrived::link).map(Some);
+                return listener.accept().await.map(of_link).map(Some);
             }
-            Listener::Mem(listener) => return Ok(listener.accept().await.map(Arrived::link)),
+            Listener::Mem(listener) => return Ok(listener.accept().await.map(of_link)),
             Listener::Tcp(listener) => listener.arrival().await?,
             #[cfg(feature = "tls")]
             Listener::Tls(listener) => listener.arrival().await?,
         };
-        Ok(Some((Source::of_ip(arrival.ip()), Arrived::Socket(arrival))))
+        Ok(Some(of_socket(arrival)))
     }
 }
 
-/// A connection that is not heard yet.
-enum Arrived {
-    /// A bare socket.
-    Socket(Arrival),
-    Link(Box<dyn Link>),
+fn of_socket(arrival: Arrival) -> (Source, Arrived) {
+    (Source::of_ip(arrival.ip()), Arrived::Socket(arrival))
 }
 
-impl Arrived {
-    fn link(link: Box<dyn Link>) -> (Source, Arrived) {
-        (Source::of(link.peer()), Arrived::Link(link))
-    }
+fn of_link(link: Box<dyn Link>) -> (Source, Arrived) {
+    (Source::of(link.peer()), Arrived::Link(link))
 }

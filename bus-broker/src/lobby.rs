@@ -7,12 +7,18 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Connections that wait, over all sources: each costs a descriptor.
-const WAITING_MAX: usize = 1024;
-/// Connections of one source that wait.
-const WAITING_PER_SOURCE_MAX: usize = 512;
+/// Connections that wait before one listener, at the most and at the least.
+const PLACES_MAX: usize = 4096;
+const PLACES_MIN: usize = 64;
+/// The part of all descriptors of this process that connections may have that wait.
+const PART: u64 = 4;
 
-const _: () = assert!(WAITING_PER_SOURCE_MAX < WAITING_MAX);
+/// How many may wait before each of so many listeners: each costs a descriptor.
+pub(crate) fn places(listeners: usize) -> usize {
+    let part = bus_core::sys::file_limit().unwrap_or(u64::MAX) / PART;
+    let each = part / listeners.max(1) as u64;
+    usize::try_from(each).unwrap_or(PLACES_MAX).clamp(PLACES_MIN, PLACES_MAX)
+}
 
 /// What waits, oldest first for each source.
 #[derive(Debug)]
@@ -22,21 +28,22 @@ pub(crate) struct Lobby<S, T> {
     /// Each source that has something here once, the one whose turn it is first.
     turns: VecDeque<S>,
     count: usize,
-}
-
-impl<S, T> Default for Lobby<S, T> {
-    fn default() -> Self {
-        Lobby { waiting: HashMap::new(), turns: VecDeque::new(), count: 0 }
-    }
+    /// For so many there is room.
+    places: usize,
 }
 
 impl<S: Copy + Eq + Hash, T> Lobby<S, T> {
+    /// With room for so many, half of them of one source.
+    pub fn new(places: usize) -> Lobby<S, T> {
+        Lobby { waiting: HashMap::new(), turns: VecDeque::new(), count: 0, places }
+    }
+
     /// One more comes in. Gives the one that has to go for it.
     pub fn enter(&mut self, source: S, one: T) -> Option<T> {
         let mine = self.waiting.get(&source).map_or(0, VecDeque::len);
-        let gone = if mine >= WAITING_PER_SOURCE_MAX {
+        let gone = if mine >= self.places_per_source() {
             self.take(source)
-        } else if self.count >= WAITING_MAX {
+        } else if self.count >= self.places {
             let largest = self.waiting.iter().max_by_key(|(_, all)| all.len());
             largest.map(|(source, _)| *source).and_then(|source| self.take(source))
         } else {
@@ -63,6 +70,15 @@ impl<S: Copy + Eq + Hash, T> Lobby<S, T> {
         }
     }
 
+    /// How many of one source may wait.
+    pub fn places_per_source(&self) -> usize {
+        self.places / 2
+    }
+
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -83,9 +99,12 @@ impl<S: Copy + Eq + Hash, T> Lobby<S, T> {
 mod tests {
     use super::*;
 
+    const PLACES: usize = 64;
+    const OF_ONE: usize = PLACES / 2;
+
     #[test]
     fn sources_take_turns_and_each_ones_oldest_goes_first() {
-        let mut lobby = Lobby::default();
+        let mut lobby = Lobby::new(PLACES);
         for number in 0..3 {
             assert_eq!(lobby.enter('a', number), None);
         }
@@ -97,9 +116,9 @@ mod tests {
 
     #[test]
     fn a_source_that_has_too_many_gives_its_oldest_for_its_next() {
-        let mut lobby = Lobby::default();
+        let mut lobby = Lobby::new(PLACES);
         assert_eq!(lobby.enter('b', 0), None);
-        for number in 0..WAITING_PER_SOURCE_MAX {
+        for number in 0..OF_ONE {
             assert_eq!(lobby.enter('a', number), None);
         }
         assert_eq!(lobby.enter('a', 1_000_000), Some(0));
@@ -109,20 +128,44 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_back_from_his_turn_stands_behind_the_others_of_his_source() {
+        let mut lobby = Lobby::new(PLACES);
+        for number in 0..OF_ONE {
+            assert_eq!(lobby.enter('a', number), None);
+        }
+        assert_eq!(lobby.enter('b', 10), None);
+        assert_eq!(lobby.next(), Some(('a', 0)));
+        assert_eq!(lobby.enter('a', 0), None, "it has left room");
+        let order: Vec<_> = std::iter::from_fn(|| lobby.next()).collect();
+        assert_eq!((order[0], order[1]), (('b', 10), ('a', 1)));
+        assert_eq!(order.last(), Some(&('a', 0)));
+    }
+
+    #[test]
+    fn places_are_a_part_of_the_descriptors_for_all_listeners_together() {
+        let limit = bus_core::sys::file_limit().unwrap_or(u64::MAX);
+        for listeners in [1, 2, 7] {
+            let all = (places(listeners) * listeners) as u64;
+            assert!(all <= (limit / PART).max((PLACES_MIN * listeners) as u64), "{all} of {limit}");
+        }
+        assert!((PLACES_MIN..=PLACES_MAX).contains(&places(0)));
+    }
+
+    #[test]
     fn when_all_places_are_taken_the_largest_source_gives_one() {
-        let mut lobby = Lobby::default();
-        for number in 0..WAITING_PER_SOURCE_MAX {
+        let mut lobby = Lobby::new(PLACES);
+        for number in 0..OF_ONE {
             assert_eq!(lobby.enter(0, number), None);
         }
         // Each of so many others has one.
-        for source in 1..WAITING_MAX {
+        for source in 1..PLACES {
             let gone = lobby.enter(source, 1_000_000);
-            let expected = source.checked_sub(WAITING_MAX - WAITING_PER_SOURCE_MAX + 1);
+            let expected = source.checked_sub(PLACES - OF_ONE + 1);
             assert_eq!(gone, expected);
-            assert!(lobby.count <= WAITING_MAX);
+            assert!(lobby.count <= PLACES);
         }
         let left = std::iter::from_fn(|| lobby.next()).count();
-        assert_eq!(left, WAITING_MAX);
+        assert_eq!(left, PLACES);
         assert!(lobby.is_empty() && lobby.waiting.is_empty());
     }
 }

@@ -17,3 +17,8 @@ pub fn raise_file_limit() -> Option<u64> {
         Err(_) => limit.current,
     }
 }
+
+/// The number of files that may be open now; `None` means that there is no limit.
+pub fn file_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}

@@ -8,7 +8,7 @@ mod retransmission;
 mod unacknowledged;
 mod watch;
 
-pub use limits::raise_file_limit;
+pub use limits::{file_limit, raise_file_limit};
 pub use peer::{
     Credentials, effective_uid, peer_groups, peer_process, process_ended, sees_our_processes,
 };

@@ -3,6 +3,8 @@
 //! Whoever mistakes one port for the other is told so in his own language: a refusal is the one
 //! thing that a listener with TLS sends in the clear, and nothing follows it.
 
+use crate::error::{ErrorKind, Failure};
+
 /// What the first bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
@@ -33,13 +35,22 @@ pub fn is_tls(bytes: &[u8]) -> bool {
     opening(bytes) == Opening::Tls
 }
 
-/// What a client is told that does not speak TLS.
+/// What is to be told about that.
+pub fn not_clear() -> Failure {
+    let reason = "the client speaks TLS, and this listener does not: it should use tcp://";
+    Failure::new(ErrorKind::Protocol, reason)
+}
+
+/// What a client is told that does not speak TLS where that is expected.
+pub(super) fn not_tls() -> Failure {
+    Failure::new(ErrorKind::Protocol, "this port speaks TLS: use tls://")
+}
+
+/// The same as a frame.
 #[cfg(feature = "tls")]
 pub(super) fn refusal() -> bytes::Bytes {
-    use crate::error::{ErrorKind, Failure};
     use crate::frame::{Header, Kind, control};
-    let failure = Failure::new(ErrorKind::Protocol, "this port speaks TLS: use tls://");
-    super::frame_bytes(Header::new(Kind::Refuse, 0, 0), &control::encode_failure(&failure))
+    super::frame_bytes(Header::new(Kind::Refuse, 0, 0), &control::encode_failure(&not_tls()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! One trait for all of them, and one conformance suite (`tests/conformance`). A link moves
 //! bytes in order, or ends; what the frames in them mean is not its business.
 
+mod arrival;
 mod bell;
 mod carrier;
 mod certificate;
@@ -27,12 +28,13 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
+pub use arrival::{Arrival, Greeting};
 pub use bell::{Bells, could_stop_us, is_same_user, make_bell, take_bell};
 pub use carrier::Carrier;
 pub use certificate::{
     ClientCertificates, InvalidClientCertificates, PeerCertificate, TlsClientFiles, TlsServerFiles,
 };
-pub use clear::is_tls;
+pub use clear::{is_tls, not_clear};
 pub use exchange::{LinkError, frame_bytes, next_frame, write_frame};
 pub use local::{LocalListener, connect_local};
 pub use mem::{
@@ -41,7 +43,7 @@ pub use mem::{
 pub use pace::{Clock, InvalidWaiting, Pace, Waiting};
 pub use path::{candidate_paths, default_path, prepare_directory};
 pub use pulse::Pulse;
-pub use tcp::{Arrival, TcpListener, connect_tcp};
+pub use tcp::{TcpListener, connect_tcp};
 #[cfg(feature = "tls")]
 pub use tls::{
     InvalidTlsFile, Moment, Side, TlsClient, TlsError, TlsFailure, TlsListener, TlsServer,

@@ -4,7 +4,7 @@
 //! what is still to come.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 
+use super::arrival::Arrival;
 use super::stream::StreamLink;
 use super::{Link, Peer, Transport};
 use crate::sys::{bound_retransmission, watch};
@@ -27,21 +28,11 @@ const RETRANSMISSION_MAX: Duration = Duration::from_secs(1);
 const WAITING_MAX: i32 = 4096;
 
 /// Accepts TCP connections.
-pub struct TcpListener(AsyncFd<OwnedFd>);
-
-/// A connection that is accepted, and about which nothing is known but where it comes from: nobody watches
-/// it, and to drop it is cheap. Its listener makes a link of it.
-#[derive(Debug)]
-pub struct Arrival {
+pub struct TcpListener {
     socket: OwnedFd,
-    address: SocketAddr,
-}
-
-impl Arrival {
-    /// Where it comes from.
-    pub fn ip(&self) -> IpAddr {
-        self.address.ip()
-    }
+    transport: Transport,
+    /// While somebody waits for connections: the runtime then wakes for each.
+    watched: Option<AsyncFd<OwnedFd>>,
 }
 
 impl TcpListener {
@@ -50,9 +41,16 @@ impl TcpListener {
     /// # Errors
     /// When the host is unknown or the address cannot be had.
     pub async fn bind(address: &str) -> io::Result<TcpListener> {
+        TcpListener::bind_for(address, Transport::Tcp).await
+    }
+
+    /// The same, for what goes over TCP.
+    pub(super) async fn bind_for(address: &str, transport: Transport) -> io::Result<TcpListener> {
         let listener = tokio::net::TcpListener::bind(address).await?.into_std()?;
         listen(&listener, WAITING_MAX)?;
-        watch(listener.into(), Interest::READABLE).map(TcpListener)
+        let mut listener = TcpListener { socket: listener.into(), transport, watched: None };
+        listener.watched()?;
+        Ok(listener)
     }
 
     /// Where it listens.
@@ -60,22 +58,31 @@ impl TcpListener {
     /// # Errors
     /// When the operating system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(getsockname(self.0.get_ref())?.try_into()?)
+        Ok(getsockname(&self.socket)?.try_into()?)
     }
 
     /// The next connection, as it has come. Cancelling loses none.
     ///
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
-    pub async fn arrival(&self) -> io::Result<Arrival> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let accept = |listener: &OwnedFd| {
-            let (socket, address) = acceptfrom_with(listener, flags)?;
-            // One that is gone may have none any more.
-            let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
-            Ok(Arrival { socket, address: address.try_into()? })
-        };
-        self.0.async_io(Interest::READABLE, accept).await
+    pub async fn arrival(&mut self) -> io::Result<Arrival> {
+        let transport = self.transport;
+        let accept = |socket: &OwnedFd| accept(socket, transport);
+        self.watched()?.async_io(Interest::READABLE, accept).await
+    }
+
+    /// The next connection, if one has come. Until [`TcpListener::arrival`] is asked again nobody is woken
+    /// for those that come: to be woken for each costs as much as to accept it, and all that have come
+    /// meanwhile can be taken together.
+    ///
+    /// # Errors
+    /// As [`TcpListener::arrival`].
+    pub fn arrived(&mut self) -> io::Result<Option<Arrival>> {
+        self.watched = None;
+        match accept(&self.socket, self.transport) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// The link over a connection that has come.
@@ -83,23 +90,33 @@ impl TcpListener {
     /// # Errors
     /// When the system refuses, as it may when the peer is gone.
     pub fn link(&self, arrival: Arrival) -> io::Result<Box<dyn Link>> {
-        Ok(Box::new(arrival.stream(Transport::Tcp)?))
+        Ok(Box::new(arrival.stream()?))
     }
 
     /// The next connection. Cancelling loses none.
     ///
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
-    pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
-        self.link(self.arrival().await?)
+    pub async fn accept(&mut self) -> io::Result<Box<dyn Link>> {
+        let arrival = self.arrival().await?;
+        self.link(arrival)
+    }
+
+    fn watched(&mut self) -> io::Result<&AsyncFd<OwnedFd>> {
+        let watched = match self.watched.take() {
+            Some(watched) => watched,
+            None => watch(self.socket.try_clone()?, Interest::READABLE)?,
+        };
+        Ok(self.watched.insert(watched))
     }
 }
 
-impl Arrival {
-    /// As a stream of this transport.
-    pub(super) fn stream(self, transport: Transport) -> io::Result<StreamLink> {
-        stream(self.socket, self.address, transport)
-    }
+fn accept(listener: &OwnedFd, transport: Transport) -> io::Result<Arrival> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (socket, address) = acceptfrom_with(listener, flags)?;
+    // One that is gone may have none any more.
+    let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok(Arrival::new(socket, address.try_into()?, transport))
 }
 
 /// Connects to `HOST:PORT`.
@@ -118,14 +135,22 @@ pub(super) async fn connect_stream(address: &str, transport: Transport) -> io::R
 }
 
 /// A connected socket that does not block, as a stream of this transport.
-fn stream(socket: OwnedFd, address: SocketAddr, transport: Transport) -> io::Result<StreamLink> {
+pub(super) fn stream(
+    socket: OwnedFd,
+    address: SocketAddr,
+    transport: Transport,
+) -> io::Result<StreamLink> {
     set_tcp_nodelay(&socket, true)?;
     // A peer whose host is gone is found out by the kernel, without timers of our own.
     set_socket_keepalive(&socket, true)?;
     // An older kernel doubles the pauses between its attempts as far as it likes: all works there, and
     // goes on later after a cut.
     let _ = bound_retransmission(socket.as_fd(), RETRANSMISSION_MAX);
+    StreamLink::new(socket, transport, peer(address, transport))
+}
+
+/// Somebody at this address.
+pub(super) fn peer(address: SocketAddr, transport: Transport) -> Peer {
     let (ip, address) = (Some(address.ip()), format!("{transport}://{address}"));
-    let peer = Peer { address, ip, ..Peer::default() };
-    StreamLink::new(socket, transport, peer)
+    Peer { address, ip, ..Peer::default() }
 }

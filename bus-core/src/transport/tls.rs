@@ -30,7 +30,8 @@ pub use settings::{TlsClient, TlsServer};
 use engine::Engine;
 use link::TlsLink;
 
-use super::tcp::{Arrival, TcpListener, connect_stream};
+use super::arrival::Arrival;
+use super::tcp::{TcpListener, connect_stream};
 use super::{Link, Transport};
 
 /// Accepts TLS connections.
@@ -45,7 +46,7 @@ impl TlsListener {
     /// # Errors
     /// When the host is unknown or the address cannot be had.
     pub async fn bind(address: &str, server: TlsServer) -> io::Result<TlsListener> {
-        Ok(TlsListener { tcp: TcpListener::bind(address).await?, server })
+        Ok(TlsListener { tcp: TcpListener::bind_for(address, Transport::Tls).await?, server })
     }
 
     /// Where it listens.
@@ -61,16 +62,25 @@ impl TlsListener {
     ///
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
-    pub async fn accept(&self) -> io::Result<Box<dyn Link>> {
-        self.link(self.arrival().await?)
+    pub async fn accept(&mut self) -> io::Result<Box<dyn Link>> {
+        let arrival = self.arrival().await?;
+        self.link(arrival)
     }
 
     /// The next connection, as it has come. Cancelling loses none.
     ///
     /// # Errors
     /// When accepting fails, as without free descriptors. The listener stays usable.
-    pub async fn arrival(&self) -> io::Result<Arrival> {
+    pub async fn arrival(&mut self) -> io::Result<Arrival> {
         self.tcp.arrival().await
+    }
+
+    /// The next connection, if one has come; see [`TcpListener::arrived`].
+    ///
+    /// # Errors
+    /// As [`TlsListener::arrival`].
+    pub fn arrived(&mut self) -> io::Result<Option<Arrival>> {
+        self.tcp.arrived()
     }
 
     /// The link over a connection that has come: its handshake is done as it is polled.
@@ -78,7 +88,7 @@ impl TlsListener {
     /// # Errors
     /// When the system refuses, as it may when the peer is gone, or the TLS library does.
     pub fn link(&self, arrival: Arrival) -> io::Result<Box<dyn Link>> {
-        let stream = arrival.stream(Transport::Tls)?;
+        let stream = arrival.stream()?;
         let engine = Engine::server(self.server.config()).map_err(io::Error::other)?;
         Ok(Box::new(TlsLink::new(stream, engine, Side::Broker)))
     }
