@@ -52,7 +52,8 @@ impl<A: Copy + Ord, B: Copy + PartialEq> Runs<A, B> {
         let taken = self.among(of, first, count);
         for Run { first: from, count, .. } in &taken {
             let until = from + count;
-            let Some(((_, start), (to, at, length))) = self.last_before(of, until) else {
+            let Some(Run { first: start, to, at, count: length, .. }) = self.last_before(of, until)
+            else {
                 continue;
             };
             self.runs.remove(&(of, start));
@@ -89,7 +90,7 @@ impl<A: Copy + Ord, B: Copy + PartialEq> Runs<A, B> {
     /// Whether any of so many numbers from this one on is there.
     pub fn has_any(&self, of: A, first: u64, count: u64) -> bool {
         let last = self.last_before(of, first.saturating_add(count));
-        count > 0 && last.is_some_and(|((_, start), (.., length))| start + length > first)
+        count > 0 && last.is_some_and(|run| run.first + run.count > first)
     }
 
     /// All of them, in order.
@@ -112,9 +113,9 @@ impl<A: Copy + Ord, B: Copy + PartialEq> Runs<A, B> {
     }
 
     /// The last run that begins before a number.
-    fn last_before(&self, of: A, end: u64) -> Option<((A, u64), (B, u64, u64))> {
-        let (key, run) = self.runs.range((of, 0)..(of, end)).next_back()?;
-        Some((*key, *run))
+    fn last_before(&self, of: A, end: u64) -> Option<Run<A, B>> {
+        let ((_, first), (to, at, count)) = self.runs.range((of, 0)..(of, end)).next_back()?;
+        Some(Run { of, first: *first, to: *to, at: *at, count: *count })
     }
 }
 

@@ -328,8 +328,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_connection_is_not_hidden_by_what_its_queues_say() {
-        let board = Board::shared();
-        let mut board = board.borrow_mut();
+        let mut board = Rc::into_inner(Board::shared()).expect("nobody else has it").into_inner();
         let said = |board: &Board| board.status().last_error.map(|(text, _)| text);
         board.turn(LinkState::Connected);
         assert_eq!(board.note_queues(vec![queue(Some("none here"))]).len(), 1);
