@@ -12,7 +12,7 @@ use std::time::Duration;
 use bus_core::transport::{TlsServerFiles, mem_listener, register_mem, unregister_mem};
 use tokio::runtime::{self, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_local;
+use tokio::task::{JoinSet, spawn_local};
 use tracing::error;
 
 use crate::bridge::SharedBridges;
@@ -235,8 +235,7 @@ async fn run(
         Err(error) => return drop(tell.send(Err(io::Error::other(error.to_string()).into()))),
     };
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
-    let places = lobby::places(settings.listen.len());
-    let mut tasks = tokio::task::JoinSet::new();
+    let (mut tasks, places) = (JoinSet::new(), lobby::places(settings.listen.len()));
     for listener in listeners {
         tasks.spawn_local(listener.run(hub.clone(), handshakes.clone(), places));
     }

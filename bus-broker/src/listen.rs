@@ -165,10 +165,11 @@ impl Listener {
                     (entered, turn) = (0, Instant::now() + pace.breath);
                     // One that cannot be heard keeps no other one from it.
                     let now = hub.borrow().now();
-                    let heard = doorstep.next_heard(pace.few, now);
-                    heard.into_iter().fold(Ok(()), |result, heard| {
-                        result.and(self.hear(heard, &hub, &handshakes))
-                    })
+                    let mut result = Ok(());
+                    for newcomer in doorstep.next_heard(pace.few, now) {
+                        result = result.and(self.hear(newcomer, &hub, &handshakes));
+                    }
+                    result
                 }
             };
             if let Err(error) = result {

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
@@ -33,8 +34,8 @@ pub struct Listening {
 enum Listener {
     Mem(MemConnector, Mutex<MemListener>),
     Local(LocalListener),
-    Tcp(TcpListener),
-    Tls(TlsListener, TlsClient),
+    Tcp(SocketAddr, Mutex<TcpListener>),
+    Tls(SocketAddr, Mutex<TlsListener>, TlsClient),
 }
 
 impl Listening {
@@ -50,13 +51,15 @@ impl Listening {
                 Listener::Local(LocalListener::bind(&path).expect("a socket"))
             }
             Transport::Tcp => {
-                Listener::Tcp(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                Listener::Tcp(listener.local_addr().expect("an address"), Mutex::new(listener))
             }
             Transport::Tls => {
                 let authority = Authority::new();
                 let server = authority.server(&authority.broker(&["127.0.0.1"]));
                 let listener = TlsListener::bind("127.0.0.1:0", server).await.expect("a port");
-                Listener::Tls(listener, authority.trusting(None))
+                let address = listener.local_addr().expect("an address");
+                Listener::Tls(address, Mutex::new(listener), authority.trusting(None))
             }
         };
         Listening { transport, bells: [false; 2], listener, _home: home }
@@ -71,14 +74,8 @@ impl Listening {
         let connected = match &self.listener {
             Listener::Mem(connector, _) => connector.connect().await,
             Listener::Local(listener) => connect_local(listener.path()).await,
-            Listener::Tcp(listener) => {
-                let address = listener.local_addr().expect("an address");
-                connect_tcp(&address.to_string()).await
-            }
-            Listener::Tls(listener, client) => {
-                let address = listener.local_addr().expect("an address");
-                connect_tls(&address.to_string(), client).await
-            }
+            Listener::Tcp(address, _) => connect_tcp(&address.to_string()).await,
+            Listener::Tls(address, _, client) => connect_tls(&address.to_string(), client).await,
         };
         connected.expect("connects")
     }
@@ -87,8 +84,8 @@ impl Listening {
         match &self.listener {
             Listener::Mem(_, listener) => listener.lock().await.accept().await.expect("goes on"),
             Listener::Local(listener) => listener.accept().await.expect("accepts"),
-            Listener::Tcp(listener) => listener.accept().await.expect("accepts"),
-            Listener::Tls(listener, _) => listener.accept().await.expect("accepts"),
+            Listener::Tcp(_, listener) => listener.lock().await.accept().await.expect("accepts"),
+            Listener::Tls(_, listener, _) => listener.lock().await.accept().await.expect("accepts"),
         }
     }
 

@@ -56,7 +56,7 @@ async fn forward(middle: TcpListener, target: String, act: Act, mut told: Receiv
 /// Connects through somebody in between, and gives what the broker's side then reads.
 async fn between(act: Act) -> io::Result<usize> {
     let authority = Authority::new();
-    let listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
+    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
     let target = address(&listener);
     let middle = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let entrance = middle.local_addr().expect("an address").to_string();
@@ -115,7 +115,7 @@ async fn what_was_changed_or_repeated_on_its_way_is_not_heard() {
 #[tokio::test]
 async fn a_client_that_goes_during_the_handshake_is_told_so() {
     let authority = Authority::new();
-    let listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
+    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
     drop(TcpStream::connect(address(&listener)).await.expect("connects"));
     let mut link = listener.accept().await.expect("accepts");
     let result = hear(&mut *link, b"hello").await.map(|()| link);
@@ -128,7 +128,7 @@ async fn a_client_that_goes_during_the_handshake_is_told_so() {
 async fn a_failure_is_told_again_to_whoever_asks_again() {
     let authority = Authority::new();
     let server = authority.server(&authority.broker(&["127.0.0.1"]));
-    let listener = listen(&server).await;
+    let mut listener = listen(&server).await;
     let address = address(&listener);
     let stranger = async {
         let mut stream = TcpStream::connect(address).await.expect("connects");

@@ -87,7 +87,7 @@ pub async fn meet_foreign_server(config: rustls::ServerConfig, client: &TlsClien
 
 /// Another's client meets our listener.
 pub async fn meet_foreign_client(server: &TlsServer, config: rustls::ClientConfig) -> MetClient {
-    let listener = listen(server).await;
+    let mut listener = listen(server).await;
     let address = address(&listener);
     let stranger = spawn_blocking(move || {
         let name = "127.0.0.1".try_into().expect("a name");
@@ -142,7 +142,7 @@ async fn answered_with(bytes: &'static [u8]) -> (TlsFailure, String) {
 /// What our listener says of a client that sends these bytes, and listens; and what that hears.
 async fn opened_with(bytes: Vec<u8>) -> (TlsFailure, String, Vec<u8>) {
     let authority = Authority::new();
-    let listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
+    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
     let address = address(&listener);
     let stranger = spawn_blocking(move || {
         let mut stream = patient(TcpStream::connect(address)?)?;
@@ -259,7 +259,7 @@ async fn a_port_without_tls_is_told_from_one_with_it() {
 #[tokio::test]
 async fn a_client_in_the_clear_is_told_where_it_is_in_its_own_language() {
     let authority = Authority::new();
-    let listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
+    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
     let address = address(&listener);
     let talking = async {
         let mut link = connect_tcp(&address).await.expect("connects");

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Lets them meet: the client says a word, as with its Hello, and waits for the answer.
 pub async fn meet(server: &TlsServer, client: &TlsClient) -> Outcome {
-    let listener = listen(server).await;
+    let mut listener = listen(server).await;
     let address = address(&listener);
     let connecting = async {
         let mut link = connect_tls(&address, client).await?;

@@ -26,7 +26,7 @@ const PEERS: usize = 8;
 
 /// What one such peer costs, and how many of them are still there. The control: what it would cost
 /// if it were known who he is.
-async fn cost(stage: &Stage, listener: &TlsListener, is_known: bool) -> (usize, usize) {
+async fn cost(stage: &Stage, listener: &mut TlsListener, is_known: bool) -> (usize, usize) {
     let before = settled().await;
     let (mut peers, mut serving): (Vec<TcpStream>, Vec<JoinHandle<()>>) = (Vec::new(), Vec::new());
     for _ in 0..PEERS {
@@ -66,22 +66,22 @@ async fn before_it_is_known_who_he_is_a_peer_costs_no_more_than_the_limit() {
     let mut files = authority.server_files(&authority.broker(&["127.0.0.1"]));
     files.client_certificates = ClientCertificates::Optional;
     let server = TlsServer::new(&files).expect("good files");
-    let listener = TlsListener::bind("127.0.0.1:0", server).await.expect("a port");
+    let mut listener = TlsListener::bind("127.0.0.1:0", server).await.expect("a port");
     let (all, control) = Stage::all(&authority);
     // What is made once belongs to nobody.
-    cost(&all[0], &listener, false).await;
-    cost(&control, &listener, false).await;
+    cost(&all[0], &mut listener, false).await;
+    cost(&control, &mut listener, false).await;
     for stage in all {
-        let (bytes, there) = cost(&stage, &listener, false).await;
+        let (bytes, there) = cost(&stage, &mut listener, false).await;
         println!("{}: {bytes} bytes, {there} of {PEERS} are there", stage.name);
         assert_eq!(there, if stage.is_taken { PEERS } else { 0 }, "{}", stage.name);
         // Whoever has shown that a believed certificate is his own costs it beside that.
         let most = HANDSHAKE_MEMORY_BYTES_MAX + stage.certificates_bytes;
         assert!(bytes <= most, "{} costs {bytes} bytes, and {most} are allowed", stage.name);
     }
-    let (bytes, there) = cost(&control, &listener, true).await;
+    let (bytes, there) = cost(&control, &mut listener, true).await;
     println!("the control: {bytes} bytes");
     assert_eq!(there, PEERS);
     assert!(bytes > HANDSHAKE_MEMORY_BYTES_MAX, "only {bytes} bytes: nothing is shown");
-    assert_eq!(cost(&control, &listener, false).await.1, 0);
+    assert_eq!(cost(&control, &mut listener, false).await.1, 0);
 }
