@@ -25,6 +25,10 @@ use crate::sys::{read_into, read_with_descriptors, unacknowledged, watch};
 /// Most slices that go into one system call.
 const SLICES_MAX: usize = 64;
 
+/// Most parts of what is encrypted that go into one.
+#[cfg(feature = "tls")]
+const PARTS_MAX: usize = 8;
+
 /// Space for the descriptors of one handshake: of lanes, and of a bell.
 const DESCRIPTORS_SPACE: usize = rustix::cmsg_space!(ScmRights(LaneOffer::DESCRIPTORS + 1));
 
@@ -80,10 +84,15 @@ impl StreamLink {
         }
     }
 
-    /// Sends as much of this as goes now.
+    /// Sends as much of these as goes now, in order; few of them.
     #[cfg(feature = "tls")]
-    pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send_vector(&[IoSlice::new(bytes)])
+    pub fn send(&mut self, parts: &[impl AsRef<[u8]>]) -> io::Result<usize> {
+        let mut vector = [IoSlice::new(&[]); PARTS_MAX];
+        let count = parts.len().min(PARTS_MAX);
+        for (entry, part) in vector.iter_mut().zip(parts) {
+            *entry = IoSlice::new(part.as_ref());
+        }
+        self.send_vector(&vector[..count])
     }
 
     fn send_vector(&mut self, vector: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -4,6 +4,7 @@
 //! certificate says of the peer stands in [`Peer::certificate`](super::Peer); what follows from
 //! it is not decided here.
 
+mod afterwards;
 mod bounds;
 mod chain;
 mod date;
@@ -13,7 +14,9 @@ mod handshake;
 mod link;
 mod passage;
 mod pem;
+mod records;
 mod settings;
+mod source;
 mod x509;
 
 use std::future::poll_fn;

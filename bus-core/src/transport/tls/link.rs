@@ -10,15 +10,13 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::engine::{Engine, Source, Step};
+use super::engine::{Engine, Step};
 use super::failure::{Side, TlsError, TlsFailure};
 use super::passage::{KEPT_BYTES, PASSAGE, give, keep, room_to_read};
+use super::source::Source;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
 use crate::transport::stream::StreamLink;
 use crate::transport::{Link, Peer, Transport};
-
-/// Room for the farewell of TLS as a record.
-const FAREWELL_BYTES: usize = 64;
 
 /// A link over TLS.
 pub(super) struct TlsLink {
@@ -107,6 +105,7 @@ impl TlsLink {
             self.open(incoming)?;
             let used = match self.phase {
                 Phase::Opening => 0,
+                Phase::Closed => incoming.len(),
                 _ => self.advance(incoming, into)?,
             };
             keep(&mut self.partial, &incoming[used..], self.is_known);
@@ -131,18 +130,19 @@ impl TlsLink {
                 break step;
             }
         };
-        match ended {
+        let step = match ended {
             Err(error) => return Err(self.break_off(&mut incoming[used..], &error)),
-            Ok(Step::Closed) if self.is_shaking_hands() => {
-                return Err(self.fail(TlsFailure::Ended));
-            }
-            Ok(Step::Closed) => self.phase = Phase::Closed,
-            Ok(_) => {}
-        }
+            Ok(step) => step,
+        };
         // Who takes nothing any more is found out by reading: he may have said why.
         let _ = self.send_outgoing();
-        if self.phase == Phase::Handshake && !self.engine.state().is_handshaking() {
-            self.establish()?;
+        if self.phase == Phase::Handshake {
+            self.advance_handshake(&incoming[used..], step)?;
+        }
+        if step == Step::Closed {
+            self.phase = Phase::Closed;
+            // What comes behind a farewell is nothing.
+            return Ok(incoming.len());
         }
         Ok(used)
     }
@@ -154,7 +154,7 @@ impl TlsLink {
             if sent == self.outgoing.len() {
                 break Ok(());
             }
-            match self.stream.send(&self.outgoing[sent..]) {
+            match self.stream.send(&[&self.outgoing[sent..]]) {
                 Ok(count) => sent += count,
                 Err(error) if would_block(&error) => break Ok(()),
                 Err(error) => break Err(error),
@@ -180,21 +180,29 @@ impl TlsLink {
     }
 
     /// Encrypts and sends a batch. Gives `false` when there is no more, or no room.
-    fn write_batch(&mut self, source: &mut Source<'_>, out: &mut [u8]) -> io::Result<bool> {
-        let sealed = self.engine.seal(&mut self.partial, source, out);
-        let length =
-            sealed.map_err(|error| self.fail(TlsFailure::Other { reason: error.to_string() }))?;
-        if length == 0 {
+    fn write_batch(
+        &mut self,
+        source: &mut Source<'_>,
+        sealed: &mut Vec<Vec<u8>>,
+    ) -> io::Result<bool> {
+        self.engine
+            .seal(source, sealed)
+            .map_err(|error| self.fail(TlsFailure::from_library(&error)))?;
+        if sealed.is_empty() {
             return Ok(false);
         }
-        let sent = match self.stream.send(&out[..length]) {
+        let mut sent = match self.stream.send(sealed) {
             Err(error) if would_block(&error) => 0,
             result => result?,
         };
-        if sent == length {
+        for record in sealed.drain(..) {
+            let rest = &record[sent.min(record.len())..];
+            self.outgoing.extend_from_slice(rest);
+            sent -= record.len() - rest.len();
+        }
+        if self.outgoing.is_empty() {
             return Ok(true);
         }
-        self.outgoing.extend_from_slice(&out[sent..length]);
         // Whoever waits to read is woken for the rest, and sends it: nobody may want to write.
         if let Some(waker) = &self.waker
             && let Poll::Ready(ready) = self.stream.poll_writable(&mut Context::from_waker(waker))
@@ -297,17 +305,9 @@ impl Link for TlsLink {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let written = PASSAGE.with_borrow_mut(|passage| {
-            let gathered = std::mem::take(&mut passage.gathered);
-            let mut source = Source::new(slices, gathered);
-            let result = loop {
-                match self.write_batch(&mut source, &mut passage.outgoing) {
-                    Ok(true) => {}
-                    result => break result,
-                }
-            };
-            let written = source.taken();
-            passage.gathered = source.into_memory();
-            result.map(|_| written)
+            let mut source = Source::new(slices);
+            while self.write_batch(&mut source, &mut passage.sealed)? {}
+            Ok(source.taken())
         });
         written.map_err(|error| self.explain(error))
     }
@@ -343,10 +343,7 @@ impl Drop for TlsLink {
         if !matches!(self.phase, Phase::Open | Phase::Closed) {
             return;
         }
-        let mut farewell = [0; FAREWELL_BYTES];
-        if let Ok(length) = self.engine.say_farewell(&mut self.partial, &mut farewell) {
-            self.outgoing.extend_from_slice(&farewell[..length]);
-        }
+        self.outgoing.extend(self.engine.farewell().unwrap_or_default());
         // Who has gone does not listen.
         let _ = self.send_outgoing();
     }

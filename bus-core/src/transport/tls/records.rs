@@ -1,0 +1,293 @@
+//! Records after the handshake: each is decrypted where it has come to, and encrypted where it is sent from.
+//!
+//! The handshake, its keys and the ciphers are the TLS library's; here is what stands between them and
+//! the bytes of a stream: where a record ends, its number, when keys are renewed, and how a link ends. Nothing of
+//! a record is given on before its cipher has vouched for all of it. It knows no socket.
+
+use rustls::client::ClientConnectionData;
+use rustls::crypto::cipher::{
+    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks,
+    OutboundPlainMessage,
+};
+use rustls::kernel::KernelConnection;
+use rustls::server::ServerConnectionData;
+use rustls::{
+    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets,
+    InvalidMessage, PeerMisbehaved, ProtocolVersion, Tls13CipherSuite,
+};
+
+use super::afterwards::{Afterwards, KEY_UPDATE, Messages};
+use super::engine::Step;
+use super::failure::Side;
+use super::source::{RECORD_BYTES, Source};
+
+/// Records that are encrypted before they are sent.
+const BATCH_RECORDS: usize = 4;
+/// Kind, version and length in front of a record.
+const HEADER_BYTES: usize = 5;
+/// What encryption may add to the content of a record.
+const EXPANSION_BYTES_MAX: usize = 256;
+/// Records one after the other that bring nothing: empty ones, new keys, tickets. A peer has no use for so many.
+const IDLE_RECORDS_MAX: u32 = 32;
+const WARNING: u8 = 1;
+const FATAL: u8 = 2;
+
+/// Both directions of a link, once it is known who the peer is by its certificate.
+pub(super) struct Records {
+    keys: Keys,
+    suite: &'static Tls13CipherSuite,
+    encrypter: Box<dyn MessageEncrypter>,
+    /// Number of the next record that is sent by these keys.
+    sent: u64,
+    decrypter: Box<dyn MessageDecrypter>,
+    /// Number of the next record that comes by the peer's keys.
+    received: u64,
+    messages: Messages,
+    /// How many have come since one has brought something.
+    idle_records: u32,
+    /// The peer has asked for new keys of this side, which come before the next thing it says.
+    owes_keys: bool,
+}
+
+/// Where the keys come from that follow the first ones.
+pub(super) enum Keys {
+    /// Of the connecting side.
+    Client(KernelConnection<ClientConnectionData>),
+    /// Of the accepting side.
+    Server(KernelConnection<ServerConnectionData>),
+}
+
+impl Records {
+    /// Goes on where a handshake has ended.
+    pub fn new(secrets: ExtractedSecrets, keys: Keys) -> Result<Records, Error> {
+        let (suite, side) = match &keys {
+            Keys::Client(keys) => (keys.negotiated_cipher_suite(), Side::Client),
+            Keys::Server(keys) => (keys.negotiated_cipher_suite(), Side::Broker),
+        };
+        let other = || Error::General("the cipher is not one of TLS 1.3".into());
+        let suite = suite.tls13().ok_or_else(other)?;
+        let ((sent, to_send), (received, to_receive)) = (secrets.tx, secrets.rx);
+        let (key, iv) = key(to_send)?;
+        let encrypter = suite.aead_alg.encrypter(key, iv);
+        let (key, iv) = self::key(to_receive)?;
+        let decrypter = suite.aead_alg.decrypter(key, iv);
+        let (messages, idle_records, owes_keys) = (Messages::new(side), 0, false);
+        Ok(Records {
+            keys,
+            suite,
+            encrypter,
+            sent,
+            decrypter,
+            received,
+            messages,
+            idle_records,
+            owes_keys,
+        })
+    }
+
+    /// Decrypts the first record of what has come, if it is whole, gives what is in it to `plain`, and says how much
+    /// of what has come is done with.
+    pub fn open(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut impl FnMut(&[u8]),
+    ) -> (usize, Result<Step, Error>) {
+        match sealed_length(incoming) {
+            Err(error) => (0, Err(error)),
+            Ok(None) => (0, Ok(Step::Waits)),
+            Ok(Some(length)) => {
+                let used = HEADER_BYTES + length;
+                (used, self.open_one(&mut incoming[HEADER_BYTES..used], plain))
+            }
+        }
+    }
+
+    fn open_one(
+        &mut self,
+        sealed: &mut [u8],
+        plain: &mut impl FnMut(&[u8]),
+    ) -> Result<Step, Error> {
+        let record = InboundOpaqueMessage::new(
+            ContentType::ApplicationData,
+            ProtocolVersion::TLSv1_2,
+            sealed,
+        );
+        let record = self.decrypter.decrypt(record, self.received)?;
+        // Nobody lives to see the last number.
+        self.received += 1;
+        if record.typ != ContentType::Handshake && self.messages.is_partial() {
+            return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
+        }
+        if record.typ == ContentType::ApplicationData && !record.payload.is_empty() {
+            self.idle_records = 0;
+            plain(record.payload);
+            return Ok(Step::Again);
+        }
+        self.idle_records += 1;
+        if self.idle_records > IDLE_RECORDS_MAX {
+            return Err(too_many(record.typ));
+        }
+        match record.typ {
+            ContentType::ApplicationData => Ok(Step::Again),
+            ContentType::Alert => heard_alert(record.payload),
+            ContentType::Handshake => self.hear(record.payload).map(|()| Step::Again),
+            got_type => {
+                let expect_types = vec![ContentType::ApplicationData];
+                Err(Error::InappropriateMessage { expect_types, got_type })
+            }
+        }
+    }
+
+    /// Messages that belong to the handshake.
+    fn hear(&mut self, content: &[u8]) -> Result<(), Error> {
+        let mut update = None;
+        self.messages.take(content, |message| {
+            // It is the last one of its record.
+            if let Afterwards::KeyUpdate { asks } = message {
+                update = Some(asks);
+            }
+            Ok(())
+        })?;
+        let Some(asks) = update else { return Ok(()) };
+        let (received, secrets) = match &mut self.keys {
+            Keys::Client(keys) => keys.update_rx_secret()?,
+            Keys::Server(keys) => keys.update_rx_secret()?,
+        };
+        let (key, iv) = key(secrets)?;
+        self.decrypter = self.suite.aead_alg.decrypter(key, iv);
+        self.received = received;
+        // However often it asks: it is told once, and only when there is something else to say.
+        self.owes_keys |= asks;
+        Ok(())
+    }
+
+    /// Encrypts a batch of what is to be written, and appends its records to `sealed`: none if there is nothing.
+    pub fn seal(
+        &mut self,
+        source: &mut Source<'_>,
+        sealed: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Error> {
+        for _ in 0..BATCH_RECORDS {
+            let Some(places) = source.next_record() else { break };
+            // The announcement of new keys is the last record of the old ones, which may not be too many.
+            if self.owes_keys || self.sent + 1 >= self.suite.common.confidentiality_limit {
+                sealed.push(self.renew_keys()?);
+            }
+            let content = OutboundChunks::new(places);
+            sealed.push(self.seal_one(ContentType::ApplicationData, content)?);
+        }
+        Ok(())
+    }
+
+    /// The farewell of TLS, as a record.
+    pub fn farewell(&mut self) -> Result<Vec<u8>, Error> {
+        self.alert(WARNING, AlertDescription::CloseNotify)
+    }
+
+    /// Tells the peer why nothing of it is taken any more, as a record; it knows by itself what it has said.
+    pub fn explanation(&mut self, error: &Error) -> Option<Vec<u8>> {
+        let description = match error {
+            Error::AlertReceived(_) => return None,
+            Error::DecryptError => AlertDescription::BadRecordMac,
+            Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
+            Error::InvalidMessage(_) => AlertDescription::DecodeError,
+            Error::PeerMisbehaved(_)
+            | Error::InappropriateMessage { .. }
+            | Error::InappropriateHandshakeMessage { .. } => AlertDescription::UnexpectedMessage,
+            _ => AlertDescription::InternalError,
+        };
+        self.alert(FATAL, description).ok()
+    }
+
+    fn alert(&mut self, level: u8, description: AlertDescription) -> Result<Vec<u8>, Error> {
+        let content = [level, description.into()];
+        self.seal_one(ContentType::Alert, OutboundChunks::Single(&content))
+    }
+
+    /// Announces new keys with the old ones, and takes them.
+    fn renew_keys(&mut self) -> Result<Vec<u8>, Error> {
+        let record = self.seal_one(ContentType::Handshake, OutboundChunks::Single(&KEY_UPDATE))?;
+        let (sent, secrets) = match &mut self.keys {
+            Keys::Client(keys) => keys.update_tx_secret()?,
+            Keys::Server(keys) => keys.update_tx_secret()?,
+        };
+        let (key, iv) = key(secrets)?;
+        self.encrypter = self.suite.aead_alg.encrypter(key, iv);
+        self.sent = sent;
+        self.owes_keys = false;
+        Ok(record)
+    }
+
+    fn seal_one(
+        &mut self,
+        typ: ContentType,
+        payload: OutboundChunks<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let record = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload };
+        let record = self.encrypter.encrypt(record, self.sent)?;
+        // A number is used once, whatever follows; nobody lives to see the last one.
+        self.sent += 1;
+        Ok(record.encode())
+    }
+}
+
+/// Whether what has come is less than a record, so that nothing in it can have been looked at.
+pub(super) fn is_less_than_a_record(incoming: &[u8]) -> bool {
+    match incoming.split_first_chunk::<HEADER_BYTES>() {
+        Some(([_, _, _, high, low], rest)) => {
+            rest.len() < usize::from(u16::from_be_bytes([*high, *low]))
+        }
+        None => true,
+    }
+}
+
+/// How long what is sealed in the first record is, if it is whole. The version is of no meaning.
+fn sealed_length(incoming: &[u8]) -> Result<Option<usize>, Error> {
+    let Some((&[kind, _, _, high, low], rest)) = incoming.split_first_chunk::<HEADER_BYTES>()
+    else {
+        return Ok(None);
+    };
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    match ContentType::from(kind) {
+        ContentType::ApplicationData if length > RECORD_BYTES + EXPANSION_BYTES_MAX => {
+            Err(Error::PeerSentOversizedRecord)
+        }
+        ContentType::ApplicationData => Ok((rest.len() >= length).then_some(length)),
+        // Nothing is said in the clear after the handshake.
+        got_type => {
+            let expect_types = vec![ContentType::ApplicationData];
+            Err(Error::InappropriateMessage { expect_types, got_type })
+        }
+    }
+}
+
+/// What the peer says of the connection itself.
+fn heard_alert(content: &[u8]) -> Result<Step, Error> {
+    let &[level, description] = content else {
+        return Err(InvalidMessage::MissingData("Alert").into());
+    };
+    match AlertDescription::from(description) {
+        AlertDescription::CloseNotify => Ok(Step::Closed),
+        // It is followed by a farewell.
+        AlertDescription::UserCanceled if level == WARNING => Ok(Step::Again),
+        description => Err(Error::AlertReceived(description)),
+    }
+}
+
+fn too_many(kind: ContentType) -> Error {
+    match kind {
+        ContentType::Handshake => PeerMisbehaved::TooManyKeyUpdateRequests.into(),
+        ContentType::Alert => PeerMisbehaved::TooManyWarningAlertsReceived.into(),
+        _ => PeerMisbehaved::TooManyEmptyFragments.into(),
+    }
+}
+
+fn key(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
+    use ConnectionTrafficSecrets as Secrets;
+    match secrets {
+        Secrets::Aes128Gcm { key, iv }
+        | Secrets::Aes256Gcm { key, iv }
+        | Secrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
+        _ => Err(Error::General("the keys are for an unknown cipher".into())),
+    }
+}
