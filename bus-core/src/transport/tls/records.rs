@@ -39,6 +39,8 @@ pub(super) struct Records {
     encrypter: Box<dyn MessageEncrypter>,
     /// Number of the next record that is sent by these keys.
     sent: u64,
+    /// So many records may be sent by the same keys.
+    sent_max: u64,
     decrypter: Box<dyn MessageDecrypter>,
     /// Number of the next record that comes by the peer's keys.
     received: u64,
@@ -77,6 +79,7 @@ impl Records {
             suite,
             encrypter,
             sent,
+            sent_max: suite.common.confidentiality_limit,
             decrypter,
             received,
             messages,
@@ -170,7 +173,7 @@ impl Records {
         for _ in 0..BATCH_RECORDS {
             let Some(places) = source.next_record() else { break };
             // The announcement of new keys is the last record of the old ones, which may not be too many.
-            if self.owes_keys || self.sent + 1 >= self.suite.common.confidentiality_limit {
+            if self.owes_keys || self.sent + 1 >= self.sent_max {
                 sealed.push(self.renew_keys()?);
             }
             let content = OutboundChunks::new(places);
@@ -291,3 +294,6 @@ fn key(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
         _ => Err(Error::General("the keys are for an unknown cipher".into())),
     }
 }
+
+#[cfg(test)]
+mod tests;
