@@ -25,10 +25,6 @@ use crate::sys::{read_into, read_with_descriptors, unacknowledged, watch};
 /// Most slices that go into one system call.
 const SLICES_MAX: usize = 64;
 
-/// Most parts of what is encrypted that go into one.
-#[cfg(feature = "tls")]
-const PARTS_MAX: usize = 8;
-
 /// Space for the descriptors of one handshake: of lanes, and of a bell.
 const DESCRIPTORS_SPACE: usize = rustix::cmsg_space!(ScmRights(LaneOffer::DESCRIPTORS + 1));
 
@@ -84,15 +80,10 @@ impl StreamLink {
         }
     }
 
-    /// Sends as much of these as goes now, in order; few of them.
+    /// Sends as much of this as goes now.
     #[cfg(feature = "tls")]
-    pub fn send(&mut self, parts: &[impl AsRef<[u8]>]) -> io::Result<usize> {
-        let mut vector = [IoSlice::new(&[]); PARTS_MAX];
-        let count = parts.len().min(PARTS_MAX);
-        for (entry, part) in vector.iter_mut().zip(parts) {
-            *entry = IoSlice::new(part.as_ref());
-        }
-        self.send_vector(&vector[..count])
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send_vector(&[IoSlice::new(bytes)])
     }
 
     fn send_vector(&mut self, vector: &[IoSlice<'_>]) -> io::Result<usize> {

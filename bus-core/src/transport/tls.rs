@@ -15,6 +15,7 @@ mod link;
 mod passage;
 mod pem;
 mod records;
+mod sealer;
 mod settings;
 mod source;
 mod x509;

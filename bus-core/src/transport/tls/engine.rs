@@ -82,32 +82,32 @@ impl Engine {
         }
     }
 
-    /// Encrypts a batch of what is to be written, and appends its records to `sealed`: none if there is
+    /// Encrypts a batch of what is to be written, and appends its records to `out`: none if there is
     /// nothing, or the time has not come.
-    pub fn seal(
-        &mut self,
-        source: &mut Source<'_>,
-        sealed: &mut Vec<Vec<u8>>,
-    ) -> Result<(), Error> {
+    pub fn seal(&mut self, source: &mut Source<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
-            Engine::Records(records) => records.seal(source, sealed),
+            Engine::Records(records) => records.seal(source, out),
             _ => Ok(()),
         }
     }
 
-    /// The farewell, if there is anything to say it for.
-    pub fn farewell(&mut self) -> Option<Vec<u8>> {
+    /// Appends the farewell to `out`, if there is anybody to say it to.
+    pub fn say_farewell(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
-            Engine::Records(records) => records.farewell().ok(),
-            _ => None,
+            Engine::Records(records) => records.say_farewell(out),
+            _ => Ok(()),
         }
     }
 
     /// Appends to `outgoing` why this side goes no further.
-    pub fn explain(&mut self, incoming: &mut [u8], error: &Error, outgoing: &mut Vec<u8>) {
+    pub fn explain(
+        &mut self,
+        incoming: &mut [u8],
+        error: &Error,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         if let Engine::Records(records) = self {
-            outgoing.extend(records.explanation(error).unwrap_or_default());
-            return;
+            return records.explain(error, outgoing);
         }
         // Nothing more is taken in than was: one step more would fail again.
         while self.handshake().is_some_and(|state| state.wants_write()) {
@@ -116,6 +116,7 @@ impl Engine {
                 break;
             }
         }
+        Ok(())
     }
 
     /// The handshake is over: what follows are records. Nothing may be left that the library has begun

@@ -51,7 +51,7 @@ impl TlsLink {
             Opening::Other => {
                 if self.side == Side::Broker {
                     // Whoever does not listen is not told.
-                    let _ = self.stream.send(&[clear::refusal()]);
+                    let _ = self.stream.send(&clear::refusal());
                 }
                 return Err(self.fail(TlsFailure::NotTls));
             }
@@ -61,8 +61,8 @@ impl TlsLink {
 
     /// Tells the peer why this side goes no further, if it can be told at once.
     pub(super) fn break_off(&mut self, incoming: &mut [u8], error: &Error) -> io::Error {
-        self.engine.explain(incoming, error, &mut self.outgoing);
         // It has failed anyway, and for the reason that is told here.
+        let _ = self.engine.explain(incoming, error, &mut self.outgoing);
         let _ = self.send_outgoing();
         self.fail(TlsFailure::from_library(error))
     }

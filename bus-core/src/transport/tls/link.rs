@@ -154,7 +154,7 @@ impl TlsLink {
             if sent == self.outgoing.len() {
                 break Ok(());
             }
-            match self.stream.send(&[&self.outgoing[sent..]]) {
+            match self.stream.send(&self.outgoing[sent..]) {
                 Ok(count) => sent += count,
                 Err(error) if would_block(&error) => break Ok(()),
                 Err(error) => break Err(error),
@@ -180,29 +180,21 @@ impl TlsLink {
     }
 
     /// Encrypts and sends a batch. Gives `false` when there is no more, or no room.
-    fn write_batch(
-        &mut self,
-        source: &mut Source<'_>,
-        sealed: &mut Vec<Vec<u8>>,
-    ) -> io::Result<bool> {
-        self.engine
-            .seal(source, sealed)
-            .map_err(|error| self.fail(TlsFailure::from_library(&error)))?;
-        if sealed.is_empty() {
+    fn write_batch(&mut self, source: &mut Source<'_>, out: &mut Vec<u8>) -> io::Result<bool> {
+        out.clear();
+        let sealed = self.engine.seal(source, out);
+        sealed.map_err(|error| self.fail(TlsFailure::from_library(&error)))?;
+        if out.is_empty() {
             return Ok(false);
         }
-        let mut sent = match self.stream.send(sealed) {
+        let sent = match self.stream.send(out) {
             Err(error) if would_block(&error) => 0,
             result => result?,
         };
-        for record in sealed.drain(..) {
-            let rest = &record[sent.min(record.len())..];
-            self.outgoing.extend_from_slice(rest);
-            sent -= record.len() - rest.len();
-        }
-        if self.outgoing.is_empty() {
+        if sent == out.len() {
             return Ok(true);
         }
+        self.outgoing.extend_from_slice(&out[sent..]);
         // Whoever waits to read is woken for the rest, and sends it: nobody may want to write.
         if let Some(waker) = &self.waker
             && let Poll::Ready(ready) = self.stream.poll_writable(&mut Context::from_waker(waker))
@@ -306,7 +298,7 @@ impl Link for TlsLink {
         }
         let written = PASSAGE.with_borrow_mut(|passage| {
             let mut source = Source::new(slices);
-            while self.write_batch(&mut source, &mut passage.sealed)? {}
+            while self.write_batch(&mut source, &mut passage.outgoing)? {}
             Ok(source.taken())
         });
         written.map_err(|error| self.explain(error))
@@ -343,8 +335,8 @@ impl Drop for TlsLink {
         if !matches!(self.phase, Phase::Open | Phase::Closed) {
             return;
         }
-        self.outgoing.extend(self.engine.farewell().unwrap_or_default());
         // Who has gone does not listen.
+        let _ = self.engine.say_farewell(&mut self.outgoing);
         let _ = self.send_outgoing();
     }
 }

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 
 use super::engine::WIRE_RECORD_BYTES_MAX;
+use super::records::BATCH_BYTES;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, READ_BYTES};
 
 /// Buffers that are larger are not kept while they are empty.
@@ -16,14 +17,13 @@ pub(super) const KEPT_BYTES: usize = 1024;
 /// Memory of a thread, for what passes through.
 pub(super) struct Passage {
     pub incoming: BytesMut,
-    /// Records between their encryption and the socket; none in between.
-    pub sealed: Vec<Vec<u8>>,
+    pub outgoing: Vec<u8>,
 }
 
 thread_local! {
     pub(super) static PASSAGE: RefCell<Passage> = RefCell::new(Passage {
         incoming: BytesMut::with_capacity(READ_BYTES + WIRE_RECORD_BYTES_MAX),
-        sealed: Vec::new(),
+        outgoing: Vec::with_capacity(BATCH_BYTES),
     });
 }
 

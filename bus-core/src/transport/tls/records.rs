@@ -1,14 +1,11 @@
 //! Records after the handshake: each is decrypted where it has come to, and encrypted where it is sent from.
 //!
-//! The handshake, its keys and the ciphers are the TLS library's; here is what stands between them and
-//! the bytes of a stream: where a record ends, its number, when keys are renewed, and how a link ends. Nothing of
-//! a record is given on before its cipher has vouched for all of it. It knows no socket.
+//! The handshake and its keys are the TLS library's; here is what stands between them and the bytes of a
+//! stream: where a record ends, its number, when keys are renewed, and how a link ends. Nothing of a record is
+//! given on before its cipher has vouched for all of it. It knows no socket.
 
 use rustls::client::ClientConnectionData;
-use rustls::crypto::cipher::{
-    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks,
-    OutboundPlainMessage,
-};
+use rustls::crypto::cipher::{AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter};
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 use rustls::{
@@ -19,12 +16,13 @@ use rustls::{
 use super::afterwards::{Afterwards, KEY_UPDATE, Messages};
 use super::engine::Step;
 use super::failure::Side;
+use super::sealer::{HEADER_BYTES, OVERHEAD_BYTES, Sealer};
 use super::source::{RECORD_BYTES, Source};
 
 /// Records that are encrypted before they are sent.
 const BATCH_RECORDS: usize = 4;
-/// Kind, version and length in front of a record.
-const HEADER_BYTES: usize = 5;
+/// Room for a batch, and for one that announces new keys.
+pub(super) const BATCH_BYTES: usize = BATCH_RECORDS * (RECORD_BYTES + OVERHEAD_BYTES) + 64;
 /// What encryption may add to the content of a record.
 const EXPANSION_BYTES_MAX: usize = 256;
 /// Records one after the other that bring nothing: empty ones, new keys, tickets. A peer has no use for so many.
@@ -36,11 +34,9 @@ const FATAL: u8 = 2;
 pub(super) struct Records {
     keys: Keys,
     suite: &'static Tls13CipherSuite,
-    encrypter: Box<dyn MessageEncrypter>,
-    /// Number of the next record that is sent by these keys.
-    sent: u64,
-    /// So many records may be sent by the same keys.
-    sent_max: u64,
+    sealer: Sealer,
+    /// So many records may be sealed with the same key.
+    sealed_max: u64,
     decrypter: Box<dyn MessageDecrypter>,
     /// Number of the next record that comes by the peer's keys.
     received: u64,
@@ -68,18 +64,16 @@ impl Records {
         };
         let other = || Error::General("the cipher is not one of TLS 1.3".into());
         let suite = suite.tls13().ok_or_else(other)?;
-        let ((sent, to_send), (received, to_receive)) = (secrets.tx, secrets.rx);
-        let (key, iv) = key(to_send)?;
-        let encrypter = suite.aead_alg.encrypter(key, iv);
-        let (key, iv) = self::key(to_receive)?;
+        let ((sealed, to_seal), (received, to_open)) = (secrets.tx, secrets.rx);
+        let sealer = Sealer::new(to_seal, sealed)?;
+        let (key, iv) = key(to_open)?;
         let decrypter = suite.aead_alg.decrypter(key, iv);
         let (messages, idle_records, owes_keys) = (Messages::new(side), 0, false);
         Ok(Records {
             keys,
             suite,
-            encrypter,
-            sent,
-            sent_max: suite.common.confidentiality_limit,
+            sealer,
+            sealed_max: suite.common.confidentiality_limit,
             decrypter,
             received,
             messages,
@@ -164,33 +158,28 @@ impl Records {
         Ok(())
     }
 
-    /// Encrypts a batch of what is to be written, and appends its records to `sealed`: none if there is nothing.
-    pub fn seal(
-        &mut self,
-        source: &mut Source<'_>,
-        sealed: &mut Vec<Vec<u8>>,
-    ) -> Result<(), Error> {
+    /// Encrypts a batch of what is to be written, and appends its records to `out`: none if there is nothing.
+    pub fn seal(&mut self, source: &mut Source<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         for _ in 0..BATCH_RECORDS {
             let Some(places) = source.next_record() else { break };
             // The announcement of new keys is the last record of the old ones, which may not be too many.
-            if self.owes_keys || self.sent + 1 >= self.sent_max {
-                sealed.push(self.renew_keys()?);
+            if self.owes_keys || self.sealer.number() + 1 >= self.sealed_max {
+                self.renew_keys(out)?;
             }
-            let content = OutboundChunks::new(places);
-            sealed.push(self.seal_one(ContentType::ApplicationData, content)?);
+            self.sealer.seal(ContentType::ApplicationData, places, out)?;
         }
         Ok(())
     }
 
-    /// The farewell of TLS, as a record.
-    pub fn farewell(&mut self) -> Result<Vec<u8>, Error> {
-        self.alert(WARNING, AlertDescription::CloseNotify)
+    /// Appends the farewell of TLS to `out`.
+    pub fn say_farewell(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.alert(WARNING, AlertDescription::CloseNotify, out)
     }
 
-    /// Tells the peer why nothing of it is taken any more, as a record; it knows by itself what it has said.
-    pub fn explanation(&mut self, error: &Error) -> Option<Vec<u8>> {
+    /// Appends to `out` why nothing of the peer is taken any more; it knows by itself what it has said.
+    pub fn explain(&mut self, error: &Error, out: &mut Vec<u8>) -> Result<(), Error> {
         let description = match error {
-            Error::AlertReceived(_) => return None,
+            Error::AlertReceived(_) => return Ok(()),
             Error::DecryptError => AlertDescription::BadRecordMac,
             Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
             Error::InvalidMessage(_) => AlertDescription::DecodeError,
@@ -199,38 +188,28 @@ impl Records {
             | Error::InappropriateHandshakeMessage { .. } => AlertDescription::UnexpectedMessage,
             _ => AlertDescription::InternalError,
         };
-        self.alert(FATAL, description).ok()
+        self.alert(FATAL, description, out)
     }
 
-    fn alert(&mut self, level: u8, description: AlertDescription) -> Result<Vec<u8>, Error> {
-        let content = [level, description.into()];
-        self.seal_one(ContentType::Alert, OutboundChunks::Single(&content))
+    fn alert(
+        &mut self,
+        level: u8,
+        description: AlertDescription,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.sealer.seal(ContentType::Alert, &[&[level, description.into()]], out)
     }
 
     /// Announces new keys with the old ones, and takes them.
-    fn renew_keys(&mut self) -> Result<Vec<u8>, Error> {
-        let record = self.seal_one(ContentType::Handshake, OutboundChunks::Single(&KEY_UPDATE))?;
-        let (sent, secrets) = match &mut self.keys {
+    fn renew_keys(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.sealer.seal(ContentType::Handshake, &[&KEY_UPDATE], out)?;
+        let (number, secrets) = match &mut self.keys {
             Keys::Client(keys) => keys.update_tx_secret()?,
             Keys::Server(keys) => keys.update_tx_secret()?,
         };
-        let (key, iv) = key(secrets)?;
-        self.encrypter = self.suite.aead_alg.encrypter(key, iv);
-        self.sent = sent;
+        self.sealer = Sealer::new(secrets, number)?;
         self.owes_keys = false;
-        Ok(record)
-    }
-
-    fn seal_one(
-        &mut self,
-        typ: ContentType,
-        payload: OutboundChunks<'_>,
-    ) -> Result<Vec<u8>, Error> {
-        let record = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload };
-        let record = self.encrypter.encrypt(record, self.sent)?;
-        // A number is used once, whatever follows; nobody lives to see the last one.
-        self.sent += 1;
-        Ok(record.encode())
+        Ok(())
     }
 }
 

@@ -54,9 +54,16 @@ fn finished(mut engine: Engine) -> Records {
 
 /// Seals a word for itself.
 fn sealed(records: &mut Records, word: &'static [u8]) -> Vec<Vec<u8>> {
-    let (slices, mut sealed) = ([Bytes::from_static(word)], Vec::new());
-    records.seal(&mut Source::new(&slices), &mut sealed).expect("a cipher");
-    sealed
+    let (slices, mut out) = ([Bytes::from_static(word)], Vec::new());
+    records.seal(&mut Source::new(&slices), &mut out).expect("a cipher");
+    let (mut rest, mut found) = (&out[..], Vec::new());
+    while let Ok(Some(length)) = sealed_length(rest) {
+        let (record, behind) = rest.split_at(HEADER_BYTES + length);
+        found.push(record.to_vec());
+        rest = behind;
+    }
+    assert_eq!(rest, b"", "all of it is records");
+    found
 }
 
 fn opened(records: &mut Records, record: &[u8]) -> (Result<Step, Error>, Vec<u8>) {
@@ -66,14 +73,14 @@ fn opened(records: &mut Records, record: &[u8]) -> (Result<Step, Error>, Vec<u8>
     (step, plain)
 }
 
-/// How often one side announces new keys in a hundred words, if it may send so many records with the same.
-fn renewals(sent_max: u64) -> usize {
+/// How often one side announces new keys in a hundred words, if it may seal so many records with the same.
+fn renewals(sealed_max: u64) -> usize {
     let (mut near, mut far) = pair();
-    near.sent_max = sent_max;
+    near.sealed_max = sealed_max;
     let mut renewals = 0;
     for _ in 0..100 {
         let mut on_the_way: VecDeque<_> = sealed(&mut near, b"a word").into();
-        assert!(near.sent < sent_max, "{} records by the same keys", near.sent);
+        assert!(near.sealer.number() < sealed_max, "too many with the same key");
         let word = on_the_way.pop_back().expect("a record");
         for renewal in on_the_way {
             assert_eq!(opened(&mut far, &renewal), (Ok(Step::Again), Vec::new()));
@@ -100,10 +107,10 @@ fn a_peer_that_asks_for_new_keys_gets_them_once_and_before_the_next_word() {
     for _ in 0..3 {
         let mut ask = KEY_UPDATE;
         ask[4] = 1;
-        let asked = near.seal_one(ContentType::Handshake, OutboundChunks::Single(&ask));
-        let asked = asked.expect("a cipher");
-        // What `renew_keys` does beside it.
-        drop(near.renew_keys().expect("there are more"));
+        let mut asked = Vec::new();
+        near.sealer.seal(ContentType::Handshake, &[&ask], &mut asked).expect("a cipher");
+        // What it announces by itself is not sent.
+        near.renew_keys(&mut Vec::new()).expect("there are more");
         assert_eq!(opened(&mut far, &asked), (Ok(Step::Again), Vec::new()));
     }
     let answer = sealed(&mut far, b"a word");
@@ -136,10 +143,13 @@ fn nothing_is_given_on_of_a_record_of_which_a_bit_was_changed() {
 #[test]
 fn a_farewell_ends_and_what_is_wrong_is_explained_unless_the_peer_has_said_it() {
     let (mut near, mut far) = pair();
-    let farewell = near.farewell().expect("a cipher");
+    let (mut farewell, mut told) = (Vec::new(), Vec::new());
+    near.say_farewell(&mut farewell).expect("a cipher");
     assert_eq!(opened(&mut far, &farewell), (Ok(Step::Closed), Vec::new()));
-    let told = far.explanation(&Error::DecryptError).expect("an alert");
+    far.explain(&Error::DecryptError, &mut told).expect("a cipher");
     let heard = Error::AlertReceived(AlertDescription::BadRecordMac);
     assert_eq!(opened(&mut near, &told), (Err(heard.clone()), Vec::new()));
-    assert_eq!(near.explanation(&heard), None);
+    told.clear();
+    near.explain(&heard, &mut told).expect("there is nothing to say");
+    assert_eq!(told, b"");
 }
