@@ -7,6 +7,7 @@
 mod afterwards;
 mod bounds;
 mod chain;
+mod cipher;
 mod date;
 mod engine;
 mod failure;
@@ -14,8 +15,8 @@ mod handshake;
 mod link;
 mod passage;
 mod pem;
+mod reading;
 mod records;
-mod sealer;
 mod settings;
 mod source;
 mod x509;

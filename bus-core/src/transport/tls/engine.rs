@@ -12,7 +12,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{AppDataRecord, ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
-use super::records::{Keys, Records};
+use super::records::{Keys, Opened, Records};
 use super::source::{RECORD_BYTES, Source};
 
 /// Bytes of a record with all that is around it.
@@ -77,8 +77,20 @@ impl Engine {
             Engine::Server(connection) => {
                 settle(connection.process_tls_records(incoming), plain, outgoing)
             }
-            Engine::Records(records) => records.open(incoming, plain),
+            Engine::Records(records) => {
+                let Opened { used, plain: length, step } = records.open(incoming);
+                plain(&incoming[..length]);
+                (used, step)
+            }
             Engine::Spent => (0, Err(Error::HandshakeNotComplete)),
+        }
+    }
+
+    /// Decrypts whole records where they are, once the handshake is over.
+    pub fn open(&mut self, incoming: &mut [u8]) -> Opened {
+        match self {
+            Engine::Records(records) => records.open(incoming),
+            _ => Opened { used: 0, plain: 0, step: Err(Error::HandshakeNotComplete) },
         }
     }
 

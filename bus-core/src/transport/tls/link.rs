@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::engine::{Engine, Step};
+use super::engine::Engine;
 use super::failure::{Side, TlsError, TlsFailure};
-use super::passage::{KEPT_BYTES, PASSAGE, give, keep, room_to_read};
+use super::passage::{KEPT_BYTES, PASSAGE};
 use super::source::Source;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
 use crate::transport::stream::StreamLink;
@@ -27,7 +27,7 @@ pub(super) struct TlsLink {
     /// Has come, and is less than a record.
     pub(super) partial: Vec<u8>,
     /// Decrypted, and not read yet.
-    plain: BytesMut,
+    pub(super) plain: BytesMut,
     /// Encrypted, and not sent yet.
     pub(super) outgoing: Vec<u8>,
     /// How much is read at once: little from who has said little.
@@ -78,73 +78,6 @@ impl TlsLink {
         self.phase = Phase::Failed(error.clone());
         self.plain = BytesMut::new();
         error.into()
-    }
-
-    /// Reads once from the stream. What is decrypted goes to `into` as far as there is room, else it
-    /// is kept. Gives how many bytes have come.
-    pub(super) fn fill(&mut self, into: &mut Option<&mut BytesMut>) -> io::Result<usize> {
-        PASSAGE.with_borrow_mut(|passage| {
-            let incoming = &mut passage.incoming;
-            incoming.clear();
-            // In front of what comes; it is kept until something has.
-            incoming.extend_from_slice(&self.partial);
-            let most = self.read_room()?.min(room_to_read(into, incoming.len()));
-            let count = match self.stream.try_read_up_to(incoming, most) {
-                Ok(0) if self.phase == Phase::Closed => return Ok(0),
-                Ok(0) if self.is_shaking_hands() => return Err(self.fail(TlsFailure::Ended)),
-                Ok(0) => return Err(self.fail(TlsFailure::Truncated)),
-                Err(error) if is_end(&error) && self.is_shaking_hands() => {
-                    return Err(self.fail(TlsFailure::Ended));
-                }
-                result => result?,
-            };
-            if count == self.read_bytes {
-                self.read_bytes = (2 * self.read_bytes).min(READ_BYTES);
-            }
-            self.charge_handshake(count)?;
-            self.open(incoming)?;
-            let used = match self.phase {
-                Phase::Opening => 0,
-                Phase::Closed => incoming.len(),
-                _ => self.advance(incoming, into)?,
-            };
-            keep(&mut self.partial, &incoming[used..], self.is_known);
-            Ok(count)
-        })
-    }
-
-    /// Has the engine take what has come, and sends what it answers. Gives how much of what has
-    /// come is done with.
-    pub(super) fn advance(
-        &mut self,
-        incoming: &mut [u8],
-        into: &mut Option<&mut BytesMut>,
-    ) -> io::Result<usize> {
-        let mut used = 0;
-        let ended = loop {
-            let mut plain = |bytes: &[u8]| give(bytes, into, &mut self.plain);
-            let (done, step) =
-                self.engine.step(&mut incoming[used..], &mut plain, &mut self.outgoing);
-            used += done;
-            if step != Ok(Step::Again) {
-                break step;
-            }
-        };
-        let step = match ended {
-            Err(error) => return Err(self.break_off(&mut incoming[used..], &error)),
-            Ok(step) => step,
-        };
-        // Who takes nothing any more is found out by reading: he may have said why.
-        let _ = self.send_outgoing();
-        if self.phase == Phase::Handshake {
-            self.advance_handshake(&incoming[used..], step)?;
-        }
-        if step == Step::Closed {
-            self.phase = Phase::Closed;
-            // What comes behind a farewell is nothing.
-            return Ok(incoming.len());
-        }
-        Ok(used)
     }
 
     /// Sends what goes now of what is encrypted.
@@ -345,6 +278,6 @@ pub(super) fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-fn is_end(error: &io::Error) -> bool {
+pub(super) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }

@@ -5,18 +5,16 @@
 //! given on before its cipher has vouched for all of it. It knows no socket.
 
 use rustls::client::ClientConnectionData;
-use rustls::crypto::cipher::{AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter};
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 use rustls::{
-    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets,
-    InvalidMessage, PeerMisbehaved, ProtocolVersion, Tls13CipherSuite,
+    AlertDescription, ContentType, Error, ExtractedSecrets, InvalidMessage, PeerMisbehaved,
 };
 
 use super::afterwards::{Afterwards, KEY_UPDATE, Messages};
+use super::cipher::{Cipher, HEADER_BYTES, OVERHEAD_BYTES};
 use super::engine::Step;
 use super::failure::Side;
-use super::sealer::{HEADER_BYTES, OVERHEAD_BYTES, Sealer};
 use super::source::{RECORD_BYTES, Source};
 
 /// Records that are encrypted before they are sent.
@@ -33,13 +31,10 @@ const FATAL: u8 = 2;
 /// Both directions of a link, once it is known who the peer is by its certificate.
 pub(super) struct Records {
     keys: Keys,
-    suite: &'static Tls13CipherSuite,
-    sealer: Sealer,
+    sealer: Cipher,
     /// So many records may be sealed with the same key.
     sealed_max: u64,
-    decrypter: Box<dyn MessageDecrypter>,
-    /// Number of the next record that comes by the peer's keys.
-    received: u64,
+    opener: Cipher,
     messages: Messages,
     /// How many have come since one has brought something.
     idle_records: u32,
@@ -55,6 +50,17 @@ pub(super) enum Keys {
     Server(KernelConnection<ServerConnectionData>),
 }
 
+/// What has become of bytes that have come.
+#[derive(Debug, PartialEq)]
+pub(super) struct Opened {
+    /// So many of them are done with.
+    pub used: usize,
+    /// So many plain bytes stand at the beginning of them: also before an error.
+    pub plain: usize,
+    /// What the last of them has come to.
+    pub step: Result<Step, Error>,
+}
+
 impl Records {
     /// Goes on where a handshake has ended.
     pub fn new(secrets: ExtractedSecrets, keys: Keys) -> Result<Records, Error> {
@@ -64,75 +70,63 @@ impl Records {
         };
         let other = || Error::General("the cipher is not one of TLS 1.3".into());
         let suite = suite.tls13().ok_or_else(other)?;
-        let ((sealed, to_seal), (received, to_open)) = (secrets.tx, secrets.rx);
-        let sealer = Sealer::new(to_seal, sealed)?;
-        let (key, iv) = key(to_open)?;
-        let decrypter = suite.aead_alg.decrypter(key, iv);
-        let (messages, idle_records, owes_keys) = (Messages::new(side), 0, false);
+        let ((sealed, to_seal), (opened, to_open)) = (secrets.tx, secrets.rx);
         Ok(Records {
             keys,
-            suite,
-            sealer,
+            sealer: Cipher::new(to_seal, sealed)?,
             sealed_max: suite.common.confidentiality_limit,
-            decrypter,
-            received,
-            messages,
-            idle_records,
-            owes_keys,
+            opener: Cipher::new(to_open, opened)?,
+            messages: Messages::new(side),
+            idle_records: 0,
+            owes_keys: false,
         })
     }
 
-    /// Decrypts the first record of what has come, if it is whole, gives what is in it to `plain`, and says how much
-    /// of what has come is done with.
-    pub fn open(
-        &mut self,
-        incoming: &mut [u8],
-        plain: &mut impl FnMut(&[u8]),
-    ) -> (usize, Result<Step, Error>) {
-        match sealed_length(incoming) {
-            Err(error) => (0, Err(error)),
-            Ok(None) => (0, Ok(Step::Waits)),
-            Ok(Some(length)) => {
-                let used = HEADER_BYTES + length;
-                (used, self.open_one(&mut incoming[HEADER_BYTES..used], plain))
+    /// Decrypts the whole records in `bytes`. What was in them stands at the beginning then, without a gap.
+    pub fn open(&mut self, bytes: &mut [u8]) -> Opened {
+        let (mut used, mut plain) = (0, 0);
+        let step = loop {
+            let end = match sealed_length(&bytes[used..]) {
+                Ok(Some(length)) => used + HEADER_BYTES + length,
+                Ok(None) => break Ok(Step::Waits),
+                Err(error) => break Err(error),
+            };
+            let opened = self.open_one(&mut bytes[plain..end], used + HEADER_BYTES - plain);
+            used = end;
+            match opened {
+                Ok((Step::Again, length)) => plain += length,
+                Ok((step, _)) => break Ok(step),
+                Err(error) => break Err(error),
             }
-        }
+        };
+        Opened { used, plain, step }
     }
 
-    fn open_one(
-        &mut self,
-        sealed: &mut [u8],
-        plain: &mut impl FnMut(&[u8]),
-    ) -> Result<Step, Error> {
-        let record = InboundOpaqueMessage::new(
-            ContentType::ApplicationData,
-            ProtocolVersion::TLSv1_2,
-            sealed,
-        );
-        let record = self.decrypter.decrypt(record, self.received)?;
-        // Nobody lives to see the last number.
-        self.received += 1;
-        if record.typ != ContentType::Handshake && self.messages.is_partial() {
+    /// Gives how many plain bytes stand at the beginning then.
+    fn open_one(&mut self, bytes: &mut [u8], place: usize) -> Result<(Step, usize), Error> {
+        let (kind, length) = self.opener.open(bytes, place)?;
+        let content = &bytes[..length];
+        if kind != ContentType::Handshake && self.messages.is_partial() {
             return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
         }
-        if record.typ == ContentType::ApplicationData && !record.payload.is_empty() {
+        if kind == ContentType::ApplicationData && length > 0 {
             self.idle_records = 0;
-            plain(record.payload);
-            return Ok(Step::Again);
+            return Ok((Step::Again, length));
         }
         self.idle_records += 1;
         if self.idle_records > IDLE_RECORDS_MAX {
-            return Err(too_many(record.typ));
+            return Err(too_many(kind));
         }
-        match record.typ {
-            ContentType::ApplicationData => Ok(Step::Again),
-            ContentType::Alert => heard_alert(record.payload),
-            ContentType::Handshake => self.hear(record.payload).map(|()| Step::Again),
+        let step = match kind {
+            ContentType::ApplicationData => Step::Again,
+            ContentType::Alert => heard_alert(content)?,
+            ContentType::Handshake => self.hear(content).map(|()| Step::Again)?,
             got_type => {
                 let expect_types = vec![ContentType::ApplicationData];
-                Err(Error::InappropriateMessage { expect_types, got_type })
+                return Err(Error::InappropriateMessage { expect_types, got_type });
             }
-        }
+        };
+        Ok((step, 0))
     }
 
     /// Messages that belong to the handshake.
@@ -146,13 +140,11 @@ impl Records {
             Ok(())
         })?;
         let Some(asks) = update else { return Ok(()) };
-        let (received, secrets) = match &mut self.keys {
+        let (number, secrets) = match &mut self.keys {
             Keys::Client(keys) => keys.update_rx_secret()?,
             Keys::Server(keys) => keys.update_rx_secret()?,
         };
-        let (key, iv) = key(secrets)?;
-        self.decrypter = self.suite.aead_alg.decrypter(key, iv);
-        self.received = received;
+        self.opener = Cipher::new(secrets, number)?;
         // However often it asks: it is told once, and only when there is something else to say.
         self.owes_keys |= asks;
         Ok(())
@@ -207,7 +199,7 @@ impl Records {
             Keys::Client(keys) => keys.update_tx_secret()?,
             Keys::Server(keys) => keys.update_tx_secret()?,
         };
-        self.sealer = Sealer::new(secrets, number)?;
+        self.sealer = Cipher::new(secrets, number)?;
         self.owes_keys = false;
         Ok(())
     }
@@ -261,16 +253,6 @@ fn too_many(kind: ContentType) -> Error {
         ContentType::Handshake => PeerMisbehaved::TooManyKeyUpdateRequests.into(),
         ContentType::Alert => PeerMisbehaved::TooManyWarningAlertsReceived.into(),
         _ => PeerMisbehaved::TooManyEmptyFragments.into(),
-    }
-}
-
-fn key(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), Error> {
-    use ConnectionTrafficSecrets as Secrets;
-    match secrets {
-        Secrets::Aes128Gcm { key, iv }
-        | Secrets::Aes256Gcm { key, iv }
-        | Secrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
-        _ => Err(Error::General("the keys are for an unknown cipher".into())),
     }
 }
 

@@ -66,11 +66,13 @@ fn sealed(records: &mut Records, word: &'static [u8]) -> Vec<Vec<u8>> {
     found
 }
 
+/// Opens one record, or less.
 fn opened(records: &mut Records, record: &[u8]) -> (Result<Step, Error>, Vec<u8>) {
-    let (mut record, mut plain) = (record.to_vec(), Vec::new());
-    let (used, step) = records.open(&mut record, &mut |bytes| plain.extend_from_slice(bytes));
-    assert!(step.is_err() || used == record.len() || step == Ok(Step::Waits));
-    (step, plain)
+    let mut bytes = record.to_vec();
+    let Opened { used, plain, step } = records.open(&mut bytes);
+    let is_whole = !is_less_than_a_record(record);
+    assert!(step.is_err() || used == if is_whole { record.len() } else { 0 });
+    (step, bytes[..plain].to_vec())
 }
 
 /// How often one side announces new keys in a hundred words, if it may seal so many records with the same.
@@ -83,14 +85,14 @@ fn renewals(sealed_max: u64) -> usize {
         assert!(near.sealer.number() < sealed_max, "too many with the same key");
         let word = on_the_way.pop_back().expect("a record");
         for renewal in on_the_way {
-            assert_eq!(opened(&mut far, &renewal), (Ok(Step::Again), Vec::new()));
+            assert_eq!(opened(&mut far, &renewal), (Ok(Step::Waits), Vec::new()));
             renewals += 1;
         }
-        assert_eq!(opened(&mut far, &word), (Ok(Step::Again), b"a word".to_vec()));
+        assert_eq!(opened(&mut far, &word), (Ok(Step::Waits), b"a word".to_vec()));
         // The other direction has keys of its own.
         let answer = sealed(&mut far, b"a reply");
         assert_eq!(answer.len(), 1);
-        assert_eq!(opened(&mut near, &answer[0]), (Ok(Step::Again), b"a reply".to_vec()));
+        assert_eq!(opened(&mut near, &answer[0]), (Ok(Step::Waits), b"a reply".to_vec()));
     }
     renewals
 }
@@ -111,12 +113,12 @@ fn a_peer_that_asks_for_new_keys_gets_them_once_and_before_the_next_word() {
         near.sealer.seal(ContentType::Handshake, &[&ask], &mut asked).expect("a cipher");
         // What it announces by itself is not sent.
         near.renew_keys(&mut Vec::new()).expect("there are more");
-        assert_eq!(opened(&mut far, &asked), (Ok(Step::Again), Vec::new()));
+        assert_eq!(opened(&mut far, &asked), (Ok(Step::Waits), Vec::new()));
     }
     let answer = sealed(&mut far, b"a word");
     assert_eq!(answer.len(), 2);
-    assert_eq!(opened(&mut near, &answer[0]), (Ok(Step::Again), Vec::new()));
-    assert_eq!(opened(&mut near, &answer[1]), (Ok(Step::Again), b"a word".to_vec()));
+    assert_eq!(opened(&mut near, &answer[0]), (Ok(Step::Waits), Vec::new()));
+    assert_eq!(opened(&mut near, &answer[1]), (Ok(Step::Waits), b"a word".to_vec()));
     assert_eq!(sealed(&mut far, b"a word").len(), 1);
 }
 
@@ -135,9 +137,34 @@ fn nothing_is_given_on_of_a_record_of_which_a_bit_was_changed() {
         assert_eq!(opened(&mut far, &record[..length]), (Ok(Step::Waits), Vec::new()));
     }
     assert!(!is_less_than_a_record(&record));
-    assert_eq!(opened(&mut far, &record), (Ok(Step::Again), b"a word".to_vec()));
+    assert_eq!(opened(&mut far, &record), (Ok(Step::Waits), b"a word".to_vec()));
     // A second time it is not the next one.
     assert_eq!(opened(&mut far, &record), (Err(Error::DecryptError), Vec::new()));
+}
+
+#[test]
+fn records_are_opened_without_gaps_and_the_rest_is_left() {
+    let (mut near, mut far) = pair();
+    let mut all = Vec::new();
+    for word in [&b"one"[..], b"two", b"three"] {
+        all.extend(sealed(&mut near, word).concat());
+    }
+    // One that brings nothing, in between; and zeros behind what another one brings.
+    near.sealer.seal(ContentType::ApplicationData, &[], &mut all).expect("a cipher");
+    near.sealer.seal(ContentType::Unknown(0), &[b"four\x17\0\0"], &mut all).expect("a cipher");
+    let (whole, last) = (all.len(), sealed(&mut near, b"five").remove(0));
+    all.extend_from_slice(&last[..last.len() - 1]);
+    let opened = far.open(&mut all);
+    assert_eq!(opened, Opened { used: whole, plain: 15, step: Ok(Step::Waits) });
+    assert_eq!(&all[..15], b"onetwothreefour");
+    let mut rest = [&all[whole..], &last[last.len() - 1..], &[23, 3, 3, 0xff, 0xff]].concat();
+    // What stands before an error counts.
+    let opened = far.open(&mut rest);
+    assert_eq!((opened.plain, opened.step), (4, Err(Error::PeerSentOversizedRecord)));
+    assert_eq!(&rest[..4], b"five");
+    let mut zeros = Vec::new();
+    near.sealer.seal(ContentType::Unknown(0), &[&[0; 9]], &mut zeros).expect("a cipher");
+    assert_eq!(far.open(&mut zeros).step, Err(PeerMisbehaved::IllegalTlsInnerPlaintext.into()));
 }
 
 #[test]
