@@ -2,7 +2,7 @@
 //! that they have come to.
 //!
 //! The TLS library would do either in memory of its own, and copy from and to it. The ciphers are the same, and so are
-//! the keys, and how a record's number and length enter into it. A number is used once with a key, whatever
+//! the keys, and how a record's number and length enter into it. A number is used once to encrypt, whatever
 //! becomes of the record.
 
 #[cfg(feature = "tls-aws-lc")]
@@ -61,7 +61,9 @@ impl Cipher {
         out.extend_from_slice(&authenticated);
         places.iter().for_each(|place| out.extend_from_slice(place));
         out.push(kind.into());
-        let nonce = self.next_nonce();
+        let nonce = self.nonce();
+        // Nobody lives to see the last one.
+        self.number += 1;
         let authenticated = aead::Aad::from(authenticated);
         let content = &mut out[start + HEADER_BYTES..];
         match self.key.seal_in_place_separate_tag(nonce, authenticated, content) {
@@ -81,9 +83,9 @@ impl Cipher {
     /// and how long what was in it is.
     pub fn open(&mut self, bytes: &mut [u8], place: usize) -> Result<(ContentType, usize), Error> {
         let authenticated = aead::Aad::from(make_tls13_aad(bytes.len() - place));
-        let nonce = self.next_nonce();
-        let opened = self.key.open_within(nonce, authenticated, bytes, place..);
+        let opened = self.key.open_within(self.nonce(), authenticated, bytes, place..);
         let padded = opened.map_err(|_| Error::DecryptError)?;
+        self.number += 1;
         if padded.len() > RECORD_BYTES + KIND_BYTES {
             return Err(Error::PeerSentOversizedRecord);
         }
@@ -94,10 +96,7 @@ impl Cipher {
         }
     }
 
-    fn next_nonce(&mut self) -> aead::Nonce {
-        let nonce = Nonce::new(&self.iv, self.number).0;
-        // Nobody lives to see the last one.
-        self.number += 1;
-        aead::Nonce::assume_unique_for_key(nonce)
+    fn nonce(&self) -> aead::Nonce {
+        aead::Nonce::assume_unique_for_key(Nonce::new(&self.iv, self.number).0)
     }
 }
