@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::engine::Engine;
 use super::failure::{Side, TlsError, TlsFailure};
-use super::passage::{KEPT_BYTES, PASSAGE};
+use super::passage::{KEPT_BYTES, LITTLE_BYTES, give_back, lend};
 use super::source::Source;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
 use crate::transport::stream::StreamLink;
@@ -30,6 +30,8 @@ pub(super) struct TlsLink {
     pub(super) plain: BytesMut,
     /// Encrypted, and not sent yet.
     pub(super) outgoing: Vec<u8>,
+    /// How much of it is sent.
+    sent: usize,
     /// How much is read at once: little from who has said little.
     pub(super) read_bytes: usize,
     /// What is left of what may be said in the handshake.
@@ -65,6 +67,7 @@ impl TlsLink {
             partial: Vec::new(),
             plain: BytesMut::new(),
             outgoing: Vec::new(),
+            sent: 0,
             read_bytes: HANDSHAKE_FRAME_BYTES_MAX,
             handshake_bytes: HANDSHAKE_MEMORY_BYTES_MAX,
             is_known: false,
@@ -82,21 +85,22 @@ impl TlsLink {
 
     /// Sends what goes now of what is encrypted.
     pub(super) fn send_outgoing(&mut self) -> io::Result<()> {
-        let mut sent = 0;
         let result = loop {
-            if sent == self.outgoing.len() {
+            if self.sent == self.outgoing.len() {
                 break Ok(());
             }
-            match self.stream.send(&self.outgoing[sent..]) {
-                Ok(count) => sent += count,
+            match self.stream.send(&self.outgoing[self.sent..]) {
+                Ok(count) => self.sent += count,
                 Err(error) if would_block(&error) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
-        self.outgoing.drain(..sent);
-        let kept = if self.is_known { KEPT_BYTES } else { 0 };
-        if self.outgoing.is_empty() && self.outgoing.capacity() > kept {
-            self.outgoing = Vec::new();
+        if self.sent == self.outgoing.len() {
+            self.sent = 0;
+            self.outgoing.clear();
+            if self.outgoing.capacity() > if self.is_known { KEPT_BYTES } else { 0 } {
+                give_back(std::mem::take(&mut self.outgoing));
+            }
         }
         result
     }
@@ -127,7 +131,12 @@ impl TlsLink {
         if sent == out.len() {
             return Ok(true);
         }
-        self.outgoing.extend_from_slice(&out[sent..]);
+        if out.len() - sent > LITTLE_BYTES {
+            // It stays where it is, until it is sent.
+            (self.outgoing, self.sent) = (std::mem::take(out), sent);
+        } else {
+            self.outgoing.extend_from_slice(&out[sent..]);
+        }
         // Whoever waits to read is woken for the rest, and sends it: nobody may want to write.
         if let Some(waker) = &self.waker
             && let Poll::Ready(ready) = self.stream.poll_writable(&mut Context::from_waker(waker))
@@ -229,11 +238,15 @@ impl Link for TlsLink {
         if !self.outgoing.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let written = PASSAGE.with_borrow_mut(|passage| {
-            let mut source = Source::new(slices);
-            while self.write_batch(&mut source, &mut passage.outgoing)? {}
-            Ok(source.taken())
-        });
+        let (mut source, mut out) = (Source::new(slices), lend());
+        let result = loop {
+            match self.write_batch(&mut source, &mut out) {
+                Ok(true) => {}
+                result => break result,
+            }
+        };
+        give_back(out);
+        let written = result.map(|_| source.taken());
         written.map_err(|error| self.explain(error))
     }
 
