@@ -4,8 +4,10 @@
 //! certificate says of the peer stands in [`Peer::certificate`](super::Peer); what follows from
 //! it is not decided here.
 
+mod afterwards;
 mod bounds;
 mod chain;
+mod cipher;
 mod date;
 mod engine;
 mod failure;
@@ -13,7 +15,10 @@ mod handshake;
 mod link;
 mod passage;
 mod pem;
+mod reading;
+mod records;
 mod settings;
+mod source;
 mod x509;
 
 use std::future::poll_fn;

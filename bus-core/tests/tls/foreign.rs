@@ -112,7 +112,7 @@ pub async fn meet_foreign_client(server: &TlsServer, config: rustls::ClientConfi
 type Stranger = tokio::task::JoinHandle<io::Result<()>>;
 
 /// Somebody who accepts one connection, and does something with it.
-fn with_stranger(
+pub fn with_stranger(
     act: impl FnOnce(TcpStream) -> io::Result<()> + Send + 'static,
 ) -> (String, Stranger) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -121,7 +121,7 @@ fn with_stranger(
 }
 
 /// A stream on which nobody waits for ever.
-fn patient(stream: TcpStream) -> io::Result<TcpStream> {
+pub fn patient(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     Ok(stream)
 }

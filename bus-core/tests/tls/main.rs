@@ -3,6 +3,7 @@
 //! Every failure has a type and a sentence on each side that can know it. Beside each one stands
 //! the case without the fault, which succeeds: so it is the fault that is found.
 
+mod afterwards;
 #[path = "../certificates/mod.rs"]
 mod certificates;
 mod credulous;
@@ -11,3 +12,4 @@ mod failures;
 mod foreign;
 mod meeting;
 mod reload;
+mod wilful;

@@ -1,36 +1,33 @@
-//! The TLS library's side of a link: bytes of records in, bytes of records and plain ones out.
+//! TLS without its socket: bytes of records in, bytes of records and plain ones out.
 //!
-//! It reads and writes nothing by itself, and knows no socket. Records are decrypted one at a
-//! time and encrypted in batches, so that what it holds is bounded by what it is given.
+//! The handshake is the library's; when it is over, its keys go to `records`. Nothing is read or written here.
+//! Records are decrypted one at a time and encrypted in batches, so that what is held is bounded by what
+//! is given.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{
-    AppDataRecord, ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
-};
+use rustls::unbuffered::{AppDataRecord, ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
-/// Plain bytes of one record, at most.
-const RECORD_BYTES: usize = 16 * 1024;
-/// Records that are encrypted before they are sent.
-const BATCH_RECORDS: usize = 4;
-/// What encryption adds to a record, generously.
-const RECORD_OVERHEAD: usize = 256;
-/// Room for one batch.
-pub(super) const BATCH_BYTES: usize = BATCH_RECORDS * (RECORD_BYTES + RECORD_OVERHEAD);
+use super::records::{Keys, Opened, Records};
+use super::source::{RECORD_BYTES, Source};
+
 /// Bytes of a record with all that is around it.
 pub(super) const WIRE_RECORD_BYTES_MAX: usize = RECORD_BYTES + 2048 + 5;
 
 /// One of the two sides of TLS.
 pub(super) enum Engine {
-    /// It connects.
+    /// It connects, and shakes hands.
     Client(Box<UnbufferedClientConnection>),
-    /// It accepts.
+    /// It accepts, and shakes hands.
     Server(Box<UnbufferedServerConnection>),
+    /// Either of them, afterwards.
+    Records(Box<Records>),
+    /// The library has not given its keys away: the link has failed.
+    Spent,
 }
 
 /// What a step has come to.
@@ -56,11 +53,12 @@ impl Engine {
         Ok(Engine::Server(Box::new(UnbufferedServerConnection::new(config)?)))
     }
 
-    /// What both sides have.
-    pub fn state(&self) -> &CommonState {
+    /// How the handshake stands, until it is finished.
+    pub fn handshake(&self) -> Option<&CommonState> {
         match self {
-            Engine::Client(connection) => connection,
-            Engine::Server(connection) => connection,
+            Engine::Client(connection) => Some(connection),
+            Engine::Server(connection) => Some(connection),
+            Engine::Records(_) | Engine::Spent => None,
         }
     }
 
@@ -79,68 +77,79 @@ impl Engine {
             Engine::Server(connection) => {
                 settle(connection.process_tls_records(incoming), plain, outgoing)
             }
-        }
-    }
-
-    /// Encrypts a batch of what is to be written into `out`, and says how many bytes of `out`
-    /// that are. 0 if there is nothing, or the time has not come: take steps first. `incoming` is
-    /// what has come and is not done with.
-    pub fn seal(
-        &mut self,
-        incoming: &mut [u8],
-        source: &mut Source<'_>,
-        out: &mut [u8],
-    ) -> Result<usize, EncryptError> {
-        self.write(incoming, |traffic| {
-            let mut length = 0;
-            for _ in 0..BATCH_RECORDS {
-                let Some(record) = source.next_record() else { break };
-                length += traffic.seal(record, &mut out[length..])?;
+            Engine::Records(records) => {
+                let Opened { used, plain: length, step } = records.open(incoming);
+                plain(&incoming[..length]);
+                (used, step)
             }
-            Ok(length)
-        })
-    }
-
-    /// Encrypts the farewell.
-    pub fn say_farewell(
-        &mut self,
-        incoming: &mut [u8],
-        out: &mut [u8],
-    ) -> Result<usize, EncryptError> {
-        self.write(incoming, |traffic| traffic.say_farewell(out))
-    }
-
-    fn write(
-        &mut self,
-        incoming: &mut [u8],
-        work: impl FnOnce(&mut dyn Traffic) -> Result<usize, EncryptError>,
-    ) -> Result<usize, EncryptError> {
-        match self {
-            Engine::Client(connection) => match connection.process_tls_records(incoming).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => work(&mut traffic),
-                _ => Ok(0),
-            },
-            Engine::Server(connection) => match connection.process_tls_records(incoming).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => work(&mut traffic),
-                _ => Ok(0),
-            },
+            Engine::Spent => (0, Err(Error::HandshakeNotComplete)),
         }
     }
-}
 
-/// What can be written, whichever side it is.
-trait Traffic {
-    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<usize, EncryptError>;
-    fn say_farewell(&mut self, out: &mut [u8]) -> Result<usize, EncryptError>;
-}
-
-impl<Side> Traffic for WriteTraffic<'_, Side> {
-    fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> Result<usize, EncryptError> {
-        self.encrypt(plain, out)
+    /// Decrypts whole records where they are, once the handshake is over.
+    pub fn open(&mut self, incoming: &mut [u8]) -> Opened {
+        match self {
+            Engine::Records(records) => records.open(incoming),
+            _ => Opened { used: 0, plain: 0, step: Err(Error::HandshakeNotComplete) },
+        }
     }
 
-    fn say_farewell(&mut self, out: &mut [u8]) -> Result<usize, EncryptError> {
-        self.queue_close_notify(out)
+    /// Encrypts a batch of what is to be written, and appends its records to `out`: none if there is
+    /// nothing, or the time has not come.
+    pub fn seal(&mut self, source: &mut Source<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Engine::Records(records) => records.seal(source, out),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends the farewell to `out`, if there is anybody to say it to.
+    pub fn say_farewell(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Engine::Records(records) => records.say_farewell(out),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends to `outgoing` why this side goes no further.
+    pub fn explain(
+        &mut self,
+        incoming: &mut [u8],
+        error: &Error,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if let Engine::Records(records) = self {
+            return records.explain(error, outgoing);
+        }
+        // Nothing more is taken in than was: one step more would fail again.
+        while self.handshake().is_some_and(|state| state.wants_write()) {
+            let (_, step) = self.step(incoming, &mut |_| {}, outgoing);
+            if step != Ok(Step::Again) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The handshake is over: what follows are records. Nothing may be left that the library has begun
+    /// with.
+    pub fn finish_handshake(&mut self) -> Result<(), Error> {
+        let (secrets, keys) = match std::mem::replace(self, Engine::Spent) {
+            Engine::Client(connection) => {
+                let (secrets, keys) = connection.dangerous_into_kernel_connection()?;
+                (secrets, Keys::Client(keys))
+            }
+            Engine::Server(connection) => {
+                let (secrets, keys) = connection.dangerous_into_kernel_connection()?;
+                (secrets, Keys::Server(keys))
+            }
+            other => {
+                *self = other;
+                return Ok(());
+            }
+        };
+        *self = Engine::Records(Box::new(Records::new(secrets, keys)?));
+        Ok(())
     }
 }
 
@@ -184,93 +193,4 @@ fn settle<Side>(
         Ok(_) => Err(Error::General("early data".into())),
     };
     (discard, step)
-}
-
-/// Slices that are to be written, cut into records.
-pub(super) struct Source<'a> {
-    slices: std::slice::Iter<'a, Bytes>,
-    current: &'a [u8],
-    /// Small slices are put together here, so that they share a record.
-    gathered: Vec<u8>,
-    /// How much was given out.
-    taken: usize,
-}
-
-impl<'a> Source<'a> {
-    /// Of these slices; `gathered` is lent for its memory.
-    pub fn new(slices: &'a [Bytes], mut gathered: Vec<u8>) -> Source<'a> {
-        gathered.clear();
-        Source { slices: slices.iter(), current: &[], gathered, taken: 0 }
-    }
-
-    /// How many bytes were given out.
-    pub fn taken(&self) -> usize {
-        self.taken
-    }
-
-    /// Gives the memory back.
-    pub fn into_memory(self) -> Vec<u8> {
-        self.gathered
-    }
-
-    fn next_record(&mut self) -> Option<&[u8]> {
-        self.refill();
-        if self.current.is_empty() {
-            return None;
-        }
-        // A whole record, or the last bytes: they are encrypted from where they are.
-        if self.current.len() >= RECORD_BYTES || self.slices.as_slice().is_empty() {
-            let (record, rest) = self.current.split_at(self.current.len().min(RECORD_BYTES));
-            self.current = rest;
-            self.taken += record.len();
-            return Some(record);
-        }
-        self.gathered.clear();
-        while self.gathered.len() < RECORD_BYTES && !self.current.is_empty() {
-            let room = RECORD_BYTES - self.gathered.len();
-            let (part, rest) = self.current.split_at(self.current.len().min(room));
-            self.gathered.extend_from_slice(part);
-            self.current = rest;
-            self.refill();
-        }
-        self.taken += self.gathered.len();
-        Some(&self.gathered)
-    }
-
-    fn refill(&mut self) {
-        while self.current.is_empty() {
-            let Some(next) = self.slices.next() else { return };
-            self.current = next;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn records(lengths: &[usize]) -> Vec<usize> {
-        let slices: Vec<Bytes> =
-            lengths.iter().map(|length| Bytes::from(vec![7; *length])).collect();
-        let mut source = Source::new(&slices, Vec::new());
-        let mut found = Vec::new();
-        while let Some(record) = source.next_record() {
-            found.push(record.len());
-        }
-        assert_eq!(source.taken(), lengths.iter().sum::<usize>());
-        found
-    }
-
-    #[test]
-    fn slices_share_records_and_long_ones_fill_them() {
-        assert_eq!(records(&[]), [0_usize; 0]);
-        assert_eq!(records(&[0, 0]), [0_usize; 0]);
-        assert_eq!(records(&[16, 64, 0, 16, 64]), [160]);
-        assert_eq!(records(&[RECORD_BYTES + 1]), [RECORD_BYTES, 1]);
-        assert_eq!(
-            records(&[16, 3 * RECORD_BYTES]),
-            [RECORD_BYTES, RECORD_BYTES, RECORD_BYTES, 16]
-        );
-        assert_eq!(records(&[100_000; 2]).iter().sum::<usize>(), 200_000);
-    }
 }

@@ -11,6 +11,7 @@ use rustls::Error;
 use super::engine::Step;
 use super::failure::{Side, TlsFailure};
 use super::link::{Phase, TlsLink, would_block};
+use super::records::is_less_than_a_record;
 use super::settings::{PROTOCOL, sha256};
 use super::x509;
 use crate::transport::clear::{self, Opening};
@@ -60,21 +61,28 @@ impl TlsLink {
 
     /// Tells the peer why this side goes no further, if it can be told at once.
     pub(super) fn break_off(&mut self, incoming: &mut [u8], error: &Error) -> io::Error {
-        // Nothing more is taken in than was: one step more would fail again.
-        while self.engine.state().wants_write() {
-            let (_, step) = self.engine.step(incoming, &mut |_| {}, &mut self.outgoing);
-            if step != Ok(Step::Again) {
-                break;
-            }
-        }
         // It has failed anyway, and for the reason that is told here.
+        let _ = self.engine.explain(incoming, error, &mut self.outgoing);
         let _ = self.send_outgoing();
         self.fail(TlsFailure::from_library(error))
     }
 
+    /// Looks whether the handshake is over. `rest` is what has come and is not done with.
+    pub(super) fn advance_handshake(&mut self, rest: &[u8], step: Step) -> io::Result<()> {
+        let is_over = self.engine.handshake().is_some_and(|state| !state.is_handshaking());
+        match step {
+            Step::Closed if !is_over => Err(self.fail(TlsFailure::Ended)),
+            // The library may have begun with what is whole: then it also ends it.
+            _ if is_over && (step == Step::Closed || is_less_than_a_record(rest)) => {
+                self.begin_talk()
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The handshake is over: both must mean the same protocol, and the peer may be somebody.
-    pub(super) fn establish(&mut self) -> io::Result<()> {
-        let state = self.engine.state();
+    fn begin_talk(&mut self) -> io::Result<()> {
+        let Some(state) = self.engine.handshake() else { return Ok(()) };
         if state.alpn_protocol() != Some(PROTOCOL) {
             return Err(self.fail(TlsFailure::NoCommonProtocol));
         }
@@ -86,6 +94,8 @@ impl TlsLink {
             };
             self.peer.certificate = Some(read);
         }
+        let finished = self.engine.finish_handshake();
+        finished.map_err(|error| self.fail(TlsFailure::from_library(&error)))?;
         // A broker is who its certificate says; a client has yet to say its Hello.
         self.is_known |= self.side == Side::Client;
         self.phase = Phase::Open;

@@ -10,15 +10,13 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::engine::{Engine, Source, Step};
+use super::engine::Engine;
 use super::failure::{Side, TlsError, TlsFailure};
-use super::passage::{KEPT_BYTES, PASSAGE, give, keep, room_to_read};
+use super::passage::{KEPT_BYTES, LITTLE_BYTES, give_back, lend};
+use super::source::Source;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
 use crate::transport::stream::StreamLink;
 use crate::transport::{Link, Peer, Transport};
-
-/// Room for the farewell of TLS as a record.
-const FAREWELL_BYTES: usize = 64;
 
 /// A link over TLS.
 pub(super) struct TlsLink {
@@ -29,9 +27,11 @@ pub(super) struct TlsLink {
     /// Has come, and is less than a record.
     pub(super) partial: Vec<u8>,
     /// Decrypted, and not read yet.
-    plain: BytesMut,
+    pub(super) plain: BytesMut,
     /// Encrypted, and not sent yet.
     pub(super) outgoing: Vec<u8>,
+    /// How much of it is sent.
+    sent: usize,
     /// How much is read at once: little from who has said little.
     pub(super) read_bytes: usize,
     /// What is left of what may be said in the handshake.
@@ -67,6 +67,7 @@ impl TlsLink {
             partial: Vec::new(),
             plain: BytesMut::new(),
             outgoing: Vec::new(),
+            sent: 0,
             read_bytes: HANDSHAKE_FRAME_BYTES_MAX,
             handshake_bytes: HANDSHAKE_MEMORY_BYTES_MAX,
             is_known: false,
@@ -82,88 +83,24 @@ impl TlsLink {
         error.into()
     }
 
-    /// Reads once from the stream. What is decrypted goes to `into` as far as there is room, else it
-    /// is kept. Gives how many bytes have come.
-    pub(super) fn fill(&mut self, into: &mut Option<&mut BytesMut>) -> io::Result<usize> {
-        PASSAGE.with_borrow_mut(|passage| {
-            let incoming = &mut passage.incoming;
-            incoming.clear();
-            // In front of what comes; it is kept until something has.
-            incoming.extend_from_slice(&self.partial);
-            let most = self.read_room()?.min(room_to_read(into, incoming.len()));
-            let count = match self.stream.try_read_up_to(incoming, most) {
-                Ok(0) if self.phase == Phase::Closed => return Ok(0),
-                Ok(0) if self.is_shaking_hands() => return Err(self.fail(TlsFailure::Ended)),
-                Ok(0) => return Err(self.fail(TlsFailure::Truncated)),
-                Err(error) if is_end(&error) && self.is_shaking_hands() => {
-                    return Err(self.fail(TlsFailure::Ended));
-                }
-                result => result?,
-            };
-            if count == self.read_bytes {
-                self.read_bytes = (2 * self.read_bytes).min(READ_BYTES);
-            }
-            self.charge_handshake(count)?;
-            self.open(incoming)?;
-            let used = match self.phase {
-                Phase::Opening => 0,
-                _ => self.advance(incoming, into)?,
-            };
-            keep(&mut self.partial, &incoming[used..], self.is_known);
-            Ok(count)
-        })
-    }
-
-    /// Has the engine take what has come, and sends what it answers. Gives how much of what has
-    /// come is done with.
-    pub(super) fn advance(
-        &mut self,
-        incoming: &mut [u8],
-        into: &mut Option<&mut BytesMut>,
-    ) -> io::Result<usize> {
-        let mut used = 0;
-        let ended = loop {
-            let mut plain = |bytes: &[u8]| give(bytes, into, &mut self.plain);
-            let (done, step) =
-                self.engine.step(&mut incoming[used..], &mut plain, &mut self.outgoing);
-            used += done;
-            if step != Ok(Step::Again) {
-                break step;
-            }
-        };
-        match ended {
-            Err(error) => return Err(self.break_off(&mut incoming[used..], &error)),
-            Ok(Step::Closed) if self.is_shaking_hands() => {
-                return Err(self.fail(TlsFailure::Ended));
-            }
-            Ok(Step::Closed) => self.phase = Phase::Closed,
-            Ok(_) => {}
-        }
-        // Who takes nothing any more is found out by reading: he may have said why.
-        let _ = self.send_outgoing();
-        if self.phase == Phase::Handshake && !self.engine.state().is_handshaking() {
-            self.establish()?;
-        }
-        Ok(used)
-    }
-
     /// Sends what goes now of what is encrypted.
     pub(super) fn send_outgoing(&mut self) -> io::Result<()> {
-        let mut sent = 0;
         let result = loop {
-            if sent == self.outgoing.len() {
+            if self.sent == self.outgoing.len() {
                 break Ok(());
             }
-            match self.stream.send(&self.outgoing[sent..]) {
-                Ok(count) => sent += count,
+            match self.stream.send(&self.outgoing[self.sent..]) {
+                Ok(count) => self.sent += count,
                 Err(error) if would_block(&error) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };
-        self.outgoing.drain(..sent);
-        let kept = if self.is_known { KEPT_BYTES } else { 0 };
-        if self.outgoing.is_empty() && self.outgoing.capacity() > kept {
-            self.outgoing = Vec::new();
+        if self.sent == self.outgoing.len() {
+            self.sent = 0;
+            self.outgoing.clear();
+            if self.outgoing.capacity() > if self.is_known { KEPT_BYTES } else { 0 } {
+                give_back(std::mem::take(&mut self.outgoing));
+            }
         }
         result
     }
@@ -180,21 +117,26 @@ impl TlsLink {
     }
 
     /// Encrypts and sends a batch. Gives `false` when there is no more, or no room.
-    fn write_batch(&mut self, source: &mut Source<'_>, out: &mut [u8]) -> io::Result<bool> {
-        let sealed = self.engine.seal(&mut self.partial, source, out);
-        let length =
-            sealed.map_err(|error| self.fail(TlsFailure::Other { reason: error.to_string() }))?;
-        if length == 0 {
+    fn write_batch(&mut self, source: &mut Source<'_>, out: &mut Vec<u8>) -> io::Result<bool> {
+        out.clear();
+        let sealed = self.engine.seal(source, out);
+        sealed.map_err(|error| self.fail(TlsFailure::from_library(&error)))?;
+        if out.is_empty() {
             return Ok(false);
         }
-        let sent = match self.stream.send(&out[..length]) {
+        let sent = match self.stream.send(out) {
             Err(error) if would_block(&error) => 0,
             result => result?,
         };
-        if sent == length {
+        if sent == out.len() {
             return Ok(true);
         }
-        self.outgoing.extend_from_slice(&out[sent..length]);
+        if out.len() - sent > LITTLE_BYTES {
+            // It stays where it is, until it is sent.
+            (self.outgoing, self.sent) = (std::mem::take(out), sent);
+        } else {
+            self.outgoing.extend_from_slice(&out[sent..]);
+        }
         // Whoever waits to read is woken for the rest, and sends it: nobody may want to write.
         if let Some(waker) = &self.waker
             && let Poll::Ready(ready) = self.stream.poll_writable(&mut Context::from_waker(waker))
@@ -296,19 +238,15 @@ impl Link for TlsLink {
         if !self.outgoing.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let written = PASSAGE.with_borrow_mut(|passage| {
-            let gathered = std::mem::take(&mut passage.gathered);
-            let mut source = Source::new(slices, gathered);
-            let result = loop {
-                match self.write_batch(&mut source, &mut passage.outgoing) {
-                    Ok(true) => {}
-                    result => break result,
-                }
-            };
-            let written = source.taken();
-            passage.gathered = source.into_memory();
-            result.map(|_| written)
-        });
+        let (mut source, mut out) = (Source::new(slices), lend());
+        let result = loop {
+            match self.write_batch(&mut source, &mut out) {
+                Ok(true) => {}
+                result => break result,
+            }
+        };
+        give_back(out);
+        let written = result.map(|_| source.taken());
         written.map_err(|error| self.explain(error))
     }
 
@@ -343,11 +281,8 @@ impl Drop for TlsLink {
         if !matches!(self.phase, Phase::Open | Phase::Closed) {
             return;
         }
-        let mut farewell = [0; FAREWELL_BYTES];
-        if let Ok(length) = self.engine.say_farewell(&mut self.partial, &mut farewell) {
-            self.outgoing.extend_from_slice(&farewell[..length]);
-        }
         // Who has gone does not listen.
+        let _ = self.engine.say_farewell(&mut self.outgoing);
         let _ = self.send_outgoing();
     }
 }
@@ -356,6 +291,6 @@ pub(super) fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-fn is_end(error: &io::Error) -> bool {
+pub(super) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }

@@ -3,29 +3,47 @@
 //!
 //! An idle link keeps nothing, and one whose peer is not known yet no more than it has to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytes::BytesMut;
 
-use super::engine::{BATCH_BYTES, WIRE_RECORD_BYTES_MAX};
+use super::engine::WIRE_RECORD_BYTES_MAX;
+use super::records::BATCH_BYTES;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, READ_BYTES};
 
 /// Buffers that are larger are not kept while they are empty.
 pub(super) const KEPT_BYTES: usize = 1024;
 
+/// If no more than this is left of a batch, the link that waits to send it keeps a copy, and not the batch's room.
+pub(super) const LITTLE_BYTES: usize = 8 * 1024;
+
 /// Memory of a thread, for what passes through.
 pub(super) struct Passage {
     pub incoming: BytesMut,
-    pub outgoing: Vec<u8>,
-    pub gathered: Vec<u8>,
 }
 
 thread_local! {
     pub(super) static PASSAGE: RefCell<Passage> = RefCell::new(Passage {
         incoming: BytesMut::with_capacity(READ_BYTES + WIRE_RECORD_BYTES_MAX),
-        outgoing: vec![0; BATCH_BYTES],
-        gathered: Vec::new(),
     });
+    /// For a batch on its way out, while no link has it.
+    static BATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Room for a batch.
+pub(super) fn lend() -> Vec<u8> {
+    match BATCH.take() {
+        batch if batch.capacity() >= BATCH_BYTES => batch,
+        _ => Vec::with_capacity(BATCH_BYTES),
+    }
+}
+
+/// Keeps the room for the next batch, if that is what it is: mostly it has been lent.
+pub(super) fn give_back(mut batch: Vec<u8>) {
+    if batch.capacity() >= BATCH_BYTES {
+        batch.clear();
+        BATCH.set(batch);
+    }
 }
 
 /// Puts what is decrypted where it belongs: behind what is kept, if anything is.
@@ -62,6 +80,21 @@ pub(super) fn keep(partial: &mut Vec<u8>, rest: &[u8], is_known: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_for_a_batch_is_lent_again() {
+        let mut batch = lend();
+        assert!(batch.capacity() >= BATCH_BYTES);
+        batch.push(7);
+        let place = batch.as_ptr();
+        give_back(batch);
+        // What is too small for one takes no place.
+        give_back(vec![7; 100]);
+        let again = lend();
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        // Whoever comes meanwhile gets another one.
+        assert!(lend().capacity() >= BATCH_BYTES);
+    }
 
     #[test]
     fn what_is_read_finds_room_and_a_record_can_always_become_whole() {

@@ -75,6 +75,7 @@ impl TlsClient {
         };
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.resumption = Resumption::disabled();
+        config.enable_secret_extraction = true;
         Ok(TlsClient { config: Arc::new(config), server_name: files.server_name.clone() })
     }
 }
@@ -109,6 +110,7 @@ fn server_config(files: &TlsServerFiles) -> Result<ServerConfig, InvalidTlsFile>
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
