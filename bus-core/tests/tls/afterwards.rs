@@ -46,7 +46,7 @@ async fn new_keys_and_tickets_do_not_show() {
 #[tokio::test]
 async fn whoever_asks_often_for_new_keys_is_told_of_some_once() {
     let authority = Authority::new();
-    let listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
+    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
     let address = address(&listener);
     let stranger = spawn_blocking(move || {
         let mut wilful = Wilful::connect(&address, &authority);
@@ -77,7 +77,7 @@ fn ended() -> Result<(), std::io::ErrorKind> {
 /// What our listener says of a client that does this after its first word, and what the client is told.
 async fn misbehaving(act: fn(&mut Wilful)) -> (TlsFailure, Option<(ContentType, Vec<u8>)>) {
     let authority = Authority::new();
-    let listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
+    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
     let address = address(&listener);
     let stranger = spawn_blocking(move || {
         let mut wilful = Wilful::connect(&address, &authority);
