@@ -163,11 +163,10 @@ impl Listener {
                 None => {
                     sleep_until(turn).await;
                     (entered, turn) = (0, Instant::now() + pace.breath);
+                    let (now, mut result) = (hub.borrow().now(), Ok(()));
                     // One that cannot be heard keeps no other one from it.
-                    let now = hub.borrow().now();
-                    let mut result = Ok(());
-                    for newcomer in doorstep.next_heard(pace.few, now) {
-                        result = result.and(self.hear(newcomer, &hub, &handshakes));
+                    for heard in doorstep.next_heard(pace.few, now) {
+                        result = result.and(self.hear(heard, &hub, &handshakes));
                     }
                     result
                 }
