@@ -2,8 +2,8 @@
 //! are carried in any order.
 //!
 //! What must hold: a message that was accepted is in the end settled once, or lies once in the
-//! queue or among the dead letters; nothing is delivered after it was settled; every send has one
-//! verdict, and what that says is so; what lies in the queue is in the order of its senders; and
+//! queue or among the dead letters; nothing is delivered after it was settled, but what was on its
+//! way to the guest when a session of the bridge was lost; every send has one verdict, and what that says is so; what lies in the queue is in the order of its senders; and
 //! nothing stays behind.
 
 use std::time::Duration;
@@ -159,10 +159,9 @@ impl Storm {
     }
 
     fn hear(&mut self) -> Result<(), String> {
-        for (who, output) in self.world.take_told() {
-            self.books.told(who, output)?;
-        }
-        Ok(())
+        let told = self.world.take_told();
+        self.books.home_was_lost = self.world.home_was_lost;
+        told.into_iter().try_for_each(|(who, output)| self.books.told(who, output))
     }
 
     fn act(&mut self, step: &Step) {

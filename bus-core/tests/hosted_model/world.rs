@@ -45,6 +45,8 @@ pub struct World {
     told: Vec<(usize, Output)>,
     sessions: BTreeMap<usize, (Place, SessionId)>,
     fault: Option<Fault>,
+    /// Whether a session of the bridge was ever lost.
+    pub home_was_lost: bool,
 }
 
 pub fn name(text: &str) -> Name {
@@ -98,8 +100,19 @@ impl World {
         let guest_line = Line::open(&mut guest, now, GUEST, GRACE);
         let carrier = World::carrier(fault);
         let (told, sessions) = (Vec::new(), BTreeMap::new());
-        let mut world =
-            World { now, home, guest, carrier, home_line, guest_line, told, sessions, fault };
+        let home_was_lost = false;
+        let mut world = World {
+            now,
+            home,
+            guest,
+            carrier,
+            home_line,
+            guest_line,
+            told,
+            sessions,
+            fault,
+            home_was_lost,
+        };
         world.join(0, Place::Home);
         world.tell(0, open_jobs(options));
         world.connect();
@@ -318,6 +331,7 @@ impl World {
     /// The session of the bridge with one side is lost, and there is another one.
     pub fn lose(&mut self, place: Place) {
         let now = self.now;
+        self.home_was_lost = true;
         self.hear();
         match place {
             Place::Home => {
@@ -344,6 +358,7 @@ impl World {
     /// The bridge's process is gone, and there is another one.
     pub fn restart_bridge(&mut self) {
         let now = self.now;
+        self.home_was_lost = true;
         self.hear();
         self.home_line.lose(&mut self.home, now);
         self.guest_line.lose(&mut self.guest, now);
