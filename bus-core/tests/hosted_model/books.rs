@@ -39,9 +39,10 @@ pub struct Books {
     /// Settled, perhaps: who has done it was gone before the answer.
     maybe: BTreeSet<u64>,
     delivered: BTreeSet<u64>,
-    /// Whether a session of the bridge was lost: what was on its way to the guest then comes there
-    /// although home has given it to others meanwhile. It cannot be settled there.
-    pub home_was_lost: bool,
+    /// Whether a session of the bridge was lost, or a lease may have run out: what was on its way to
+    /// the guest then comes there although home has given it to others meanwhile. It cannot be
+    /// settled there.
+    pub may_be_late: bool,
     /// How many lives each client has had.
     lives: Vec<u64>,
 }
@@ -54,7 +55,7 @@ impl Books {
             done: BTreeSet::new(),
             maybe: BTreeSet::new(),
             delivered: BTreeSet::new(),
-            home_was_lost: false,
+            may_be_late: false,
             lives: vec![0; clients],
         }
     }
@@ -177,7 +178,7 @@ impl Books {
 
     fn note_delivered(&mut self, who: usize, number: u64) -> Result<(), String> {
         self.delivered.insert(number);
-        let may_be_late = self.home_was_lost && !who.is_multiple_of(2);
+        let may_be_late = self.may_be_late && !who.is_multiple_of(2);
         match self.done.contains(&number) {
             true if !may_be_late => {
                 Err(format!("message {number} is delivered after it was settled"))

@@ -23,6 +23,9 @@ pub const GUEST: u64 = 0xb;
 /// What whoever sends over the bridge is called at home.
 pub const BRIDGE: u64 = 99;
 
+/// The lease of deliveries in storms.
+pub const LEASE: Duration = Duration::from_secs(5);
+
 /// How the bridge's sessions outlive their connections.
 pub const GRACE: Duration = Duration::from_secs(10);
 
@@ -46,7 +49,7 @@ pub struct World {
     sessions: BTreeMap<usize, (Place, SessionId)>,
     fault: Option<Fault>,
     /// Whether a session of the bridge was ever lost.
-    pub home_was_lost: bool,
+    home_was_lost: bool,
 }
 
 pub fn name(text: &str) -> Name {
@@ -268,6 +271,11 @@ impl World {
             Place::Home => self.home_line.is_up,
             Place::Guest => self.guest_line.is_up,
         }
+    }
+
+    /// Whether what is on its way to the guest may have been given to others at home.
+    pub fn may_be_late(&self) -> bool {
+        self.home_was_lost || self.now >= Time::ZERO.after(LEASE)
     }
 
     /// Whether the session of a client is there.
