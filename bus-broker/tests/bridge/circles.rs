@@ -8,7 +8,7 @@ use bus_client::{
     Client, Error, ErrorKind, Message, MessageType, Name, Object, Queue, QueueChange, QueueOptions,
     Selector,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::stage::*;
@@ -35,10 +35,8 @@ async fn circle(count: usize) -> Vec<Broker> {
     let config = format!(
         "[[bridge]]\nname = \"b\"\nurl = \"{last}\"\nin_queues = [\"jobs\"]\nqueue_mode = \"0777\"\n"
     );
-    let asked = json!({ "action": "add", "config": config }).to_string();
-    let answer = client(&brokers[0]).await.request("$bus.bridge", asked, PATIENCE).await;
-    let answer: Value =
-        serde_json::from_slice(answer.expect("answers").payload()).expect("an answer");
+    let asked = json!({ "action": "add", "config": config });
+    let answer = ask_bridges(&client(&brokers[0]).await, asked).await;
     assert_eq!(answer["done"], true, "{answer}");
     brokers
 }

@@ -63,9 +63,7 @@ async fn who_may_not_bridge_is_refused_and_the_reason_is_shown() {
     let near = client(&here).await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let asked = br#"{"action":"list"}"#.to_vec();
-        let reply = near.request("$bus.bridge", asked, PATIENCE).await.expect("answers");
-        let text = String::from_utf8_lossy(reply.payload()).into_owned();
+        let text = ask_bridges(&near, serde_json::json!({ "action": "list" })).await.to_string();
         if text.contains("may not bridge brokers") {
             break;
         }

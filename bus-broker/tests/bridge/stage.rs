@@ -111,3 +111,19 @@ fn number(received: &bus_client::Received) -> u64 {
     let bytes: &[u8] = received.payload();
     u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"))
 }
+
+/// Asks the broker of this client about its bridges, or to change them.
+pub async fn ask_bridges(client: &Client, asked: serde_json::Value) -> serde_json::Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.request("$bus.bridge", asked.to_string(), PATIENCE).await {
+            Ok(answer) => return serde_json::from_slice(answer.payload()).expect("an answer"),
+            // A broker that has begun just now does not serve that yet.
+            Err(error) if error.kind() == bus_client::ErrorKind::Unreachable => {
+                assert!(Instant::now() < deadline, "{error}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -2,8 +2,8 @@
 //! are carried in any order.
 //!
 //! What must hold: a message that was accepted is in the end settled once, or lies once in the
-//! queue or among the dead letters; nothing is delivered after it was settled; every send has one
-//! verdict, and what that says is so; what lies in the queue is in the order of its senders; and
+//! queue or among the dead letters; nothing is delivered after it was settled, but what was on its
+//! way to the guest when a session of the bridge was lost or its lease ran out; every send has one verdict, and what that says is so; what lies in the queue is in the order of its senders; and
 //! nothing stays behind.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use bus_core::{Message, MessageType, Selector};
 use crate::books::Books;
 use crate::dice::Dice;
 use crate::events::payload;
-use crate::world::{GRACE, Place, World, name, open_jobs};
+use crate::world::{GRACE, LEASE, Place, World, name, open_jobs};
 
 /// Clients in a case: those with even numbers are at home.
 const CLIENTS: usize = 4;
@@ -107,7 +107,7 @@ pub fn check(steps: &[Step], fault: Option<Fault>) -> Result<(), String> {
 fn options(roomy: bool) -> QueueOptions {
     QueueOptions {
         count_max: if roomy { 60 } else { 6 },
-        lease: Duration::from_secs(5),
+        lease: LEASE,
         mode: Some(0o777),
         ..QueueOptions::default()
     }
@@ -159,10 +159,9 @@ impl Storm {
     }
 
     fn hear(&mut self) -> Result<(), String> {
-        for (who, output) in self.world.take_told() {
-            self.books.told(who, output)?;
-        }
-        Ok(())
+        let told = self.world.take_told();
+        self.books.may_be_late = self.world.may_be_late();
+        told.into_iter().try_for_each(|(who, output)| self.books.told(who, output))
     }
 
     fn act(&mut self, step: &Step) {

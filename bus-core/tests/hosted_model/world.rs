@@ -23,6 +23,9 @@ pub const GUEST: u64 = 0xb;
 /// What whoever sends over the bridge is called at home.
 pub const BRIDGE: u64 = 99;
 
+/// The lease of deliveries in storms.
+pub const LEASE: Duration = Duration::from_secs(5);
+
 /// How the bridge's sessions outlive their connections.
 pub const GRACE: Duration = Duration::from_secs(10);
 
@@ -45,6 +48,8 @@ pub struct World {
     told: Vec<(usize, Output)>,
     sessions: BTreeMap<usize, (Place, SessionId)>,
     fault: Option<Fault>,
+    /// Whether a session of the bridge was ever lost.
+    home_was_lost: bool,
 }
 
 pub fn name(text: &str) -> Name {
@@ -98,8 +103,19 @@ impl World {
         let guest_line = Line::open(&mut guest, now, GUEST, GRACE);
         let carrier = World::carrier(fault);
         let (told, sessions) = (Vec::new(), BTreeMap::new());
-        let mut world =
-            World { now, home, guest, carrier, home_line, guest_line, told, sessions, fault };
+        let home_was_lost = false;
+        let mut world = World {
+            now,
+            home,
+            guest,
+            carrier,
+            home_line,
+            guest_line,
+            told,
+            sessions,
+            fault,
+            home_was_lost,
+        };
         world.join(0, Place::Home);
         world.tell(0, open_jobs(options));
         world.connect();
@@ -257,6 +273,11 @@ impl World {
         }
     }
 
+    /// Whether what is on its way to the guest may have been given to others at home.
+    pub fn may_be_late(&self) -> bool {
+        self.home_was_lost || self.now >= Time::ZERO.after(LEASE)
+    }
+
     /// Whether the session of a client is there.
     pub fn is_there(&mut self, number: usize) -> bool {
         let Some((place, session)) = self.sessions.get(&number).copied() else { return false };
@@ -318,6 +339,7 @@ impl World {
     /// The session of the bridge with one side is lost, and there is another one.
     pub fn lose(&mut self, place: Place) {
         let now = self.now;
+        self.home_was_lost = true;
         self.hear();
         match place {
             Place::Home => {
@@ -344,6 +366,7 @@ impl World {
     /// The bridge's process is gone, and there is another one.
     pub fn restart_bridge(&mut self) {
         let now = self.now;
+        self.home_was_lost = true;
         self.hear();
         self.home_line.lose(&mut self.home, now);
         self.guest_line.lose(&mut self.guest, now);
