@@ -107,8 +107,8 @@ impl BrokerConfig {
     }
 
     /// Whether users, and addresses, wait a little when very many of their connections have ended
-    /// badly or begun lately (they do by default; at most a second for each connection). Without it
-    /// one of them alone can keep the broker busy by connecting.
+    /// badly or begun lately (they do by default; what is owed is at most 60 ms for each connection, beside
+    /// the turns of others that wait). Without it one of them alone can keep the broker busy by connecting.
     pub fn throttle(mut self, throttle: bool) -> Self {
         self.throttle = throttle;
         self

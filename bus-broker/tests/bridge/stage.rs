@@ -114,16 +114,6 @@ fn number(received: &bus_client::Received) -> u64 {
 
 /// Asks the broker of this client about its bridges, or to change them.
 pub async fn ask_bridges(client: &Client, asked: serde_json::Value) -> serde_json::Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match client.request("$bus.bridge", asked.to_string(), PATIENCE).await {
-            Ok(answer) => return serde_json::from_slice(answer.payload()).expect("an answer"),
-            // A broker that has begun just now does not serve that yet.
-            Err(error) if error.kind() == bus_client::ErrorKind::Unreachable => {
-                assert!(Instant::now() < deadline, "{error}");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
+    let answer = client.request("$bus.bridge", asked.to_string(), PATIENCE).await;
+    serde_json::from_slice(answer.expect("it answers").payload()).expect("an answer")
 }
