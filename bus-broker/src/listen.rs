@@ -175,6 +175,8 @@ impl Listener {
                 if let Some(left_out) = errors.take(hub.borrow().now()) {
                     warn!(listener = url, %error, left_out, "cannot accept");
                 }
+                // Those who wait may have what is missing: they are looked at before the next one.
+                entered = pace.many;
                 tokio::time::sleep(PAUSE).await;
             }
         }

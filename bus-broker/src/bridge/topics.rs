@@ -83,7 +83,9 @@ impl Rules for Topics {
             }
             (Change::Resumed, End::Guest) => self.link.far_resumed(),
             (Change::Lost(_), End::Guest) => self.link.far_down(now),
-            (Change::Resumed | Change::Lost(_), End::Home) | (Change::Failed(_), _) => {}
+            (Change::Resumed, End::Home) => self.link.near_resumed(),
+            (Change::Lost(_), End::Home) => self.link.near_down(),
+            (Change::Failed(_), _) => {}
         }
         if sides.guest.is_up()
             && let Some(peer) = sides.home.epoch()

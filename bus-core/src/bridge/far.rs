@@ -3,6 +3,7 @@
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{HOPS_MAX, INTERESTS_MAX, SEQUENCE_MAX};
+use crate::name::Name;
 use crate::router::{Epoch, Fault, Interest, RelayState};
 use crate::time::Time;
 
@@ -130,6 +131,9 @@ impl Link {
         };
         let ids: Vec<_> =
             self.sources.iter().filter(|(_, source)| unwanted(source)).map(|(id, _)| id).collect();
+        // Whoever comes to want a topic later is not told of what passed by before.
+        let still = |topic: &Name| beyond.iter().any(|one| one.pattern.matches(topic));
+        self.lanes[route].passed.retain(still);
         self.lanes[route].beyond = beyond;
         self.want(route);
         ids.into_iter().map(|id| self.forget(id)).sum()

@@ -95,8 +95,9 @@ impl Link {
         let held = lane.held.entry(topic.clone()).or_default();
         held.sources += 1;
         held.said_at = lane.used;
-        if lane.subscribed {
-            self.to_near.push_back(Action::Hold { route, topic, hold: true });
+        let own = lane.subscribed.then_some(route);
+        for route in own.into_iter().chain(self.also_bring(&topic)) {
+            self.to_near.push_back(Action::Hold { route, topic: topic.clone(), hold: true });
         }
     }
 
@@ -107,34 +108,22 @@ impl Link {
         held.sources -= 1;
         if held.sources == 0 {
             lane.held.remove(&topic);
-            if lane.subscribed && !stays {
-                self.to_near.push_back(Action::Hold { route, topic, hold: false });
+            let own = lane.subscribed.then_some(route);
+            let all = self.also_bring(&topic).into_iter().chain(own);
+            for route in all.filter(|_| !stays) {
+                self.to_near.push_back(Action::Hold { route, topic: topic.clone(), hold: false });
             }
         }
     }
 
-    /// A source that is over has another route. Gives its topic if nothing of it is over on the old one.
-    pub(super) fn holds_elsewhere(
-        &mut self,
-        topic: Name,
-        old: usize,
-        new: usize,
-    ) -> Option<(usize, Name)> {
-        let held = self.lanes[old].held.get_mut(&topic)?;
+    /// A source that is over has another route. While the old one leaves, its topic is held back on both.
+    pub(super) fn holds_elsewhere(&mut self, topic: Name, old: usize, new: usize) {
+        let Some(held) = self.lanes[old].held.get_mut(&topic) else { return };
         held.sources -= 1;
-        let is_last = held.sources == 0;
-        if is_last {
+        if held.sources == 0 {
             self.lanes[old].held.remove(&topic);
         }
-        self.hold(new, topic.clone());
-        is_last.then_some((old, topic))
-    }
-
-    /// Lets topics go on subscriptions that have nothing to do with them any more.
-    pub(super) fn let_go_all(&mut self, held: Vec<(usize, Name)>) {
-        let subscribed = held.into_iter().filter(|(route, _)| self.lanes[*route].subscribed);
-        let actions = subscribed.map(|(route, topic)| Action::Hold { route, topic, hold: false });
-        self.to_near.extend(actions);
+        self.hold(new, topic);
     }
 
     /// A source that is over has brought something. Once that cannot have been on its way when the

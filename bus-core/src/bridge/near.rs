@@ -55,6 +55,7 @@ impl Link {
         if let Some(id) = self.source(now, route, stamp)
             && !self.is_left_to_another(route, id, stamp.sequence)
         {
+            self.note_progress(route, id, stamp.sequence);
             let told_lost = told_lost || self.has_missed(id, stamp.sequence);
             self.keep(id, stamp.sequence, message, told_lost);
             self.hold_again(id);
@@ -91,6 +92,7 @@ impl Link {
             }
         };
         self.lanes[route].used += parcel.charge(self.config.window_bytes);
+        self.note_progress(route, whole, stamp.sequence + parcel.count() - 1);
         if let Some(source) = self.sources.get_mut(whole) {
             let begins = source.last == 0;
             let gap = !begins && stamp.sequence > source.last + 1;
@@ -154,6 +156,7 @@ impl Link {
 
     /// The subscription of a route has ended, or was refused. It is tried again.
     pub fn subscription_ended(&mut self, now: Time, route: usize, failure: Failure) {
+        self.leaving_ended(route);
         let Some(lane) = self.lanes.get_mut(route) else { return };
         let Lane { beyond, held, refusals, refused_at, .. } = std::mem::take(lane);
         let retry_at = Some(now.after(RETRY));
@@ -188,6 +191,9 @@ impl Link {
                 lane.asked.clear();
                 self.to_near.push_back(Action::Unsubscribe { route });
             }
+            return;
+        }
+        if !self.changing.is_live(route) {
             return;
         }
         if !lane.subscribed && self.is_full() {

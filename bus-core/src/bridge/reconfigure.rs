@@ -13,7 +13,7 @@ use crate::name::Name;
 use crate::router::Fault;
 use crate::time::Time;
 
-use super::config::LinkConfig;
+use super::config::{LinkConfig, SpoolPolicy};
 use super::link::{Lane, Link};
 use super::near::subscription;
 use super::pull::Action;
@@ -22,8 +22,9 @@ use super::source::Source;
 
 /// How often it is looked whether a route can leave.
 const LOOK: Duration = Duration::from_secs(1);
-/// So many looks after those in its place are there a route has rested for long enough; has it
-/// brought something all the time, it leaves after so many more; and after so many it is too slow.
+/// After so many looks without anything a route has rested for long enough, once those in its place are
+/// there; has it brought something all the time, it leaves after so many if they have brought that as
+/// well; and after so many it is too slow.
 const LOOKS_MIN: u32 = 2;
 const LOOKS_BUSY: u32 = 5;
 const LOOKS_MAX: u32 = 60;
@@ -37,6 +38,8 @@ pub(super) struct Changing {
     leaving: BTreeMap<usize, Leaving>,
     /// New routes that the near broker has not confirmed yet.
     unconfirmed: BTreeSet<usize>,
+    /// The session there has no connection: nothing can come, which means nothing.
+    is_away: bool,
     look_at: Option<Time>,
 }
 
@@ -46,8 +49,16 @@ struct Leaving {
     /// What it had used up at the last look.
     used: u64,
     looks: u32,
+    /// Looks one after the other since which it has brought nothing.
+    rests: u32,
     /// Another one has brought something since then that comes after what this one owes.
     behind: bool,
+    /// How far it has come with what was new, since the last look; and before that, where the one in
+    /// its place has not come so far yet.
+    fresh: BTreeMap<Id<Source>, u64>,
+    due: BTreeMap<Id<Source>, u64>,
+    /// Its subscription can stop topics.
+    holds: bool,
 }
 
 impl Changing {
@@ -72,7 +83,7 @@ impl Link {
         let hands_over = self.config.window_bytes == config.window_bytes;
         let wanted = std::mem::take(&mut config.routes);
         config.routes = std::mem::take(&mut self.config.routes);
-        self.config = config;
+        let holds = std::mem::replace(&mut self.config, config).policy == SpoolPolicy::HoldBack;
         let stays = |link: &Link, route: usize| {
             !anew && link.changing.is_live(route) && wanted.contains(&link.config.routes[route])
         };
@@ -87,7 +98,7 @@ impl Link {
             let replaced = wanted.iter().any(|other| other.near().intersection(near).is_some());
             if hands_over && replaced && self.lanes[route].subscribed {
                 let used = self.lanes[route].used;
-                let leaving = Leaving { used, ..Leaving::default() };
+                let leaving = Leaving { used, holds, ..Leaving::default() };
                 self.changing.leaving.entry(route).or_insert(leaving);
             } else {
                 self.changing.leaving.remove(&route);
@@ -97,7 +108,7 @@ impl Link {
         let is_new = |route: &&Route| staying.iter().all(|old| self.config.routes[*old] != **route);
         let new: Vec<Route> = wanted.iter().filter(is_new).cloned().collect();
         new.into_iter().for_each(|route| self.place(route, &gone));
-        let (abandoned, held) = self.move_sources(&gone);
+        let abandoned = self.move_sources(&gone);
         gone.into_iter().for_each(|route| self.vacate(route));
         while self.changing.leaving.len() > 2 * wanted.len()
             && let Some((oldest, _)) = self.changing.leaving.pop_first()
@@ -109,8 +120,6 @@ impl Link {
         if self.far_is_up || self.linger_until.is_some() {
             self.apply_wishes();
         }
-        // Behind what holds them back on their new routes.
-        self.let_go_all(held);
         self.stat.abandoned += abandoned;
         abandoned
     }
@@ -120,8 +129,22 @@ impl Link {
         self.changing.unconfirmed.remove(&route);
     }
 
+    /// The near broker cannot be reached; its session may still go on.
+    pub fn near_down(&mut self) {
+        self.changing.is_away = true;
+    }
+
+    /// The same session at the near broker is connected again: what was under way comes now.
+    pub fn near_resumed(&mut self) {
+        self.changing.is_away = false;
+        for leaving in self.changing.leaving.values_mut() {
+            (leaving.looks, leaving.rests) = (0, 0);
+        }
+    }
+
     /// There is another session at the near broker: nothing of the old one is waited for.
     pub(super) fn near_changed(&mut self) {
+        self.changing.is_away = false;
         self.changing.unconfirmed.clear();
         for (route, _) in std::mem::take(&mut self.changing.leaving) {
             self.lanes[route] = Lane::default();
@@ -166,16 +189,62 @@ impl Link {
             return false;
         }
         let Some(source) = self.sources.get(id) else { return false };
-        if source.last == 0 || sequence <= source.last + 1 {
+        if sequence <= source.last + 1 {
             return false;
         }
         let mut left = false;
         for (route, leaving) in &mut self.changing.leaving {
-            if self.config.routes[*route].near().matches(&source.key.2) {
+            // One that has ended, or was made before somebody wanted this, owes nothing of it.
+            let lane = &self.lanes[*route];
+            let mut wanted = lane.beyond.iter();
+            if lane.subscribed && wanted.any(|one| one.pattern.matches(&source.key.2)) {
                 (leaving.behind, left) = (true, true);
             }
         }
         left
+    }
+
+    /// Messages up to this number have come on a route. One that leaves may go when the one in its place
+    /// has brought what it has, before or behind it.
+    pub(super) fn note_progress(&mut self, route: usize, id: Id<Source>, end: u64) {
+        if self.changing.leaving.is_empty() {
+            return;
+        }
+        let last = self.sources.get(id).map_or(0, |source| source.last);
+        if let Some(leaving) = self.changing.leaving.get_mut(&route) {
+            if end > last {
+                leaving.fresh.insert(id, end);
+            }
+            return;
+        }
+        for leaving in self.changing.leaving.values_mut() {
+            for owed in [&mut leaving.fresh, &mut leaving.due] {
+                if owed.get(&id).is_some_and(|owed| *owed <= end) {
+                    owed.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// The subscription of a route that leaves has ended: what it owed is lost.
+    pub(super) fn leaving_ended(&mut self, route: usize) {
+        if !self.changing.leaving.contains_key(&route) {
+            return;
+        }
+        let near = self.config.routes[route].near();
+        for (other, lane) in self.lanes.iter_mut().enumerate() {
+            let follows = self.config.routes[other].near().intersection(near).is_some();
+            lane.lost |= follows && self.changing.is_live(other);
+        }
+    }
+
+    /// Subscriptions beside that of this route that bring a topic, and can stop it.
+    pub(super) fn also_bring(&self, topic: &Name) -> Vec<usize> {
+        let brings = |(route, leaving): &(&usize, &Leaving)| {
+            let subscribed = self.lanes[**route].subscribed;
+            leaving.holds && subscribed && self.config.routes[**route].near().matches(topic)
+        };
+        self.changing.leaving.iter().filter(brings).map(|(route, _)| *route).collect()
     }
 
     fn live_route(&self, topic: &Name) -> Option<usize> {
@@ -210,8 +279,8 @@ impl Link {
     }
 
     /// Gives each source the route that it has now, and forgets those that have none. Gives how many
-    /// messages were kept of them, and which topics are held back on which routes for nothing.
-    fn move_sources(&mut self, gone: &[usize]) -> (u64, Vec<(usize, Name)>) {
+    /// messages were kept of them.
+    fn move_sources(&mut self, gone: &[usize]) -> u64 {
         self.by_near.clear();
         let leaves = |route: &usize| !self.changing.is_live(*route) || gone.contains(route);
         let live: Vec<usize> = (0..self.lanes.len()).filter(|route| !leaves(route)).collect();
@@ -234,7 +303,7 @@ impl Link {
             .iter()
             .map(|(id, source)| (id, home(source).filter(|_| !dropped)))
             .collect();
-        let (mut abandoned, mut held) = (0, Vec::new());
+        let mut abandoned = 0;
         for (id, home) in homes {
             let Some(home) = home else {
                 let kept = self.forget(id);
@@ -246,10 +315,10 @@ impl Link {
             self.by_near.insert((home, source.near_key), id);
             if old != home && source.over.is_over() {
                 let topic = source.key.2.clone();
-                held.extend(self.holds_elsewhere(topic, old, home));
+                self.holds_elsewhere(topic, old, home);
             }
         }
-        (abandoned, held)
+        abandoned
     }
 
     /// Other bounds may let routes go on, or hold them back.
@@ -282,6 +351,7 @@ impl Link {
         if !lane.subscribed || following.is_empty() || refused {
             return true;
         }
+        let held = held || self.changing.is_away;
         let waits = following.iter().any(|other| self.changing.unconfirmed.contains(other));
         let used = lane.used;
         let Some(leaving) = self.changing.leaving.get_mut(&route).filter(|_| !waits && !held)
@@ -291,7 +361,11 @@ impl Link {
         let rests = std::mem::replace(&mut leaving.used, used) == used;
         let behind = std::mem::take(&mut leaving.behind);
         leaving.looks += 1;
-        let enough = if rests { LOOKS_MIN } else { LOOKS_BUSY };
-        leaving.looks >= if behind { LOOKS_MAX } else { enough }
+        leaving.rests = if rests { leaving.rests + 1 } else { 0 };
+        leaving.due.retain(|id, _| self.sources.get(*id).is_some());
+        let is_followed = !behind && leaving.due.is_empty();
+        leaving.due.extend(std::mem::take(&mut leaving.fresh));
+        let is_done = leaving.rests >= LOOKS_MIN && !behind;
+        is_done || leaving.looks >= if is_followed { LOOKS_BUSY } else { LOOKS_MAX }
     }
 }

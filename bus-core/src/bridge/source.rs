@@ -179,12 +179,12 @@ impl Link {
     pub(super) fn source(&mut self, now: Time, route: usize, stamp: &Stamp) -> Option<Id<Source>> {
         let near = self.near?;
         let near_key = stamp.source.key;
+        let topic = &stamp.source.topic;
+        let route = self.home(route, topic)?;
         if let Some(id) = self.by_near.get(&(route, near_key)).copied() {
             self.sources.get_mut(id)?.used_at = now;
             return Some(id);
         }
-        let topic = &stamp.source.topic;
-        let route = self.home(route, topic)?;
         let beyond = &self.lanes[route].beyond;
         if !beyond.iter().any(|interest| interest.pattern.matches(topic)) {
             return None;

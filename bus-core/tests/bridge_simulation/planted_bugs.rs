@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::run;
 
 /// Each bug must show within so many seeds.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 60;
 
 #[test]
 fn every_planted_bug_is_caught() {

@@ -70,6 +70,27 @@ async fn whoever_asks_often_for_new_keys_is_told_of_some_once() {
     assert_eq!(hear(&mut *link, b"x").await.map_err(|error| error.kind()), ended());
 }
 
+#[tokio::test]
+async fn whoever_asks_for_new_keys_with_the_last_word_of_the_handshake_is_told_of_them() {
+    let authority = Authority::new();
+    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
+    let address = address(&listener);
+    let stranger = spawn_blocking(move || {
+        let mut wilful = Wilful::connect_unfinished(&address, &authority);
+        wilful.renew_keys();
+        wilful.send(ContentType::ApplicationData, b"hello");
+        let heard = [wilful.read(), wilful.read()];
+        wilful.send(ContentType::Alert, &[1, 0]);
+        heard
+    });
+    let mut link = listener.accept().await.expect("accepts");
+    hear(&mut *link, b"hello").await.expect("it may ask");
+    say(&mut *link, b"welcome").await.expect("goes on");
+    let [keys, word] = stranger.await.expect("runs");
+    assert_eq!(keys.map(|(kind, _)| kind), Some(ContentType::Handshake));
+    assert_eq!(word, Some((ContentType::ApplicationData, b"welcome".to_vec())));
+}
+
 fn ended() -> Result<(), std::io::ErrorKind> {
     Err(std::io::ErrorKind::UnexpectedEof)
 }

@@ -25,6 +25,7 @@ pub const ASK: [u8; 5] = [24, 0, 0, 1, 1];
 
 pub struct Wilful {
     pub stream: TcpStream,
+    unsent: Vec<u8>,
     keys: KernelConnection<ClientConnectionData>,
     encrypter: Box<dyn MessageEncrypter>,
     sent: u64,
@@ -35,15 +36,27 @@ pub struct Wilful {
 impl Wilful {
     /// Connects, and shakes hands.
     pub fn connect(address: &str, authority: &Authority) -> Wilful {
+        let mut wilful = Wilful::connect_unfinished(address, authority);
+        wilful.flush();
+        wilful
+    }
+
+    /// The same, but what it says last of the handshake goes out together with what it says next.
+    pub fn connect_unfinished(address: &str, authority: &Authority) -> Wilful {
         let stream = TcpStream::connect(address).expect("connects");
         let mut stream = patient(stream).expect("a socket");
-        let (secrets, keys) = shake_hands(&mut stream, authority);
+        let (secrets, keys, unsent) = shake_hands(&mut stream, authority);
         let (key, iv) = key(secrets.tx.1);
         let encrypter = suite(&keys).aead_alg.encrypter(key, iv);
         let (key, iv) = self::key(secrets.rx.1);
         let decrypter = suite(&keys).aead_alg.decrypter(key, iv);
         let (sent, received) = (secrets.tx.0, secrets.rx.0);
-        Wilful { stream, keys, encrypter, sent, decrypter, received }
+        Wilful { stream, unsent, keys, encrypter, sent, decrypter, received }
+    }
+
+    /// Sends what it has said and not sent.
+    fn flush(&mut self) {
+        let _ = self.stream.write_all(&std::mem::take(&mut self.unsent));
     }
 
     /// One record. Who has had enough of it does not matter here.
@@ -52,7 +65,8 @@ impl Wilful {
         let record = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload };
         let record = self.encrypter.encrypt(record, self.sent).expect("a cipher");
         self.sent += 1;
-        let _ = self.stream.write_all(&record.encode());
+        self.unsent.extend(record.encode());
+        self.flush();
     }
 
     /// Announces new keys, asks for some, and takes its own.
@@ -92,7 +106,7 @@ impl Wilful {
 fn shake_hands(
     stream: &mut TcpStream,
     authority: &Authority,
-) -> (ExtractedSecrets, KernelConnection<ClientConnectionData>) {
+) -> (ExtractedSecrets, KernelConnection<ClientConnectionData>, Vec<u8>) {
     let mut config = client_config(authority, None, &[b"busbar/1"]);
     config.enable_secret_extraction = true;
     let name = "127.0.0.1".try_into().expect("a name");
@@ -109,11 +123,12 @@ fn shake_hands(
                 outgoing.extend_from_slice(&room[..length]);
             }
             ConnectionState::TransmitTlsData(data) => {
-                stream.write_all(&outgoing).expect("goes on");
-                outgoing.clear();
                 data.done();
             }
-            ConnectionState::BlockedHandshake => waits = true,
+            ConnectionState::BlockedHandshake => {
+                stream.write_all(&std::mem::take(&mut outgoing)).expect("goes on");
+                waits = true;
+            }
             ConnectionState::WriteTraffic(_) => break,
             other => panic!("{other:?}"),
         }
@@ -125,7 +140,9 @@ fn shake_hands(
             incoming.extend_from_slice(&room[..length]);
         }
     }
-    connection.dangerous_into_kernel_connection().expect("the handshake is over")
+    let (secrets, keys) =
+        connection.dangerous_into_kernel_connection().expect("the handshake is over");
+    (secrets, keys, outgoing)
 }
 
 fn suite(keys: &KernelConnection<ClientConnectionData>) -> &'static Tls13CipherSuite {

@@ -1,7 +1,10 @@
 //! A link that is given other settings: what it keeps, what it gives up, and how one subscription
 //! takes over from another.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::error::Failure;
 
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -41,9 +44,11 @@ fn near(link: &mut Link) -> Vec<String> {
 }
 
 fn bring(link: &mut Link, route: usize, topic: &str, sequences: impl Iterator<Item = u64>) {
+    // The near broker has a number of its own for each source.
+    let key = if topic == "a.new" { 8 } else { 7 };
     for sequence in sequences {
         let message = Message::new(MessageType::ONE, vec![0; 40]);
-        link.received(Time::ZERO, route, &stamp(7, topic, sequence, &[]), message);
+        link.received(Time::ZERO, route, &stamp(key, topic, sequence, &[]), message);
     }
 }
 
@@ -165,33 +170,37 @@ fn one_subscription_takes_over_from_another_without_a_gap_or_a_repetition() {
     assert_eq!(link.stat().missed, 2);
 }
 
-/// Which topics are held back on which routes, after what the link says now.
-fn holds(link: &mut Link, held: &mut Vec<(usize, String)>) {
+/// On which routes `a.x` is held back, after what the link says now.
+fn holds(link: &mut Link, held: &mut BTreeSet<usize>) {
     while let Some(action) = link.pull(false) {
         match action {
-            Action::Hold { route, topic, hold: true } => held.push((route, topic.to_string())),
-            Action::Hold { route, topic, hold: false } => {
-                held.retain(|held| *held != (route, topic.to_string()));
+            Action::Hold { route, topic, hold } => {
+                assert_eq!(topic.as_str(), "a.x");
+                if hold {
+                    held.insert(route)
+                } else {
+                    held.remove(&route)
+                };
             }
-            Action::Unsubscribe { route } => held.retain(|(held, _)| *held != route),
+            Action::Unsubscribe { route } => drop(held.remove(&route)),
             _ => {}
         }
     }
 }
 
 #[test]
-fn a_topic_that_is_held_back_is_so_on_the_route_in_place_of_its_own_and_on_no_other() {
+fn a_topic_that_is_held_back_is_so_on_each_route_that_brings_it() {
     let small = |text: &str| routes(&[(text, "")]).spool(1 << 20, SPOOL_COUNT_MIN, 4 << 20);
     let mut link = link_of(small("a.>").reading(16_384, 0));
-    let mut held = Vec::new();
+    let mut held = BTreeSet::new();
     link.far_down(Time::ZERO);
     bring(&mut link, 0, "a.x", 1..=SPOOL_COUNT_MIN + 1);
     holds(&mut link, &mut held);
-    assert_eq!(held, [(0, "a.x".into())]);
+    assert_eq!(held, [0].into());
     for (route, text) in [(1, ">"), (2, "a.>")] {
         link.reconfigure(Time::ZERO, small(text).reading(16_384, 0));
         holds(&mut link, &mut held);
-        assert_eq!(held, [(route, "a.x".into())]);
+        assert_eq!(held, (0..=route).collect());
     }
     // What a route that leaves was still to bring is kept; when there is room, the topic goes on.
     bring(&mut link, 0, "a.x", SPOOL_COUNT_MIN + 2..=SPOOL_COUNT_MIN + 100);
@@ -199,7 +208,7 @@ fn a_topic_that_is_held_back_is_so_on_the_route_in_place_of_its_own_and_on_no_ot
     let (relay, _) = opened(&mut link);
     link.relay_state(relay, state(true, SPOOL_COUNT_MIN + 100));
     holds(&mut link, &mut held);
-    assert_eq!(held, []);
+    assert_eq!(held, [].into());
     assert_eq!(link.stat().missed, 0);
 }
 
@@ -210,16 +219,16 @@ fn a_topic_that_was_held_back_on_the_way_to_a_policy_that_drops_goes_on() {
         config.reading(16_384, 0).policy(policy)
     };
     let mut link = link_of(small(SpoolPolicy::HoldBack));
-    let mut held = Vec::new();
+    let mut held = BTreeSet::new();
     link.far_down(Time::ZERO);
     bring(&mut link, 0, "a.x", 1..=SPOOL_COUNT_MIN + 1);
     holds(&mut link, &mut held);
     link.reconfigure(Time::ZERO, small(SpoolPolicy::DropOldest));
     holds(&mut link, &mut held);
-    assert_eq!(held, []);
+    assert_eq!(held, [].into());
     link.reconfigure(Time::ZERO, small(SpoolPolicy::HoldBack));
     holds(&mut link, &mut held);
-    assert_eq!(held, [(2, "a.x".into())]);
+    assert_eq!(held, [0, 2].into(), "the one between cannot hold anything back");
 }
 
 #[test]
@@ -242,4 +251,74 @@ fn a_far_broker_that_was_given_up_is_not_read_for_by_new_routes() {
     assert_eq!(near(&mut link), [""; 0]);
     link.far_resumed();
     assert_eq!(near(&mut link), ["0: a.>", "1: b.>"]);
+}
+
+/// A link in which one route leaves and another one is there in its place, and time goes on.
+fn handing_over() -> (Link, impl FnMut(&mut Link) -> Vec<String>) {
+    let mut link = link_of(routes(&[("a.>", "")]));
+    bring(&mut link, 0, "a.x", 1..=10);
+    link.reconfigure(Time::ZERO, routes(&[(">", "")]));
+    link.subscribed(1);
+    near(&mut link);
+    let mut now = Time::ZERO;
+    let look = move |link: &mut Link| {
+        now = now.after(LOOK);
+        link.advance(now);
+        near(link)
+    };
+    (link, look)
+}
+
+#[test]
+fn a_route_that_brings_what_nobody_else_has_stays_until_it_rests() {
+    let (mut link, mut look) = handing_over();
+    for step in 1..20 {
+        bring(&mut link, 0, "a.x", 10 * step + 1..=10 * step + 10);
+        assert_eq!(look(&mut link), [""; 0]);
+    }
+    let ends: Vec<_> = (0..3).flat_map(|_| look(&mut link)).collect();
+    assert_eq!(ends, ["0 ends"]);
+}
+
+#[test]
+fn a_route_that_brings_what_the_other_one_has_as_well_goes_while_all_flow() {
+    let (mut link, mut look) = handing_over();
+    let mut ended = Vec::new();
+    for step in 1..=6 {
+        for route in [0, 1] {
+            bring(&mut link, route, "a.x", 10 * step + 1..=10 * step + 10);
+        }
+        ended.extend(look(&mut link));
+    }
+    assert_eq!(ended, ["0 ends"]);
+    assert_eq!((link.stat().missed, link.stat().spooled), (0, 70));
+}
+
+#[test]
+fn what_comes_first_of_a_publisher_is_left_to_the_route_that_has_what_was_before() {
+    let (mut link, _) = handing_over();
+    bring(&mut link, 1, "a.new", 11..=12);
+    bring(&mut link, 0, "a.new", 1..=12);
+    assert_eq!((link.stat().missed, link.stat().spooled), (0, 22));
+}
+
+#[test]
+fn nothing_is_left_to_a_route_that_has_ended() {
+    let (mut link, _) = handing_over();
+    let slow = Failure::new(ErrorKind::TooSlow, "held for too long");
+    link.subscription_ended(Time::ZERO, 0, slow);
+    bring(&mut link, 1, "a.x", 13..=14);
+    assert_eq!((link.stat().missed, link.stat().spooled), (2, 12));
+}
+
+#[test]
+fn no_route_leaves_while_the_near_broker_cannot_be_reached() {
+    let (mut link, mut look) = handing_over();
+    link.near_down();
+    (0..80).for_each(|_| assert_eq!(look(&mut link), [""; 0]));
+    link.near_resumed();
+    assert_eq!(look(&mut link), [""; 0]);
+    bring(&mut link, 0, "a.x", 11..=20);
+    assert_eq!(look(&mut link), [""; 0]);
+    assert_eq!([look(&mut link), look(&mut link)].concat(), ["0 ends"]);
 }

@@ -8,10 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use rustls::Error;
 
-use super::engine::Step;
 use super::failure::{Side, TlsFailure};
 use super::link::{Phase, TlsLink, would_block};
-use super::records::is_less_than_a_record;
 use super::settings::{PROTOCOL, sha256};
 use super::x509;
 use crate::transport::clear::{self, Opening};
@@ -67,21 +65,13 @@ impl TlsLink {
         self.fail(TlsFailure::from_library(error))
     }
 
-    /// Looks whether the handshake is over. `rest` is what has come and is not done with.
-    pub(super) fn advance_handshake(&mut self, rest: &[u8], step: Step) -> io::Result<()> {
-        let is_over = self.engine.handshake().is_some_and(|state| !state.is_handshaking());
-        match step {
-            Step::Closed if !is_over => Err(self.fail(TlsFailure::Ended)),
-            // The library may have begun with what is whole: then it also ends it.
-            _ if is_over && (step == Step::Closed || is_less_than_a_record(rest)) => {
-                self.begin_talk()
-            }
-            _ => Ok(()),
-        }
+    /// Whether the library has nothing more to do.
+    pub(super) fn has_shaken_hands(&self) -> bool {
+        self.engine.handshake().is_some_and(|state| !state.is_handshaking())
     }
 
     /// The handshake is over: both must mean the same protocol, and the peer may be somebody.
-    fn begin_talk(&mut self) -> io::Result<()> {
+    pub(super) fn begin_talk(&mut self) -> io::Result<()> {
         let Some(state) = self.engine.handshake() else { return Ok(()) };
         if state.alpn_protocol() != Some(PROTOCOL) {
             return Err(self.fail(TlsFailure::NoCommonProtocol));

@@ -26,6 +26,8 @@ pub(super) struct TlsLink {
     pub(super) phase: Phase,
     /// Has come, and is less than a record.
     pub(super) partial: Vec<u8>,
+    /// So much of that the library has begun with: in the handshake, and nothing afterwards.
+    pub(super) begun: usize,
     /// Decrypted, and not read yet.
     pub(super) plain: BytesMut,
     /// Encrypted, and not sent yet.
@@ -65,6 +67,7 @@ impl TlsLink {
             side,
             phase: Phase::Opening,
             partial: Vec::new(),
+            begun: 0,
             plain: BytesMut::new(),
             outgoing: Vec::new(),
             sent: 0,

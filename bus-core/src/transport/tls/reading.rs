@@ -12,7 +12,7 @@ use super::engine::{Step, WIRE_RECORD_BYTES_MAX};
 use super::failure::TlsFailure;
 use super::link::{Phase, TlsLink, is_end};
 use super::passage::{PASSAGE, give, keep, room_to_read};
-use super::records::Opened;
+use super::records::{Opened, whole_record};
 use crate::limits::READ_BYTES;
 
 /// With less room than this nothing is decrypted where it will be read: a record must have a chance to become whole.
@@ -100,26 +100,41 @@ impl TlsLink {
         incoming: &mut [u8],
         into: &mut Option<&mut BytesMut>,
     ) -> io::Result<usize> {
-        let mut used = 0;
+        // The library sees one record more each time: what follows the handshake is not for it.
+        let (mut used, mut seen) = (0, self.begun);
         let ended = loop {
+            let shakes_hands = self.is_shaking_hands();
+            if !shakes_hands {
+                seen = incoming.len();
+            }
             let mut plain = |bytes: &[u8]| give(bytes, into, &mut self.plain);
             let (done, step) =
-                self.engine.step(&mut incoming[used..], &mut plain, &mut self.outgoing);
+                self.engine.step(&mut incoming[used..seen], &mut plain, &mut self.outgoing);
             used += done;
-            if step != Ok(Step::Again) {
-                break step;
+            match step {
+                Ok(Step::Again) => {}
+                Ok(Step::Waits) if shakes_hands && used == seen && self.has_shaken_hands() => {
+                    let _ = self.send_outgoing();
+                    self.begin_talk()?;
+                }
+                Ok(Step::Waits) if shakes_hands => match whole_record(&incoming[seen..]) {
+                    Some(length) => seen += length,
+                    None => break Ok(Step::Waits),
+                },
+                step => break step,
             }
         };
         let step = match ended {
             Err(error) => return Err(self.break_off(&mut incoming[used..], &error)),
             Ok(step) => step,
         };
+        self.begun = seen - used;
         // Who takes nothing any more is found out by reading: he may have said why.
         let _ = self.send_outgoing();
-        if self.phase == Phase::Handshake {
-            self.advance_handshake(&incoming[used..], step)?;
-        }
         if step == Step::Closed {
+            if self.is_shaking_hands() {
+                return Err(self.fail(TlsFailure::Ended));
+            }
             self.phase = Phase::Closed;
             // What comes behind a farewell is nothing.
             return Ok(incoming.len());

@@ -205,14 +205,11 @@ impl Records {
     }
 }
 
-/// Whether what has come is less than a record, so that nothing in it can have been looked at.
-pub(super) fn is_less_than_a_record(incoming: &[u8]) -> bool {
-    match incoming.split_first_chunk::<HEADER_BYTES>() {
-        Some(([_, _, _, high, low], rest)) => {
-            rest.len() < usize::from(u16::from_be_bytes([*high, *low]))
-        }
-        None => true,
-    }
+/// How long the first record is with its header, if it is whole.
+pub(super) fn whole_record(incoming: &[u8]) -> Option<usize> {
+    let ([_, _, _, high, low], rest) = incoming.split_first_chunk::<HEADER_BYTES>()?;
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    (rest.len() >= length).then_some(HEADER_BYTES + length)
 }
 
 /// How long what is sealed in the first record is, if it is whole. The version is of no meaning.
