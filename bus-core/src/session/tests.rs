@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{ChannelKind, ClientSession, Event, Outbound, ServerSession};
-use crate::frame::{Arrival, Decoder, Header, Kind, Parcel};
+use crate::frame::{Arrival, Decoder, Frame, Header, Incoming, Kind, Parcel};
 use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
 use crate::name::Name;
@@ -160,4 +161,19 @@ fn connection_that_goes_on_at_the_wrong_place_is_noticed() {
     ends.cut(1);
     ends.carry(usize::MAX);
     assert_ne!(ends.seen, ends.sent);
+}
+
+#[test]
+fn a_count_of_answers_beyond_all_tickets_ends_those_that_are_there() {
+    let mut ends = Ends::new();
+    let tickets: Vec<_> = (0..3).map(|at| ends.client.send(0, message(at, 8), false)).collect();
+    let accepted = |first, channel| {
+        let header = Header::new(Kind::Accepted, channel, first);
+        Incoming::Frame(Frame { header, body: Bytes::new() })
+    };
+    let event = ends.client.incoming(accepted(tickets[1], u32::MAX)).expect("well formed");
+    assert!(matches!(event, Some(Event::Accepted { first, count: 2 }) if first == tickets[1]));
+    assert!(ends.client.incoming(accepted(u64::MAX, u32::MAX)).expect("well formed").is_none());
+    let event = ends.client.incoming(accepted(0, u32::MAX)).expect("well formed");
+    assert!(matches!(event, Some(Event::Accepted { first: 0, count: 4 })));
 }
