@@ -30,21 +30,33 @@ impl<A, B> Default for Runs<A, B> {
 }
 
 impl<A: Copy + Ord, B: Copy + PartialEq> Runs<A, B> {
-    /// Adds numbers that are not there.
+    /// Adds numbers. What is there already stays what it is.
     pub fn insert(&mut self, run: Run<A, B>) {
         let Run { of, first, to, at, count } = run;
         if count == 0 {
             return;
         }
-        if let Some(((other, start), (there, begin, length))) =
-            self.runs.range_mut(..=(of, first)).next_back()
-            && (*other, *start + *length) == (of, first)
-            && (*there, *begin + *length) == (to, at)
-        {
-            *length += count;
-            return;
+        let end = first.saturating_add(count);
+        match self.runs.range_mut((of, 0)..(of, end)).next_back() {
+            Some(((_, start), (_, _, length))) if *start + *length > first => self.fill(run),
+            Some(((_, start), (there, begin, length)))
+                if *start + *length == first && (*there, *begin + *length) == (to, at) =>
+            {
+                *length += count;
+            }
+            _ => drop(self.runs.insert((of, first), (to, at, count))),
         }
-        self.runs.insert((of, first), (to, at, count));
+    }
+
+    /// Adds those numbers of a run that are not there.
+    fn fill(&mut self, run: Run<A, B>) {
+        let (mut next, end) = (run.first, run.first.saturating_add(run.count));
+        let last = Run { first: end, count: 0, ..run };
+        for there in self.among(run.of, run.first, run.count).into_iter().chain([last]) {
+            let (at, count) = (run.at + (next - run.first), there.first - next);
+            self.insert(Run { first: next, at, count, ..run });
+            next = there.first + there.count;
+        }
     }
 
     /// Takes those out that are there of so many numbers from this one on, in their order.
@@ -157,10 +169,12 @@ mod tests {
                     .filter_map(|number| Some(((of, number), *plain.get(&(of, number))?)))
                     .collect();
                 prop_assert_eq!(runs.has_any(of, first, count), !there.is_empty());
-                if adds && there.is_empty() {
+                if adds {
                     let (to, at) = (1 - of, first + 100 * shift);
                     runs.insert(Run { of, first, to, at, count });
-                    plain.extend((0..count).map(|n| ((of, first + n), (to, at + n))));
+                    for n in 0..count {
+                        plain.entry((of, first + n)).or_insert((to, at + n));
+                    }
                 } else {
                     let taken = runs.take(of, first, count);
                     prop_assert_eq!(one_by_one(taken.into_iter()), there);

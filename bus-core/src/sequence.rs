@@ -63,6 +63,19 @@ impl<T> Sequence<T> {
         }
     }
 
+    /// The first number from this one on that has an entry.
+    pub fn next_from(&self, number: u64) -> Option<u64> {
+        if number < self.first
+            && let Some((aside, _)) = self.aside.range(number..).next()
+        {
+            return Some(*aside);
+        }
+        let skipped = usize::try_from(number.saturating_sub(self.first)).ok()?;
+        let mut indices = skipped..self.slots.len();
+        let index = indices.find(|at| matches!(self.slots.get(*at), Some(Some(_))))?;
+        Some(self.first + index as u64)
+    }
+
     /// All entries, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
         let recent = (self.first..)
@@ -107,10 +120,16 @@ mod tests {
             assert_eq!(sequence.remove(number), Some(expected));
             assert!(sequence.slots.len() <= SLACK + 8);
         }
+        let recent = sequence.push(0);
+        assert_eq!(sequence.next_from(0), Some(stays));
+        assert_eq!(sequence.next_from(stays + 1), Some(recent));
+        assert_eq!(sequence.next_from(recent + 1), None);
+        assert_eq!(sequence.next_from(u64::MAX), None);
+        sequence.remove(recent);
         assert_eq!(sequence.get(stays), Some(&0));
         assert_eq!(sequence.iter().count(), 1);
         assert_eq!(sequence.remove(stays), Some(0));
         assert_eq!(sequence.remove(stays), None);
-        assert_eq!(sequence.last(), 99_999);
+        assert_eq!(sequence.last(), 100_000);
     }
 }

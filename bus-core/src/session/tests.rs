@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{ChannelKind, ClientSession, Event, Outbound, ServerSession};
-use crate::frame::{Arrival, Decoder, Header, Kind, Parcel};
+use crate::frame::{Arrival, Decoder, Frame, FrameError, Header, Incoming, Kind, Parcel};
 use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
 use crate::name::Name;
@@ -160,4 +161,60 @@ fn connection_that_goes_on_at_the_wrong_place_is_noticed() {
     ends.cut(1);
     ends.carry(usize::MAX);
     assert_ne!(ends.seen, ends.sent);
+}
+
+#[test]
+fn a_count_of_answers_beyond_all_tickets_ends_those_that_are_there() {
+    let mut ends = Ends::new();
+    let tickets: Vec<_> = (0..3).map(|at| ends.client.send(0, message(at, 8), false)).collect();
+    let accepted = |first, channel| {
+        let header = Header::new(Kind::Accepted, channel, first);
+        Incoming::Frame(Frame { header, body: Bytes::new() })
+    };
+    let event = ends.client.incoming(accepted(tickets[1], u32::MAX)).expect("well formed");
+    assert!(matches!(event, Some(Event::Accepted { first, count: 2 }) if first == tickets[1]));
+    assert!(ends.client.incoming(accepted(u64::MAX, u32::MAX)).expect("well formed").is_none());
+    let event = ends.client.incoming(accepted(0, u32::MAX)).expect("well formed");
+    assert!(matches!(event, Some(Event::Accepted { first: 0, count: 4 })));
+}
+
+#[test]
+fn tickets_of_a_hosted_queue_that_do_not_count_on_end_the_session() {
+    let mut ends = Ends::new();
+    let send = |ticket| {
+        let mut header = Header::new(Kind::HomeSend, 0, 1);
+        header.message_id = ticket;
+        Incoming::Frame(Frame { header, body: Bytes::from_static(b"x") })
+    };
+    let sends = |first| {
+        let parcel = parcel(1, 3, 8);
+        let mut outbound = Outbound::default();
+        let mut header = Header::new(Kind::HomeSendParcel, 0, parcel.count());
+        header.message_id = first;
+        outbound.push_parcel(&header, &parcel);
+        let mut slices = Vec::new();
+        outbound.unsent(usize::MAX, usize::MAX, &mut slices);
+        let mut decoder = decoder();
+        slices.iter().for_each(|slice| decoder.buffer().extend_from_slice(slice));
+        decoder.next_incoming().expect("well formed").expect("a parcel")
+    };
+    let mut takes = |incoming| match ends.client.incoming(incoming) {
+        Ok(event) => {
+            assert!(matches!(event, Some(Event::Hosted { channel: 0, .. })));
+            true
+        }
+        Err(failure) => {
+            assert!(matches!(failure, FrameError::Violation(_)));
+            false
+        }
+    };
+    assert!(takes(send(5)));
+    assert!(!takes(send(5)), "a ticket twice");
+    assert!(!takes(sends(4)), "several over one that was there");
+    assert!(takes(sends(6)));
+    assert!(!takes(send(8)), "one out of those");
+    assert!(takes(send(9)));
+    assert!(!takes(send(u64::MAX)), "none can follow it");
+    assert!(!takes(sends(u64::MAX - 2)), "none can follow the last of them");
+    assert!(takes(sends(u64::MAX - 3)));
 }

@@ -39,20 +39,25 @@ impl Acks {
         self.given
     }
 
-    /// Leases were answered, from this one on.
-    pub fn answer(&mut self, mut first: Lease, mut count: u64) {
-        while count > 0 {
-            let here = |run: &Run| (run.first..run.first + run.count).contains(&first);
-            let Some(at) = self.runs.iter().position(here) else {
-                // Nobody has acknowledged it.
-                (first, count) = (first + 1, count - 1);
+    /// Leases were answered, from this one on. The count is a peer's word: the cost goes by the
+    /// runs that are there.
+    pub fn answer(&mut self, first: Lease, count: u64) {
+        let (end, mut left, mut at) = (first.saturating_add(count), count, 0);
+        while left > 0
+            && let Some(run) = self.runs.get(at).copied()
+        {
+            let (from, until) = (run.first.max(first), (run.first + run.count).min(end));
+            at += 1;
+            if from >= until {
                 continue;
-            };
-            let Some(run) = self.runs.get(at).copied() else { return };
-            let skip = first - run.first;
-            let answered = count.min(run.count - skip);
-            self.take_out(at, skip, answered);
-            (first, count) = (first + answered, count - answered);
+            }
+            let before = self.runs.len();
+            self.take_out(at - 1, from - run.first, until - from);
+            left -= until - from;
+            if self.runs.len() < before {
+                // The next one has moved up.
+                at -= 1;
+            }
         }
     }
 
@@ -106,6 +111,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_answer_that_names_more_than_was_given_costs_by_what_is_there() {
+        let mut acks = Acks::default();
+        for lease in [7, 3, 4, 900] {
+            acks.give(lease);
+        }
+        acks.answer(4, u64::MAX);
+        assert_eq!(acks.unanswered(), [2..=2]);
+        acks.answer(0, u64::MAX);
+        assert_eq!(acks.answered(), 4);
+    }
 
     proptest! {
         /// Answers in whatever order, against a plain list of what is not answered.

@@ -5,7 +5,9 @@
 //! until it is closed here: what has come for it may not be taken yet.
 
 use crate::name::Name;
-use crate::router::{BridgeCommand, Channel, Command, ConsumeOptions, Lease, OpenMode, RequestId};
+use crate::router::{
+    BridgeCommand, Channel, Command, ConsumeOptions, Lease, OpenMode, RequestId, Ticket,
+};
 
 /// What a channel is.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +58,8 @@ pub(super) struct Entry {
     pub noted: bool,
     /// The source of its last message.
     pub origin: u32,
+    /// On a hosted queue: the last ticket of what was sent to its home.
+    pub last_ticket: Ticket,
 }
 
 impl Entry {
@@ -107,6 +111,7 @@ impl Channels {
             unsettled: 0,
             noted: false,
             origin: 0,
+            last_ticket: 0,
         };
         if let Some(slot) = self.entries.get_mut(channel as usize) {
             *slot = Some(entry);
@@ -186,6 +191,7 @@ impl Channels {
                     entry.unsettled = 0;
                     entry.noted = false;
                     entry.origin = 0;
+                    entry.last_ticket = 0;
                     soften(&mut entry.opening);
                 }
                 None => {}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::frame::{FLAG_TRY, FrameError, Header, Kind, Parcel, message_of};
 use crate::limits::ORIGINS_MAX;
 use crate::message::SharedSender;
-use crate::router::{BridgeCommand, Channel, Command, HostedAsk, HostedTell};
+use crate::router::{BridgeCommand, Channel, Command, HostedAsk, HostedTell, Ticket};
 
 use super::{ClientSession, Event};
 
@@ -77,6 +77,7 @@ impl ClientSession {
     ) -> Result<Option<Event>, FrameError> {
         let message = message_of(header, body)?;
         let (ticket, no_wait) = (header.message_id, header.has(FLAG_TRY));
+        self.note_tickets(header.channel, ticket, 1)?;
         Ok(self.asked(header.channel, HostedAsk::Send { ticket, no_wait, message }))
     }
 
@@ -88,10 +89,29 @@ impl ClientSession {
     ) -> Result<Option<Event>, FrameError> {
         let parcel = Parcel::check(Kind::Send, body, header.word)?;
         let first = header.message_id;
-        if first.checked_add(parcel.count()).is_none() {
-            return Err(FrameError::Violation("tickets beyond the last number".into()));
-        }
+        self.note_tickets(header.channel, first, parcel.count())?;
         Ok(self.asked(header.channel, HostedAsk::SendParcel { first, parcel }))
+    }
+
+    /// The broker gives the sends of a queue tickets that count on, and the next one must have a
+    /// number as well.
+    fn note_tickets(
+        &mut self,
+        channel: Channel,
+        first: Ticket,
+        count: u64,
+    ) -> Result<(), FrameError> {
+        let Some(next) = first.checked_add(count) else {
+            return Err(FrameError::Violation("tickets beyond the last number".into()));
+        };
+        let Some(entry) = self.channels.get_mut(channel) else { return Ok(()) };
+        if first <= entry.last_ticket {
+            let last = entry.last_ticket;
+            let text = format!("ticket {first} of a hosted queue came after ticket {last}");
+            return Err(FrameError::Violation(text));
+        }
+        entry.last_ticket = next - 1;
+        Ok(())
     }
 
     /// Something is asked of the home of a hosted queue.

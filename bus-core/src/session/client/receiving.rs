@@ -49,7 +49,7 @@ impl ClientSession {
         let event = match header.kind {
             Kind::Lease => return self.lease(&header, body),
             Kind::LeaseParcel => return self.lease_parcel(&header, body),
-            Kind::Accepted => self.accepted(&header),
+            Kind::Accepted => return Ok(self.accepted(&header)),
             Kind::Settled => {
                 let (first, count) = (header.word, header.channel.saturating_add(1));
                 self.acks.answer(first, u64::from(count.min(CHANNELS_MAX)));
@@ -171,12 +171,18 @@ impl ClientSession {
         })))
     }
 
-    fn accepted(&mut self, header: &Header) -> Event {
-        let count = header.channel.saturating_add(1);
-        for ticket in header.word..header.word.saturating_add(u64::from(count)) {
+    /// The count is a peer's word: the cost goes by the tickets that are there.
+    fn accepted(&mut self, header: &Header) -> Option<Event> {
+        let first = header.word;
+        let more = u64::from(header.channel.min(u32::MAX - 1));
+        let last = first.saturating_add(more).min(self.tickets.last());
+        let known = last.checked_sub(first)?.saturating_add(1);
+        let mut next = first;
+        while let Some(ticket) = self.tickets.next_from(next).filter(|ticket| *ticket <= last) {
             self.end_ticket(ticket);
+            next = ticket + 1;
         }
-        Event::Accepted { first: header.word, count }
+        Some(Event::Accepted { first, count: u32::try_from(known).unwrap_or(u32::MAX) })
     }
 
     /// Gives back what a ticket took of its window.

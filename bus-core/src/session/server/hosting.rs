@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::frame::{FLAG_TRY, FrameError, Header, Kind, Notice, Parcel, message_of};
 use crate::limits::ORIGINS_MAX;
 use crate::message::{Sender, SharedSender};
-use crate::router::{BridgeCommand, Channel, Command, HostedAsk, HostedTell, Peeked};
+use crate::router::{BridgeCommand, Channel, Command, HostedAsk, HostedTell, Lease, Peeked};
 
 use super::ServerSession;
 
@@ -41,6 +41,9 @@ impl ServerSession {
             }
             _ => {
                 let (receiver, lease) = (header.sequence, header.message_id);
+                if lease == Lease::MAX {
+                    return Err(beyond_the_last());
+                }
                 HostedTell::Lease { receiver, lease, attempt, sender, message }
             }
         };
@@ -57,7 +60,7 @@ impl ServerSession {
         let sender = self.named_sender(header.origin)?;
         let (receiver, first) = (header.sequence, header.message_id);
         if first.checked_add(parcel.count()).is_none() {
-            return Err(FrameError::Violation("leases beyond the last number".into()));
+            return Err(beyond_the_last());
         }
         let tell = HostedTell::LeaseParcel { receiver, first, sender, parcel };
         Ok(Command::Bridge(BridgeCommand::Hosted { channel: header.channel, tell }))
@@ -87,4 +90,9 @@ impl ServerSession {
             ask => self.notice(&Notice::HomeAsk { channel, ask }),
         }
     }
+}
+
+/// What follows the last of some leases must have a number as well.
+fn beyond_the_last() -> FrameError {
+    FrameError::Violation("leases beyond the last number".into())
 }

@@ -101,6 +101,9 @@ fn home_of_a_hosted_queue_names_senders_first() {
     let BridgeCommand::Hosted { channel: 1, tell } = command else { panic!() };
     let HostedTell::Lease { receiver: 5, lease: 9, sender, .. } = tell else { panic!("{tell:?}") };
     assert_eq!(sender.session, 77);
+    let mut last = frame(3);
+    last.header.message_id = u64::MAX;
+    assert!(matches!(session.frame(last), Err(FrameError::Violation(_))));
     let many = 2 * ORIGINS_MAX as u32;
     assert!(session.name_sender(many, Sender::default()).is_ok());
     assert!(session.name_sender(many + 1, Sender::default()).is_err());

@@ -70,7 +70,7 @@ fn sealed(records: &mut Records, word: &'static [u8]) -> Vec<Vec<u8>> {
 fn opened(records: &mut Records, record: &[u8]) -> (Result<Step, Error>, Vec<u8>) {
     let mut bytes = record.to_vec();
     let Opened { used, plain, step } = records.open(&mut bytes);
-    let is_whole = !is_less_than_a_record(record);
+    let is_whole = whole_record(record).is_some();
     assert!(step.is_err() || used == if is_whole { record.len() } else { 0 });
     (step, bytes[..plain].to_vec())
 }
@@ -133,10 +133,10 @@ fn nothing_is_given_on_of_a_record_of_which_a_bit_was_changed() {
         assert_eq!(opened(&mut far, &changed), (Err(Error::DecryptError), Vec::new()));
     }
     for length in 0..record.len() {
-        assert!(is_less_than_a_record(&record[..length]));
+        assert_eq!(whole_record(&record[..length]), None);
         assert_eq!(opened(&mut far, &record[..length]), (Ok(Step::Waits), Vec::new()));
     }
-    assert!(!is_less_than_a_record(&record));
+    assert_eq!(whole_record(&record), Some(record.len()));
     assert_eq!(opened(&mut far, &record), (Ok(Step::Waits), b"a word".to_vec()));
     // A second time it is not the next one.
     assert_eq!(opened(&mut far, &record), (Err(Error::DecryptError), Vec::new()));
