@@ -66,3 +66,34 @@ async fn a_topic_that_nobody_takes_there_holds_up_no_other_and_loses_nothing() {
     publish(&stuck, from + MANY..from + MANY + 100).await;
     hears_all(&mut slow, from + MANY..from + MANY + 100).await;
 }
+
+#[tokio::test]
+async fn what_passes_by_of_a_publisher_that_ends_is_counted() {
+    let there = broker("there", Vec::new()).await;
+    let way = bridge("b", &there.urls()[0], &["x.>"], &[]);
+    let way = way.spool(Some(256 * 1024), None, Some(1024 * 1024));
+    let here = broker("here", vec![way]).await;
+    let (near, far) = (client(&here).await, client(&there).await);
+    let _stays = patient(&far, "x.slow").await;
+    let mut slow = reluctant(&far, "x.slow").await;
+    // Without options of its own the topic goes with its publisher.
+    let stuck = near.publisher("x.slow").await.expect("opens");
+    let from = find_way(&stuck, &mut slow, 0).await;
+    publish_long(&stuck, from..from + MANY).await;
+    stuck.flush().await.expect("all are accepted");
+    drop(stuck);
+    let missed = timeout(PATIENCE, async {
+        loop {
+            let list = ask_bridges(&near, serde_json::json!({ "action": "list" })).await;
+            let missed = list["bridges"][0]["out"]["missed"].as_u64().expect("a number");
+            if missed > 0 {
+                return missed;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let missed = missed.await.expect("it is counted");
+    // It is the last ones that have passed by.
+    assert!(missed < MANY, "{missed}");
+    hears_all(&mut slow, from..from + MANY - missed).await;
+}

@@ -147,8 +147,16 @@ impl Link {
         }
     }
 
-    /// Messages were dropped on the way to a subscription.
-    pub fn lost(&mut self, route: usize) {
+    /// So many messages were dropped on the way to a subscription. One that holds back is told of those
+    /// of a topic that has gone while they passed by; else they show in the numbers.
+    pub fn lost(&mut self, route: usize, count: u64) {
+        if self.config.policy == SpoolPolicy::HoldBack {
+            self.stat.missed = self.stat.missed.saturating_add(count);
+            let text = format!(
+                "{count} messages of a topic that has gone have passed by the bridge: it was held back for longer than it allows"
+            );
+            self.trouble_once(ErrorKind::TooSlow, text);
+        }
         if let Some(lane) = self.lanes.get_mut(route) {
             lane.lost = true;
         }

@@ -312,7 +312,7 @@ impl Router {
             if let Some(subscription) = self.subscriptions.get_mut(link.subscription) {
                 subscription.topics.retain(|(other, _)| *other != id);
             }
-            self.forget_stop(link.subscription, id);
+            self.forget_stop_of_gone(link.subscription, id);
         }
         let failure =
             Failure::new(ErrorKind::Removed, format!("topic `{}` was removed", topic.name));

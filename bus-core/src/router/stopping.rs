@@ -12,7 +12,7 @@ use crate::time::Time;
 
 use super::Router;
 use super::command::{Channel, SlowPolicy};
-use super::effect::Answer;
+use super::effect::{Answer, Output};
 use super::fault::Fault;
 use super::session::{Handle, Session};
 use super::timer::Timer;
@@ -135,6 +135,20 @@ impl Router {
         if let Some(stop) = subscription.and_then(|entry| entry.stopped.remove(&at)) {
             self.clear_stop(id, at, stop);
         }
+    }
+
+    /// The same, since the topic is gone. Nobody takes it again, so what has passed by is told now: no
+    /// number will show it.
+    pub(super) fn forget_stop_of_gone(&mut self, id: Id<Subscription>, at: Id<Topic>) {
+        let subscription = self.subscriptions.get(id);
+        let stop = subscription.and_then(|entry| Some((entry.stopped.get(&at)?, &entry.members)));
+        if let Some((Stop::Passes { count: count @ 1.. }, members)) = stop {
+            for member in members {
+                let output = Output::Lost { channel: member.channel, count: *count };
+                self.ground.tell(member.session, output);
+            }
+        }
+        self.forget_stop(id, at);
     }
 
     pub(super) fn clear_stop(&mut self, id: Id<Subscription>, at: Id<Topic>, stop: Stop) {

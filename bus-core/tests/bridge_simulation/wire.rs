@@ -202,7 +202,7 @@ impl Wire {
             Output::DeliverParcel { channel, stamp, parcel } => {
                 self.link.received_parcel(now, channel as usize, &stamp, parcel);
             }
-            Output::Lost { channel, .. } => self.link.lost(channel as usize),
+            Output::Lost { channel, count } => self.link.lost(channel as usize, count),
             Output::Ended { channel, failure } => {
                 self.link.subscription_ended(now, channel as usize, failure);
             }

@@ -113,10 +113,6 @@ impl Records {
             self.idle_records = 0;
             return Ok((Step::Again, length));
         }
-        self.idle_records += 1;
-        if self.idle_records > IDLE_RECORDS_MAX {
-            return Err(too_many(kind));
-        }
         let step = match kind {
             ContentType::ApplicationData => Step::Again,
             ContentType::Alert => heard_alert(content)?,
@@ -126,6 +122,11 @@ impl Records {
                 return Err(Error::InappropriateMessage { expect_types, got_type });
             }
         };
+        // Whatever ends the link is heard however much has come before it.
+        self.idle_records += u32::from(step == Step::Again);
+        if self.idle_records > IDLE_RECORDS_MAX {
+            return Err(too_many(kind));
+        }
         Ok((step, 0))
     }
 
