@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKS_MIN: u32 = 2;
 const LOOKS_BUSY: u32 = 5;
 const LOOKS_MAX: u32 = 60;
+/// Routes that leave at a time, beside as many as there are. Each may owe what all after it were not
+/// allowed to bring, so only who changes his mind without a pause loses one too early.
+const LEAVING_MAX: usize = 16;
 
 /// Routes that come and go.
 #[derive(Debug, Default)]
@@ -40,12 +43,16 @@ pub(super) struct Changing {
     unconfirmed: BTreeSet<usize>,
     /// The session there has no connection: nothing can come, which means nothing.
     is_away: bool,
+    /// How often the settings have changed.
+    count: u64,
     look_at: Option<Time>,
 }
 
 /// A route that leaves.
 #[derive(Debug, Default)]
 struct Leaving {
+    /// Since which change it does.
+    since: u64,
     /// What it had used up at the last look.
     used: u64,
     looks: u32,
@@ -67,6 +74,12 @@ impl Changing {
         self.look_at
     }
 
+    /// The route that leaves for longest.
+    fn oldest(&self) -> Option<usize> {
+        let oldest = self.leaving.iter().min_by_key(|(_, leaving)| leaving.since);
+        oldest.map(|(route, _)| *route)
+    }
+
     /// Whether a route is there to stay.
     pub fn is_live(&self, route: usize) -> bool {
         !self.vacant.contains(&route) && !self.leaving.contains_key(&route)
@@ -83,6 +96,7 @@ impl Link {
         let hands_over = self.config.window_bytes == config.window_bytes;
         let wanted = std::mem::take(&mut config.routes);
         config.routes = std::mem::take(&mut self.config.routes);
+        self.changing.count += 1;
         let holds = std::mem::replace(&mut self.config, config).policy == SpoolPolicy::HoldBack;
         let stays = |link: &Link, route: usize| {
             !anew && link.changing.is_live(route) && wanted.contains(&link.config.routes[route])
@@ -98,7 +112,8 @@ impl Link {
             let replaced = wanted.iter().any(|other| other.near().intersection(near).is_some());
             if hands_over && replaced && self.lanes[route].subscribed {
                 let used = self.lanes[route].used;
-                let leaving = Leaving { used, holds, ..Leaving::default() };
+                let since = self.changing.count;
+                let leaving = Leaving { since, used, holds, ..Leaving::default() };
                 self.changing.leaving.entry(route).or_insert(leaving);
             } else {
                 self.changing.leaving.remove(&route);
@@ -110,9 +125,11 @@ impl Link {
         new.into_iter().for_each(|route| self.place(route, &gone));
         let abandoned = self.move_sources(&gone);
         gone.into_iter().for_each(|route| self.vacate(route));
-        while self.changing.leaving.len() > 2 * wanted.len()
-            && let Some((oldest, _)) = self.changing.leaving.pop_first()
+        while self.changing.leaving.len() > wanted.len() + LEAVING_MAX
+            && let Some(oldest) = self.changing.oldest()
         {
+            self.leaving_ended(oldest);
+            self.changing.leaving.remove(&oldest);
             self.vacate(oldest);
         }
         self.changing.look_at = (!self.changing.leaving.is_empty()).then(|| now.after(LOOK));

@@ -322,3 +322,20 @@ fn no_route_leaves_while_the_near_broker_cannot_be_reached() {
     assert_eq!(look(&mut link), [""; 0]);
     assert_eq!([look(&mut link), look(&mut link)].concat(), ["0 ends"]);
 }
+
+#[test]
+fn settings_that_change_quickly_lose_nothing_that_the_first_route_owes() {
+    let mut link = link_of(routes(&[("a.>", "")]));
+    bring(&mut link, 0, "a.x", 1..=10);
+    for route in 1..=12 {
+        let text = if route % 2 == 0 { "a.>" } else { ">" };
+        link.reconfigure(Time::ZERO, routes(&[(text, "")]));
+        link.subscribed(route);
+        near(&mut link);
+        // Each begins behind what those before it still have.
+        let at = 10 * route as u64;
+        bring(&mut link, route, "a.x", at + 6..=at + 10);
+    }
+    bring(&mut link, 0, "a.x", 11..=130);
+    assert_eq!((link.stat().missed, link.stat().spooled), (0, 130));
+}
