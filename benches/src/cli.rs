@@ -41,7 +41,8 @@ pub struct Cli {
     /// Payload sizes of round-trip and one-way [default: 64,1KiB,64KiB,1MiB]
     #[arg(long, value_delimiter = ',', value_parser = parse_size)]
     sizes: Vec<usize>,
-    /// Everything once and very short: shows that it works, not how fast
+    /// Every workload once and very short, with the smallest and the largest payload: shows that
+    /// it works, not how fast
     #[arg(long)]
     quick: bool,
     /// Writes everything that was found to a file
@@ -169,6 +170,7 @@ impl Cli {
 
     fn scale(&self, two_cores: bool) -> Scale {
         let sizes = match self.sizes.as_slice() {
+            [] if self.quick => vec![64, 1 << 20],
             [] => vec![64, 1 << 10, 64 << 10, 1 << 20],
             sizes => sizes.to_vec(),
         };
