@@ -61,12 +61,23 @@ impl Wilful {
 
     /// One record. Who has had enough of it does not matter here.
     pub fn send(&mut self, typ: ContentType, content: &[u8]) {
+        self.keep(typ, content);
+        self.flush();
+    }
+
+    /// These bytes as they are, with all that was kept before.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.unsent.extend_from_slice(bytes);
+        self.flush();
+    }
+
+    /// One record, which goes out with what is sent next.
+    pub fn keep(&mut self, typ: ContentType, content: &[u8]) {
         let payload = OutboundChunks::Single(content);
         let record = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload };
         let record = self.encrypter.encrypt(record, self.sent).expect("a cipher");
         self.sent += 1;
         self.unsent.extend(record.encode());
-        self.flush();
     }
 
     /// Announces new keys, asks for some, and takes its own.
