@@ -8,11 +8,10 @@ use rustls::ContentType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Receiver;
-use tokio::task::spawn_blocking;
 
 use crate::certificates::Authority;
 use crate::meeting::{address, failure, hear, listen, meet, read, say};
-use crate::wilful::Wilful;
+use crate::wilful::{Wilful, visited};
 
 /// What somebody in between does to what the client sends, after its first words.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,12 +154,9 @@ async fn a_failure_is_told_again_to_whoever_asks_again() {
 /// What is read of a client that says two words and then something that nobody has sealed, all in one write:
 /// with the last word of its handshake, or after it.
 async fn before_a_forged_record(is_known: bool, room: usize) -> (Vec<u8>, io::Error) {
-    let authority = Authority::new();
-    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
-    let address = address(&listener);
     let (go, gone) = std::sync::mpsc::channel::<()>();
-    let stranger = spawn_blocking(move || {
-        let mut wilful = Wilful::connect_unfinished(&address, &authority);
+    let (mut link, stranger) = visited(move |address, authority| {
+        let mut wilful = Wilful::connect_unfinished(address, authority);
         if is_known {
             wilful.send(ContentType::ApplicationData, b"hello");
             gone.recv().expect("it is heard");
@@ -170,8 +166,8 @@ async fn before_a_forged_record(is_known: bool, room: usize) -> (Vec<u8>, io::Er
         wilful.send_raw(&[&[23, 3, 3, 0, 40][..], &[7; 40]].concat());
         // Until it is told.
         wilful.read()
-    });
-    let mut link = listener.accept().await.expect("accepts");
+    })
+    .await;
     if is_known {
         hear(&mut *link, b"hello").await.expect("so far it is good");
         link.establish();
