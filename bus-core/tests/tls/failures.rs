@@ -130,7 +130,7 @@ async fn a_broker_of_another_name_is_refused_and_its_names_are_told() {
     let (found, told) = failure(met.client);
     let TlsFailure::WrongName { wanted, names } = &found else { panic!("{found:?}") };
     assert_eq!((wanted.as_str(), names.len()), ("127.0.0.1", 2), "{names:?}");
-    assert_told(&told, &["`127.0.0.1`", "`bus.example`", "--tls-name"]);
+    assert_told(&told, &["`127.0.0.1`", "`bus.example`", "which one to expect"]);
     let (found, told) = failure(met.broker);
     assert!(matches!(found, TlsFailure::CertificateRefused { .. }), "{found:?}");
     assert_told(&told, &["does not accept", "another name"]);
