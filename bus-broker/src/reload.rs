@@ -10,7 +10,7 @@ use bus_core::router::SessionId;
 use bus_core::transport::TlsServerFiles;
 use tracing::{info, warn};
 
-use crate::bridge::{Bridges, SharedBridges};
+use crate::bridge::{BridgeConfig, Bridges, Followed, SharedBridges};
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::exposure;
@@ -28,8 +28,8 @@ pub struct Reloaded {
     pub users: usize,
     /// Allowances that there are now.
     pub allowances: usize,
-    /// Bridges that have begun, those that go on with other settings, and those that have ended.
-    pub bridges: (usize, usize, usize),
+    /// What has become of the bridges.
+    pub bridges: Followed,
     /// Sessions that have ended for it.
     pub ended: usize,
     /// Keys that are other ones in the file, and count only for a broker that is started anew.
@@ -68,7 +68,7 @@ pub(crate) fn reload(
     config: BrokerConfig,
 ) -> Result<Reloaded, ReloadError> {
     let configured = config.bridges.clone();
-    Bridges::check(&configured).map_err(|failure| ReloadError::Bridge(failure.to_string()))?;
+    check_bridges(&configured, &hub.borrow().listeners)?;
     let (mut reloaded, ended) = hub.borrow_mut().reload(config)?;
     reloaded.bridges = bridges.borrow_mut().follow(hub, configured);
     if !ended.is_empty() {
@@ -79,6 +79,10 @@ pub(crate) fn reload(
         });
     }
     Ok(reloaded)
+}
+
+fn check_bridges(bridges: &[BridgeConfig], listeners: &[String]) -> Result<(), ReloadError> {
+    Bridges::check(bridges, listeners).map_err(|failure| ReloadError::Bridge(failure.to_string()))
 }
 
 /// Exchanges the certificates of the listeners. Files may be slow to read: others go on meanwhile.
@@ -143,7 +147,7 @@ impl Hub {
         let reloaded = Reloaded {
             users: self.config.users.len(),
             allowances: self.config.policy.allowances().len(),
-            bridges: (0, 0, 0),
+            bridges: Followed::default(),
             ended: ended.len(),
             need_restart,
         };
@@ -166,6 +170,14 @@ impl Hub {
 }
 
 impl BrokerConfig {
+    /// Whether its bridges can be run: also their files are read for that.
+    ///
+    /// # Errors
+    /// What is wrong with one of them, and with which key of its `[[bridge]]`.
+    pub fn check_bridges(&self) -> Result<(), ReloadError> {
+        check_bridges(&self.bridges, &self.listen.iter().map(BusUrl::to_string).collect::<Vec<_>>())
+    }
+
     /// The keys of what differs and cannot change while a broker runs.
     fn fixed_differences(&self, new: &BrokerConfig) -> Vec<&'static str> {
         // Whoever adds a field says here whether it can change.

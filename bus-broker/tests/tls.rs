@@ -102,9 +102,16 @@ async fn each_mistake_has_its_kind_and_says_what_to_do() {
         }
         error.tls_failure().cloned()
     };
-    let found = check(tls, options(), ErrorKind::Untrusted, &[tls, "--tls-ca"]).await;
+    let found =
+        check(tls, options(), ErrorKind::Untrusted, &[tls, "ClientOptions::tls_authority"]).await;
     assert_eq!(found, Some(TlsFailure::UnknownAuthority));
-    let found = check(tls, trusting(options()), ErrorKind::Untrusted, &[tls, "--tls-cert"]).await;
+    let found = check(
+        tls,
+        trusting(options()),
+        ErrorKind::Untrusted,
+        &[tls, "ClientOptions::tls_certificate"],
+    )
+    .await;
     assert_eq!(found, Some(TlsFailure::NoClientCertificate));
     let found = check(tls, stranger, ErrorKind::Untrusted, &["`bus.example`", "`127.0.0.1`"]).await;
     assert!(matches!(found, Some(TlsFailure::WrongName { .. })), "{found:?}");

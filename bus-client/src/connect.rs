@@ -11,13 +11,14 @@ use bus_core::transport::{
     next_frame,
 };
 #[cfg(feature = "tls")]
-use bus_core::transport::{TlsClient, TlsFailure, connect_tls};
+use bus_core::transport::{TlsClient, TlsFailure, check_server_name, connect_tls};
 use bus_core::{BusUrl, Decoder, ErrorKind, FrameError, Kind, control};
 use tokio::time::timeout;
 use tracing::info;
 
 use crate::credential::introduce;
 use crate::error::Error;
+use crate::knob::Knob;
 use crate::lanes::{Wish, say_hello, take_up};
 use crate::options::ClientOptions;
 use bus_core::session::Hello;
@@ -101,7 +102,7 @@ async fn exchange(
         ),
         LinkError::Io(error) => {
             let text = format!("the handshake with {url} failed: {error}");
-            Error::new(kind_of(&error), text).with_source(error)
+            Error::new(kind_of(&error), text).with_knob(knob_of(&error)).with_source(error)
         }
         other => {
             Error::new(ErrorKind::NoBroker, format!("the handshake with {url} failed: {other}"))
@@ -148,13 +149,19 @@ async fn dial_tls(
     address: &str,
     options: &ClientOptions,
 ) -> Result<Box<dyn Link>, Error> {
-    let client = TlsClient::new(&options.tls)
-        .map_err(|error| Error::new(ErrorKind::Config, error.to_string()).with_source(error))?;
+    let client = TlsClient::new(&options.tls).map_err(|error| {
+        let knob = Knob::of_file(error.file());
+        Error::new(ErrorKind::Config, error.to_string()).with_knob(Some(knob)).with_source(error)
+    })?;
+    check_server_name(address, options.tls.server_name.as_deref()).map_err(|error| {
+        let text = format!("cannot connect to {url}: {error}");
+        Error::new(ErrorKind::InvalidUrl, text).with_knob(Some(Knob::ServerName)).with_source(error)
+    })?;
     let result = connect_tls(address, &client).await;
     result.map_err(|error| match TlsFailure::of(&error) {
         Some(_) => {
             let text = format!("cannot connect to {url}: {error}");
-            Error::new(kind_of(&error), text).with_source(error)
+            Error::new(kind_of(&error), text).with_knob(knob_of(&error)).with_source(error)
         }
         None => explain(url, error),
     })
@@ -184,6 +191,17 @@ fn kind_of(error: &io::Error) -> ErrorKind {
 #[cfg(not(feature = "tls"))]
 fn kind_of(_error: &io::Error) -> ErrorKind {
     ErrorKind::NoBroker
+}
+
+/// The setting that may be to blame for that.
+#[cfg(feature = "tls")]
+fn knob_of(error: &io::Error) -> Option<Knob> {
+    TlsFailure::of(error).and_then(Knob::of_failure)
+}
+
+#[cfg(not(feature = "tls"))]
+fn knob_of(_error: &io::Error) -> Option<Knob> {
+    None
 }
 
 /// Tries the places where brokers listen by default.

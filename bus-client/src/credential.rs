@@ -11,6 +11,7 @@ use bus_core::transport::{Link, Transport};
 use bus_core::{BusUrl, ErrorKind};
 
 use crate::error::Error;
+use crate::knob::Knob;
 use crate::options::ClientOptions;
 
 /// What to open this connection with.
@@ -26,9 +27,10 @@ pub(crate) fn introduce<'a>(
         false => Err(Error::new(
             ErrorKind::Insecure,
             format!(
-                "{url}: everybody on the way could read the token, so that it was not sent: use tls://, a broker on this machine, or no token (`ClientOptions::insecure` allows it)"
+                "{url}: everybody on the way could read the token, so that it was not sent: use tls://, a broker on this machine, or no token, unless it may be read"
             ),
-        )),
+        )
+        .with_knob(Some(Knob::Insecure))),
     }
 }
 

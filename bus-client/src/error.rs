@@ -7,6 +7,8 @@ use std::fmt;
 
 use bus_core::{ErrorKind, Failure, InvalidHeader, InvalidName, InvalidUrl};
 
+use crate::knob::Knob;
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong. As small as a pointer: results are handed through many hands.
@@ -17,6 +19,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     failure: Failure,
     source: Option<Source>,
+    knob: Option<Knob>,
 }
 
 impl Error {
@@ -29,11 +32,30 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_knob(mut self, knob: Option<Knob>) -> Error {
+        self.0.knob = knob;
+        self
+    }
+
     /// The same error, with what was tried in front.
     pub(crate) fn context(self, tried: impl fmt::Display) -> Error {
-        let Inner { failure, source } = *self.0;
+        let Inner { failure, source, knob } = *self.0;
         let failure = Failure::new(failure.kind(), format!("{tried}: {failure}"));
-        Error(Box::new(Inner { failure, source }))
+        Error(Box::new(Inner { failure, source, knob }))
+    }
+
+    /// The sentence, where a setting that it is about is called otherwise than in
+    /// [`ClientOptions`](crate::ClientOptions): as flags of a command, or keys of a file.
+    pub fn told<W: fmt::Display>(&self, called: impl FnOnce(Knob) -> W) -> String {
+        match self.0.knob {
+            Some(knob) => format!("{} ({})", self.0.failure, called(knob)),
+            None => self.0.failure.to_string(),
+        }
+    }
+
+    /// What of its settings whoever has connected may want to look at.
+    pub fn knob(&self) -> Option<Knob> {
+        self.0.knob
     }
 
     /// What kind of error it is.
@@ -58,7 +80,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.failure.fmt(out)
+        match self.0.knob {
+            Some(knob) => write!(out, "{} ({knob})", self.0.failure),
+            None => self.0.failure.fmt(out),
+        }
     }
 }
 
@@ -70,7 +95,7 @@ impl std::error::Error for Error {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
-        Error(Box::new(Inner { failure, source: None }))
+        Error(Box::new(Inner { failure, source: None, knob: None }))
     }
 }
 

@@ -42,7 +42,7 @@ pub use frame::{
 pub use limits::*;
 pub use message::{Headers, InvalidHeader, Message, Sender};
 pub use message_type::MessageType;
-pub use name::{InvalidName, Name, Pattern};
+pub use name::{InvalidName, Name, Pattern, RESERVED};
 pub use selector::Selector;
 pub use sequence::Sequence;
 pub use time::Time;

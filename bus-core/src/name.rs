@@ -11,7 +11,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::limits::{NAME_BYTES_MAX, NAME_TOKENS_MAX};
 
 /// Names under this first token belong to the broker.
-pub(crate) const RESERVED: &str = "$bus";
+pub const RESERVED: &str = "$bus";
 
 /// The name of a queue, topic or service: dot-separated tokens of letters, digits, `-`, `_`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

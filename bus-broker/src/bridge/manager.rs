@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bus_core::{ErrorKind, Failure};
+use bus_core::{ErrorKind, Failure, Name};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::calls::Calls;
+use super::fault::Words;
 use super::queues::Queues;
 use super::settings::BridgeConfig;
 use super::status::{BridgeStatus, SharedBoard};
@@ -23,6 +24,19 @@ const BRIDGES_MAX: usize = 256;
 
 /// Shared by the broker's tasks, which live on one thread.
 pub(crate) type SharedBridges = Rc<RefCell<Bridges>>;
+
+/// What has become of the bridges of a file that was read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// So many have begun.
+    pub begun: usize,
+    /// So many go on with other settings.
+    pub changed: usize,
+    /// So many have ended.
+    pub ended: usize,
+    /// Of each that is not as the file says: why, and what to do.
+    pub refused: Vec<String>,
+}
 
 /// All of a broker.
 #[derive(Default)]
@@ -71,8 +85,9 @@ impl Bridges {
             let text = format!("this broker has {BRIDGES_MAX} bridges, which is the limit");
             return Err(Failure::new(ErrorKind::QuotaExceeded, text));
         }
+        let words = if from_file { Words::File } else { Words::Command };
         let mut entry = Entry {
-            config: Arc::new(config),
+            config: Arc::new(config.words(words)),
             from_file,
             paused: false,
             topics: [None, None],
@@ -85,18 +100,23 @@ impl Bridges {
         Ok(())
     }
 
-    /// Whether all of these can be run.
+    /// Whether all of these, which stand in a file, can be run by a broker that listens there.
     ///
     /// # Errors
-    /// When one cannot.
-    pub fn check(configs: &[BridgeConfig]) -> Result<(), Failure> {
-        configs.iter().try_for_each(|config| config.options().map(drop))
+    /// When one cannot, or there are too many.
+    pub fn check(configs: &[BridgeConfig], listeners: &[String]) -> Result<(), Failure> {
+        if configs.len() > BRIDGES_MAX {
+            let count = configs.len();
+            let text = format!("{count} times [[bridge]], and {BRIDGES_MAX} are the limit");
+            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+        }
+        configs.iter().try_for_each(|config| can_run(config, listeners))
     }
 
     /// Takes over what a file says now: ends those that stood in it and do not any more, begins those
-    /// that do, and lets those that are other ones become so while they run. How many have begun,
-    /// changed, and ended. What an operator has added while the broker runs stays.
-    pub fn follow(&mut self, hub: &SharedHub, configs: Vec<BridgeConfig>) -> (usize, usize, usize) {
+    /// that do, and lets those that are other ones become so while they run. What an operator has added
+    /// while the broker runs stays, and goes before one of that name in the file.
+    pub fn follow(&mut self, hub: &SharedHub, configs: Vec<BridgeConfig>) -> Followed {
         let named = |name: &str| configs.iter().any(|config| config.name.as_str() == name);
         let gone: Vec<String> = self
             .all
@@ -108,25 +128,32 @@ impl Bridges {
             // It was found a moment ago.
             let _ = self.remove(name);
         }
-        let (mut begun, mut changed) = (0, 0);
+        let mut followed = Followed { ended: gone.len(), ..Followed::default() };
         for config in configs {
             let name = config.name.clone();
-            match self.all.get_mut(name.as_str()).filter(|entry| entry.from_file) {
-                Some(entry) if *entry.config == config => {}
+            let refused = match self.all.get_mut(name.as_str()) {
+                Some(entry) if !entry.from_file => Some(yields(&name)),
+                Some(entry) if *entry.config == config => None,
                 Some(entry) => match entry.become_as(hub, Arc::new(config)) {
                     Ok(()) => {
                         info!(bridge = %name, "a bridge goes on with other settings");
-                        changed += 1;
+                        followed.changed += 1;
+                        None
                     }
-                    Err(failure) => warn!(bridge = %name, %failure, "a bridge stays as it was"),
+                    Err(failure) => Some(format!("the bridge `{name}` stays as it was: {failure}")),
                 },
                 None => match self.add(hub, config, true) {
-                    Ok(()) => begun += 1,
-                    Err(failure) => warn!(bridge = %name, %failure, "a bridge does not begin"),
+                    Ok(()) => {
+                        followed.begun += 1;
+                        None
+                    }
+                    Err(failure) => Some(format!("the bridge `{name}` does not begin: {failure}")),
                 },
-            }
+            };
+            refused.iter().for_each(|reason| warn!(bridge = %name, "{reason}"));
+            followed.refused.extend(refused);
         }
-        (begun, changed, gone.len())
+        followed
     }
 
     /// Ends a bridge; what it had not carried yet is given up.
@@ -174,10 +201,8 @@ impl Entry {
     /// # Errors
     /// When it cannot be run: then nothing of it has changed.
     fn become_as(&mut self, hub: &SharedHub, config: Arc<BridgeConfig>) -> Result<(), Failure> {
-        let invalid = |text: String| Failure::new(ErrorKind::InvalidArgument, text);
-        config.check().map_err(|error| invalid(error.to_string()))?;
         // What cannot be run now is refused; each attempt to connect reads the files again.
-        config.options()?;
+        can_run(&config, &hub.borrow().listeners)?;
         let (links, exchanges, queues) = (config.links()?, config.exchanges()?, config.queues()?);
         let (exchanged, queued) = (self.config.exchanges()?, self.config.queues()?);
         let orders = Orders { order: self.order(), config: config.clone() };
@@ -279,6 +304,20 @@ fn follow<T, R: Rules + 'static>(
         begun.run(ordered).await;
     });
     *way = Some(Running { orders, board, task });
+}
+
+/// Whether a bridge can be run now by a broker that listens there.
+fn can_run(config: &BridgeConfig, listeners: &[String]) -> Result<(), Failure> {
+    config.check()?;
+    config.check_target(listeners)?;
+    Ok(config.check_files()?)
+}
+
+/// A bridge of a file whose name another one has.
+fn yields(name: &Name) -> String {
+    format!(
+        "the bridge `{name}` of the file does not begin: the one of that name that was added with `bus bridge add` goes on; end that one (`bus bridge rm {name}`) and have the file read again, or give the one in the file another name"
+    )
 }
 
 fn unknown(name: &str) -> Failure {

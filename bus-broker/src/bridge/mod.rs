@@ -6,6 +6,8 @@
 
 mod callers;
 mod calls;
+mod fault;
+mod files;
 mod manager;
 mod queues;
 mod relays;
@@ -13,11 +15,14 @@ mod routes;
 mod servers;
 mod settings;
 mod side;
+mod soundness;
 mod status;
 mod teller;
 mod topics;
 mod way;
 
+pub use fault::{BridgeFault, InvalidBridge, Setting, Words};
+pub use manager::Followed;
 pub(crate) use manager::{Bridges, SharedBridges};
-pub use settings::{BridgeConfig, InvalidBridge};
+pub use settings::BridgeConfig;
 pub use status::{BridgeStatus, CallsStatus, DirectionStatus, LinkState};

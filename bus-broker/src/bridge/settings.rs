@@ -1,33 +1,25 @@
 //! What an operator settles for a bridge.
 //!
-//! Setters here, the TOML file in `config_file::bridge`. A bridge that was made is one that can be
-//! run: its routes do not contradict each other.
+//! Setters here, the TOML file in `config_file::bridge`; whether it can be run is told by `soundness`, and
+//! whether its files are any good by `files`.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bus_client::{BusUrl, ClientOptions, Token};
+use bus_client::{BusUrl, Token};
 use bus_core::bridge::{CarriedQueue, ExchangeConfig, LinkConfig, Route, SpoolPolicy};
 use bus_core::router::OpenMode;
 use bus_core::transport::TlsClientFiles;
-use bus_core::{
-    BACKLOG_BYTES_MAX, ErrorKind, Failure, GRACE_MAX, HOSTED_QUEUES_MAX, Name, Pattern,
-};
+use bus_core::{BACKLOG_BYTES_MAX, Failure, GRACE_MAX, Name, Pattern};
 
-/// Why there is no such bridge.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("bridge `{bridge}`: {reason}")]
-pub struct InvalidBridge {
-    bridge: String,
-    reason: String,
-}
+use super::fault::{BridgeFault, InvalidBridge, Words};
 
 /// A bridge to another broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BridgeConfig {
     pub(crate) name: Name,
+    /// What its settings are called where it was asked for.
+    pub(super) words: Words,
     pub(crate) url: BusUrl,
     pub(crate) outgoing: Vec<Pattern>,
     pub(crate) incoming: Vec<Pattern>,
@@ -55,10 +47,6 @@ const SOURCE_BYTES: u64 = 128 << 20;
 const SOURCE_COUNT: u64 = 1 << 20;
 const TOTAL_BYTES: u64 = 256 << 20;
 const LINGER: Duration = Duration::from_secs(600);
-/// Patterns of one direction: each is compared with each other one, and has a window of its own.
-const PATTERNS_MAX: usize = 1024;
-/// What is read of the file of a token; none is so long.
-const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 impl BridgeConfig {
     /// A bridge of this name to the broker there, over which nothing goes so far.
@@ -66,12 +54,16 @@ impl BridgeConfig {
     /// # Errors
     /// When the name is no name.
     pub fn new(name: &str, url: BusUrl) -> Result<BridgeConfig, InvalidBridge> {
+        let words = Words::default();
         let valid = Name::new(name).map_err(|error| InvalidBridge {
             bridge: name.to_owned(),
-            reason: error.to_string(),
+            url: url.to_string(),
+            words,
+            fault: BridgeFault::Name(error.to_string()),
         })?;
         Ok(BridgeConfig {
             name: valid,
+            words,
             url,
             outgoing: Vec::new(),
             incoming: Vec::new(),
@@ -93,6 +85,12 @@ impl BridgeConfig {
             total_bytes: TOTAL_BYTES,
             linger: LINGER,
         })
+    }
+
+    /// What its settings are called in what it says of them: as in a file, if nothing else is said.
+    pub fn words(mut self, words: Words) -> Self {
+        self.words = words;
+        self
     }
 
     /// Topics that go there from here, while somebody there or beyond wants them.
@@ -195,7 +193,7 @@ impl BridgeConfig {
     }
 
     /// What is kept for the other side while it cannot take it: bytes and messages for each
-    /// publisher and topic (128 MiB and a million by default; with `SpoolPolicy::HoldBack` no more than is free in all), and bytes in all (256 MiB). A message counts 64 bytes more than its
+    /// publisher and topic (128 MiB, or all if that is less, and a million by default; with `SpoolPolicy::HoldBack` no more than is free in all), and bytes in all (256 MiB). A message counts 64 bytes more than its
     /// length: 50,000 of 64 bytes in a second fill 128 MiB in 20 seconds. It is memory of this broker, and for
     /// what comes in also of the other one, at most 64 MiB of it.
     pub fn spool(
@@ -204,9 +202,9 @@ impl BridgeConfig {
         source_count: Option<u64>,
         total_bytes: Option<u64>,
     ) -> Self {
-        self.source_bytes = source_bytes.unwrap_or(self.source_bytes);
-        self.source_count = source_count.unwrap_or(self.source_count);
         self.total_bytes = total_bytes.unwrap_or(self.total_bytes);
+        self.source_bytes = source_bytes.unwrap_or(self.source_bytes.min(self.total_bytes));
+        self.source_count = source_count.unwrap_or(self.source_count);
         self
     }
 
@@ -226,32 +224,6 @@ impl BridgeConfig {
         &self.url
     }
 
-    /// Whether it can be run as it is.
-    ///
-    /// # Errors
-    /// When nothing goes over it, or its routes contradict each other.
-    pub fn check(&self) -> Result<(), InvalidBridge> {
-        let all = [&self.outgoing, &self.incoming, &self.services_out, &self.services_in];
-        let queues = self.outgoing_queues.len() + self.incoming_queues.len();
-        if all.iter().all(|patterns| patterns.is_empty()) && queues == 0 {
-            let reason = "nothing goes over it: name topics in `out` or `in`, queues in `out_queues` or `in_queues`, or services in `out_services` or `in_services`".to_owned();
-            return Err(InvalidBridge { bridge: self.name.to_string(), reason });
-        }
-        let longest = self.outgoing.len().max(self.incoming.len());
-        if longest > PATTERNS_MAX {
-            let reason =
-                format!("it has {longest} patterns one way, of which {PATTERNS_MAX} are the limit");
-            return Err(InvalidBridge { bridge: self.name.to_string(), reason });
-        }
-        let invalid = |failure: Failure| InvalidBridge {
-            bridge: self.name.to_string(),
-            reason: failure.to_string(),
-        };
-        self.links().map(drop).map_err(invalid)?;
-        self.exchanges().map(drop).map_err(invalid)?;
-        self.queues().map(drop).map_err(invalid)
-    }
-
     /// The queues that live here and are hosted there, and those that live there.
     pub(super) fn queues(&self) -> Result<[Vec<CarriedQueue>; 2], Failure> {
         let prefixed = |prefix: &str, name: &Name| match prefix {
@@ -259,10 +231,6 @@ impl BridgeConfig {
             prefix => Name::new(&format!("{prefix}.{name}")),
         };
         let carried = |names: &[Name], (home, guest): (&str, &str), open: OpenMode| {
-            if names.len() > HOSTED_QUEUES_MAX {
-                let text = format!("a bridge carries at most {HOSTED_QUEUES_MAX} queues each way");
-                return Err(Failure::new(ErrorKind::QuotaExceeded, text));
-            }
             let queue = |name: &Name| {
                 Ok::<_, Failure>(CarriedQueue {
                     home: prefixed(home, name)?,
@@ -271,14 +239,7 @@ impl BridgeConfig {
                     mode: self.queue_mode,
                 })
             };
-            let queues = names.iter().map(queue).collect::<Result<Vec<_>, _>>()?;
-            for (index, queue) in queues.iter().enumerate() {
-                if queues[..index].contains(queue) {
-                    let text = format!("the queue `{}` is named twice", queue.home);
-                    return Err(Failure::new(ErrorKind::InvalidArgument, text));
-                }
-            }
-            Ok(queues)
+            names.iter().map(queue).collect::<Result<Vec<_>, _>>()
         };
         let (local, remote) = (&*self.local_prefix, &*self.remote_prefix);
         let outgoing = carried(&self.outgoing_queues, (local, remote), OpenMode::OpenOrCreate)?;
@@ -330,22 +291,6 @@ impl BridgeConfig {
         way(self) == way(other)
     }
 
-    /// How it connects to the other broker.
-    ///
-    /// # Errors
-    /// When the file of its token has none.
-    pub(super) fn options(&self) -> Result<ClientOptions, Failure> {
-        let mut options = ClientOptions::default().insecure(self.insecure);
-        let token = match &self.token_file {
-            Some(path) => Some(read_token(path)?),
-            None => self.token.clone(),
-        };
-        if let Some(token) = token {
-            options = options.token(token);
-        }
-        Ok(options.tls_files(self.tls.clone()))
-    }
-
     /// How long its session there outlives a lost connection.
     pub(super) fn grace(&self) -> Duration {
         self.linger.min(GRACE_MAX)
@@ -360,21 +305,4 @@ impl BridgeConfig {
     pub(super) fn patterns(&self) -> (&[Pattern], &[Pattern]) {
         (&self.outgoing, &self.incoming)
     }
-}
-
-fn read_token(path: &Path) -> Result<Token, Failure> {
-    let place = path.display();
-    let failed = |error: std::io::Error| {
-        let text = format!("cannot read the token of the bridge in {place}: {error}");
-        Failure::new(ErrorKind::Config, text)
-    };
-    let wrong = |what: String| Failure::new(ErrorKind::Config, format!("{place} {what}"));
-    // Pipes and devices may keep whoever reads them for ever.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(wrong("has no token: it is no regular file".into()));
-    }
-    let mut text = String::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-    Token::new(text.trim()).map_err(|error| wrong(format!("has no token: {error}")))
 }

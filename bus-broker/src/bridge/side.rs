@@ -7,7 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bus_client::{Backoff, ClientOptions, Connection, ConnectionEnd, Error};
@@ -16,6 +16,7 @@ use bus_core::transport::mem_pair;
 use bus_core::{ErrorKind, Failure, KEPT_BYTES_MAX};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::fault::BridgeFault;
 use super::settings::BridgeConfig;
 use crate::connection;
 use crate::hub::SharedHub;
@@ -33,6 +34,16 @@ pub(super) enum Place {
     Own(SharedHub),
     /// The other one.
     Remote(Arc<BridgeConfig>),
+}
+
+impl Place {
+    /// Why nobody could be connected to there; of settings in the words of whoever has made them.
+    fn tell(&self, error: &Error) -> String {
+        match self {
+            Place::Own(_) => error.to_string(),
+            Place::Remote(config) => error.told(|knob| config.words.knob(knob)),
+        }
+    }
 }
 
 type Attempt = Pin<Box<dyn Future<Output = Result<Connection, Error>>>>;
@@ -70,11 +81,13 @@ pub(super) struct Side {
     /// The same while the broker is there and will not have this session.
     refusals: Backoff,
     epoch: Option<u64>,
+    /// That of the broker that runs the bridge, which is not to be the other one too.
+    own_epoch: u64,
 }
 
 impl Side {
-    /// A session that begins as soon as it is polled.
-    pub fn new(place: Place, name: &str, grace: Duration) -> Side {
+    /// A session that begins as soon as it is polled, of a bridge of the broker of this epoch.
+    pub fn new(place: Place, name: &str, grace: Duration, own_epoch: u64) -> Side {
         let now = Instant::now();
         Side {
             place,
@@ -86,6 +99,7 @@ impl Side {
             backoff: Backoff::new(BACKOFF_MIN, BACKOFF_MAX),
             refusals: Backoff::new(BACKOFF_MIN, BACKOFF_REFUSED_MAX),
             epoch: None,
+            own_epoch,
         }
     }
 
@@ -115,7 +129,7 @@ impl Side {
                             _ => self.refusals.failed(),
                         }
                         self.wait();
-                        return Poll::Ready(Some(Change::Failed(error.to_string())));
+                        return Poll::Ready(Some(Change::Failed(self.place.tell(&error))));
                     }
                 },
                 State::Up(_) => return self.poll_up(cx, take),
@@ -282,6 +296,12 @@ impl Side {
     fn begin(&mut self, connection: Connection) -> Change {
         let welcome = connection.welcome();
         let (epoch, broker) = (welcome.epoch, welcome.broker.clone());
+        if epoch == self.own_epoch
+            && let Place::Remote(config) = &self.place
+        {
+            let found = config.invalid(BridgeFault::Itself(None)).to_string();
+            return self.leave(connection, found);
+        }
         if !welcome.resumed {
             // Nothing of a session that is lost belongs into the next one.
             self.session = ClientSession::default();
@@ -303,6 +323,20 @@ impl Side {
                 }
             }
         }
+    }
+
+    /// Goes away again, without a session that would be waited for.
+    fn leave(&mut self, mut connection: Connection, reason: String) -> Change {
+        let mut session = ClientSession::default();
+        if session.welcome(connection.welcome()).is_ok() {
+            session.goodbye();
+            // A goodbye is short, and nothing was written before it. Without it the session ends by its grace.
+            let _ = connection.write(&mut Context::from_waker(Waker::noop()), &mut session);
+        }
+        self.session = ClientSession::default();
+        self.refusals.failed();
+        self.wait();
+        Change::Failed(reason)
     }
 
     fn lose(&mut self, end: ConnectionEnd) -> Change {
@@ -333,5 +367,5 @@ impl Side {
 async fn current_options(config: Arc<BridgeConfig>) -> Result<ClientOptions, Error> {
     let read = tokio::task::spawn_blocking(move || config.options()).await;
     let read = read.map_err(|error| Failure::new(ErrorKind::Other, error.to_string()))?;
-    Ok(read?)
+    Ok(read.map_err(Failure::from)?)
 }

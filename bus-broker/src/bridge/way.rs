@@ -170,9 +170,10 @@ impl<R: Rules> Way<R> {
         let name = config.name.as_str();
         // Names of bridges are ASCII, and may be longer than a client's.
         let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES)]);
-        let own = Side::new(Place::Own(hub.clone()), &client, Duration::ZERO);
+        let epoch = hub.borrow().epoch;
+        let own = Side::new(Place::Own(hub.clone()), &client, Duration::ZERO, epoch);
         let grace = rules.grace(config, goes_out);
-        let remote = Side::new(Place::Remote(config.clone()), &client, grace);
+        let remote = Side::new(Place::Remote(config.clone()), &client, grace, epoch);
         let (home, guest) = if goes_out { (own, remote) } else { (remote, own) };
         Way {
             teller: Teller::new(format!("{name} ({way})"), hub.clone()),

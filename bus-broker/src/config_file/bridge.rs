@@ -2,6 +2,7 @@
 //!
 //! It says where files lie; whether they are any good is found out when the bridge begins.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
 
@@ -10,36 +11,12 @@ use bus_core::transport::TlsClientFiles;
 use bus_core::{BusUrl, Name, Pattern};
 use toml::de::DeTable;
 
-use crate::bridge::BridgeConfig;
+use crate::bridge::{BridgeConfig, BridgeFault, InvalidBridge, Setting, Words};
 
 use super::{ConfigError, Entry, Reader, Wrong, describe, parse_config};
 
 /// Keys of a `[[bridge]]`.
-pub(super) const BRIDGE_KEYS: &[&str] = &[
-    "name",
-    "url",
-    "out",
-    "in",
-    "out_queues",
-    "in_queues",
-    "queue_mode",
-    "local_prefix",
-    "remote_prefix",
-    "token_file",
-    "authority",
-    "certificate",
-    "key",
-    "server_name",
-    "insecure",
-    "spool",
-    "spool_each",
-    "spool_each_messages",
-    "spool_full",
-    "linger",
-    "out_services",
-    "in_services",
-    "service_mode",
-];
+pub(super) const BRIDGE_KEYS: &[&str] = Setting::KEYS;
 
 /// So many keys that do not belong somewhere are named, and so much of each.
 const OTHERS_SHOWN_MAX: usize = 8;
@@ -105,9 +82,12 @@ pub(crate) fn parse_bridge(text: &str) -> Result<BridgeConfig, ConfigError> {
 pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Result<Vec<BridgeConfig>, Wrong> {
     let mut bridges: Vec<BridgeConfig> = Vec::new();
     for (table, offset) in entry.tables()? {
-        let mut draft = Draft::default();
+        let (mut draft, mut places) = (Draft::default(), BTreeMap::new());
         let mistakes = reader.mistakes;
-        reader.table(table, "bridge", BRIDGE_KEYS, |_, entry| draft.take(entry));
+        reader.table(table, "bridge", BRIDGE_KEYS, |_, entry| {
+            places.insert(entry.key.to_owned(), entry.span.start);
+            draft.take(entry)
+        });
         if reader.mistakes != mistakes {
             continue;
         }
@@ -117,7 +97,11 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Result<Vec<Bri
                 reader.note(offset, format!("there is a bridge `{name}` above already"));
             }
             Ok(bridge) => bridges.push(bridge),
-            Err(text) => reader.note(offset, text),
+            Err((setting, text)) => {
+                let key = setting.map(|setting| setting.word(Words::File));
+                let place = key.and_then(|key| places.get(key));
+                reader.note(*place.unwrap_or(&offset), text);
+            }
         }
     }
     Ok(bridges)
@@ -159,22 +143,24 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self) -> Result<BridgeConfig, String> {
-        let Some(name) = self.name else { return Err("this [[bridge]] has no `name`".into()) };
-        let Some(url) = self.url else {
-            return Err(format!("the bridge `{name}` has no `url`: where does it go?"));
+    /// The bridge, or what is wrong and with which setting, if it is one.
+    fn finish(self) -> Result<BridgeConfig, (Option<Setting>, String)> {
+        let wrong = |error: InvalidBridge| (error.setting(), error.to_string());
+        let Some(name) = self.name else {
+            return Err((None, "this [[bridge]] has no `name`".into()));
         };
+        let Some(url) = self.url else {
+            return Err((None, format!("the bridge `{name}` has no `url`: where does it go?")));
+        };
+        let bridge = BridgeConfig::new(&name, url).map_err(wrong)?;
+        let half = |setting| wrong(bridge.invalid(BridgeFault::HalfPair(setting)));
         let mut tls = self.tls;
         tls.certificate = match (self.certificate, self.key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            _ => {
-                return Err(format!(
-                    "the bridge `{name}` needs both `certificate` and `key`, or neither"
-                ));
-            }
+            (Some(_), None) => return Err(half(Setting::Certificate)),
+            (None, Some(_)) => return Err(half(Setting::Key)),
         };
-        let bridge = BridgeConfig::new(&name, url).map_err(|error| error.to_string())?;
         let mut bridge = bridge.prefixes(self.prefixes.0, self.prefixes.1).tls(tls);
         bridge = self.outgoing.into_iter().fold(bridge, BridgeConfig::outgoing);
         bridge = self.incoming.into_iter().fold(bridge, BridgeConfig::incoming);
@@ -201,7 +187,7 @@ impl Draft {
         if let Some(linger) = self.linger {
             bridge = bridge.linger(linger);
         }
-        bridge.check().map_err(|error| error.to_string())?;
+        bridge.check().map_err(wrong)?;
         Ok(bridge)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bus_broker::Broker;
 use bus_client::{Client, Publisher, PublisherOptions, SlowPolicy, SubscribeOptions, Subscriber};
 use tokio::time::timeout;
 
@@ -24,6 +25,27 @@ async fn reluctant(client: &Client, topic: &str) -> Subscriber {
     client.subscribe_with(topic, options).await.expect("subscribes")
 }
 
+/// Two brokers, and a bridge between them that has little room; a topic at the far one that does not go, and
+/// somebody who takes nothing of it for now.
+struct Narrow {
+    _brokers: [Broker; 2],
+    near: Client,
+    far: Client,
+    _stays: Publisher,
+    slow: Subscriber,
+}
+
+async fn narrow() -> Narrow {
+    let there = broker("there", Vec::new()).await;
+    let way = bridge("b", &there.urls()[0], &["x.>"], &[]);
+    let way = way.spool(Some(256 * 1024), None, Some(1024 * 1024));
+    let here = broker("here", vec![way]).await;
+    let (near, far) = (client(&here).await, client(&there).await);
+    let stays = patient(&far, "x.slow").await;
+    let slow = reluctant(&far, "x.slow").await;
+    Narrow { _brokers: [here, there], near, far, _stays: stays, slow }
+}
+
 /// Until messages wait at a topic.
 async fn until_held(client: &Client, topic: &str) {
     let looks = async {
@@ -40,13 +62,7 @@ async fn until_held(client: &Client, topic: &str) {
 
 #[tokio::test]
 async fn a_topic_that_nobody_takes_there_holds_up_no_other_and_loses_nothing() {
-    let there = broker("there", Vec::new()).await;
-    let way = bridge("b", &there.urls()[0], &["x.>"], &[]);
-    let way = way.spool(Some(256 * 1024), None, Some(1024 * 1024));
-    let here = broker("here", vec![way]).await;
-    let (near, far) = (client(&here).await, client(&there).await);
-    let _stays = patient(&far, "x.slow").await;
-    let mut slow = reluctant(&far, "x.slow").await;
+    let Narrow { _brokers, near, far, _stays, mut slow } = narrow().await;
     let mut fast = far.subscribe("x.fast").await.expect("subscribes");
     let (stuck, quick) = (patient(&near, "x.slow").await, patient(&near, "x.fast").await);
     let from = find_way(&stuck, &mut slow, 0).await;
@@ -69,13 +85,7 @@ async fn a_topic_that_nobody_takes_there_holds_up_no_other_and_loses_nothing() {
 
 #[tokio::test]
 async fn what_passes_by_of_a_publisher_that_ends_is_counted() {
-    let there = broker("there", Vec::new()).await;
-    let way = bridge("b", &there.urls()[0], &["x.>"], &[]);
-    let way = way.spool(Some(256 * 1024), None, Some(1024 * 1024));
-    let here = broker("here", vec![way]).await;
-    let (near, far) = (client(&here).await, client(&there).await);
-    let _stays = patient(&far, "x.slow").await;
-    let mut slow = reluctant(&far, "x.slow").await;
+    let Narrow { _brokers, near, far: _far, _stays, mut slow } = narrow().await;
     // Without options of its own the topic goes with its publisher.
     let stuck = near.publisher("x.slow").await.expect("opens");
     let from = find_way(&stuck, &mut slow, 0).await;

@@ -56,7 +56,9 @@ async fn next_event(events: &mut Subscriber, state: &str) -> Value {
 
 /// How many bridges have begun, changed and ended.
 async fn reload(here: &Broker, bridge: BridgeConfig) -> (usize, usize, usize) {
-    here.reload(config("here", vec![bridge])).await.expect("reloads").bridges
+    let bridges = here.reload(config("here", vec![bridge])).await.expect("reloads").bridges;
+    assert_eq!(bridges.refused, Vec::<String>::new());
+    (bridges.begun, bridges.changed, bridges.ended)
 }
 
 #[tokio::test]

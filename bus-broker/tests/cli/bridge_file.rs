@@ -23,6 +23,14 @@ async fn logged(broker: &mut Process, parts: &[&str]) -> String {
     }
 }
 
+/// The next line that it prints has all of these in it.
+async fn says(broker: &mut Process, parts: &[&str]) {
+    let told = broker.line().await;
+    for part in parts {
+        assert!(told.contains(part), "{told} lacks {part}");
+    }
+}
+
 #[tokio::test]
 async fn sighup_ends_begins_and_changes_bridges_and_leaves_those_added_since() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -59,23 +67,20 @@ async fn sighup_ends_begins_and_changes_bridges_and_leaves_those_added_since() {
     let mut now = vec![bridge("changes", "c.>"), bridge("comes", "e"), bridge("stays", "s")];
     write(&now);
     broker.signal(Signal::HUP);
-    let told = broker.line().await;
-    assert!(told.contains("bridges begun: 1; bridges changed: 1; bridges ended: 1;"), "{told}");
-    let expected = [
-        json!(["added", null]),
-        json!(["changes", ["c.>"]]),
-        json!(["comes", ["e"]]),
-        json!(["stays", ["s"]]),
-    ];
+    says(&mut broker, &["bridges begun: 1; bridges changed: 1; bridges ended: 1;"]).await;
+    let [added, stays] = [json!(["added", null]), json!(["stays", ["s"]])];
+    let expected = [added, json!(["changes", ["c.>"]]), json!(["comes", ["e"]]), stays];
     assert_eq!(outs().await, expected);
 
     // One whose name is taken does not begin, and that is said.
     now.push(bridge("added", "f"));
     write(&now);
     broker.signal(Signal::HUP);
-    let told = broker.line().await;
-    assert!(told.contains("bridges begun: 0; bridges changed: 0; bridges ended: 0;"), "{told}");
-    logged(&mut broker, &["WARN", "does not begin", "added", "already"]).await;
+    let none = "bridges begun: 0; bridges changed: 0; bridges ended: 0;";
+    says(&mut broker, &[none, "bridges not as in the file: 1;"]).await;
+    let parts = ["`added` of the file does not begin", "`bus bridge add` goes on", "bus bridge rm"];
+    says(&mut broker, &parts).await;
+    logged(&mut broker, &["WARN", "does not begin", "added", "goes on"]).await;
     assert_eq!(outs().await, expected);
 
     // One that cannot be run changes nothing at all.

@@ -5,6 +5,7 @@
 mod bad_input;
 mod bridge;
 mod bridge_file;
+mod bridge_words;
 mod lines;
 mod operate;
 mod serve;

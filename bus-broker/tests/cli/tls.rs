@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::stage::{CONFLICT, DENIED, DONE, FILE, NOTHING, Process, USAGE, bus, command, run};
 
 /// A folder with an authority, a broker's certificate, and one of a client.
-async fn made() -> tempfile::TempDir {
+pub async fn made() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tls").display().to_string();
     let outcome = bus(&["cert", "authority", &path]).await;
@@ -17,7 +17,7 @@ async fn made() -> tempfile::TempDir {
     folder
 }
 
-fn file(folder: &tempfile::TempDir, name: &str) -> String {
+pub fn file(folder: &tempfile::TempDir, name: &str) -> String {
     folder.path().join("tls").join(name).display().to_string()
 }
 

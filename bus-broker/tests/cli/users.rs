@@ -144,7 +144,7 @@ async fn sighup_takes_over_a_good_file_and_keeps_the_old_one_beside_a_bad_one() 
     let told = stage.broker.line().await;
     assert_eq!(
         told,
-        "read the configuration again: users: 1; allowances: 1; bridges begun: 0; bridges changed: 0; bridges ended: 0; sessions ended: 0; needs a restart: name"
+        "read the configuration again: users: 1; allowances: 1; bridges begun: 0; bridges changed: 0; bridges ended: 0; bridges not as in the file: 0; sessions ended: 0; needs a restart: name"
     );
     assert_eq!(subscriber.end().await.code(), Some(DENIED));
     assert!(subscriber.words().await.contains("`news.*`"));

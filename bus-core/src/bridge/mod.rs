@@ -7,6 +7,7 @@
 
 mod carrier;
 mod config;
+mod directory;
 mod exchange;
 mod exchange_config;
 mod far;

@@ -14,6 +14,7 @@ use crate::router::Fault;
 use crate::time::Time;
 
 use super::config::{LinkConfig, SpoolPolicy};
+use super::directory::Directory;
 use super::link::{Lane, Link};
 use super::near::subscription;
 use super::pull::Action;
@@ -98,15 +99,16 @@ impl Link {
         config.routes = std::mem::take(&mut self.config.routes);
         self.changing.count += 1;
         let holds = std::mem::replace(&mut self.config, config).policy == SpoolPolicy::HoldBack;
+        let all_wanted: BTreeSet<&Route> = wanted.iter().collect();
         let stays = |link: &Link, route: usize| {
-            !anew && link.changing.is_live(route) && wanted.contains(&link.config.routes[route])
+            !anew && link.changing.is_live(route) && all_wanted.contains(&link.config.routes[route])
         };
         let leaving: Vec<usize> = (0..self.lanes.len())
             .filter(|route| !self.changing.vacant.contains(route) && !stays(self, *route))
             .collect();
         let staying: Vec<usize> =
             (0..self.lanes.len()).filter(|route| stays(self, *route)).collect();
-        let mut gone = Vec::new();
+        let mut gone = BTreeSet::new();
         for route in leaving {
             let near = self.config.routes[route].near();
             let replaced = wanted.iter().any(|other| other.near().intersection(near).is_some());
@@ -117,11 +119,12 @@ impl Link {
                 self.changing.leaving.entry(route).or_insert(leaving);
             } else {
                 self.changing.leaving.remove(&route);
-                gone.push(route);
+                gone.insert(route);
             }
         }
-        let is_new = |route: &&Route| staying.iter().all(|old| self.config.routes[*old] != **route);
-        let new: Vec<Route> = wanted.iter().filter(is_new).cloned().collect();
+        let old: BTreeSet<&Route> =
+            staying.iter().map(|route| &self.config.routes[*route]).collect();
+        let new: Vec<Route> = wanted.iter().filter(|route| !old.contains(route)).cloned().collect();
         new.into_iter().for_each(|route| self.place(route, &gone));
         let abandoned = self.move_sources(&gone);
         gone.into_iter().for_each(|route| self.vacate(route));
@@ -272,7 +275,7 @@ impl Link {
     }
 
     /// Gives a route a number. Those that are about to go have theirs until all is settled.
-    fn place(&mut self, route: Route, gone: &[usize]) {
+    fn place(&mut self, route: Route, gone: &BTreeSet<usize>) {
         let is_before = |old: &usize| {
             let leaves = self.changing.leaving.contains_key(old) || gone.contains(old);
             leaves && self.config.routes[*old].near().intersection(route.near()).is_some()
@@ -297,22 +300,25 @@ impl Link {
 
     /// Gives each source the route that it has now, and forgets those that have none. Gives how many
     /// messages were kept of them.
-    fn move_sources(&mut self, gone: &[usize]) -> u64 {
+    fn move_sources(&mut self, gone: &BTreeSet<usize>) -> u64 {
         self.by_near.clear();
         let leaves = |route: &usize| !self.changing.is_live(*route) || gone.contains(route);
+        let routes = &self.config.routes;
         let live: Vec<usize> = (0..self.lanes.len()).filter(|route| !leaves(route)).collect();
-        let same = |old: usize| {
-            let is_same = |new: &&usize| self.config.routes[**new] == self.config.routes[old];
-            live.iter().find(is_same).copied()
-        };
+        let by_route: BTreeMap<&Route, usize> =
+            live.iter().map(|route| (&routes[*route], *route)).collect();
         // Most stay where they are, or go where all of their route go.
-        let same: Vec<Option<usize>> = (0..self.lanes.len()).map(same).collect();
+        let same: Vec<Option<usize>> =
+            routes.iter().map(|route| by_route.get(route).copied()).collect();
+        // Those that are live bear each topic once.
+        let directory = Directory::new(live.iter().map(|route| (*route, routes[*route].near())));
         let home = |source: &Source| {
-            let bears = |route: &&usize| {
-                let route = &self.config.routes[**route];
-                route.to_far(&source.key.2).is_ok_and(|far| far == source.far_topic)
+            let found = || directory.find(&source.key.2);
+            let is_called_so = |route: &usize| {
+                let far = routes[*route].to_far(&source.key.2);
+                far.is_ok_and(|far| far == source.far_topic)
             };
-            same[source.route].or_else(|| live.iter().find(bears).copied())
+            same[source.route].or_else(|| found().filter(is_called_so))
         };
         let dropped = self.planted(Fault::SpoolsDropped);
         let homes: Vec<_> = self

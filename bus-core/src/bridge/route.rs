@@ -9,7 +9,7 @@ use crate::router::Interest;
 
 /// Topics `near_prefix.X` here that are `far_prefix.X` there, for every `X` that the pattern
 /// matches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     near_prefix: String,
     far_prefix: String,

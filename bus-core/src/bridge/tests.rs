@@ -3,6 +3,7 @@
 mod bounds;
 mod exchange;
 mod holding;
+mod measure;
 mod reconfigure;
 
 use std::sync::Arc;

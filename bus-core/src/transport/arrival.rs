@@ -24,6 +24,8 @@ const LOOK_BYTES: usize = HANDSHAKE_FRAME_BYTES_MAX + FRAME_HEADER_BYTES_MAX;
 
 /// Type, version and length of a record of TLS.
 const RECORD_HEADER_BYTES: usize = 5;
+/// What a record of TLS may contain that is not encrypted yet.
+const RECORD_BYTES_MAX: usize = 1 << 14;
 
 /// A connection that is accepted, and about which nothing is known but where it comes from. Its listener
 /// makes a link of it.
@@ -108,14 +110,22 @@ fn greeting(said: &[u8], transport: Transport) -> Greeting {
     }
 }
 
-/// Of somebody who speaks TLS. What is in the record is the TLS library's business, and so is one that is too
-/// long.
+/// Of somebody who speaks TLS: he begins with a record of the handshake, in which a ClientHello begins. All else
+/// that is in it is the TLS library's business. One that is longer than what is looked at counts when that
+/// much of it has come.
 fn record(said: &[u8]) -> Greeting {
-    let Some(&[.., high, low]) = said.first_chunk::<RECORD_HEADER_BYTES>() else {
+    const HANDSHAKE: u8 = 22;
+    const CLIENT_HELLO: u8 = 1;
+    let Some(&[kind, .., high, low]) = said.first_chunk::<RECORD_HEADER_BYTES>() else {
         return Greeting::Unfinished;
     };
     let length = usize::from(u16::from_be_bytes([high, low]));
-    let is_whole = said.len() >= RECORD_HEADER_BYTES + length || length > HANDSHAKE_FRAME_BYTES_MAX;
+    let message = said.get(RECORD_HEADER_BYTES).copied().unwrap_or(CLIENT_HELLO);
+    let can_be = (1..=RECORD_BYTES_MAX).contains(&length);
+    if kind != HANDSHAKE || !can_be || message != CLIENT_HELLO {
+        return Greeting::Foreign(clear::no_client_hello());
+    }
+    let is_whole = said.len() >= (RECORD_HEADER_BYTES + length).min(LOOK_BYTES);
     if is_whole { Greeting::Whole } else { Greeting::Unfinished }
 }
 
@@ -184,7 +194,7 @@ mod tests {
     fn a_look_tells_who_has_said_the_first_thing_wholly() {
         let hello = frame_bytes(Header::new(Kind::Hello, 0, 0), &[7; 100]);
         let ping = frame_bytes(Header::new(Kind::Ping, 0, 0), &[]);
-        let tls = [&[22, 3, 1, 1, 0][..], &[0; 256]].concat();
+        let tls = [&[22, 3, 1, 1, 0, 1][..], &[0; 255]].concat();
         let check = |said: &[u8], clear: &str, over_tls: &str| {
             for (transport, expected) in [(Transport::Tcp, clear), (Transport::Tls, over_tls)] {
                 let found = greeting(said, transport);
@@ -202,8 +212,28 @@ mod tests {
         check(&tls[..tls.len() - 1], "Foreign", "Unfinished");
         check(&tls[..4], "Foreign", "Unfinished");
         check(&tls[..2], "Unfinished", "Unfinished");
-        // Longer than anything that is read before it is known who it is: it is for others to say so.
-        check(&[22, 3, 1, 255, 255], "Foreign", "Whole");
+        // Longer than what is looked at: as much of it as that must have come.
+        let long = [&[22, 3, 1, 0x40, 0, 1][..], &[0; LOOK_BYTES]].concat();
+        check(&long[..5], "Foreign", "Unfinished");
+        check(&long[..LOOK_BYTES - 1], "Foreign", "Unfinished");
+        check(&long[..LOOK_BYTES], "Foreign", "Whole");
         check(&frame_bytes(Header::new(Kind::Hello, 0, 0), &[7; 5000]), "Foreign", "Foreign");
+    }
+
+    #[test]
+    fn only_a_record_in_which_a_client_hello_begins_is_a_first_word_over_tls() {
+        let foreign = |said: &[u8]| {
+            let found = greeting(said, Transport::Tls);
+            assert!(matches!(found, Greeting::Foreign(_)), "{found:?} of {said:?}");
+        };
+        // Nothing in it, more than may be in it, another message, and an alert.
+        foreign(&[22, 3, 1, 0, 0]);
+        foreign(&[22, 3, 1, 0x40, 1]);
+        foreign(&[22, 3, 1, 255, 255]);
+        foreign(&[22, 3, 1, 0, 4, 2, 0, 0, 0]);
+        foreign(&[22, 3, 1, 1, 0, 16]);
+        foreign(&[21, 3, 3, 0, 2, 1, 0]);
+        // The control: one that is spread over records begins with what is in the first one.
+        assert_eq!(greeting(&[22, 3, 1, 0, 1, 1], Transport::Tls), Greeting::Whole);
     }
 }

@@ -46,7 +46,12 @@ pub(super) fn not_tls() -> Failure {
     Failure::new(ErrorKind::Protocol, "this port speaks TLS: use tls://")
 }
 
-/// The same as a frame.
+/// What somebody is told who speaks TLS, and does not begin as a client does.
+pub(super) fn no_client_hello() -> Failure {
+    Failure::new(ErrorKind::Protocol, "a client begins TLS with a ClientHello, and this is none")
+}
+
+/// The same for whoever does not speak TLS, as a frame.
 #[cfg(feature = "tls")]
 pub(super) fn refusal() -> bytes::Bytes {
     use crate::frame::{Header, Kind, control};

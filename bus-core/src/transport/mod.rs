@@ -46,8 +46,8 @@ pub use pulse::Pulse;
 pub use tcp::{TcpListener, connect_tcp};
 #[cfg(feature = "tls")]
 pub use tls::{
-    InvalidTlsFile, Moment, Side, TlsClient, TlsError, TlsFailure, TlsListener, TlsServer,
-    common_name, connect_tls,
+    InvalidServerName, InvalidTlsFile, Moment, Side, TlsClient, TlsError, TlsFailure, TlsFile,
+    TlsListener, TlsServer, check_server_name, common_name, connect_tls,
 };
 
 use crate::sys::Credentials;

@@ -29,7 +29,7 @@ use rustls::pki_types::ServerName;
 
 pub use date::Moment;
 pub use failure::{Side, TlsError, TlsFailure};
-pub use pem::{InvalidTlsFile, common_name};
+pub use pem::{InvalidTlsFile, TlsFile, common_name};
 pub use settings::{TlsClient, TlsServer};
 
 use engine::Engine;
@@ -105,16 +105,35 @@ impl TlsListener {
 /// # Errors
 /// When nobody answers there; [`TlsFailure::of`] the error when TLS does not come to be.
 pub async fn connect_tls(address: &str, client: &TlsClient) -> io::Result<Box<dyn Link>> {
-    let name = client.server_name.as_deref().unwrap_or_else(|| host(address));
-    let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-        let text = format!("`{name}` is not a name that a certificate can be for");
-        io::Error::new(io::ErrorKind::InvalidInput, text)
-    })?;
+    let name = expected_name(address, client.server_name.as_deref())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let engine = Engine::client(client.config.clone(), name).map_err(io::Error::other)?;
     let stream = connect_stream(address, Transport::Tls).await?;
     let mut link = TlsLink::new(stream, engine, Side::Client);
     poll_fn(|cx| link.poll_writable(cx)).await?;
     Ok(Box::new(link))
+}
+
+/// Why a broker's certificate cannot be looked for a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a name that a certificate can be for")]
+pub struct InvalidServerName(String);
+
+/// Whether a broker at `HOST:PORT`, of which this name is expected or else the host, can have a certificate
+/// that is for it.
+///
+/// # Errors
+/// When no certificate can be.
+pub fn check_server_name(address: &str, expected: Option<&str>) -> Result<(), InvalidServerName> {
+    expected_name(address, expected).map(drop)
+}
+
+fn expected_name(
+    address: &str,
+    expected: Option<&str>,
+) -> Result<ServerName<'static>, InvalidServerName> {
+    let name = expected.unwrap_or_else(|| host(address));
+    ServerName::try_from(name.to_owned()).map_err(|_| InvalidServerName(name.to_owned()))
 }
 
 /// The host of `HOST:PORT`; an IPv6 address without its brackets.

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use bus_core::transport::{TlsFailure, connect_tls};
 use bytes::BytesMut;
 use rustls::ContentType;
-use tokio::task::spawn_blocking;
 
 use crate::certificates::Authority;
 use crate::foreign::{server_config, with_stranger};
-use crate::meeting::{address, failure, hear, listen, read, say};
-use crate::wilful::{ASK, Wilful};
+use crate::meeting::{failure, hear, read, say};
+use crate::wilful::{ASK, Wilful, visited};
 
 #[tokio::test]
 async fn new_keys_and_tickets_do_not_show() {
@@ -45,11 +44,8 @@ async fn new_keys_and_tickets_do_not_show() {
 
 #[tokio::test]
 async fn whoever_asks_often_for_new_keys_is_told_of_some_once() {
-    let authority = Authority::new();
-    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
-    let address = address(&listener);
-    let stranger = spawn_blocking(move || {
-        let mut wilful = Wilful::connect(&address, &authority);
+    let (mut link, stranger) = visited(move |address, authority| {
+        let mut wilful = Wilful::connect(address, authority);
         // As often as is allowed between two words, and more often with words between.
         for _ in 0..32 {
             wilful.renew_keys();
@@ -60,8 +56,8 @@ async fn whoever_asks_often_for_new_keys_is_told_of_some_once() {
         let heard = [wilful.read(), wilful.read()];
         wilful.send(ContentType::Alert, &[1, 0]);
         heard
-    });
-    let mut link = listener.accept().await.expect("accepts");
+    })
+    .await;
     hear(&mut *link, b"hello").await.expect("it may ask");
     say(&mut *link, b"welcome").await.expect("goes on");
     let [keys, word] = stranger.await.expect("runs");
@@ -72,18 +68,15 @@ async fn whoever_asks_often_for_new_keys_is_told_of_some_once() {
 
 #[tokio::test]
 async fn whoever_asks_for_new_keys_with_the_last_word_of_the_handshake_is_told_of_them() {
-    let authority = Authority::new();
-    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
-    let address = address(&listener);
-    let stranger = spawn_blocking(move || {
-        let mut wilful = Wilful::connect_unfinished(&address, &authority);
+    let (mut link, stranger) = visited(move |address, authority| {
+        let mut wilful = Wilful::connect_unfinished(address, authority);
         wilful.renew_keys();
         wilful.send(ContentType::ApplicationData, b"hello");
         let heard = [wilful.read(), wilful.read()];
         wilful.send(ContentType::Alert, &[1, 0]);
         heard
-    });
-    let mut link = listener.accept().await.expect("accepts");
+    })
+    .await;
     hear(&mut *link, b"hello").await.expect("it may ask");
     say(&mut *link, b"welcome").await.expect("goes on");
     let [keys, word] = stranger.await.expect("runs");
@@ -97,18 +90,15 @@ fn ended() -> Result<(), std::io::ErrorKind> {
 
 /// What our listener says of a client that does this after its first word, and what the client is told.
 async fn misbehaving(act: fn(&mut Wilful)) -> (TlsFailure, Option<(ContentType, Vec<u8>)>) {
-    let authority = Authority::new();
-    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
-    let address = address(&listener);
-    let stranger = spawn_blocking(move || {
-        let mut wilful = Wilful::connect(&address, &authority);
+    let (mut link, stranger) = visited(move |address, authority| {
+        let mut wilful = Wilful::connect(address, authority);
         wilful.send(ContentType::ApplicationData, b"hello");
         // So that the handshake is over on both sides.
         assert_eq!(wilful.read(), Some((ContentType::ApplicationData, b"welcome".to_vec())));
         act(&mut wilful);
         wilful.read()
-    });
-    let mut link = listener.accept().await.expect("accepts");
+    })
+    .await;
     hear(&mut *link, b"hello").await.expect("so far it is good");
     // It is known, so that it is not for its length that something is refused.
     link.establish();

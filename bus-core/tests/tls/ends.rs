@@ -4,12 +4,14 @@ use std::io;
 
 use bus_core::transport::{TlsFailure, connect_tls};
 use bytes::BytesMut;
+use rustls::ContentType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Receiver;
 
 use crate::certificates::Authority;
 use crate::meeting::{address, failure, hear, listen, meet, read, say};
+use crate::wilful::{Wilful, visited};
 
 /// What somebody in between does to what the client sends, after its first words.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -147,6 +149,52 @@ async fn a_failure_is_told_again_to_whoever_asks_again() {
     }
     // The listener has not suffered.
     meet(&server, &authority.trusting(None)).await.client.expect("connects");
+}
+
+/// What is read of a client that says two words and then something that nobody has sealed, all in one write:
+/// with the last word of its handshake, or after it.
+async fn before_a_forged_record(is_known: bool, room: usize) -> (Vec<u8>, io::Error) {
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let (mut link, stranger) = visited(move |address, authority| {
+        let mut wilful = Wilful::connect_unfinished(address, authority);
+        if is_known {
+            wilful.send(ContentType::ApplicationData, b"hello");
+            gone.recv().expect("it is heard");
+        }
+        wilful.keep(ContentType::ApplicationData, b"one");
+        wilful.keep(ContentType::ApplicationData, b"two");
+        wilful.send_raw(&[&[23, 3, 3, 0, 40][..], &[7; 40]].concat());
+        // Until it is told.
+        wilful.read()
+    })
+    .await;
+    if is_known {
+        hear(&mut *link, b"hello").await.expect("so far it is good");
+        link.establish();
+        go.send(()).expect("it waits");
+    }
+    let mut all = Vec::new();
+    let error = loop {
+        let mut some = BytesMut::with_capacity(room);
+        match read(&mut *link, &mut some).await {
+            Ok(count) => assert!(count > 0, "it has not ended"),
+            Err(error) => break error,
+        }
+        all.extend_from_slice(&some);
+    };
+    stranger.await.expect("runs");
+    (all, error)
+}
+
+#[tokio::test]
+async fn what_was_said_before_a_failure_is_heard_before_it() {
+    // Decrypted where it is read; with less room than there are words; and before it is known who it is.
+    for (is_known, room) in [(true, 256 * 1024), (true, 4), (false, 256 * 1024), (false, 4)] {
+        let (heard, error) = before_a_forged_record(is_known, room).await;
+        assert_eq!(heard, b"onetwo", "known: {is_known}, room: {room}");
+        let found = TlsFailure::of(&error).expect("a failure of TLS");
+        assert!(matches!(found, TlsFailure::Other { .. }), "{found:?}");
+    }
 }
 
 /// Fills a link, and drops it: at once, or when it says that all is out. Gives how much was taken,

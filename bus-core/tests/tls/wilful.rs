@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
+use bus_core::transport::Link;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks,
@@ -16,9 +17,11 @@ use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{
     ConnectionTrafficSecrets, ContentType, ExtractedSecrets, ProtocolVersion, Tls13CipherSuite,
 };
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::certificates::Authority;
 use crate::foreign::{client_config, patient};
+use crate::meeting::{address, listen};
 
 /// Asks the other side for new keys, and announces some.
 pub const ASK: [u8; 5] = [24, 0, 0, 1, 1];
@@ -61,12 +64,23 @@ impl Wilful {
 
     /// One record. Who has had enough of it does not matter here.
     pub fn send(&mut self, typ: ContentType, content: &[u8]) {
+        self.keep(typ, content);
+        self.flush();
+    }
+
+    /// These bytes as they are, with all that was kept before.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.unsent.extend_from_slice(bytes);
+        self.flush();
+    }
+
+    /// One record, which goes out with what is sent next.
+    pub fn keep(&mut self, typ: ContentType, content: &[u8]) {
         let payload = OutboundChunks::Single(content);
         let record = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload };
         let record = self.encrypter.encrypt(record, self.sent).expect("a cipher");
         self.sent += 1;
         self.unsent.extend(record.encode());
-        self.flush();
     }
 
     /// Announces new keys, asks for some, and takes its own.
@@ -101,6 +115,17 @@ impl Wilful {
         }
         Some((kind, content))
     }
+}
+
+/// A listener of ours, and what this client does at its address: the link to it, and what it comes to.
+pub async fn visited<T: Send + 'static>(
+    act: impl FnOnce(&str, &Authority) -> T + Send + 'static,
+) -> (Box<dyn Link>, JoinHandle<T>) {
+    let authority = Authority::new();
+    let mut listener = listen(&authority.server(&authority.broker(&["127.0.0.1"]))).await;
+    let address = address(&listener);
+    let stranger = spawn_blocking(move || act(&address, &authority));
+    (listener.accept().await.expect("accepts"), stranger)
 }
 
 fn shake_hands(

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bus_broker::{BridgeConfig, SpoolPolicy, TlsClientFiles, render_bridge};
+use bus_broker::{BridgeConfig, SpoolPolicy, TlsClientFiles, Words, render_bridge};
 use bus_client::{BusUrl, ErrorKind, Name, Pattern};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -57,48 +57,54 @@ pub struct AddArgs {
     /// The other broker: tcp://HOST:PORT, tls://HOST:PORT or local:PATH
     #[arg(value_name = "URL")]
     remote: BusUrl,
-    /// Topics that go there, while somebody there or beyond wants them
-    #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
-    out: Vec<Pattern>,
-    /// Topics that come here, while somebody here or beyond wants them; something must cross: these, queues or services
-    #[arg(long = "in", id = "incoming", value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
-    incoming: Vec<Pattern>,
-    /// What stands before the names here, and not in the patterns: PREFIX.X for each X that they match
-    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
-    local_prefix: String,
-    /// What stands before them at the other broker instead
-    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
-    remote_prefix: String,
+    #[command(flatten)]
+    topics: Topics,
     #[command(flatten)]
     shared: Shared,
     #[command(flatten)]
     credentials: Credentials,
     #[command(flatten)]
     spool: Spool,
-    /// How long what is wanted there is still kept for it while it cannot be reached [default: 10m]
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
-    linger: Option<Duration>,
+}
+
+/// Topics, and what all names are called.
+#[derive(clap::Args)]
+#[command(next_help_heading = "What crosses (some of it must)")]
+struct Topics {
+    /// Topics that go there, while somebody there wants them
+    #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
+    out: Vec<Pattern>,
+    /// Topics that come here, while somebody here wants them
+    #[arg(long = "in", id = "incoming", value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
+    incoming: Vec<Pattern>,
+    /// Names begin so here, and not in the patterns
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    local_prefix: String,
+    /// Names begin so there instead
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    remote_prefix: String,
 }
 
 /// Queues and services that can be used on both sides.
 #[derive(clap::Args)]
+#[command(next_help_heading = "What crosses (some of it must)")]
 struct Shared {
-    /// Queues that live here, and that clients of the other broker can use there
+    /// Queues that live here, to be used there
     #[arg(long, value_name = "QUEUE", num_args = 1.., value_parser = name)]
     out_queues: Vec<Name>,
-    /// Queues that live there, and that clients of this broker can use here
+    /// Queues that live there, to be used here
     #[arg(long, value_name = "QUEUE", num_args = 1.., value_parser = name)]
     in_queues: Vec<Name>,
-    /// Permission bits of such queues where they do not live, such as 0700
+    /// Mode of queues where they do not live: 0700
     #[arg(long, value_name = "MODE", value_parser = value::mode)]
     queue_mode: Option<u16>,
-    /// Services here that can be called there
+    /// Services here, to be called there
     #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
     out_services: Vec<Pattern>,
-    /// Services there that can be called here
+    /// Services there, to be called here
     #[arg(long, value_name = "PATTERN", num_args = 1.., value_parser = pattern)]
     in_services: Vec<Pattern>,
-    /// Permission bits of such services where they are not served, such as 0722
+    /// Mode of services where they are not served: 0722
     #[arg(long, value_name = "MODE", value_parser = value::mode)]
     service_mode: Option<u16>,
 }
@@ -121,43 +127,47 @@ impl Shared {
 
 /// How it shows at the other broker who it is. The files are read by the broker, not by this command.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Connection to the other broker")]
 struct Credentials {
-    /// The file with the token that it shows there
+    /// The token to show there
     #[arg(long, value_name = "FILE")]
     remote_token_file: Option<PathBuf>,
-    /// For tls:// the authorities that the certificate there may come from (PEM) [default: the system's]
+    /// Send the token over plain TCP to another host too
+    #[arg(long)]
+    remote_insecure: bool,
+    /// tls://: whom to trust (PEM) [default: as the system]
     #[arg(long, value_name = "FILE")]
     remote_authority: Option<PathBuf>,
-    /// For tls:// the certificate that it shows there (PEM)
+    /// tls://: the certificate to show there (PEM)
     #[arg(long, value_name = "FILE", requires = "remote_key")]
     remote_cert: Option<PathBuf>,
     /// The private key of --remote-cert (PEM)
     #[arg(long, value_name = "FILE", requires = "remote_cert")]
     remote_key: Option<PathBuf>,
-    /// For tls:// the name that must stand in the certificate there [default: the URL's host]
+    /// tls://: the name in the certificate there [default: the host]
     #[arg(long, value_name = "NAME")]
     remote_name: Option<String>,
-    /// Send the token over plain TCP to another host too, where everybody on the way can read it
-    #[arg(long)]
-    remote_insecure: bool,
 }
 
 /// What is kept for the side that cannot take it, in each direction.
 #[derive(clap::Args)]
+#[command(next_help_heading = "What is kept while the other side cannot take it")]
 struct Spool {
-    /// How much is kept in all while it cannot be taken: 64KiB, 16MiB [default: 256MiB]
+    /// So much in all [default: 256MiB]
     #[arg(long = "spool", value_name = "SIZE", value_parser = value::bytes)]
     all: Option<u64>,
-    /// How much of each publisher and topic [default: 128MiB]
+    /// So much of each publisher and topic [default: 128MiB]
     #[arg(long = "spool-each", value_name = "SIZE", value_parser = value::bytes)]
     each: Option<u64>,
-    /// How many messages of each publisher and topic [default: 1048576]
+    /// So many messages of each [default: 1048576]
     #[arg(long = "spool-each-messages", value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
-    /// What happens when that is full: publishers are held back, the oldest are dropped and counted, or
-    /// new ones are refused and counted [default: hold]
-    #[arg(long = "spool-full", value_name = "HOW", value_enum)]
+    /// If full: hold (publishers wait), drop-oldest, refuse [default: hold]
+    #[arg(long = "spool-full", value_name = "HOW", value_enum, hide_possible_values = true)]
     full: Option<Full>,
+    /// For so long while it cannot be reached [default: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
+    linger: Option<Duration>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -218,12 +228,13 @@ async fn call(url: &str, asked: Value) -> Result<Value, Problem> {
 impl AddArgs {
     /// The bridge that was asked for, if it can be run.
     fn config(self) -> Result<BridgeConfig, Problem> {
-        let AddArgs { credentials, spool, shared, .. } = self;
+        let AddArgs { topics, credentials, spool, shared, .. } = self;
         let wrong = |error: bus_broker::InvalidBridge| Problem::usage(error.to_string());
         let bridge = BridgeConfig::new(&self.bridge, self.remote).map_err(wrong)?;
-        let mut bridge = bridge.prefixes(self.local_prefix, self.remote_prefix);
-        bridge = self.out.into_iter().fold(bridge, BridgeConfig::outgoing);
-        bridge = self.incoming.into_iter().fold(bridge, BridgeConfig::incoming);
+        let mut bridge =
+            bridge.words(Words::Command).prefixes(topics.local_prefix, topics.remote_prefix);
+        bridge = topics.out.into_iter().fold(bridge, BridgeConfig::outgoing);
+        bridge = topics.incoming.into_iter().fold(bridge, BridgeConfig::incoming);
         bridge = shared.add_to(bridge);
         if let Some(path) = &credentials.remote_token_file {
             bridge = bridge.token_file(absolute(path)?);
@@ -233,7 +244,7 @@ impl AddArgs {
         if let Some(full) = spool.full {
             bridge = bridge.policy(full.policy());
         }
-        if let Some(linger) = self.linger {
+        if let Some(linger) = spool.linger {
             bridge = bridge.linger(linger);
         }
         bridge.check().map_err(wrong)?;
@@ -280,5 +291,28 @@ fn absolute(path: &Path) -> Result<PathBuf, Problem> {
     match whole.to_str() {
         Some(_) => Ok(whole),
         None => Err(Problem::usage(format!("`{}` is not UTF-8", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bus_broker::Setting;
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn what_a_bridge_says_of_its_settings_are_flags_that_there_are() {
+        let command = AddArgs::augment_args(clap::Command::new("add"));
+        let flags: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+        for setting in Setting::ALL {
+            let word = setting.word(Words::Command);
+            let is_there = match word.strip_prefix("--") {
+                Some(flag) => flags.contains(&flag),
+                None => ["NAME", "URL"].contains(&word),
+            };
+            assert!(is_there, "{word}");
+        }
+        assert_eq!(flags.len() + 2, Setting::ALL.len(), "{flags:?}");
     }
 }

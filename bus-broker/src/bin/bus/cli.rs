@@ -12,7 +12,7 @@ use crate::cert;
 use crate::exit::{self, Exit, Problem};
 use crate::{
     bench, bridge, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role,
-    send, serve, session, set, stat, subscribe, tls, token,
+    send, serve, session, set, stat, subscribe, suggest, tls, token,
 };
 
 /// An async message bus for processes: queues, topics and services.
@@ -26,6 +26,7 @@ pub struct Cli {
         global = true,
         env = "BUS_URL",
         value_name = "URL",
+        help_heading = "Connection to this broker",
         default_value = "",
         hide_default_value = true,
         hide_env_values = true
@@ -147,7 +148,9 @@ impl Verb {
 
 /// Parses the command line; help and version are printed here.
 pub fn parse() -> Result<Cli, Problem> {
-    let matches = Cli::command().try_get_matches().map_err(explain)?;
+    let matches = Cli::command()
+        .try_get_matches()
+        .map_err(|error| explain(suggest::improve(error, Cli::command(), std::env::args())))?;
     refuse_url_for_brokers(&matches)?;
     let cli = Cli::from_arg_matches(&matches).map_err(explain)?;
     check_environment(&matches, &cli)?;

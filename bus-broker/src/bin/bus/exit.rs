@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use bus_client::{Error, ErrorKind};
+use bus_client::{Error, ErrorKind, Knob};
 
 /// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
-        Problem::new(exit_of(error.kind()), error.to_string())
+        Problem::new(exit_of(error.kind()), error.told(flags))
     }
 }
 
@@ -156,6 +156,19 @@ impl From<io::Error> for Problem {
             io::ErrorKind::BrokenPipe => Problem::Quiet,
             _ => Problem::new(Exit::File, error.to_string()),
         }
+    }
+}
+
+/// What a setting of whoever connects is called on the command line and in the environment.
+fn flags(knob: Knob) -> &'static str {
+    match knob {
+        Knob::Authority => "--tls-ca, BUS_TLS_CA",
+        Knob::Certificate => "--tls-cert and --tls-key, BUS_TLS_CERT and BUS_TLS_KEY",
+        Knob::Key => "--tls-key, BUS_TLS_KEY",
+        Knob::ServerName => "--tls-name, BUS_TLS_NAME",
+        Knob::Insecure => "--token-insecure, BUS_TOKEN_INSECURE",
+        // One that this program does not set.
+        _ => "an option of clients",
     }
 }
 

@@ -38,6 +38,7 @@ mod stat;
 mod stat_json;
 mod stat_text;
 mod subscribe;
+mod suggest;
 mod table;
 mod tls;
 mod token;

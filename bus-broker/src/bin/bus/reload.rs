@@ -40,6 +40,10 @@ pub async fn run(out: &mut Out, broker: &Broker, args: &Args, lanes: LaneArgs) {
         }
         Err(_) => return,
     };
+    // Nothing is taken over of a file of which something cannot be.
+    if let Err(error) = config.check_bridges() {
+        return error!("{error}; the broker goes on with what it had");
+    }
     // Whether certificates may be asked of fewer clients can depend on the new users, and the other
     // way round: so they have a second turn.
     let early = exchange(broker, &config).await;
@@ -67,23 +71,28 @@ async fn exchange(broker: &Broker, config: &BrokerConfig) -> Result<(), ReloadEr
 
 async fn users_and_policy(out: &mut Out, broker: &Broker, config: BrokerConfig) {
     match broker.reload(config).await {
-        Ok(reloaded) => tell(
-            out,
-            format_args!(
-                "read the configuration again: users: {}; allowances: {}; bridges begun: {}; bridges changed: {}; bridges ended: {}; sessions ended: {}; needs a restart: {}",
-                reloaded.users,
-                reloaded.allowances,
-                reloaded.bridges.0,
-                reloaded.bridges.1,
-                reloaded.bridges.2,
-                reloaded.ended,
-                if reloaded.need_restart.is_empty() {
-                    "nothing".into()
-                } else {
-                    reloaded.need_restart.join(", ")
-                },
-            ),
-        ),
+        Ok(reloaded) => {
+            let bridges = &reloaded.bridges;
+            tell(
+                out,
+                format_args!(
+                    "read the configuration again: users: {}; allowances: {}; bridges begun: {}; bridges changed: {}; bridges ended: {}; bridges not as in the file: {}; sessions ended: {}; needs a restart: {}",
+                    reloaded.users,
+                    reloaded.allowances,
+                    bridges.begun,
+                    bridges.changed,
+                    bridges.ended,
+                    bridges.refused.len(),
+                    reloaded.ended,
+                    if reloaded.need_restart.is_empty() {
+                        "nothing".into()
+                    } else {
+                        reloaded.need_restart.join(", ")
+                    },
+                ),
+            );
+            bridges.refused.iter().for_each(|reason| tell(out, reason));
+        }
         Err(error) => error!("{error}"),
     }
 }

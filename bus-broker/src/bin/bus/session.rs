@@ -14,6 +14,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// Flags for lanes in shared memory, of brokers and clients alike.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Connection to this broker")]
 pub struct LaneArgs {
     /// Use no shared memory: neither grant it nor ask for it
     #[arg(long, global = true, env = "BUS_NO_SHM", value_parser = FalseyValueParser::new(), hide_env_values = true)]

@@ -12,6 +12,7 @@ use crate::exit::Problem;
 
 /// Flags of every verb that connects.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Connection to this broker")]
 pub struct TlsArgs {
     /// For tls:// the authorities that the broker's certificate may come from (PEM) [default: the
     /// system's]

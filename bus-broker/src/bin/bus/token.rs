@@ -29,6 +29,7 @@ pub struct Args {
 
 /// Flags of clients that show who they are.
 #[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Connection to this broker")]
 pub struct TokenArgs {
     /// Show who you are with the token in this file [or in the environment: BUS_TOKEN]
     #[arg(

@@ -53,9 +53,9 @@ fn the_extremes_of_a_bridge_are_written_as_they_are_read() {
         bridge.spool(Some(bytes), Some(1), Some(bytes))
     };
     for bridge in [
-        extreme(0, Duration::ZERO, SpoolPolicy::HoldBack),
+        extreme(64 << 10, Duration::ZERO, SpoolPolicy::HoldBack),
         extreme(u64::MAX, Duration::from_nanos(1), SpoolPolicy::Refuse),
-        extreme((1 << 53) + 1, Duration::from_secs(1 << 40), SpoolPolicy::DropOldest),
+        extreme((1 << 53) + 1, Duration::from_secs(3600), SpoolPolicy::DropOldest),
     ] {
         let config = parse_config(&render_bridge(&bridge)).expect("a good file");
         assert_eq!(config.bridges, [bridge]);
@@ -93,15 +93,15 @@ fn mistakes_of_bridges_are_named_with_their_line() {
     check("spool_full = \"hold\"", 1, &["`spool_full`", "under a [[bridge]]"]);
     check("[[bridge]]\nurl = \"tcp://h:1\"\nout = \"a\"", 1, &["no `name`"]);
     check("\n[[bridge]]\nname = \"b\"\nout = \"a\"", 2, &["`b`", "no `url`"]);
-    check("[[bridge]]\nname = \"a b\"\nurl = \"tcp://h:1\"\nout = \"a\"", 1, &["`a b`"]);
+    check("[[bridge]]\nname = \"a b\"\nurl = \"tcp://h:1\"\nout = \"a\"", 2, &["`a b`"]);
     check("[[bridge]]\nname = \"b\"\nurl = \"nats://h:1\"", 3, &["`bridge.url`", "`nats`"]);
     check("[[bridge]]\nname = \"b\"\nurl = \"tcp://h:1\"", 1, &["`b`", "nothing goes over it"]);
-    check(&with("certificate = \"a\""), 1, &["`b`", "both `certificate` and `key`"]);
-    check(&with("key = \"a\""), 1, &["`b`", "both `certificate` and `key`"]);
-    check(&with("in = [\"x.*\",\n\"x.y\"]"), 1, &["`b`", "`x.*` and `x.y`", "in common"]);
-    check(&with("in = \"$bus.>\""), 1, &["`b`", "`$bus.` belongs to each broker"]);
-    check(&with("local_prefix = \"$bus\""), 1, &["`b`", "`$bus.` belongs to each broker"]);
-    check(&with("remote_prefix = \"a..b\""), 1, &["`b`", "`a..b`"]);
+    check(&with("certificate = \"a\""), 5, &["`b`", "both `certificate` and `key`"]);
+    check(&with("key = \"a\""), 5, &["`b`", "both `certificate` and `key`"]);
+    check(&with("in = [\"x.*\",\n\"x.y\"]"), 5, &["`b`: `in`", "`x.*` and `x.y`", "in common"]);
+    check(&with("in = \"$bus.>\""), 5, &["`b`: `in`", "`$bus.` belongs to each broker"]);
+    check(&with("local_prefix = \"$bus\""), 5, &["`local_prefix`", "`$bus.` belongs to each"]);
+    check(&with("remote_prefix = \"a..b\""), 5, &["`b`: `remote_prefix`", "`a..b`"]);
     check(&with("in = [\"x\",\n\"a.>.b\"]"), 6, &["`bridge.in`", "`a.>.b`"]);
     check(&with("in = 3"), 5, &["`bridge.in`", "the integer 3"]);
     check(&with("in = [\"x\", 7]"), 5, &["`bridge.in`", "the integer 7"]);
@@ -118,7 +118,39 @@ fn mistakes_of_bridges_are_named_with_their_line() {
     check(&with("linger = \"soon\""), 5, &["`bridge.linger`", "a duration"]);
     check(&with(&with("")), 5, &["a bridge `b` above"]);
     let many: Vec<String> = (0..2000).map(|number| format!("\"x{number}\"")).collect();
-    check(&with(&format!("in = [{}]", many.join(", "))), 1, &["`b`", "2000 patterns", "1024"]);
+    check(&with(&format!("in = [{}]", many.join(", "))), 5, &["`b`", "2000 patterns", "1024"]);
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_by_their_key() {
+    let at = |url: &str, more: &str| {
+        format!("[[bridge]]\nname = \"b\"\nurl = \"{url}\"\nout = [\"a.>\"]\n{more}")
+    };
+    let with = |more: &str| at("tcp://h:1", more);
+    check(&at("mem:x", ""), 3, &["`b`: `url`: mem:x", "tcp://, tls:// or local:"]);
+    for key in ["authority", "server_name"] {
+        let told = format!("`b`: `{key}` is for tls:// only, and `url` is tcp://h:1");
+        check(&with(&format!("{key} = \"a\"")), 5, &[&told]);
+    }
+    let pair = "key = \"k\"\ncertificate = \"c\"";
+    check(&with(pair), 6, &["`certificate` is for tls:// only"]);
+    check(&at("tls://h:1", "server_name = \"a b\""), 5, &["`server_name`: `a b` is not a name"]);
+    check(&at("tcp://192.0.2.1:1", "token_file = \"t\""), 5, &["`token_file`", "with `insecure`"]);
+    check(&with("spool = \"0 B\""), 5, &["`spool` is 0 B", "64.0 KiB at least"]);
+    check(&with("spool_each = \"1KiB\""), 5, &["`spool_each` is 1.0 KiB", "64.0 KiB at least"]);
+    let more = "spool = \"1MiB\"\nspool_each = \"2MiB\"";
+    check(&with(more), 6, &["`spool_each` is 2.0 MiB", "`spool`, which is for all", "1.0 MiB"]);
+    check(&with("linger = \"99h\""), 5, &["`linger` is 4days 3h", "1h at most"]);
+    let long = ["a"; 16].join(".");
+    check(&with(&format!("local_prefix = \"{long}\"")), 4, &["`out` behind `local_prefix`"]);
+    let both = "out_queues = \"jobs\"\nin_queues = \"jobs\"";
+    check(&with(both), 1, &["`jobs` is in `out_queues` and in `in_queues`"]);
+    // The control: each of them in its bounds.
+    let good = "token_file = \"t\"\nspool = \"64KiB\"\nlinger = \"1h\"\nlocal_prefix = \"a.b\"";
+    let read = parse_config(&with(good)).expect("a good file").bridges.remove(0);
+    assert_eq!((read.source_bytes, read.total_bytes), (64 << 10, 64 << 10));
+    parse_config(&at("tls://h:1", "server_name = \"a.b\"\nauthority = \"a\"")).expect("good");
+    parse_config(&at("tcp://127.0.0.1:1", "token_file = \"t\"")).expect("good");
 }
 
 #[test]

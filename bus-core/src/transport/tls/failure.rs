@@ -1,7 +1,8 @@
 //! Why TLS has not come to be between two peers, or has ended: for programs and for people.
 //!
 //! Each side tells what it can know: the same fault is `Expired` to whoever has seen the
-//! certificate, and `CertificateRefused` to its owner. No sentence contains a secret.
+//! certificate, and `CertificateRefused` to its owner. No sentence contains a secret, or a setting: what
+//! settings are called is known to whoever shows it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -146,17 +147,17 @@ impl TlsFailure {
             ),
             TlsFailure::WrongName { wanted, names } => write!(
                 out,
-                "the broker's certificate is not for `{wanted}`, but for {}: connect by such a name, or say which one to expect (--tls-name, ClientOptions::tls_server_name)",
+                "the broker's certificate is not for `{wanted}`, but for {}: connect by such a name, or say which one to expect",
                 listed(names)
             ),
             TlsFailure::UnknownAuthority => out.write_str(
-                "the broker's certificate comes from an authority that is not trusted here: if it should be, give that authority's certificate (--tls-ca, BUS_TLS_CA, ClientOptions::tls_authority)",
+                "the broker's certificate comes from an authority that is not trusted here: if it should be, give that authority's certificate",
             ),
             TlsFailure::BadCertificate { reason } => {
                 write!(out, "the broker's certificate cannot be used: {reason}")
             }
             TlsFailure::NoClientCertificate => out.write_str(
-                "the broker requires a client certificate: give one with its key (--tls-cert and --tls-key, BUS_TLS_CERT and BUS_TLS_KEY, ClientOptions::tls_certificate)",
+                "the broker requires a client certificate: give one with its key",
             ),
             TlsFailure::CertificateRefused { reason } => {
                 write!(out, "the broker does not accept this client's certificate: {reason}")

@@ -79,10 +79,11 @@ impl TlsLink {
         }
     }
 
+    /// It has failed from here on. What was decrypted before was said before, and is still read: the failure
+    /// is told again to whoever comes behind it.
     pub(super) fn fail(&mut self, failure: TlsFailure) -> io::Error {
         let error = TlsError::new(self.side, failure);
         self.phase = Phase::Failed(error.clone());
-        self.plain = BytesMut::new();
         error.into()
     }
 
@@ -172,14 +173,22 @@ impl Link for TlsLink {
             self.waker = Some(cx.waker().clone());
         }
         if self.is_shaking_hands() {
-            ready!(self.poll_handshake(cx))?;
+            let shaken = ready!(self.poll_handshake(cx));
+            // Something may have come behind the handshake, and before what has failed.
+            if self.plain.is_empty() {
+                shaken?;
+            }
+        }
+        if !self.plain.is_empty() {
+            let _ = self.poll_outgoing(cx);
+            return Poll::Ready(Ok(()));
         }
         if let Phase::Failed(error) = &self.phase {
             return Poll::Ready(Err(error.clone().into()));
         }
         // Who takes nothing any more is found out by reading.
         let _ = self.poll_outgoing(cx);
-        if !self.plain.is_empty() || self.phase == Phase::Closed {
+        if self.phase == Phase::Closed {
             return Poll::Ready(Ok(()));
         }
         self.stream.poll_readable(cx)

@@ -3,7 +3,7 @@
 //! A file is refused in one sentence, which names it and says what is wrong. What a key consists
 //! of is told to nobody.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,18 +18,47 @@ use super::x509;
 /// Bytes of a file of certificates: all authorities of a system have a quarter of it.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFile {
+    /// The authorities that a broker's certificate may come from.
+    Authority,
+    /// The authorities that a client's certificate may come from.
+    ClientAuthority,
+    /// The certificate that this side shows.
+    Certificate,
+    /// Its private key.
+    Key,
+}
+
+impl Display for TlsFile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            TlsFile::Authority => "the authority's certificate",
+            TlsFile::ClientAuthority => "the client authority's certificate",
+            TlsFile::Certificate => "the certificate",
+            TlsFile::Key => "the key",
+        })
+    }
+}
+
 /// Why files of certificates and keys cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {}: {reason}", .path.display())]
+#[error("{file} {}: {reason}", .path.display())]
 pub struct InvalidTlsFile {
-    what: &'static str,
+    file: TlsFile,
     path: PathBuf,
     reason: String,
 }
 
 impl InvalidTlsFile {
-    pub(super) fn new(what: &'static str, path: &Path, reason: impl Display) -> InvalidTlsFile {
-        InvalidTlsFile { what, path: path.to_owned(), reason: reason.to_string() }
+    pub(super) fn new(file: TlsFile, path: &Path, reason: impl Display) -> InvalidTlsFile {
+        InvalidTlsFile { file, path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    /// What it is for.
+    pub fn file(&self) -> TlsFile {
+        self.file
     }
 
     /// Which file.
@@ -40,10 +69,10 @@ impl InvalidTlsFile {
 
 /// The certificates of a file, at least one.
 pub(super) fn certificates(
-    what: &'static str,
+    file: TlsFile,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, InvalidTlsFile> {
-    let wrong = |reason: &dyn Display| InvalidTlsFile::new(what, path, reason);
+    let wrong = |reason: &dyn Display| InvalidTlsFile::new(file, path, reason);
     let text = read(path).map_err(|error| wrong(&error))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match found {
@@ -57,8 +86,7 @@ pub(super) fn certificates(
 pub(super) fn own_certificates(
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, InvalidTlsFile> {
-    const WHAT: &str = "the certificate";
-    let found = certificates(WHAT, path)?;
+    let found = certificates(TlsFile::Certificate, path)?;
     let now = Moment::from_unix(UnixTime::now().as_secs());
     for certificate in &found {
         let reason = match x509::facts(certificate) {
@@ -71,14 +99,14 @@ pub(super) fn own_certificates(
             }
             Some(_) => continue,
         };
-        return Err(InvalidTlsFile::new(WHAT, path, reason));
+        return Err(InvalidTlsFile::new(TlsFile::Certificate, path, reason));
     }
     Ok(found)
 }
 
 /// The private key of a file.
 pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, InvalidTlsFile> {
-    let wrong = |reason: &dyn Display| InvalidTlsFile::new("the key", path, reason);
+    let wrong = |reason: &dyn Display| InvalidTlsFile::new(TlsFile::Key, path, reason);
     let text = read(path).map_err(|error| wrong(&error))?;
     // What it says of a malformed key could contain parts of it.
     PrivateKeyDer::from_pem_slice(&text)
@@ -86,13 +114,10 @@ pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, InvalidTlsFile>
 }
 
 /// The authorities of a file.
-pub(super) fn authorities(
-    what: &'static str,
-    path: &Path,
-) -> Result<RootCertStore, InvalidTlsFile> {
+pub(super) fn authorities(file: TlsFile, path: &Path) -> Result<RootCertStore, InvalidTlsFile> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(what, path)? {
-        store.add(certificate).map_err(|error| InvalidTlsFile::new(what, path, error))?;
+    for certificate in certificates(file, path)? {
+        store.add(certificate).map_err(|error| InvalidTlsFile::new(file, path, error))?;
     }
     Ok(store)
 }

@@ -12,7 +12,7 @@ use rustls::version::TLS13;
 use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite};
 
 use super::chain::ShortChains;
-use super::pem::{self, InvalidTlsFile};
+use super::pem::{self, InvalidTlsFile, TlsFile};
 use crate::transport::{ClientCertificates, TlsClientFiles, TlsServerFiles};
 
 /// The protocol inside, as TLS names it.
@@ -61,7 +61,7 @@ impl TlsClient {
     /// When one of them cannot be used.
     pub fn new(files: &TlsClientFiles) -> Result<TlsClient, InvalidTlsFile> {
         let authorities = match &files.authority {
-            Some(path) => pem::authorities("the authority's certificate", path)?,
+            Some(path) => pem::authorities(TlsFile::Authority, path)?,
             None => system_authorities(),
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(provider()));
@@ -71,7 +71,7 @@ impl TlsClient {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => builder
                 .with_client_auth_cert(pem::own_certificates(certificate)?, pem::key(key)?)
-                .map_err(|error| InvalidTlsFile::new("the key", key, unfit(&error)))?,
+                .map_err(|error| InvalidTlsFile::new(TlsFile::Key, key, unfit(&error)))?,
         };
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.resumption = Resumption::disabled();
@@ -88,25 +88,25 @@ fn server_config(files: &TlsServerFiles) -> Result<ServerConfig, InvalidTlsFile>
         (ClientCertificates::None, _) => builder.with_no_client_auth(),
         (_, None) => {
             let reason = "without client_authority no client certificate can be checked";
-            return Err(InvalidTlsFile::new("the certificate", &files.certificate, reason));
+            return Err(InvalidTlsFile::new(TlsFile::Certificate, &files.certificate, reason));
         }
         (asks, Some(path)) => {
-            const WHAT: &str = "the client authority's certificate";
-            let authorities = Arc::new(pem::authorities(WHAT, path)?);
+            const FILE: TlsFile = TlsFile::ClientAuthority;
+            let authorities = Arc::new(pem::authorities(FILE, path)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(authorities, provider);
             let verifier = match asks {
                 ClientCertificates::Required => verifier,
                 _ => verifier.allow_unauthenticated(),
             };
             let verifier = verifier.build();
-            let verifier = verifier.map_err(|error| InvalidTlsFile::new(WHAT, path, error))?;
+            let verifier = verifier.map_err(|error| InvalidTlsFile::new(FILE, path, error))?;
             builder.with_client_cert_verifier(Arc::new(ShortChains(verifier)))
         }
     };
     let certificates = pem::own_certificates(&files.certificate)?;
     let mut config = builder
         .with_single_cert(certificates, pem::key(&files.key)?)
-        .map_err(|error| InvalidTlsFile::new("the key", &files.key, unfit(&error)))?;
+        .map_err(|error| InvalidTlsFile::new(TlsFile::Key, &files.key, unfit(&error)))?;
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
