@@ -67,6 +67,9 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 64;
 pub const BACKLOG_BYTES_DEFAULT: u64 = MIB as u64;
 /// The largest backlog that a subscription may ask for.
 pub const BACKLOG_BYTES_MAX: u64 = 64 * MIB as u64;
+/// The same of one that a bridge has for those beyond it, who may not be reachable for a while: it stands
+/// where the spool of a bridge would that goes the other way.
+pub const BRIDGE_BACKLOG_BYTES_MAX: u64 = 1024 * MIB as u64;
 
 /// Bytes of messages in a queue, by default: the longest message fits.
 pub const QUEUE_BYTES_DEFAULT: u64 = (64 * MIB + 64 * KIB) as u64;
@@ -252,6 +255,7 @@ const _: () = {
     assert!(WINDOW_BYTES_MIN <= WINDOW_BYTES_DEFAULT && WINDOW_BYTES_DEFAULT <= WINDOW_BYTES_MAX);
     assert!(INLINE_BYTES_MAX as u64 + MESSAGE_OVERHEAD_BYTES as u64 <= WINDOW_BYTES_DEFAULT);
     assert!(BACKLOG_BYTES_DEFAULT <= BACKLOG_BYTES_MAX);
+    assert!(BACKLOG_BYTES_MAX <= BRIDGE_BACKLOG_BYTES_MAX);
     assert!(QUEUE_BYTES_DEFAULT <= QUEUE_BYTES_MAX);
     assert!(
         (MESSAGE_BYTES_MAX + HEADERS_BYTES_MAX + MESSAGE_OVERHEAD_BYTES) as u64
