@@ -211,45 +211,53 @@ async fn what_a_receiver_leaves_is_back_at_its_old_place() {
 
 #[tokio::test]
 async fn what_is_out_when_the_other_broker_ends_is_back_at_its_old_place() {
-    for two in Two::both().await {
-        for number in 1..=3 {
-            two.jobs.send(job(1, number)).await.expect("sends");
-        }
-        let held = soon(two.away.receive(Selector::Any)).await.expect("takes");
-        assert_eq!(number(&held), 1);
-        let Two { guest, jobs, near, .. } = two;
-        guest.drain(Duration::ZERO).await;
-        // A guest that says nothing more is waited for as long as a session is.
-        until(async || near.admin().queues("jobs").await.expect("lists")[0].leased == 0).await;
-        for expected in 1..=3 {
-            let delivery = soon(jobs.receive(Selector::Any)).await.expect("takes");
-            assert_eq!(number(&delivery), expected);
-            delivery.ack().await.expect("acks");
-        }
-        drop(held);
+    // Both wait for as long as a session is waited for.
+    let [out, incoming] = Two::both().await;
+    tokio::join!(what_is_out_is_back(out), what_is_out_is_back(incoming));
+}
+
+async fn what_is_out_is_back(two: Two) {
+    for number in 1..=3 {
+        two.jobs.send(job(1, number)).await.expect("sends");
     }
+    let held = soon(two.away.receive(Selector::Any)).await.expect("takes");
+    assert_eq!(number(&held), 1);
+    let Two { guest, jobs, near, .. } = two;
+    guest.drain(Duration::ZERO).await;
+    // A guest that says nothing more is waited for as long as a session is.
+    until(async || near.admin().queues("jobs").await.expect("lists")[0].leased == 0).await;
+    for expected in 1..=3 {
+        let delivery = soon(jobs.receive(Selector::Any)).await.expect("takes");
+        assert_eq!(number(&delivery), expected);
+        delivery.ack().await.expect("acks");
+    }
+    drop(held);
 }
 
 #[tokio::test]
 async fn who_waits_for_a_home_that_ends_is_told_what_is_known() {
-    for two in Two::both().await {
-        two.jobs.send(job(1, 1)).await.expect("sends");
-        let held = soon(two.away.receive(Selector::Any)).await.expect("takes");
-        let Two { home, away, proxy, .. } = two;
-        proxy.close();
-        home.drain(Duration::ZERO).await;
-        let kinds = [ErrorKind::StaleLease, ErrorKind::OutcomeUnknown];
-        let acked = soon(held.ack()).await.expect_err("its home is gone");
-        assert!(kinds.contains(&acked.kind()), "{acked}");
-        let now = soon(away.try_receive(Selector::Any)).await.expect_err("its home is gone");
-        assert_eq!(now.kind(), ErrorKind::Unreachable);
-        let now = soon(away.try_send(job(1, 2))).await.expect_err("its home is gone");
-        assert_eq!(now.kind(), ErrorKind::Unreachable);
-        // Who waits, waits for its deadline.
-        let wait = Duration::from_millis(20);
-        let late = away.receive_timeout(Selector::Any, wait).await.expect_err("nobody sends");
-        assert_eq!(late.kind(), ErrorKind::TimedOut);
-    }
+    // Both wait for as long as a session is waited for.
+    let [out, incoming] = Two::both().await;
+    tokio::join!(who_waits_is_told(out), who_waits_is_told(incoming));
+}
+
+async fn who_waits_is_told(two: Two) {
+    two.jobs.send(job(1, 1)).await.expect("sends");
+    let held = soon(two.away.receive(Selector::Any)).await.expect("takes");
+    let Two { home, away, proxy, .. } = two;
+    proxy.close();
+    home.drain(Duration::ZERO).await;
+    let kinds = [ErrorKind::StaleLease, ErrorKind::OutcomeUnknown];
+    let acked = soon(held.ack()).await.expect_err("its home is gone");
+    assert!(kinds.contains(&acked.kind()), "{acked}");
+    let now = soon(away.try_receive(Selector::Any)).await.expect_err("its home is gone");
+    assert_eq!(now.kind(), ErrorKind::Unreachable);
+    let now = soon(away.try_send(job(1, 2))).await.expect_err("its home is gone");
+    assert_eq!(now.kind(), ErrorKind::Unreachable);
+    // Who waits, waits for its deadline.
+    let wait = Duration::from_millis(20);
+    let late = away.receive_timeout(Selector::Any, wait).await.expect_err("nobody sends");
+    assert_eq!(late.kind(), ErrorKind::TimedOut);
 }
 
 #[tokio::test]
