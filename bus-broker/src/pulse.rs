@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bus_core::router::SessionId;
-use bus_core::session::Beat;
 
 use crate::hub::Hub;
 use crate::slot::slot_of;
@@ -19,15 +18,14 @@ impl Hub {
         let Some(line) = &mut slot.line else { return Poll::Pending };
         let Some(pulse) = &mut line.pulse else { return Poll::Pending };
         let heard = line.counters.bytes_in.load(Ordering::Relaxed);
-        while let Poll::Ready(beat) = pulse.poll(cx, &*line.link, heard) {
-            match beat {
-                Beat::Dead { silent } => {
-                    let text = format!("nothing has come from the client's host for {silent:?}");
-                    return Poll::Ready(text);
-                }
-                // Before the Welcome is out nothing else may be, and it asks for an answer too.
-                _ if !line.prefix.is_empty() => {}
-                _ => slot.state.ping(),
+        let state = &mut slot.state;
+        while let Poll::Ready(beat) = pulse.poll(cx, &*line.link, heard, || state.outbound.said()) {
+            if let Some(text) = beat.loss("client") {
+                return Poll::Ready(text);
+            }
+            // Before the Welcome is out nothing else may be, and it asks for an answer too.
+            if line.prefix.is_empty() {
+                state.ping();
             }
         }
         Poll::Pending

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bus_core::router::{Channel, SessionId};
 use bus_core::session::ServerSession;
 use bus_core::transport::{Link, Pulse};
-use bus_core::{Buffers, Decoder, Parcel};
+use bus_core::{Buffers, CLIENT_SILENCE_MAX, Decoder, Parcel};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
@@ -127,7 +127,7 @@ impl Line {
     ) -> Line {
         let (waker, rest, ended, pause) = (None, None, None, None);
         let (blocked, more, pauses) = (false, false, false);
-        let pulse = Pulse::of(&*link);
+        let pulse = Pulse::of(&*link, CLIENT_SILENCE_MAX);
         Line {
             link,
             decoder,

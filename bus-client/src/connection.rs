@@ -9,9 +9,9 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bus_core::session::{Beat, ClientSession, Event, Hello, Welcome};
+use bus_core::session::{ClientSession, Event, Hello, Welcome};
 use bus_core::transport::{Link, Pulse, Transport};
-use bus_core::{Buffers, BusUrl, Failure, FrameError};
+use bus_core::{BROKER_SILENCE_MAX, Buffers, BusUrl, Failure, FrameError};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -84,7 +84,7 @@ impl Connection {
 
     fn new(connected: Connected) -> Connection {
         Connection {
-            pulse: Pulse::of(&*connected.link),
+            pulse: Pulse::of(&*connected.link, BROKER_SILENCE_MAX),
             connected,
             slices: Vec::new(),
             buffers: Buffers::default(),
@@ -158,16 +158,13 @@ impl Connection {
         session: &mut ClientSession,
     ) -> Poll<Result<(), ConnectionEnd>> {
         let Some(pulse) = &mut self.pulse else { return Poll::Pending };
-        match ready!(pulse.poll(cx, &*self.connected.link, self.heard)) {
-            Beat::Dead { silent } => {
-                let text = format!("the broker has given no sign of life for {silent:?}");
-                Poll::Ready(Err(ConnectionEnd::Lost(text)))
-            }
-            Beat::Ask | Beat::Wait => {
-                self.ask(session);
-                Poll::Ready(Ok(()))
-            }
+        let said = || session.outbound.said();
+        let beat = ready!(pulse.poll(cx, &*self.connected.link, self.heard, said));
+        if let Some(text) = beat.loss("broker") {
+            return Poll::Ready(Err(ConnectionEnd::Lost(text)));
         }
+        self.ask(session);
+        Poll::Ready(Ok(()))
     }
 
     fn ask(&mut self, session: &mut ClientSession) {

@@ -11,9 +11,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bus_core::router::Channel;
-use bus_core::session::Beat;
 use bus_core::transport::{Direct, Pace, Pulse, Waiting};
-use bus_core::{Buffers, Failure};
+use bus_core::{BROKER_SILENCE_MAX, Buffers, Failure};
 use bytes::Bytes;
 
 use crate::alarm::Alarm;
@@ -82,7 +81,7 @@ impl Pump {
         let pace = Pace::new(waiting, since_start);
         let (slices, buffers) = (Vec::new(), Buffers::default());
         let (blocked, rests, end, ended) = (false, false, None, false);
-        let (heard, pulse) = (0, Pulse::of(&*connected.link));
+        let (heard, pulse) = (0, Pulse::of(&*connected.link, BROKER_SILENCE_MAX));
         Pump {
             connected,
             slices,
@@ -127,16 +126,13 @@ impl Pump {
     /// Ready when the broker was asked whether it is there, or has not been for too long.
     fn poll_pulse(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let Some(pulse) = &mut self.pulse else { return Poll::Pending };
-        match ready!(pulse.poll(cx, &*self.connected.link, self.heard)) {
-            Beat::Dead { silent } => {
-                let text = format!("nothing has come from the broker's host for {silent:?}");
-                Poll::Ready(Err(End::Lost(text)))
-            }
-            _ => {
-                shared.drive(|state| state.session.ping(0));
-                Poll::Ready(Ok(()))
-            }
+        let said = || shared.drive(|state| state.session.outbound.said());
+        let beat = ready!(pulse.poll(cx, &*self.connected.link, self.heard, said));
+        if let Some(text) = beat.loss("broker") {
+            return Poll::Ready(Err(End::Lost(text)));
         }
+        shared.drive(|state| state.session.ping(0));
+        Poll::Ready(Ok(()))
     }
 
     /// Whether others than the driver may drive it: over lanes, while it lasts.

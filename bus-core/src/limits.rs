@@ -67,6 +67,9 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 64;
 pub const BACKLOG_BYTES_DEFAULT: u64 = MIB as u64;
 /// The largest backlog that a subscription may ask for.
 pub const BACKLOG_BYTES_MAX: u64 = 64 * MIB as u64;
+/// The same of one that a bridge has for those beyond it, who may not be reachable for a while: it stands
+/// where the spool of a bridge would that goes the other way.
+pub const BRIDGE_BACKLOG_BYTES_MAX: u64 = 1024 * MIB as u64;
 
 /// Bytes of messages in a queue, by default: the longest message fits.
 pub const QUEUE_BYTES_DEFAULT: u64 = (64 * MIB + 64 * KIB) as u64;
@@ -111,6 +114,12 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long the other side may give no sign before the connection is taken for dead. A dead link is
 /// noticed after five to six seconds; a side that can still hear the other one ask, after eight.
 pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long a broker may leave a question unanswered that has come to its host. Whoever sees that it
+/// hangs has noticed within nine seconds of its last sign.
+pub const BROKER_SILENCE_MAX: Duration = Duration::from_secs(6);
+/// The same of a client, which is stopped in a debugger, or works without letting its runtime run: with the
+/// grace of its session it may be away from the bus for as long as a lease lasts.
+pub const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Time for which a session outlives its connection, by default.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(10);
 /// The longest grace that a broker grants.
@@ -246,6 +255,7 @@ const _: () = {
     assert!(WINDOW_BYTES_MIN <= WINDOW_BYTES_DEFAULT && WINDOW_BYTES_DEFAULT <= WINDOW_BYTES_MAX);
     assert!(INLINE_BYTES_MAX as u64 + MESSAGE_OVERHEAD_BYTES as u64 <= WINDOW_BYTES_DEFAULT);
     assert!(BACKLOG_BYTES_DEFAULT <= BACKLOG_BYTES_MAX);
+    assert!(BACKLOG_BYTES_MAX <= BRIDGE_BACKLOG_BYTES_MAX);
     assert!(QUEUE_BYTES_DEFAULT <= QUEUE_BYTES_MAX);
     assert!(
         (MESSAGE_BYTES_MAX + HEADERS_BYTES_MAX + MESSAGE_OVERHEAD_BYTES) as u64
@@ -262,6 +272,10 @@ const _: () = {
     assert!(SILENCE_MAX.as_secs() >= 4 * HEARTBEAT.as_secs());
     assert!(SILENCE_MAX.as_secs().is_multiple_of(HEARTBEAT.as_secs()));
     assert!(SILENCE_MAX.as_secs() + 3 * HEARTBEAT.as_secs() < GRACE_DEFAULT.as_secs());
+    // A question is asked at the second look after the last sign, and seen to arrive at the next.
+    assert!(BROKER_SILENCE_MAX.as_secs() + 3 * HEARTBEAT.as_secs() < GRACE_DEFAULT.as_secs());
+    assert!(BROKER_SILENCE_MAX.as_secs() > SILENCE_MAX.as_secs());
+    assert!(CLIENT_SILENCE_MAX.as_secs() + GRACE_DEFAULT.as_secs() >= LEASE_DEFAULT.as_secs());
     assert!(MARK_IDLE.as_secs() > 2 * GRACE_MAX.as_secs());
     assert!(RELAY_PATIENCE_GAP.as_secs() > 2 * GRACE_DEFAULT.as_secs());
     assert!(RELAY_HINT.as_millis() > 2 * MARK_DELAY.as_millis());

@@ -10,7 +10,7 @@ use bus_client::{BusUrl, Token};
 use bus_core::bridge::{CarriedQueue, ExchangeConfig, LinkConfig, Route, SpoolPolicy};
 use bus_core::router::OpenMode;
 use bus_core::transport::TlsClientFiles;
-use bus_core::{BACKLOG_BYTES_MAX, Failure, GRACE_MAX, Name, Pattern};
+use bus_core::{BRIDGE_BACKLOG_BYTES_MAX, Failure, GRACE_MAX, Name, Pattern};
 
 use super::fault::{BridgeFault, InvalidBridge, Words};
 
@@ -195,7 +195,7 @@ impl BridgeConfig {
     /// What is kept for the other side while it cannot take it: bytes and messages for each
     /// publisher and topic (128 MiB, or all if that is less, and a million by default; with `SpoolPolicy::HoldBack` no more than is free in all), and bytes in all (256 MiB). A message counts 64 bytes more than its
     /// length: 50,000 of 64 bytes in a second fill 128 MiB in 20 seconds. It is memory of this broker, and for
-    /// what comes in also of the other one, at most 64 MiB of it.
+    /// what comes in also of the other one: there so many bytes in all wait on each route, at most 1 GiB.
     pub fn spool(
         mut self,
         source_bytes: Option<u64>,
@@ -260,8 +260,9 @@ impl BridgeConfig {
         };
         let outgoing = link(&self.outgoing, local, remote)?;
         let incoming = link(&self.incoming, remote, local)?;
-        // What comes in waits at the other broker while the connection is away.
-        let backlog = self.total_bytes.min(BACKLOG_BYTES_MAX);
+        // What comes in waits at the other broker while the connection is away, up to what that one keeps
+        // for a bridge, on each route.
+        let backlog = self.total_bytes.min(BRIDGE_BACKLOG_BYTES_MAX);
         let window = bus_core::WINDOW_BYTES_DEFAULT;
         Ok([outgoing, incoming.map(|config| config.reading(window, backlog))])
     }

@@ -342,7 +342,10 @@ impl Side {
     fn lose(&mut self, end: ConnectionEnd) -> Change {
         let lasted = self.since.elapsed();
         self.backoff.connected_for(lasted);
-        self.refusals.connected_for(lasted);
+        // A wire that is cut again and again is no broker that will not have this session.
+        if lasted >= BACKOFF_REFUSED_MAX || matches!(end, ConnectionEnd::Refused(_)) {
+            self.refusals.connected_for(lasted);
+        }
         let reason = match end {
             ConnectionEnd::Lost(reason) => reason,
             ConnectionEnd::Refused(failure) => {

@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use bus_core::session::{Hello, VERSION};
+use bus_core::session::{Hello, Passage, VERSION};
 use bus_core::transport::{Link, Peer, Transport, mem_pair, next_frame, write_frame};
-use bus_core::{Decoder, HEARTBEAT, Header, Kind, SILENCE_MAX};
+use bus_core::{CLIENT_SILENCE_MAX, Decoder, HEARTBEAT, Header, Kind, SILENCE_MAX};
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout};
 
@@ -19,8 +19,8 @@ use crate::users::Identified;
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A link that is said to be of this transport.
-struct Said(Box<dyn Link>, Transport);
+/// A link that is said to be of this transport, and a system that is said to take all it is given, if so.
+struct Said(Box<dyn Link>, Transport, Option<u64>);
 
 impl Link for Said {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -36,7 +36,13 @@ impl Link for Said {
     }
 
     fn try_write(&mut self, slices: &[Bytes]) -> io::Result<usize> {
-        self.0.try_write(slices)
+        let count = self.0.try_write(slices)?;
+        self.2 = self.2.map(|given| given + count as u64);
+        Ok(count)
+    }
+
+    fn passage(&self) -> Option<Passage> {
+        self.2.map(|given| Passage { given, acknowledged: given })
     }
 
     fn transport(&self) -> Transport {
@@ -59,6 +65,15 @@ struct World {
 
 impl World {
     fn new(transport: Transport) -> World {
+        World::with(transport, None)
+    }
+
+    /// The host of this one takes all that the broker says, whatever its client does.
+    fn on_a_living_host(transport: Transport) -> World {
+        World::with(transport, Some(0))
+    }
+
+    fn with(transport: Transport, given: Option<u64>) -> World {
         let (near, client) = mem_pair();
         let mut hub = Hub::new(BrokerConfig::default(), Registry::default(), 1, system::events().0);
         let hello = Hello {
@@ -76,7 +91,7 @@ impl World {
             decoder.establish();
             decoder
         };
-        let (link, lanes) = (Box::new(Said(near, transport)), Lanes::Refused(String::new()));
+        let (link, lanes) = (Box::new(Said(near, transport, given)), Lanes::Refused(String::new()));
         let attached =
             hub.attach(&hello, Identified::default(), link, decoder(), Bytes::new(), lanes);
         let attached = attached.expect("one more session");
@@ -128,6 +143,16 @@ async fn a_client_that_answers_is_kept_until_it_stops() {
     let (reason, after, asked) = World::new(Transport::Tcp).runs(10).await;
     assert!(reason.is_some() && asked == 11);
     assert!(after <= 20 * HEARTBEAT + SILENCE_MAX + 2 * HEARTBEAT, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_on_a_living_host_has_longer_and_is_given_up() {
+    let (reason, after, asked) = World::on_a_living_host(Transport::Tcp).runs(10).await;
+    let reason = reason.expect("it is given up");
+    assert!(reason.contains("the client has stopped answering"), "{reason}");
+    assert!(after >= 20 * HEARTBEAT + CLIENT_SILENCE_MAX, "{after:?}");
+    assert!(after <= 20 * HEARTBEAT + CLIENT_SILENCE_MAX + 3 * HEARTBEAT, "{after:?}");
+    assert_eq!(asked, 11);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::stage::*;
 
 /// More long messages than all windows, backlogs and spools on the way have room for.
-const MANY: u64 = 512;
+const MANY: u64 = 320;
 
 /// As long as a topic may, so that nothing is let go for want of time.
 async fn patient(client: &Client, topic: &str) -> Publisher {

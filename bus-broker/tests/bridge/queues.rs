@@ -156,34 +156,38 @@ async fn sends_over_the_bridge_have_the_verdict_of_the_queue() {
 
 #[tokio::test]
 async fn a_cut_loses_and_repeats_nothing() {
-    for two in Two::both().await {
-        let mut consumer = two.away.consumer(Selector::Any, 64).await.expect("consumes");
-        for round in 0..3 {
-            let numbers = round * 200..(round + 1) * 200;
-            for number in numbers.clone() {
-                if number % 200 == 100 {
-                    two.proxy.cut();
-                }
-                match number % 2 {
-                    0 => two.jobs.send(job(1, number)).await.expect("sends"),
-                    _ => soon(two.away.send(job(1, number))).await.expect("sends"),
-                };
+    // Both wait for their next connections most of the time.
+    let [out, incoming] = Two::both().await;
+    tokio::join!(loses_and_repeats_nothing(out), loses_and_repeats_nothing(incoming));
+}
+
+async fn loses_and_repeats_nothing(two: Two) {
+    let mut consumer = two.away.consumer(Selector::Any, 64).await.expect("consumes");
+    for round in 0..3 {
+        let numbers = round * 200..(round + 1) * 200;
+        for number in numbers.clone() {
+            if number % 200 == 100 {
+                two.proxy.cut();
             }
-            let mut acks = Vec::new();
-            for expected in numbers {
-                let delivery = soon(consumer.next()).await.expect("goes on").expect("takes");
-                assert_eq!((number(&delivery), delivery.attempt()), (expected, 0));
-                acks.push(delivery.ack());
-                if expected % 200 == 50 {
-                    two.proxy.cut();
-                }
-            }
-            for ack in acks {
-                soon(ack).await.expect("acks");
+            match number % 2 {
+                0 => two.jobs.send(job(1, number)).await.expect("sends"),
+                _ => soon(two.away.send(job(1, number))).await.expect("sends"),
+            };
+        }
+        let mut acks = Vec::new();
+        for expected in numbers {
+            let delivery = soon(consumer.next()).await.expect("goes on").expect("takes");
+            assert_eq!((number(&delivery), delivery.attempt()), (expected, 0));
+            acks.push(delivery.ack());
+            if expected % 200 == 50 {
+                two.proxy.cut();
             }
         }
-        assert_eq!(two.stat().await, (0, 0, 600));
+        for ack in acks {
+            soon(ack).await.expect("acks");
+        }
     }
+    assert_eq!(two.stat().await, (0, 0, 600));
 }
 
 #[tokio::test]
@@ -198,7 +202,7 @@ async fn what_a_receiver_leaves_is_back_at_its_old_place() {
         let second = soon(queue.receive(Selector::Any)).await.expect("takes");
         assert_eq!((number(&first), number(&second)), (1, 2));
         // It ends with both in its hands.
-        other.drain(Duration::ZERO).await;
+        other.drain(PATIENCE).await;
         until(async || two.stat().await.1 == 0).await;
         for expected in 1..=3 {
             let delivery = soon(two.jobs.receive(Selector::Any)).await.expect("takes");
@@ -211,45 +215,53 @@ async fn what_a_receiver_leaves_is_back_at_its_old_place() {
 
 #[tokio::test]
 async fn what_is_out_when_the_other_broker_ends_is_back_at_its_old_place() {
-    for two in Two::both().await {
-        for number in 1..=3 {
-            two.jobs.send(job(1, number)).await.expect("sends");
-        }
-        let held = soon(two.away.receive(Selector::Any)).await.expect("takes");
-        assert_eq!(number(&held), 1);
-        let Two { guest, jobs, near, .. } = two;
-        guest.drain(Duration::ZERO).await;
-        // A guest that says nothing more is waited for as long as a session is.
-        until(async || near.admin().queues("jobs").await.expect("lists")[0].leased == 0).await;
-        for expected in 1..=3 {
-            let delivery = soon(jobs.receive(Selector::Any)).await.expect("takes");
-            assert_eq!(number(&delivery), expected);
-            delivery.ack().await.expect("acks");
-        }
-        drop(held);
+    // Both wait for as long as a session is waited for.
+    let [out, incoming] = Two::both().await;
+    tokio::join!(what_is_out_is_back(out), what_is_out_is_back(incoming));
+}
+
+async fn what_is_out_is_back(two: Two) {
+    for number in 1..=3 {
+        two.jobs.send(job(1, number)).await.expect("sends");
     }
+    let held = soon(two.away.receive(Selector::Any)).await.expect("takes");
+    assert_eq!(number(&held), 1);
+    let Two { guest, jobs, near, .. } = two;
+    guest.drain(Duration::ZERO).await;
+    // A guest that says nothing more is waited for as long as a session is.
+    until(async || near.admin().queues("jobs").await.expect("lists")[0].leased == 0).await;
+    for expected in 1..=3 {
+        let delivery = soon(jobs.receive(Selector::Any)).await.expect("takes");
+        assert_eq!(number(&delivery), expected);
+        delivery.ack().await.expect("acks");
+    }
+    drop(held);
 }
 
 #[tokio::test]
 async fn who_waits_for_a_home_that_ends_is_told_what_is_known() {
-    for two in Two::both().await {
-        two.jobs.send(job(1, 1)).await.expect("sends");
-        let held = soon(two.away.receive(Selector::Any)).await.expect("takes");
-        let Two { home, away, proxy, .. } = two;
-        proxy.close();
-        home.drain(Duration::ZERO).await;
-        let kinds = [ErrorKind::StaleLease, ErrorKind::OutcomeUnknown];
-        let acked = soon(held.ack()).await.expect_err("its home is gone");
-        assert!(kinds.contains(&acked.kind()), "{acked}");
-        let now = soon(away.try_receive(Selector::Any)).await.expect_err("its home is gone");
-        assert_eq!(now.kind(), ErrorKind::Unreachable);
-        let now = soon(away.try_send(job(1, 2))).await.expect_err("its home is gone");
-        assert_eq!(now.kind(), ErrorKind::Unreachable);
-        // Who waits, waits for its deadline.
-        let wait = Duration::from_millis(20);
-        let late = away.receive_timeout(Selector::Any, wait).await.expect_err("nobody sends");
-        assert_eq!(late.kind(), ErrorKind::TimedOut);
-    }
+    // Both wait for as long as a session is waited for.
+    let [out, incoming] = Two::both().await;
+    tokio::join!(who_waits_is_told(out), who_waits_is_told(incoming));
+}
+
+async fn who_waits_is_told(two: Two) {
+    two.jobs.send(job(1, 1)).await.expect("sends");
+    let held = soon(two.away.receive(Selector::Any)).await.expect("takes");
+    let Two { home, away, proxy, .. } = two;
+    proxy.close();
+    home.drain(Duration::ZERO).await;
+    let kinds = [ErrorKind::StaleLease, ErrorKind::OutcomeUnknown];
+    let acked = soon(held.ack()).await.expect_err("its home is gone");
+    assert!(kinds.contains(&acked.kind()), "{acked}");
+    let now = soon(away.try_receive(Selector::Any)).await.expect_err("its home is gone");
+    assert_eq!(now.kind(), ErrorKind::Unreachable);
+    let now = soon(away.try_send(job(1, 2))).await.expect_err("its home is gone");
+    assert_eq!(now.kind(), ErrorKind::Unreachable);
+    // Who waits, waits for its deadline.
+    let wait = Duration::from_millis(20);
+    let late = away.receive_timeout(Selector::Any, wait).await.expect_err("nobody sends");
+    assert_eq!(late.kind(), ErrorKind::TimedOut);
 }
 
 #[tokio::test]

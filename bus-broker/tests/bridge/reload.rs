@@ -232,7 +232,9 @@ async fn a_bridge_that_cannot_say_goodbye_says_what_the_other_broker_keeps() {
     let here = broker("here", vec![bridge("b", &proxy.url, &[], &["in.>"])]).await;
     let (near, far) = (client(&here).await, client(&there).await);
     let mut events = near.subscribe("$bus.events").await.expect("subscribes");
-    until("it is there", async || sessions(&far).await.len() == 1).await;
+    // It has heard the other broker's Welcome: before that there is nothing to say goodbye to.
+    until("it is there", async || shown(&near).await["in"]["state"] == "connected").await;
+    assert_eq!(sessions(&far).await.len(), 1);
     proxy.close();
     until("it is away", async || shown(&near).await["in"]["state"] == "connecting").await;
     ask(&near, json!({ "action": "remove", "name": "b" })).await;

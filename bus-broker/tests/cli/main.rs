@@ -11,5 +11,6 @@ mod operate;
 mod serve;
 mod show;
 mod stage;
+mod stopped;
 mod tls;
 mod users;

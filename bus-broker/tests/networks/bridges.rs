@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use crate::block_on;
 use crate::bridged::{Bridged, Bridging, FAULTS};
 use crate::client::setting;
 use crate::dice::Dice;
 use crate::load::Certainty;
 use crate::scene::lasts;
 use crate::world::World;
+use crate::{block_on, together};
 
 /// How long a fault lasts in the short form.
 const SHORT: Duration = Duration::from_millis(600);
@@ -44,23 +44,19 @@ async fn every_fault(world: Option<World>, bridging: Bridging) {
 }
 
 #[test]
-fn bridge_with_both_ends_goes_through_every_fault() {
-    block_on(every_fault(World::pair(), Bridging::Both));
+fn bridge_with_both_ends_and_one_that_reads_over_there_go_through_every_fault() {
+    together([
+        || block_on(every_fault(World::pair(), Bridging::Both)),
+        || block_on(every_fault(World::pair(), Bridging::One)),
+    ]);
 }
 
 #[test]
-fn bridge_that_reads_over_there_goes_through_every_fault() {
-    block_on(every_fault(World::pair(), Bridging::One));
-}
-
-#[test]
-fn ring_of_three_goes_through_every_fault() {
-    block_on(every_fault(World::ring_of_three(), Bridging::Both));
-}
-
-#[test]
-fn ring_of_three_with_a_bridge_for_each_wire_goes_through_every_fault() {
-    block_on(every_fault(World::ring_of_three(), Bridging::One));
+fn ring_of_three_goes_through_every_fault_also_with_one_bridge_for_each_wire() {
+    together([
+        || block_on(every_fault(World::ring_of_three(), Bridging::Both)),
+        || block_on(every_fault(World::ring_of_three(), Bridging::One)),
+    ]);
 }
 
 #[test]
@@ -86,10 +82,8 @@ async fn brokers_are_killed(bridging: Bridging) {
 
 #[test]
 fn killed_broker_of_a_bridge_takes_along_what_is_told_and_nothing_else() {
-    block_on(brokers_are_killed(Bridging::Both));
-}
-
-#[test]
-fn killed_broker_that_reads_over_there_takes_along_what_is_told_and_nothing_else() {
-    block_on(brokers_are_killed(Bridging::One));
+    together([
+        || block_on(brokers_are_killed(Bridging::Both)),
+        || block_on(brokers_are_killed(Bridging::One)),
+    ]);
 }

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::block_on;
 use crate::dice::{Dice, given};
 use crate::load::{Certainty, PATIENCE};
 use crate::scene::{FAR, NEAR, Scene, lasts};
 use crate::serving::Scheme;
 use crate::wire::Way;
+use crate::{block_on, together};
 
 /// How long a fault lasts that the connections live through.
 const SHORT: Duration = Duration::from_millis(1500);
@@ -77,13 +77,11 @@ async fn client_goes_through_every_fault(scheme: Scheme) {
 }
 
 #[test]
-fn client_on_another_host_goes_through_every_fault_of_the_wire() {
-    block_on(client_goes_through_every_fault(Scheme::Tcp));
-}
-
-#[test]
-fn client_with_tls_and_a_token_goes_through_every_fault_of_the_wire() {
-    block_on(client_goes_through_every_fault(Scheme::Tls));
+fn client_on_another_host_goes_through_every_fault_of_the_wire_also_with_tls_and_a_token() {
+    together([
+        || block_on(client_goes_through_every_fault(Scheme::Tcp)),
+        || block_on(client_goes_through_every_fault(Scheme::Tls)),
+    ]);
 }
 
 #[test]

@@ -28,3 +28,13 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(future)
 }
+
+/// Runs these at once, each on a thread of its own: most of the time they wait for clocks, as tests that run
+/// one after the other would.
+fn together<const COUNT: usize>(cases: [fn(); COUNT]) {
+    std::thread::scope(|scope| {
+        for running in cases.map(|case| scope.spawn(case)) {
+            running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
+}

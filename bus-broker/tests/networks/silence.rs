@@ -5,12 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::block_on;
 use crate::client::setting;
 use crate::load::Certainty;
 use crate::scene::{FAR, NEAR, NOTICED_BY_CLIENT, NOTICED_WITHIN, Scene, lasts};
 use crate::serving::Scheme;
 use crate::wire::Way;
+use crate::{block_on, together};
 
 /// Longer than a heartbeat, shorter than what is taken for death.
 const SHORT: Duration = Duration::from_secs(3);
@@ -39,18 +39,12 @@ async fn silent_cut_is_noticed(scheme: Scheme, way: Way) {
 }
 
 #[test]
-fn silent_cut_is_noticed_on_both_sides() {
-    block_on(silent_cut_is_noticed(Scheme::Tcp, Way::Both));
-}
-
-#[test]
-fn cut_of_what_comes_to_the_broker_is_noticed_on_both_sides() {
-    block_on(silent_cut_is_noticed(Scheme::Tls, Way::To(NEAR)));
-}
-
-#[test]
-fn cut_of_what_comes_to_the_client_is_noticed_on_both_sides() {
-    block_on(silent_cut_is_noticed(Scheme::Tcp, Way::To(FAR)));
+fn silent_cut_is_noticed_on_both_sides_whatever_it_swallows() {
+    together([
+        || block_on(silent_cut_is_noticed(Scheme::Tcp, Way::Both)),
+        || block_on(silent_cut_is_noticed(Scheme::Tls, Way::To(NEAR))),
+        || block_on(silent_cut_is_noticed(Scheme::Tcp, Way::To(FAR))),
+    ]);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bus_client::{Client, ClientEvent, ClientOptions};
+use bus_core::session::Passage;
 use bus_core::transport::{Link, Peer as Other, Transport, mem_pair};
-use bus_core::{HEARTBEAT, Header, Kind, SILENCE_MAX};
+use bus_core::{BROKER_SILENCE_MAX, HEARTBEAT, Header, Kind, SILENCE_MAX};
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -19,8 +20,17 @@ const LONG: Duration = Duration::from_secs(3600);
 /// A link that is said to lead over a network.
 struct Remote {
     inside: Box<dyn Link>,
-    /// What the other side's system is said to have taken; 0 if that cannot be told.
-    acknowledged: Arc<AtomicU64>,
+    system: Arc<System>,
+}
+
+/// What is said of the other side's system.
+#[derive(Default)]
+struct System {
+    /// What it has taken; 0 if that cannot be told.
+    acknowledged: AtomicU64,
+    /// It takes all that it is given.
+    takes_all: AtomicBool,
+    given: AtomicU64,
 }
 
 impl Link for Remote {
@@ -37,11 +47,19 @@ impl Link for Remote {
     }
 
     fn try_write(&mut self, slices: &[Bytes]) -> io::Result<usize> {
-        self.inside.try_write(slices)
+        let count = self.inside.try_write(slices)?;
+        self.system.given.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 
-    fn acknowledged(&self) -> Option<u64> {
-        Some(self.acknowledged.load(Ordering::Relaxed)).filter(|count| *count > 0)
+    fn passage(&self) -> Option<Passage> {
+        let given = self.system.given.load(Ordering::Relaxed);
+        if self.system.takes_all.load(Ordering::Relaxed) {
+            return Some(Passage { given, acknowledged: given });
+        }
+        // More is under way than it can ever have taken.
+        let acknowledged = self.system.acknowledged.load(Ordering::Relaxed);
+        (acknowledged > 0).then_some(Passage { given: u64::MAX, acknowledged })
     }
 
     fn transport(&self) -> Transport {
@@ -53,14 +71,14 @@ impl Link for Remote {
     }
 }
 
-/// A client, its broker, and what that one's system takes.
-async fn far_apart() -> (Peer, Client, Arc<AtomicU64>) {
+/// A client, its broker, and that one's system.
+async fn far_apart() -> (Peer, Client, Arc<System>) {
     let (inside, far) = mem_pair();
-    let acknowledged = Arc::default();
-    let near = Remote { inside, acknowledged: Arc::clone(&acknowledged) };
+    let system = Arc::default();
+    let near = Remote { inside, system: Arc::clone(&system) };
     let client = Client::over_link(Box::new(near), ClientOptions::default());
     let (peer, client) = tokio::join!(Peer::greet(far, 1), client);
-    (peer, client.expect("connects"), acknowledged)
+    (peer, client.expect("connects"), system)
 }
 
 /// Why the client has lost its connection, and after how long from now on.
@@ -109,15 +127,39 @@ async fn a_broker_that_answers_is_kept_and_given_up_when_it_stops() {
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_whose_system_still_takes_bytes_is_kept() {
-    let (_peer, client, acknowledged) = far_apart().await;
+    let (_peer, client, system) = far_apart().await;
     let mut events = client.events();
     for _ in 0..LONG.as_secs() {
-        acknowledged.fetch_add(1, Ordering::Relaxed);
+        system.acknowledged.fetch_add(1, Ordering::Relaxed);
         sleep(Duration::from_secs(1)).await;
     }
     assert!(timeout(Duration::ZERO, events.next()).await.is_err(), "it is connected");
     let (_, after) = lost(&client).await;
     assert!(after <= SILENCE_MAX + 2 * HEARTBEAT, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_hangs_on_a_living_host_is_given_up_in_time() {
+    let (mut peer, client, system) = far_apart().await;
+    system.takes_all.store(true, Ordering::Relaxed);
+    answers(&mut peer, Duration::from_secs(60)).await;
+    let (reason, after) = lost(&client).await;
+    assert!(reason.contains("the broker has stopped answering"), "{reason}");
+    assert!(after >= BROKER_SILENCE_MAX - HEARTBEAT, "{after:?}");
+    assert!(after <= BROKER_SILENCE_MAX + 3 * HEARTBEAT, "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_answers_late_is_kept() {
+    let (mut peer, client, system) = far_apart().await;
+    system.takes_all.store(true, Ordering::Relaxed);
+    let mut events = client.events();
+    for _ in 0..100 {
+        let asked = peer.hear_any().await;
+        sleep(BROKER_SILENCE_MAX - HEARTBEAT).await;
+        peer.say(Header::new(Kind::Pong, 0, asked.header.word), &[]).await;
+    }
+    assert!(timeout(Duration::ZERO, events.next()).await.is_err(), "it is connected");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ pub use client::{
     ChannelKind, ClientSession, Established, Event, Leased, LeasedParcel, Origin, Restart,
 };
 pub use handshake::*;
-pub use heartbeat::{Beat, Heartbeat, Signs};
+pub use heartbeat::{Beat, Heartbeat, Passage, Said, Signs};
 pub use inbound::Inbound;
 pub use outbound::Outbound;
 pub use server::{Action, ServerSession};

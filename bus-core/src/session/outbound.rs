@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::heartbeat::Said;
 use crate::frame::{Header, Kind, Parcel, encode_message_head};
 use crate::limits::COPY_BYTES_MAX;
 use crate::message::Message;
@@ -47,6 +48,8 @@ pub struct Outbound {
     confirmed: u64,
     unsent: usize,
     kept: usize,
+    /// Bytes that links have taken, over all connections.
+    written: u64,
 }
 
 impl Outbound {
@@ -123,6 +126,7 @@ impl Outbound {
     /// Notes that so many of the unsent bytes are sent.
     pub fn advance(&mut self, mut bytes: usize) {
         self.unsent -= bytes;
+        self.written += bytes as u64;
         while let Some(segment) = self.segments.get(self.cursor) {
             let rest = segment.bytes.len() - self.offset;
             if bytes < rest {
@@ -208,6 +212,11 @@ impl Outbound {
     /// Unsent bytes.
     pub fn unsent_bytes(&self) -> usize {
         self.unsent
+    }
+
+    /// What there was to say, and how much of it is said. Both grow while a connection lasts.
+    pub fn said(&self) -> Said {
+        Said { queued: self.written + self.unsent as u64, written: self.written }
     }
 
     /// Bytes that are unsent or unconfirmed.

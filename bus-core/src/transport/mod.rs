@@ -50,6 +50,7 @@ pub use tls::{
     TlsListener, TlsServer, check_server_name, common_name, connect_tls,
 };
 
+use crate::session::Passage;
 use crate::sys::Credentials;
 
 /// One connection. Both halves belong to one task.
@@ -79,9 +80,9 @@ pub trait Link: Send {
         Poll::Ready(Ok(()))
     }
 
-    /// Bytes that the other side's system is known to have taken of what was written; none where
-    /// that cannot be told. It may be asked every few seconds: it is a system call.
-    fn acknowledged(&self) -> Option<u64> {
+    /// How far what was written has come; none where that cannot be told. It may be asked every few
+    /// seconds: it is a system call.
+    fn passage(&self) -> Option<Passage> {
         None
     }
 

@@ -19,6 +19,7 @@ use super::bell::Bells;
 use super::lane::LaneLink;
 use super::{Carrier, Link, Peer, Transport};
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, READ_BYTES};
+use crate::session::Passage;
 use crate::shm::{LaneOffer, LaneReader, LaneWriter};
 use crate::sys::{read_into, read_with_descriptors, unacknowledged, watch};
 
@@ -131,11 +132,12 @@ impl Link for StreamLink {
         self.send_vector(&vector[..count])
     }
 
-    fn acknowledged(&self) -> Option<u64> {
+    fn passage(&self) -> Option<Passage> {
         match self.transport {
             Transport::Tcp | Transport::Tls => {
                 let waiting = unacknowledged(self.socket.get_ref().as_fd()).ok()?;
-                Some(self.sent.saturating_sub(waiting))
+                let acknowledged = self.sent.saturating_sub(waiting);
+                Some(Passage { given: self.sent, acknowledged })
             }
             _ => None,
         }

@@ -1,6 +1,6 @@
 //! Clients and a broker over connections that are cut, in virtual time, checked at each step.
 //!
-//! One thread, no clock: a seed settles everything. `ledger` keeps the books of the contract at
+//! Each run has one thread, and no clock: a seed settles everything. `ledger` keeps the books of the contract at
 //! the router, `wire` compares both ends of each session. A failure names its seed:
 //! `BUS_SIM_SEED=7 cargo test -p bus-core --test simulation -- contract` repeats it and tells
 //! what happened; `BUS_SIM_SEEDS=10000` runs that many.
@@ -25,6 +25,11 @@ mod trouble;
 mod wire;
 mod world;
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread;
+
 use broker::Bug;
 use log::Log;
 use seeds::{asked, outcome};
@@ -36,6 +41,32 @@ const SEEDS: u64 = 100;
 /// Runs one seed. The failure is what the broken check says.
 fn run(seed: u64, bug: Option<Bug>, log: &Log) -> Result<(), String> {
     outcome(|| World::new(seed, bug, log).run())
+}
+
+/// Runs these seeds, every other one on a second thread; each of them is a run of its own. How often each
+/// thing has happened.
+fn check(seeds: Range<u64>) -> BTreeMap<String, u64> {
+    let part = |first: u64| {
+        let log = Log::default();
+        for seed in (seeds.start + first..seeds.end).step_by(2) {
+            let Err(text) = run(seed, None, &log) else { continue };
+            let told = Log::listening();
+            // The same again, told this time.
+            let _ = run(seed, None, &told);
+            let again =
+                format!("BUS_SIM_SEED={seed} cargo test -p bus-core --test simulation -- contract");
+            panic!("{}\nseed {seed}: {text}\nagain: {again}", told.text());
+        }
+        log.counts()
+    };
+    let (mut counts, others) = thread::scope(|scope| {
+        let second = scope.spawn(|| part(1));
+        (part(0), second.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    for (what, count) in others {
+        *counts.entry(what).or_default() += count;
+    }
+    counts
 }
 
 /// What must happen in an ordinary run, or it would show little.
@@ -75,17 +106,7 @@ fn contract_holds_over_cuts_and_restarts() {
         (Some(seed), _) => seed..seed + 1,
         (None, count) => 0..count.unwrap_or(SEEDS),
     };
-    let log = Log::default();
-    for seed in seeds.clone() {
-        let Err(text) = run(seed, None, &log) else { continue };
-        let told = Log::listening();
-        // The same again, told this time.
-        let _ = run(seed, None, &told);
-        let again =
-            format!("BUS_SIM_SEED={seed} cargo test -p bus-core --test simulation -- contract");
-        panic!("{}\nseed {seed}: {text}\nagain: {again}", told.text());
-    }
-    let counts = log.counts();
+    let counts = check(seeds.clone());
     println!("{} runs: {counts:#?}", seeds.end - seeds.start);
     if seeds.contains(&0) && seeds.end >= SEEDS {
         let missing: Vec<_> = HAPPENS.iter().filter(|what| !counts.contains_key(**what)).collect();

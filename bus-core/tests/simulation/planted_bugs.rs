@@ -1,19 +1,29 @@
-//! The simulation catches what it is there for: each planted bug, by seeds that pass without.
+//! The simulation catches what it is there for: each planted bug, by seeds that the ordinary run
+//! passes without.
 
 use bus_core::router::Fault;
 
 use crate::broker::{Bug, Slip};
 use crate::log::Log;
-use crate::run;
+use crate::{SEEDS as PASSED, run};
 
 /// Each bug must show within so many seeds.
 const SEEDS: u64 = 24;
 
 /// As above, where somebody must wait for as long as a lease lasts.
-const PATIENT_SEEDS: u64 = 120;
+const PATIENT_SEEDS: u64 = 100;
+
+const _: () = assert!(SEEDS <= PASSED && PATIENT_SEEDS <= PASSED);
+
+/// Those that have caught a bug which others let pass. They are tried first: all that come before them in
+/// order would show nothing. Where they show nothing any more the others still do.
+const TELLING: &[u64] = &[0, 1, 7, 23, 87];
 
 fn caught(bug: Bug, seeds: u64) -> Option<(u64, String)> {
-    (0..seeds).find_map(|seed| Some((seed, run(seed, Some(bug), &Log::default()).err()?)))
+    let telling = TELLING.iter().copied().filter(|seed| *seed < seeds);
+    let others = (0..seeds).filter(|seed| !TELLING.contains(seed));
+    let mut seeds = telling.chain(others);
+    seeds.find_map(|seed| Some((seed, run(seed, Some(bug), &Log::default()).err()?)))
 }
 
 #[test]
@@ -41,12 +51,5 @@ fn every_slip_of_the_shell_is_caught() {
         let caught = caught(Bug::Shell(*slip), SEEDS);
         let (seed, text) = caught.unwrap_or_else(|| panic!("{slip:?} was not caught"));
         println!("{slip:?}: seed {seed}: {text}");
-    }
-}
-
-#[test]
-fn the_same_seeds_pass_without_a_bug() {
-    for seed in 0..SEEDS {
-        assert_eq!(run(seed, None, &Log::default()), Ok(()), "seed {seed}");
     }
 }

@@ -14,9 +14,9 @@ use super::bridge;
 use super::convert::refuse;
 use crate::error::{ErrorKind, Failure};
 use crate::limits::{
-    BACKLOG_BYTES_MAX, CHANNELS_MAX, CREDIT_MAX, HOLD_MAX, LEASE_MAX, NAME_BYTES_MAX,
-    QUEUE_BYTES_MAX, QUEUE_BYTES_MIN, QUEUE_COUNT_MAX, REASON_BYTES_MAX, WINDOW_BYTES_MAX,
-    WINDOW_BYTES_MIN,
+    BACKLOG_BYTES_MAX, BRIDGE_BACKLOG_BYTES_MAX, CHANNELS_MAX, CREDIT_MAX, HOLD_MAX, LEASE_MAX,
+    NAME_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_BYTES_MIN, QUEUE_COUNT_MAX, REASON_BYTES_MAX,
+    WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
 
 // Both are whole seconds, far below 2^64 milliseconds.
@@ -36,7 +36,7 @@ pub(super) fn check(command: &Wire) -> Checked {
             channel(given.channel)?;
             given.options.as_ref().map_or(Ok(()), |options| hold(options.hold_ms))
         }
-        Wire::Subscribe(given) => subscribe(given),
+        Wire::Subscribe(given) => subscribe(given, BACKLOG_BYTES_MAX),
         Wire::OpenService(given) => channel(given.channel),
         Wire::Serve(given) => serve(given),
         Wire::Consume(given) => {
@@ -60,7 +60,7 @@ pub(super) fn check(command: &Wire) -> Checked {
             bridge::check_provenance(given.provenance.as_ref())
         }
         Wire::Skip(given) => channel(given.channel),
-        Wire::SubscribeBeyond(given) => given.subscribe.as_ref().map_or(Ok(()), subscribe),
+        Wire::SubscribeBeyond(given) => given.subscribe.as_ref().map_or(Ok(()), subscribe_beyond),
         Wire::ChangeBeyond(given) => channel(given.channel),
         Wire::HoldBeyond(given) => channel(given.channel),
         Wire::WatchInterest(given) => channel(given.channel),
@@ -99,10 +99,14 @@ fn queue_change(given: &v1::SetQueue) -> Checked {
     given.deliveries_max.map_or(Ok(()), deliveries)
 }
 
-fn subscribe(given: &v1::Subscribe) -> Checked {
+fn subscribe(given: &v1::Subscribe, backlog_max: u64) -> Checked {
     channel(given.channel)?;
     within("window_bytes", given.window_bytes, WINDOW_BYTES_MIN..=WINDOW_BYTES_MAX)?;
-    within("backlog_bytes", given.backlog_bytes, 0..=BACKLOG_BYTES_MAX)
+    within("backlog_bytes", given.backlog_bytes, 0..=backlog_max)
+}
+
+fn subscribe_beyond(given: &v1::Subscribe) -> Checked {
+    subscribe(given, BRIDGE_BACKLOG_BYTES_MAX)
 }
 
 fn serve(given: &v1::Serve) -> Checked {

@@ -3,27 +3,35 @@
 use std::time::Duration;
 
 use super::*;
+use crate::limits::{BROKER_SILENCE_MAX, CLIENT_SILENCE_MAX};
+
+mod unanswered;
 
 /// A dead connection is noticed within this, whatever the other side still says.
 const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Lets the time pass in milliseconds, with what shows at each, until the peer is given up. When
+/// Lets the time pass from look to look, with what shows at each, until the peer is given up. When
 /// that was, and how often it was asked.
-fn live(lasts: Duration, mut signs: impl FnMut(Duration, u64) -> Signs) -> (Option<Duration>, u64) {
+fn live(lasts: Duration, signs: impl FnMut(Duration, u64) -> Signs) -> (Option<Duration>, u64) {
+    lives(lasts, BROKER_SILENCE_MAX, signs)
+}
+
+/// The same of a peer that may take so long to answer.
+fn lives(
+    lasts: Duration,
+    patience: Duration,
+    mut signs: impl FnMut(Duration, u64) -> Signs,
+) -> (Option<Duration>, u64) {
     let begins = Time::from_nanos(5);
-    let (mut heartbeat, mut now, mut asked) = (Heartbeat::new(begins), begins, 0);
+    let (mut heartbeat, mut now, mut asked) = (Heartbeat::new(begins, patience), begins, 0);
     while now.since(begins) < lasts {
-        now = now.after(MILLISECOND);
-        let signs = signs(now.since(begins), asked);
-        if now < heartbeat.next_look() {
-            continue;
-        }
-        match heartbeat.look(now, signs) {
+        now = heartbeat.next_look();
+        match heartbeat.look(now, signs(now.since(begins), asked)) {
             Beat::Wait => {}
             Beat::Ask => asked += 1,
-            Beat::Dead { silent } => {
+            Beat::Dead { silent } | Beat::Unanswered { silent } => {
                 assert!(silent >= SILENCE_MAX, "{silent:?}");
                 return (Some(now.since(begins)), asked);
             }
@@ -32,8 +40,9 @@ fn live(lasts: Duration, mut signs: impl FnMut(Duration, u64) -> Signs) -> (Opti
     (None, asked)
 }
 
+/// What a side sees that says as much as it hears.
 fn heard(heard: u64) -> Signs {
-    Signs { heard, acknowledged: None }
+    Signs { heard, said: Said { queued: heard, written: heard }, passage: None }
 }
 
 #[test]
@@ -65,18 +74,22 @@ fn peer_that_says_something_between_looks_is_never_asked() {
 
 #[test]
 fn slow_line_that_still_takes_bytes_is_no_dead_one() {
-    // Nothing is heard for minutes, since the answer waits behind what is being sent.
+    // Nothing is heard for minutes, since the question waits behind what is being sent.
     let busy = Duration::from_secs(300);
-    let takes =
-        |now: Duration, _| Signs { heard: 1, acknowledged: Some(now.min(busy).as_millis() as u64) };
-    let (ended, _) = live(HOUR, takes);
+    let takes = |now: Duration, _| {
+        let said = Said { queued: u64::MAX, written: 0 };
+        let acknowledged = now.min(busy).as_millis() as u64;
+        Signs { heard: 1, said, passage: Some(Passage { given: u64::MAX, acknowledged }) }
+    };
+    let (ended, asked) = live(HOUR, takes);
     let ended = ended.expect("it is noticed");
+    assert_eq!(asked, 1);
     assert!(ended >= busy + SILENCE_MAX && ended <= busy + NOTICED_WITHIN, "{ended:?}");
 }
 
 #[test]
 fn time_in_which_nobody_looked_counts_for_nothing() {
-    let mut heartbeat = Heartbeat::new(Time::ZERO);
+    let mut heartbeat = Heartbeat::new(Time::ZERO, BROKER_SILENCE_MAX);
     let asleep = Time::ZERO.after(HOUR);
     assert_eq!(heartbeat.look(asleep, Signs::default()), Beat::Ask);
     let late = asleep.after(HEARTBEAT);
@@ -119,7 +132,11 @@ enum Asking {
 /// one any more. When each has noticed.
 fn both_notice(later: Duration, cut: Time, asking: Asking) -> [Option<Duration>; 2] {
     let begins = [Time::ZERO, Time::ZERO.after(later)];
-    let mut sides = begins.map(|at| Side { heartbeat: Heartbeat::new(at), heard: 0, ended: None });
+    let mut sides = begins.map(|at| Side {
+        heartbeat: Heartbeat::new(at, BROKER_SILENCE_MAX),
+        heard: 0,
+        ended: None,
+    });
     let mut now = begins[1];
     while now < cut.after(3 * NOTICED_WITHIN) {
         now = now.after(10 * MILLISECOND);
@@ -128,7 +145,7 @@ fn both_notice(later: Duration, cut: Time, asking: Asking) -> [Option<Duration>;
             if ended.is_some() || now < heartbeat.next_look() {
                 continue;
             }
-            let beat = heartbeat.look(now, Signs { heard: *heard, acknowledged: None });
+            let beat = heartbeat.look(now, self::heard(*heard));
             if matches!(beat, Beat::Dead { .. }) {
                 *ended = Some(now);
             }

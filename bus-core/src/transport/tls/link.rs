@@ -15,6 +15,7 @@ use super::failure::{Side, TlsError, TlsFailure};
 use super::passage::{KEPT_BYTES, LITTLE_BYTES, give_back, lend};
 use super::source::Source;
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, HANDSHAKE_MEMORY_BYTES_MAX, READ_BYTES};
+use crate::session::Passage;
 use crate::transport::stream::StreamLink;
 use crate::transport::{Link, Peer, Transport};
 
@@ -270,8 +271,10 @@ impl Link for TlsLink {
         Poll::Ready(flushed.map_err(|error| self.explain(error)))
     }
 
-    fn acknowledged(&self) -> Option<u64> {
-        self.stream.acknowledged()
+    fn passage(&self) -> Option<Passage> {
+        let passage = self.stream.passage()?;
+        let waiting = (self.outgoing.len() - self.sent) as u64;
+        Some(Passage { given: passage.given + waiting, ..passage })
     }
 
     fn establish(&mut self) {

@@ -8,8 +8,8 @@ use super::super::{Kind, RequestError, decode_request};
 use crate::error::ErrorKind::{self, InvalidArgument, InvalidName, InvalidType, Unsupported};
 use crate::frame::FrameError;
 use crate::limits::{
-    BACKLOG_BYTES_MAX, CHANNELS_MAX, CREDIT_MAX, HOLD_MAX, LEASE_MAX, QUEUE_BYTES_MAX,
-    QUEUE_COUNT_MAX, REQUEST_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
+    BACKLOG_BYTES_MAX, BRIDGE_BACKLOG_BYTES_MAX, CHANNELS_MAX, CREDIT_MAX, HOLD_MAX, LEASE_MAX,
+    QUEUE_BYTES_MAX, QUEUE_COUNT_MAX, REQUEST_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
 
 /// The request is answered with this kind of failure, which says this.
@@ -98,6 +98,22 @@ fn topic_settings_out_of_range_are_refused() {
     check(set(v1::SetTopic { keep_last, ..Default::default() }), Unsupported, "keep_last is 7");
     let mode = Some(0o1777);
     check(set(v1::SetTopic { mode, ..Default::default() }), InvalidArgument, "mode is 0o1777");
+}
+
+#[test]
+fn a_bridge_may_have_more_wait_and_not_without_end() {
+    let given = |backlog_bytes| {
+        let (pattern, window_bytes) = ("a.>".to_owned(), WINDOW_BYTES_MIN);
+        let subscribe =
+            v1::Subscribe { pattern, window_bytes, backlog_bytes, ..Default::default() };
+        Wire::SubscribeBeyond(v1::SubscribeBeyond {
+            subscribe: Some(subscribe),
+            ..Default::default()
+        })
+    };
+    let body = |command| v1::Request { request: 7, command: Some(command) }.encode_to_vec();
+    assert!(decode_request(&body(given(BRIDGE_BACKLOG_BYTES_MAX))).is_ok());
+    check(given(BRIDGE_BACKLOG_BYTES_MAX + 1), InvalidArgument, "backlog_bytes");
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! A broker that is stopped, as by a debugger, while its host goes on: who is connected to it over a network
+//! notices, and goes on where he was when it does.
+//!
+//! How long that takes is tested in virtual time, where the heartbeat is; here a real process is stopped.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::bridge::until_out;
+use crate::stage::{Process, Stage};
+
+#[tokio::test]
+async fn a_stopped_broker_is_noticed_by_a_bridge_and_a_client_which_go_on_when_it_does() {
+    let here = Stage::new().await;
+    let path = here.directory.path().join("there.toml");
+    let local = format!("local:{}", here.directory.path().join("there.sock").display());
+    let file = format!(
+        "listen = [\"{local}\", \"tcp://127.0.0.1:0\"]\n[[allow]]\nuser = \"*\"\npublish = \">\"\nsubscribe = \">\"\nbridge = \">\"\n"
+    );
+    fs::write(&path, file).expect("a file");
+    let mut there = Process::start(&["serve", "--config", &path.display().to_string()]);
+    there.line().await;
+    let tcp = there.line().await;
+    let tcp = tcp.strip_prefix("listening on ").expect("an address");
+
+    let mut client = Process::start(&["--url", tcp, "sub", "news", "--raw"]);
+    here.good(&["bridge", "add", "b", tcp, "--out", "news"]).await;
+    // Since somebody there wants it.
+    here.until_client("bridge b (out)", 1).await;
+    here.good(&["pub", "news", "one"]).await;
+    assert_eq!(client.line().await, "one");
+
+    there.signal(Signal::STOP);
+    here.good(&["pub", "news", "two"]).await;
+    let told = client.word().await;
+    assert!(told.contains("disconnected: the broker has stopped answering"), "{told}");
+    until_out(&here, |out| {
+        let error = out["last_error"].as_str().unwrap_or_default();
+        out["state"] == "connecting" && error.contains("broker")
+    })
+    .await;
+    here.good(&["pub", "news", "three"]).await;
+
+    there.signal(Signal::CONT);
+    let told = client.word().await;
+    assert!(told.contains("connected again over tcp; nothing was lost"), "{told}");
+    assert_eq!(client.line().await, "two");
+    assert_eq!(client.line().await, "three");
+    until_out(&here, |out| out["state"] == "connected" && out["missed"] == 0).await;
+}
