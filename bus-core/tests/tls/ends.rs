@@ -154,7 +154,7 @@ async fn a_failure_is_told_again_to_whoever_asks_again() {
 /// What is read of a client that says two words and then something that nobody has sealed, all in one write:
 /// with the last word of its handshake, or after it.
 async fn before_a_forged_record(is_known: bool, room: usize) -> (Vec<u8>, io::Error) {
-    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let (go, gone) = std::sync::mpsc::sync_channel::<()>(1);
     let (mut link, stranger) = visited(move |address, authority| {
         let mut wilful = Wilful::connect_unfinished(address, authority);
         if is_known {

@@ -49,11 +49,19 @@ pub struct InvalidTlsFile {
     file: TlsFile,
     path: PathBuf,
     reason: String,
+    /// See `InvalidTlsFile::is_out_of_date`.
+    out_of_date: bool,
 }
 
 impl InvalidTlsFile {
     pub(super) fn new(file: TlsFile, path: &Path, reason: impl Display) -> InvalidTlsFile {
-        InvalidTlsFile { file, path: path.to_owned(), reason: reason.to_string() }
+        let (path, reason) = (path.to_owned(), reason.to_string());
+        InvalidTlsFile { file, path, reason, out_of_date: false }
+    }
+
+    /// Whether all is well but for the time: a certificate has expired, or is not valid yet.
+    pub fn is_out_of_date(&self) -> bool {
+        self.out_of_date
     }
 
     /// What it is for.
@@ -89,8 +97,9 @@ pub(super) fn own_certificates(
     let found = certificates(TlsFile::Certificate, path)?;
     let now = Moment::from_unix(UnixTime::now().as_secs());
     for certificate in &found {
+        let wrong = |reason| InvalidTlsFile::new(TlsFile::Certificate, path, reason);
         let reason = match x509::facts(certificate) {
-            None => "it is no X.509 certificate".to_owned(),
+            None => return Err(wrong("it is no X.509 certificate".to_owned())),
             Some(facts) if facts.not_after < now => {
                 format!("it has expired on {}", facts.not_after)
             }
@@ -99,7 +108,7 @@ pub(super) fn own_certificates(
             }
             Some(_) => continue,
         };
-        return Err(InvalidTlsFile::new(TlsFile::Certificate, path, reason));
+        return Err(InvalidTlsFile { out_of_date: true, ..wrong(reason) });
     }
     Ok(found)
 }
