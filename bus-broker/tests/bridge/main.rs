@@ -18,6 +18,7 @@ mod bus {
 }
 
 mod added;
+mod away;
 mod circles;
 mod cuts;
 mod holding;
