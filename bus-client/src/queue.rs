@@ -105,9 +105,7 @@ impl Queue {
         }
         receipt.withdraw();
         match timeout(ANSWER_MARGIN, receipt).await {
-            Ok(Err(error)) if error.kind() == ErrorKind::Withdrawn => {
-                Err(late(error.to_string()))
-            }
+            Ok(Err(error)) if error.kind() == ErrorKind::Withdrawn => Err(late(error.to_string())),
             Ok(result) => result.map_err(|error| self.sending(error)),
             Err(_) => {
                 let why = self.trouble_within(ANSWER_MARGIN).await;

@@ -45,7 +45,11 @@ impl Two {
         };
         let here = broker("here", Vec::new()).await;
         // It must be there, and the bridge must have rights to it.
-        client(if goes_out { &here } else { &there }).await.queue_with("jobs", open_to_all()).await.expect("opens");
+        client(if goes_out { &here } else { &there })
+            .await
+            .queue_with("jobs", open_to_all())
+            .await
+            .expect("opens");
         here.reload(config("here", vec![way])).await.expect("reloads");
         let (home, guest) = if goes_out { (here, there) } else { (there, here) };
         let (near, far) = (client(&home).await, client(&guest).await);

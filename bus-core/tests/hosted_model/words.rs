@@ -51,6 +51,8 @@ fn says(failure: &Failure, parts: &[&str]) {
 
 /// The home has no such queue any more.
 fn remove_at_home(scene: &mut Scene) {
+    // That it is gone is told to who waits.
+    scene.receive(1, 5, true);
     let action = AdminAction::Remove;
     let (request, object) = (0, ObjectKind::Queue);
     scene.tell(0, Command::Admin { request, name: name("jobs"), object, action });
@@ -84,20 +86,23 @@ fn queue_that_is_not_there_at_home_is_not_found_by_every_verb_at_once() {
         let told = failures(&mut scene);
         let [(1, failure)] = &told[..] else { panic!("{verb:?}: {told:?}") };
         assert_eq!(failure.kind(), ErrorKind::NotFound, "{verb:?}: {failure}");
-        says(failure, &["no queue `jobs`", "at broker `there`, over bridge `b`", "create it there"]);
+        says(
+            failure,
+            &["no queue `jobs`", "at broker `there`, over bridge `b`", "create it there"],
+        );
     }
     // As soon as it is there it can be used.
     scene.tell(0, open_jobs(&options()));
     scene.tick(Duration::from_secs(3));
     scene.world.tell(1, send(4, false));
     assert_eq!(failures(&mut scene), []);
-    assert_eq!(scene.receive(2, 6, true).len(), 0, "its handle is of the old queue");
 }
 
 #[test]
 fn whoever_waits_is_told_when_the_home_says_that_there_is_no_such_queue() {
     let mut scene = named();
     scene.world.cut(Place::Home, false);
+    scene.world.settle();
     scene.world.tell(1, send(1, false));
     scene.world.tell(3, receive(5, true));
     assert_eq!(failures(&mut scene), [], "they wait for the home");
@@ -110,6 +115,7 @@ fn whoever_waits_is_told_when_the_home_says_that_there_is_no_such_queue() {
     assert_eq!(kinds, [(3, ErrorKind::NotFound), (1, ErrorKind::NotFound)]);
     // It is the answer until the home is there again.
     scene.world.resume(Place::Home);
+    scene.world.settle();
     scene.world.tell(1, send(2, true));
     assert_eq!(failures(&mut scene), []);
 }
@@ -120,6 +126,7 @@ fn what_is_taken_back_while_the_home_is_away_says_so() {
     scene.world.cut(Place::Home, false);
     let guest = &mut scene.world.guest_line.client;
     scene.world.carrier.home_away("somebody has\u{7} pulled the plug", guest);
+    scene.world.settle();
     scene.world.tell(1, send(1, false));
     scene.world.tell(1, send(2, true));
     let told = failures(&mut scene);

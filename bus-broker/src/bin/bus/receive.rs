@@ -83,9 +83,7 @@ async fn receive(
     Ok(match args.wait {
         _ if args.no_wait => queue.try_receive(args.select.selector()).await?,
         Some(Duration::ZERO) => queue.try_receive(args.select.selector()).await?,
-        Some(limit) => {
-            patience.wait(queue.receive_timeout(args.select.selector(), limit)).await?
-        }
+        Some(limit) => patience.wait(queue.receive_timeout(args.select.selector(), limit)).await?,
         None => patience.wait(queue.receive(args.select.selector())).await?,
     })
 }

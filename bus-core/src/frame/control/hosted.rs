@@ -119,9 +119,7 @@ pub(super) fn says_from_wire(given: v1::HomeSays) -> Result<Command, Failure> {
         Says::Reach(v1::HomeReach { up, hops }) => HostedTell::Reach { up, hops },
         Says::Lost(_) => HostedTell::Lost,
         Says::Called(v1::HomeCalled { broker, bridge }) => HostedTell::Called { broker, bridge },
-        Says::Denied(given) => {
-            HostedTell::Denied { failure: Convert::from_wire(given, "denied")? }
-        }
+        Says::Denied(given) => HostedTell::Denied { failure: Convert::from_wire(given, "denied")? },
         Says::Away(reason) => HostedTell::Away { reason },
     };
     Ok(Command::Bridge(BridgeCommand::Hosted { channel: given.channel, tell }))

@@ -39,9 +39,7 @@ pub fn decode_reply(body: &[u8]) -> Result<(RequestId, Result<Answer, Failure>),
     let kind = Kind::Reply;
     let answer = match result.ok_or_else(|| malformed(kind, missing("result")))? {
         Wire::Failure(given) => return Ok((request, Err(accept(kind, given, "failure")?))),
-        Wire::Opened(v1::Opened { id, created, hosted }) => {
-            Answer::Opened { id, created, hosted }
-        }
+        Wire::Opened(v1::Opened { id, created, hosted }) => Answer::Opened { id, created, hosted },
         Wire::Home(v1::Home { hops }) => Answer::Home { hops },
         Wire::Done(v1::Done { count }) => Answer::Done { count },
         Wire::Retired(v1::Retired { messages, holders }) => Answer::Retired { messages, holders },
