@@ -2,7 +2,8 @@
 //!
 //! A service of the broker's own client, which only administrators may call. A call is a JSON
 //! object, and so is its answer: `{"action": "list"}`, `{"action": "add", "config": TOML}`, or
-//! `remove`, `pause` and `resume` with a `name`.
+//! `remove`, `pause` and `resume` with a `name`. What cannot be done is no answer: the call fails, with
+//! the kind of what went wrong.
 
 use bus_client::{Client, Server};
 use bus_core::{ErrorKind, Failure};
@@ -30,13 +31,10 @@ pub(crate) async fn serve(
 ) -> Result<(), bus_client::Error> {
     while let Some(call) = server.next().await {
         let call = call?;
-        let answer = match act(hub, bridges, call.message().payload()) {
-            Ok(answer) => answer,
-            Err(failure) => {
-                json!({ "error": failure.text(), "kind": failure.kind().code() })
-            }
-        };
-        call.reply(answer.to_string())?;
+        match act(hub, bridges, call.message().payload()) {
+            Ok(answer) => call.reply(answer.to_string())?,
+            Err(failure) => call.fail_with(failure.kind(), failure.text())?,
+        }
     }
     Ok(())
 }

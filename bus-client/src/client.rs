@@ -192,7 +192,7 @@ impl Client {
     pub async fn queue_with(&self, name: &str, options: QueueOptions) -> Result<Queue, Error> {
         let name = Name::new(name)?;
         let shown = name.clone();
-        let (channel, created) = self
+        let (channel, opened) = self
             .open(ChannelKind::Queue, None, move |request, channel| Command::OpenQueue {
                 request,
                 channel,
@@ -201,7 +201,7 @@ impl Client {
                 options: options.limits,
             })
             .await?;
-        Ok(Queue::new(Arc::new(channel), shown, created))
+        Ok(Queue::new(Arc::new(channel), shown, opened))
     }
 
     /// Opens a service for calling. It need not be served yet. Cancelling undoes it.
@@ -288,7 +288,7 @@ impl Client {
         kind: ChannelKind,
         pattern: Option<String>,
         make: impl FnOnce(RequestId, u32) -> Command,
-    ) -> Result<(OpenChannel, bool), Error> {
+    ) -> Result<(OpenChannel, Opened), Error> {
         open(&self.handle, kind, pattern, make).await
     }
 }
@@ -307,13 +307,22 @@ fn runtime() -> Result<runtime::Handle, Error> {
     })
 }
 
-/// Opens a channel; whether that created its object. Cancelling closes it again.
+/// What is known of a handle when it has been opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Opened {
+    /// Opening it has created its object.
+    pub created: bool,
+    /// It is a queue that lives at another broker.
+    pub hosted: bool,
+}
+
+/// Opens a channel. Cancelling closes it again.
 pub(crate) async fn open(
     handle: &Arc<Handle>,
     kind: ChannelKind,
     pattern: Option<String>,
     make: impl FnOnce(RequestId, u32) -> Command,
-) -> Result<(OpenChannel, bool), Error> {
+) -> Result<(OpenChannel, Opened), Error> {
     let opened = handle.with(|state| {
         state.check()?;
         let (channel, request) = state.session.open(kind, make)?;
@@ -324,7 +333,11 @@ pub(crate) async fn open(
     let (channel, serial, request) = opened?;
     let channel = OpenChannel { handle: handle.clone(), channel, serial };
     let answer = wait_reply(handle, request).await?;
-    Ok((channel, matches!(answer, Answer::Opened { created: true, .. })))
+    let opened = match answer {
+        Answer::Opened { created, hosted, .. } => Opened { created, hosted },
+        _ => Opened::default(),
+    };
+    Ok((channel, opened))
 }
 
 /// Sends a control request and waits for its answer. Cancelling leaves the request to be done.

@@ -48,6 +48,7 @@ mod server;
 mod state;
 mod subscribe_options;
 mod subscriber;
+mod trouble;
 mod typed;
 mod waiters;
 

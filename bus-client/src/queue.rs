@@ -11,7 +11,7 @@ use bus_core::session::ChannelKind;
 use bus_core::{ErrorKind, Message, Name, Selector};
 use tokio::time::{timeout, timeout_at};
 
-use crate::client::call;
+use crate::client::{Opened, call};
 use crate::consumer::{Consumer, ConsumerOptions, check_credit, receive};
 use crate::deadline::{ANSWER_MARGIN, after};
 use crate::delivery::Delivery;
@@ -25,7 +25,7 @@ use crate::receipt::{PendingReceipt, Receipt};
 pub struct Queue {
     channel: Arc<OpenChannel>,
     name: Name,
-    created: bool,
+    opened: Opened,
 }
 
 /// Room for one send: using it does not wait.
@@ -34,8 +34,8 @@ pub struct Permit<'a> {
 }
 
 impl Queue {
-    pub(crate) fn new(channel: Arc<OpenChannel>, name: Name, created: bool) -> Queue {
-        Queue { channel, name, created }
+    pub(crate) fn new(channel: Arc<OpenChannel>, name: Name, opened: Opened) -> Queue {
+        Queue { channel, name, opened }
     }
 
     /// Its name.
@@ -45,7 +45,12 @@ impl Queue {
 
     /// Whether opening it has created it.
     pub fn was_created(&self) -> bool {
-        self.created
+        self.opened.created
+    }
+
+    /// Whether it lives at another broker, and a bridge hosts it at this one.
+    pub fn is_hosted(&self) -> bool {
+        self.opened.hosted
     }
 
     /// Sends: waits for room in this client's window, hands the message over, and waits until
@@ -78,29 +83,35 @@ impl Queue {
     ///
     /// # Errors
     /// As [`Queue::send`], and `TimedOut`, after which the message is not in the queue;
-    /// `OutcomeUnknown` when the broker does not say within a second whether it took it.
+    /// `OutcomeUnknown` when the broker does not say within a second whether it took it. What is
+    /// waited for is in the sentence: room, or another broker where the queue lives and which cannot be
+    /// reached.
     pub async fn send_timeout(
         &self,
         message: impl Into<Message>,
         limit: Duration,
     ) -> Result<Receipt, Error> {
-        let late = |()| {
-            let text = format!("sending to `{}`: no room within {limit:?}", self.name);
+        let late = |why: String| {
+            let text = format!("sending to `{}`: not accepted within {limit:?}: {why}", self.name);
             Error::new(ErrorKind::TimedOut, text)
         };
         let deadline = after(limit);
         let handing = timeout_at(deadline, self.hand_over(message.into(), false, true));
-        let mut receipt = handing.await.map_err(|_| late(()))??;
+        let handed = handing.await;
+        let waits = || late("this client has too much under way".to_owned());
+        let mut receipt = handed.map_err(|_| waits())??;
         if let Ok(result) = timeout_at(deadline, &mut receipt).await {
             return result.map_err(|error| self.sending(error));
         }
         receipt.withdraw();
         match timeout(ANSWER_MARGIN, receipt).await {
-            Ok(Err(error)) if error.kind() == ErrorKind::Withdrawn => Err(late(())),
+            Ok(Err(error)) if error.kind() == ErrorKind::Withdrawn => Err(late(error.to_string())),
             Ok(result) => result.map_err(|error| self.sending(error)),
             Err(_) => {
+                let why = self.trouble_within(ANSWER_MARGIN).await;
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 let text = format!(
-                    "sending to `{}`: the time of {limit:?} is up, and the broker does not say whether it took the message",
+                    "sending to `{}`: the time of {limit:?} is up, and it is not known whether the message was taken{why}",
                     self.name
                 );
                 Err(Error::new(ErrorKind::OutcomeUnknown, text))
@@ -168,7 +179,8 @@ impl Queue {
             .map_err(|error| self.receiving(error))
     }
 
-    /// As [`Queue::receive`], but waits at most so long.
+    /// As [`Queue::receive`], but waits at most so long. Of a queue that lives at another broker the
+    /// error says if that cannot be reached: to ask for that may take a second more.
     ///
     /// # Errors
     /// As [`Queue::receive`], and `TimedOut`.
@@ -180,10 +192,11 @@ impl Queue {
         match timeout(limit, self.receive(selector)).await {
             Ok(result) => result,
             Err(_) => {
-                let text = format!(
-                    "queue `{}`: no message that `{selector}` matches within {limit:?}",
-                    self.name
-                );
+                let why = match self.trouble_within(ANSWER_MARGIN).await {
+                    None => format!("no message that `{selector}` matches within {limit:?}"),
+                    Some(trouble) => format!("nothing came within {limit:?}: {trouble}"),
+                };
+                let text = format!("queue `{}`: {why}", self.name);
                 Err(Error::new(ErrorKind::TimedOut, text))
             }
         }

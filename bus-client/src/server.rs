@@ -168,9 +168,18 @@ impl Call {
     ///
     /// # Errors
     /// `Disconnected` when the session that had the call is lost.
-    pub fn fail(mut self, reason: impl Into<String>) -> Result<(), Error> {
-        let failure = Failure::new(ErrorKind::ServiceFailed, reason);
-        self.answer(Err(&failure))
+    pub fn fail(self, reason: impl Into<String>) -> Result<(), Error> {
+        self.fail_with(ErrorKind::ServiceFailed, reason)
+    }
+
+    /// The same with another kind. Only the broker's own services (`$bus.`) may say one: the caller of
+    /// another server is told `ServiceFailed`, with these words, since `Unreachable` and the like are the
+    /// broker's to say.
+    ///
+    /// # Errors
+    /// `Disconnected` when the session that had the call is lost.
+    pub fn fail_with(mut self, kind: ErrorKind, reason: impl Into<String>) -> Result<(), Error> {
+        self.answer(Err(&Failure::new(kind, reason)))
     }
 
     fn answer(&mut self, result: Result<&Message, &Failure>) -> Result<(), Error> {

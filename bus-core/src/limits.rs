@@ -224,6 +224,8 @@ pub const HOSTED_LEASES_TOLD_MAX: usize = 1024;
 /// How long such a queue waits for another host when its own is gone. A broker that is started
 /// anew has its bridges back long before.
 pub const HOSTED_LINGER: Duration = Duration::from_secs(60);
+/// Bytes that are kept of why the home of such a queue cannot be reached, or does not give it.
+pub const HOSTED_WORDS_BYTES_MAX: usize = 1024;
 /// How long a bridge waits before it asks again for what it was refused.
 pub const HOSTED_RETRY: Duration = Duration::from_secs(2);
 /// How long a receive that does not wait waits for the home: longer than homes themselves take.

@@ -8,6 +8,7 @@ use bus_core::session::Event;
 use bus_core::{Failure, GRACE_DEFAULT, Time};
 use tracing::info;
 
+use super::settings::BridgeConfig;
 use super::side::Change;
 use super::teller::Teller;
 use super::way::{End, Rules, Sides};
@@ -15,13 +16,29 @@ use super::way::{End, Rules, Sides};
 /// Queues: they live at home, and are hosted at the guest.
 pub(super) struct Queues {
     carrier: QueueCarrier,
+    called: Called,
     /// When the connection there is given up.
     give_up_at: Option<Time>,
 }
 
+/// What people at the guest are told that home and bridge are called.
+#[derive(Default)]
+struct Called {
+    bridge: String,
+    /// Where a home is looked for.
+    place: String,
+    /// What it calls itself, once it has been met there.
+    broker: Option<String>,
+    is_told: bool,
+}
+
+/// Why a paused bridge has no connection.
+const PAUSED: &str = "the bridge is paused; `bus bridge resume` has it go on";
+
 impl Queues {
     pub fn new(queues: Vec<CarriedQueue>) -> Queues {
-        Queues { carrier: QueueCarrier::new(queues), give_up_at: None }
+        let (carrier, called) = (QueueCarrier::new(queues), Called::default());
+        Queues { carrier, called, give_up_at: None }
     }
 
     /// The broker there has given the session up by now, or is about to.
@@ -55,6 +72,9 @@ impl Rules for Queues {
 
     fn changed(&mut self, now: Time, end: End, change: &Change, sides: &mut Sides) {
         let is_remote = end == sides.remote_end();
+        if let (Change::Began { broker, .. }, End::Home) = (change, end) {
+            (self.called.broker, self.called.is_told) = (Some(broker.clone()), false);
+        }
         let mut ends = sides.sessions();
         match (change, end) {
             (Change::Began { .. }, End::Home) => {
@@ -66,9 +86,13 @@ impl Rules for Queues {
                 self.carrier.guest_lost(ends.home);
                 self.carrier.guest_up(&mut ends);
             }
-            (Change::Lost(_), End::Home) => self.carrier.home_down(ends.guest),
+            (Change::Lost(reason), End::Home) => {
+                self.carrier.home_away(reason, ends.guest);
+                self.carrier.home_down(ends.guest);
+            }
+            (Change::Failed(reason), End::Home) => self.carrier.home_away(reason, ends.guest),
             // The guest sees for itself that its session has no connection.
-            (Change::Resumed | Change::Lost(_), End::Guest) | (Change::Failed(_), _) => {}
+            (Change::Resumed | Change::Lost(_) | Change::Failed(_), End::Guest) => {}
         }
         match change {
             Change::Began { .. } | Change::Resumed if is_remote => self.give_up_at = None,
@@ -93,9 +117,29 @@ impl Rules for Queues {
         }
     }
 
-    /// It says at once what there is to say.
-    fn pull(&mut self, _: Time, _: &mut Sides, _: &Teller) -> bool {
-        false
+    fn paused(&mut self, now: Time, sides: &mut Sides) {
+        self.changed(now, sides.remote_end(), &Change::Lost(PAUSED.to_owned()), sides);
+    }
+
+    /// It says at once what there is to say, but what the home is called.
+    fn pull(&mut self, _: Time, sides: &mut Sides, _: &Teller) -> bool {
+        if std::mem::replace(&mut self.called.is_told, true) {
+            return false;
+        }
+        let Called { bridge, place, broker, .. } = &self.called;
+        let broker = broker.as_deref().filter(|name| !name.is_empty()).unwrap_or(place);
+        self.carrier.home_called(broker, bridge, &mut sides.guest.session);
+        true
+    }
+
+    fn configure(&mut self, _: Time, config: &BridgeConfig, goes_out: bool, _: &Teller) {
+        // What goes out lives here, and this broker's name is soon known.
+        let place = if goes_out { String::new() } else { config.url.to_string() };
+        if self.called.place != place {
+            (self.called.place, self.called.broker) = (place, None);
+        }
+        self.called.bridge = config.name.to_string();
+        self.called.is_told = false;
     }
 
     fn ended(&mut self, removed: bool, sessions: &mut Ends<'_>, _: &Teller) {

@@ -125,13 +125,15 @@ impl BridgeConfig {
     }
 
     /// A queue that lives here, and that clients of the other broker can use there, under this name
-    /// (with the prefixes). It is made here if it is not there.
+    /// (with the prefixes). It must be there, or be made later: until then who uses it there is told
+    /// that there is none here. A bridge makes no queue where it lives: whoever makes it owns it, and
+    /// says who may use it.
     pub fn outgoing_queue(mut self, name: Name) -> Self {
         self.outgoing_queues.push(name);
         self
     }
 
-    /// A queue that lives there, and that clients of this broker can use here. It must be there.
+    /// A queue that lives there, and that clients of this broker can use here. It must be there too.
     pub fn incoming_queue(mut self, name: Name) -> Self {
         self.incoming_queues.push(name);
         self
@@ -230,20 +232,21 @@ impl BridgeConfig {
             "" => Ok(name.clone()),
             prefix => Name::new(&format!("{prefix}.{name}")),
         };
-        let carried = |names: &[Name], (home, guest): (&str, &str), open: OpenMode| {
+        let carried = |names: &[Name], (home, guest): (&str, &str)| {
             let queue = |name: &Name| {
                 Ok::<_, Failure>(CarriedQueue {
                     home: prefixed(home, name)?,
                     guest: prefixed(guest, name)?,
-                    open,
+                    // Who makes a queue says whose it is and who may use it: not a bridge.
+                    open: OpenMode::Open,
                     mode: self.queue_mode,
                 })
             };
             names.iter().map(queue).collect::<Result<Vec<_>, _>>()
         };
         let (local, remote) = (&*self.local_prefix, &*self.remote_prefix);
-        let outgoing = carried(&self.outgoing_queues, (local, remote), OpenMode::OpenOrCreate)?;
-        Ok([outgoing, carried(&self.incoming_queues, (remote, local), OpenMode::Open)?])
+        let outgoing = carried(&self.outgoing_queues, (local, remote))?;
+        Ok([outgoing, carried(&self.incoming_queues, (remote, local))?])
     }
 
     /// The link that goes out, and the one that comes in; those that bear nothing are not there.

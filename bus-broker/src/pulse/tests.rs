@@ -152,7 +152,9 @@ async fn a_client_that_hangs_on_a_living_host_has_longer_and_is_given_up() {
     assert!(reason.contains("the client has stopped answering"), "{reason}");
     assert!(after >= 20 * HEARTBEAT + CLIENT_SILENCE_MAX, "{after:?}");
     assert!(after <= 20 * HEARTBEAT + CLIENT_SILENCE_MAX + 3 * HEARTBEAT, "{after:?}");
-    assert_eq!(asked, 11);
+    // Now and then it is seen whether its host still is there.
+    let looks = (CLIENT_SILENCE_MAX.as_millis() / (2 * HEARTBEAT).as_millis()) as u64;
+    assert!((11..=11 + looks).contains(&asked), "{asked}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,105 +1,164 @@
-//! What comes in over a bridge while it is away: the bridge's own settings say what waits at the other
-//! broker, and what becomes of the rest.
+//! What clients of one broker are told of a queue whose home, the other broker, is away or does not
+//! give it.
 
-use bus_broker::{BridgeConfig, Broker, SpoolPolicy};
-use bus_client::{Client, Publisher, Subscriber};
-use bus_core::WINDOW_BYTES_DEFAULT;
+use std::time::Duration;
+
+use bus_broker::{Allowance, BridgeConfig, Broker, BrokerConfig, Deed, Policy, Who};
+use bus_client::{Client, Error, ErrorKind, Message, Queue, Selector};
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use crate::queues::{Two, name, open_to_all, until, way};
 use crate::stage::*;
 
-const MIB: u64 = 1024 * 1024;
+const SHORT: Duration = Duration::from_millis(30);
 
-/// A bridge by which a topic comes in, and then it is away.
-struct Away {
-    _there: Broker,
-    _here: Broker,
-    near: Client,
-    far: Client,
-    publisher: Publisher,
-    subscriber: Subscriber,
-    /// The first number that was not published before.
-    next: u64,
+/// It is of this kind, and its sentence has all these parts.
+#[track_caller]
+fn says(error: &Error, kind: ErrorKind, parts: &[&str]) {
+    assert_eq!(error.kind(), kind, "{error}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "`{part}` is not in: {error}");
+    }
 }
 
-impl Away {
-    async fn with(settings: impl FnOnce(BridgeConfig) -> BridgeConfig) -> Away {
+/// Verbs that wait end by their deadline, and the others at once; all say that the home is away.
+async fn says_that_it_is_away(queue: &Queue, parts: &[&str]) {
+    until(async || queue.trouble().await.expect("is told").is_some()).await;
+    let parts = [parts, &["cannot be reached", "`jobs`", "bridge `b`"]].concat();
+    let sent = queue.send_timeout("x", SHORT).await.expect_err("nobody takes it");
+    says(&sent, ErrorKind::TimedOut, &parts);
+    let taken = queue.receive_timeout(Selector::Any, SHORT).await.expect_err("nothing comes");
+    says(&taken, ErrorKind::TimedOut, &parts);
+    says(&queue.try_send("x").await.expect_err("away"), ErrorKind::Unreachable, &parts);
+    let taken = queue.try_receive(Selector::Any).await.expect_err("away");
+    says(&taken, ErrorKind::Unreachable, &parts);
+    let shown = queue.peek(Selector::Any, 0).await.expect_err("away");
+    says(&shown, ErrorKind::Unreachable, &parts);
+    let trouble = queue.trouble().await.expect("is told").expect("there is some");
+    assert!(parts.iter().all(|part| trouble.contains(part)), "{trouble}");
+}
+
+/// All verbs end at once, and say why.
+async fn says_at_once(queue: &Queue, kind: ErrorKind, parts: &[&str]) {
+    let at_once = async {
+        says(&queue.send("x").await.expect_err("refused"), kind, parts);
+        says(&queue.try_send("x").await.expect_err("refused"), kind, parts);
+        let long = Message::from(vec![0; 1 << 20]);
+        says(&queue.send(long).await.expect_err("refused"), kind, parts);
+        let sent = queue.send_timeout("x", PATIENCE).await;
+        says(&sent.expect_err("refused"), kind, parts);
+        says(&queue.receive(Selector::Any).await.expect_err("refused"), kind, parts);
+        says(&queue.try_receive(Selector::Any).await.expect_err("refused"), kind, parts);
+        says(&queue.peek(Selector::Any, 0).await.expect_err("refused"), kind, parts);
+        // What only the home knows comes after it has begun.
+        let refused = match queue.consumer(Selector::Any, 8).await {
+            Ok(mut consumer) => consumer.next().await.expect("ends").expect_err("refused"),
+            Err(error) => error,
+        };
+        says(&refused, kind, parts);
+    };
+    timeout(PATIENCE, at_once).await.expect("nobody waits");
+}
+
+async fn guest_of(url_there: &str, queue: &str) -> (Broker, Client) {
+    let guest = broker("here", vec![way(url_there).incoming_queue(name(queue))]).await;
+    let far = client(&guest).await;
+    until(async || far.admin().queues(queue).await.expect("lists").len() == 1).await;
+    (guest, far)
+}
+
+#[tokio::test]
+async fn home_that_was_never_reached_is_named_by_where_it_is_looked_for() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("an address");
+    let there = format!("tcp://{}", nobody.local_addr().expect("an address"));
+    drop(nobody);
+    let (_guest, far) = guest_of(&there, "jobs").await;
+    let jobs = far.queue("jobs").await.expect("opens");
+    assert!(jobs.is_hosted());
+    says_that_it_is_away(&jobs, &[&format!("broker `{there}`"), "refused"]).await;
+}
+
+#[tokio::test]
+async fn home_that_is_cut_off_is_named() {
+    for two in Two::both().await {
+        assert_eq!(two.away.trouble().await.expect("is told"), None);
+        two.proxy.close();
+        two.proxy.cut();
+        let home = if two.goes_out { "broker `here`" } else { "broker `there`" };
+        says_that_it_is_away(&two.away, &[home]).await;
+        // Who waits goes on when it is back.
+        let away = two.away.clone();
+        let sending = tokio::spawn(async move { away.send("y").await });
+        two.proxy.open();
+        timeout(PATIENCE, sending).await.expect("in time").expect("runs").expect("sends");
+    }
+}
+
+#[tokio::test]
+async fn paused_bridge_is_why_the_home_is_away() {
+    for two in Two::both().await {
+        let bridged = if two.goes_out { &two.home } else { &two.guest };
+        let operator = client(bridged).await;
+        ask_bridges(&operator, json!({ "action": "pause", "name": "b" })).await;
+        let why = if two.goes_out { "not connected" } else { "paused" };
+        says_that_it_is_away(&two.away, &[why]).await;
+        ask_bridges(&operator, json!({ "action": "resume", "name": "b" })).await;
+        timeout(PATIENCE, two.away.send("y")).await.expect("in time").expect("sends");
+    }
+}
+
+#[tokio::test]
+async fn queue_that_is_not_there_at_home_is_not_found_and_is_used_once_it_is() {
+    for goes_out in [true, false] {
         let there = broker("there", Vec::new()).await;
-        let way = settings(bridge("b", &there.urls()[0], &[], &["in.>"]));
+        let way = way(&there.urls()[0]);
+        let way = match goes_out {
+            true => way.outgoing_queue(name("jobs")),
+            false => way.incoming_queue(name("jobs")),
+        };
         let here = broker("here", vec![way]).await;
-        let (near, far) = (client(&here).await, client(&there).await);
-        let mut subscriber = near.subscribe("in.a").await.expect("subscribes");
-        let publisher = far.publisher("in.a").await.expect("opens");
-        let next = find_way(&publisher, &mut subscriber, 0).await;
-        let away = Away { _there: there, _here: here, near, far, publisher, subscriber, next };
-        away.ask("pause").await;
-        // The other broker has noticed.
-        let deadline = Instant::now() + PATIENCE;
-        while away
-            .far
-            .admin()
-            .clients()
-            .await
-            .expect("lists")
-            .iter()
-            .any(|client| client.connected && client.sender.name.starts_with("bridge "))
-        {
-            assert!(Instant::now() < deadline, "it stays connected");
-        }
-        away
-    }
-
-    async fn ask(&self, action: &str) {
-        let done = ask_bridges(&self.near, json!({ "action": action, "name": "b" })).await;
-        assert_eq!(done["done"], true, "{done}");
-    }
-
-    async fn publish(&self, count: u64, length: usize) {
-        for number in self.next..self.next + count {
-            let mut payload = number.to_le_bytes().to_vec();
-            payload.resize(length, 0);
-            self.publisher.publish(payload).await.expect("publishes");
-        }
-        self.publisher.flush().await.expect("all of it has come");
-    }
-
-    async fn dropped(&self) -> u64 {
-        let topics = self.far.admin().topics("in.a").await.expect("lists");
-        topics.iter().map(|topic| topic.dropped).sum()
+        let (home, guest) = if goes_out { (&here, &there) } else { (&there, &here) };
+        let (near, far) = (client(home).await, client(guest).await);
+        until(async || far.admin().queues("jobs").await.expect("lists").len() == 1).await;
+        let jobs = far.queue("jobs").await.expect("opens");
+        let at = if goes_out {
+            "at broker `here`, over bridge `b`"
+        } else {
+            "at broker `there`, over bridge `b`"
+        };
+        says_at_once(&jobs, ErrorKind::NotFound, &["no queue `jobs`", at, "create it there"]).await;
+        // The bridge has not made one, which would have been its own.
+        assert_eq!(near.admin().queues("jobs").await.expect("lists").len(), 0);
+        near.queue_with("jobs", open_to_all()).await.expect("creates");
+        until(async || jobs.try_send("x").await.is_ok()).await;
     }
 }
 
 #[tokio::test]
-async fn as_much_waits_there_as_the_spool_says() {
-    // More than any subscription of others may ask for.
-    const MANY: u64 = 72;
-    let mut away = Away::with(|way| way.spool(None, None, Some(80 * MIB))).await;
-    away.publish(MANY, MIB as usize).await;
-    away.ask("resume").await;
-    let numbers = away.next..away.next + MANY;
-    hears_all(&mut away.subscriber, numbers).await;
-    assert_eq!(away.dropped().await, 0);
-}
-
-#[tokio::test]
-async fn a_small_spool_is_small_there_too_and_the_oldest_go_counted() {
-    const MANY: u64 = 256;
-    const ROOM: u64 = 256 * 1024;
-    let settings =
-        |way: BridgeConfig| way.spool(None, None, Some(ROOM)).policy(SpoolPolicy::DropOldest);
-    let mut away = Away::with(settings).await;
-    timeout(PATIENCE, away.publish(MANY, LONG)).await.expect("nobody is held back");
-    let dropped = away.dropped().await;
-    // Beside the spool there is one window.
-    let most = (ROOM + WINDOW_BYTES_DEFAULT) / LONG as u64;
-    assert!(dropped >= MANY - most, "{dropped}");
-    away.ask("resume").await;
-    let (mut last, mut count) = (away.next - 1, 0);
-    while last + 1 < away.next + MANY {
-        let number = heard(&mut away.subscriber).await;
-        assert!(number > last, "{number} after {last}");
-        (last, count) = (number, count + 1);
+async fn refusal_of_the_home_names_the_right_and_the_broker() {
+    let all = |deeds: &[Deed], names: &str| {
+        let to_all = Allowance::to(Who::Everybody);
+        deeds.iter().fold(to_all, |to_all, deed| to_all.grant(*deed, pattern(names)))
+    };
+    let policy = Policy::new(vec![
+        all(&[Deed::Create, Deed::Administer], ">"),
+        all(&[Deed::Bridge], "sealed.>"),
+    ]);
+    let config: BrokerConfig = config("there", Vec::<BridgeConfig>::new()).policy(policy);
+    let there = Broker::start(config).await.expect("starts");
+    let maker = client(&there).await;
+    for queue in ["sealed.jobs", "jobs"] {
+        maker.queue_with(queue, open_to_all()).await.expect("creates");
     }
-    assert_eq!((count, away.subscriber.lost()), (MANY - dropped, dropped));
+    let (_guest, far) = guest_of(&there.urls()[0], "jobs").await;
+    let jobs = far.queue("jobs").await.expect("opens");
+    let at = "at broker `there`, over bridge `b`";
+    says_at_once(&jobs, ErrorKind::PermissionDenied, &["`bridge`", "`jobs`", at]).await;
+    let (_other, far) = guest_of(&there.urls()[0], "sealed.jobs").await;
+    let sealed = far.queue("sealed.jobs").await.expect("opens");
+    until(async || sealed.trouble().await.expect("is told").is_none()).await;
+    says_at_once(&sealed, ErrorKind::PermissionDenied, &["`sealed.jobs`", at]).await;
+    let sent = sealed.try_send("x").await.expect_err("is refused");
+    says(&sent, ErrorKind::PermissionDenied, &["`send`"]);
 }

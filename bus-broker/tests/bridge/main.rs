@@ -3,6 +3,7 @@
 
 #[path = "../contract/proxy.rs"]
 #[allow(dead_code, reason = "the contract's tests use the rest")]
+mod far_backlog;
 mod proxy;
 
 #[path = "../common/raw.rs"]

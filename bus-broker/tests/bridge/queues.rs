@@ -14,20 +14,22 @@ use crate::proxy::Proxy;
 use crate::stage::*;
 
 /// Two brokers, and the queue `jobs` that lives at the first. The way between them can be cut.
-struct Two {
-    home: Broker,
-    guest: Broker,
-    proxy: Proxy,
+pub struct Two {
+    pub home: Broker,
+    pub guest: Broker,
+    pub proxy: Proxy,
     near: Client,
     jobs: Queue,
-    away: Queue,
+    pub away: Queue,
+    /// Whether the bridge is run by the home.
+    pub goes_out: bool,
 }
 
-fn name(text: &str) -> Name {
+pub fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
-fn way(url_there: &str) -> BridgeConfig {
+pub fn way(url_there: &str) -> BridgeConfig {
     BridgeConfig::new("b", url(url_there)).expect("a bridge").queue_mode(0o777)
 }
 
@@ -41,11 +43,14 @@ impl Two {
             true => way.outgoing_queue(name("jobs")),
             false => way.incoming_queue(name("jobs")),
         };
-        if !goes_out {
-            // One that comes from there must be there, and the bridge must have rights to it.
-            client(&there).await.queue_with("jobs", open_to_all()).await.expect("opens");
-        }
-        let here = broker("here", vec![way]).await;
+        let here = broker("here", Vec::new()).await;
+        // It must be there, and the bridge must have rights to it.
+        client(if goes_out { &here } else { &there })
+            .await
+            .queue_with("jobs", open_to_all())
+            .await
+            .expect("opens");
+        here.reload(config("here", vec![way])).await.expect("reloads");
         let (home, guest) = if goes_out { (here, there) } else { (there, here) };
         let (near, far) = (client(&home).await, client(&guest).await);
         until(async || far.admin().queues("jobs").await.expect("lists").len() == 1).await;
@@ -53,10 +58,10 @@ impl Two {
         let away = far.queue("jobs").await.expect("opens");
         assert!(!away.was_created(), "it is hosted");
         until(async || is_empty(&away).await).await;
-        Two { home, guest, proxy, near, jobs, away }
+        Two { home, guest, proxy, near, jobs, away, goes_out }
     }
 
-    async fn both() -> [Two; 2] {
+    pub async fn both() -> [Two; 2] {
         [Two::new(true).await, Two::new(false).await]
     }
 
@@ -66,7 +71,7 @@ impl Two {
     }
 }
 
-fn open_to_all() -> QueueOptions {
+pub fn open_to_all() -> QueueOptions {
     QueueOptions::default().mode(0o777)
 }
 
@@ -77,7 +82,7 @@ async fn is_empty(queue: &Queue) -> bool {
 }
 
 /// Waits until something holds.
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
+pub async fn until(mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds().await {
         assert!(Instant::now() < deadline, "it never holds");
@@ -293,8 +298,11 @@ async fn consumer_survives_a_home_that_is_started_anew() {
 #[tokio::test]
 async fn queue_of_a_bridge_that_is_removed_is_removed_and_one_at_home_lives_on() {
     let there = broker("there", Vec::new()).await;
-    let here = broker("here", vec![way(&there.urls()[0]).outgoing_queue(name("jobs"))]).await;
+    let here = broker("here", Vec::new()).await;
     let (near, far) = (client(&here).await, client(&there).await);
+    near.queue_with("jobs", open_to_all()).await.expect("opens");
+    let way = way(&there.urls()[0]).outgoing_queue(name("jobs"));
+    here.reload(config("here", vec![way])).await.expect("reloads");
     until(async || far.admin().queues("jobs").await.expect("lists").len() == 1).await;
     let away = far.queue("jobs").await.expect("opens");
     let refused = far.admin().purge(Object::Queue, "jobs").await.expect_err("it lives there");

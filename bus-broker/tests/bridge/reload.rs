@@ -292,11 +292,13 @@ async fn queues_whose_list_changes_begin_anew_and_what_was_out_is_back_at_its_pl
     let there = broker("there", Vec::new()).await;
     let name = |text: &str| Name::new(text).expect("a name");
     let way = || bridge("b", &there.urls()[0], &[], &[]).queue_mode(0o777);
-    let here = broker("here", vec![way().outgoing_queue(name("jobs"))]).await;
+    let here = broker("here", Vec::new()).await;
     let (near, far) = (client(&here).await, client(&there).await);
     let hosted = async |name: &str| far.admin().queues(name).await.expect("lists").len() == 1;
-    until("it is hosted", async || hosted("jobs").await).await;
     let jobs = near.queue("jobs").await.expect("opens");
+    near.queue("more").await.expect("opens");
+    assert_eq!(reload(&here, way().outgoing_queue(name("jobs"))).await, (1, 0, 0));
+    until("it is hosted", async || hosted("jobs").await).await;
     for number in 1..=3_u8 {
         jobs.send(vec![number]).await.expect("sends");
     }

@@ -24,13 +24,18 @@ pub struct Other {
 
 impl Other {
     pub async fn new() -> Other {
+        Other::allowing("").await
+    }
+
+    /// One that allows more than to carry: a line of its policy.
+    pub async fn allowing(more: &str) -> Other {
         let directory = tempfile::tempdir().expect("a directory");
         let made = bus(&["token", "site"]).await;
         let lines: Vec<&str> = made.check(DONE, &[]).out.lines().collect();
         fs::write(directory.path().join("token"), lines[1]).expect("a file");
         let local = format!("local:{}", directory.path().join("other.sock").display());
         let file = format!(
-            "listen = [\"{local}\", \"tcp://127.0.0.1:0\"]\n{}\n[[allow]]\nuser = \"site\"\nbridge = \">\"\n",
+            "listen = [\"{local}\", \"tcp://127.0.0.1:0\"]\n{}\n[[allow]]\nuser = \"site\"\nbridge = \">\"\n{more}\n",
             lines[3..].join("\n")
         );
         let path = directory.path().join("other.toml");

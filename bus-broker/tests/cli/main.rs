@@ -2,6 +2,7 @@
 //!
 //! Every test has a directory and a broker of its own, and waits for conditions, not for times.
 
+mod away;
 mod bad_input;
 mod bridge;
 mod bridge_file;

@@ -144,5 +144,5 @@ impl Peer {
 
 /// What a client hears when a channel is open.
 pub fn opened() -> Answer {
-    Answer::Opened { id: 1, created: true }
+    Answer::Opened { id: 1, created: true, hosted: false }
 }

@@ -44,7 +44,7 @@ impl Router {
                 return Err(Failure::new(ErrorKind::Protocol, text));
             }
             self.change_beyond(id, beyond);
-            return Ok(Answer::Opened { id: id.serial(), created: false });
+            return Ok(Answer::Opened { id: id.serial(), created: false, hosted: false });
         }
         self.subscribe(session, channel, pattern, options, Some(beyond))
     }

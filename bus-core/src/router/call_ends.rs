@@ -13,27 +13,24 @@ use super::session::Session;
 use super::timer::Timer;
 
 impl Router {
-    /// A server answers. What a bridge says is the answer of whoever served; another server can
-    /// only have failed.
+    /// A server answers. What a bridge says is the answer of whoever served, and the broker's own services
+    /// speak for it; another server can only have failed.
     pub(super) fn call_reply(
         &mut self,
         session: Id<Session>,
         number: u64,
         result: Result<Message, Failure>,
     ) {
-        let Some(Serving { service, server, cost }) =
-            self.ground.sessions.get_mut(session).and_then(|entry| entry.serving.remove(&number))
-        else {
-            return;
-        };
-        let mut is_beyond = false;
+        let Some(entry) = self.ground.sessions.get_mut(session) else { return };
+        let Some(Serving { service, server, cost }) = entry.serving.remove(&number) else { return };
+        let mut may_say_why = entry.identity.system;
         if let Some(service) = self.services.get_mut(service) {
             service.running -= 1;
             if let Some(entry) = service.servers.get_mut(server) {
                 let had_room = entry.has_room();
                 entry.running -= 1;
                 entry.bytes -= cost;
-                is_beyond = entry.ways.is_some();
+                may_say_why |= entry.ways.is_some();
                 if !had_room && entry.has_room() {
                     service.ready.push_back(server);
                 }
@@ -49,7 +46,7 @@ impl Router {
                 Err(failure) => {
                     let failed =
                         |failure: Failure| Failure::new(ErrorKind::ServiceFailed, failure.text());
-                    let failure = if is_beyond { failure } else { failed(failure) };
+                    let failure = if may_say_why { failure } else { failed(failure) };
                     Output::Failed { ticket: call.ticket, failure }
                 }
             };

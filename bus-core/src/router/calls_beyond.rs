@@ -71,7 +71,7 @@ impl Router {
         self.note_served(name, Some(&before), false);
         self.fail_stranded(id);
         self.dispatch(id);
-        Ok(Answer::Opened { id: id.serial(), created: false })
+        Ok(Answer::Opened { id: id.serial(), created: false, hosted: false })
     }
 
     /// Opens a service for a caller elsewhere.
@@ -98,7 +98,7 @@ impl Router {
         let source = Source { key, sender, topic: name.clone(), provenance: Some(provenance) };
         let relayed = Some(Arc::new(source));
         entry.open(channel, Handle::Caller { name, may, relayed })?;
-        Ok(Answer::Opened { id, created: false })
+        Ok(Answer::Opened { id, created: false, hosted: false })
     }
 
     /// Whether there is a server for what has come this way. If there are only such as lead back,

@@ -158,8 +158,8 @@ impl Output {
 #[expect(missing_docs, reason = "the variants say what their fields are")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// It was opened.
-    Opened { id: u64, created: bool },
+    /// It was opened; `hosted` says of a queue that it lives at another broker.
+    Opened { id: u64, created: bool, hosted: bool },
     /// It was opened for a bridge: the brokers on the way to here, its home first, this one last.
     Home { hops: Vec<Epoch> },
     /// It was done, to so many things.

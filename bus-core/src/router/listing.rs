@@ -173,7 +173,7 @@ impl Router {
             last_receive: self.touch(&counters.last_receive),
             types: types.collect(),
             retired: queue.retired,
-            hosted: queue.hosted.as_ref().map(|hosting| hosting.stat(&self.ground)),
+            hosted: queue.hosted_stat(&self.ground),
         }
     }
 

@@ -51,6 +51,7 @@ impl Router {
             }
             (None, _) => (self.create_queue(session, name.clone(), options)?, true),
         };
+        let mut hosted = false;
         if let Some(queue) = self.queues.get_mut(id) {
             let Some(entry) = self.ground.sessions.get_mut(session) else {
                 return Ok(Answer::Done { count: 0 });
@@ -62,8 +63,9 @@ impl Router {
             }
             entry.open(channel, Handle::Queue { queue: id, may })?;
             queue.holders += 1;
+            hosted = queue.hosted.is_some();
         }
-        Ok(Answer::Opened { id: id.serial(), created })
+        Ok(Answer::Opened { id: id.serial(), created, hosted })
     }
 
     fn create_queue(

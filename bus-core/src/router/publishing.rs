@@ -80,7 +80,7 @@ impl Router {
             entry.open(channel, Handle::Publisher(publisher))?;
             topic.publishers += 1;
         }
-        Ok(Answer::Opened { id: id.serial(), created })
+        Ok(Answer::Opened { id: id.serial(), created, hosted: false })
     }
 
     fn create_topic(

@@ -319,7 +319,7 @@ impl Queue {
     /// The failure that says that this queue is gone.
     pub fn removed(&self) -> Failure {
         if self.hosted.as_ref().is_some_and(|hosting| hosting.is_abandoned()) {
-            return self.unreachable();
+            return self.given_up();
         }
         Failure::new(ErrorKind::Removed, format!("queue `{}` was removed", self.name))
     }

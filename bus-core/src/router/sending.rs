@@ -180,11 +180,14 @@ impl Router {
 
     /// Takes a send or offer back, if it still waits.
     pub(super) fn withdraw(&mut self, session: Id<Session>, ticket: Ticket) {
-        let withdrawn = Failure::new(
-            ErrorKind::Withdrawn,
-            "the send was taken back before there was room for it",
-        );
-        self.take_back(session, ticket, withdrawn);
+        let entry = self.ground.sessions.get(session);
+        let at = entry.and_then(|entry| entry.blocked.get(ticket));
+        let queue = at.and_then(|(id, _)| self.queues.get(id));
+        let text = match queue.and_then(|queue| queue.why_it_waits(&self.ground)) {
+            Some(why) => format!("the send was taken back: {why}"),
+            None => "the send was taken back before there was room for it".to_owned(),
+        };
+        self.take_back(session, ticket, Failure::new(ErrorKind::Withdrawn, text));
     }
 
     /// Ends a send or offer that still waits, for this reason.

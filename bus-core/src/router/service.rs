@@ -92,7 +92,7 @@ impl Router {
             return Ok(Answer::Done { count: 0 });
         };
         entry.open(channel, Handle::Caller { name, may, relayed: None })?;
-        Ok(Answer::Opened { id, created: false })
+        Ok(Answer::Opened { id, created: false, hosted: false })
     }
 
     pub(super) fn serve_name(
@@ -152,7 +152,7 @@ impl Router {
             entry.open(channel, Handle::Server { service: id, server })?;
         }
         self.dispatch(id);
-        Ok(Answer::Opened { id: id.serial(), created })
+        Ok(Answer::Opened { id: id.serial(), created, hosted: false })
     }
 
     pub(super) fn call(

@@ -94,6 +94,11 @@ pub struct HostedStat {
     pub home: Option<u64>,
     /// Whether that can be reached.
     pub reachable: bool,
+    /// What people call that broker, or where it is looked for, by the bridge's word; empty if that has
+    /// not been told.
+    pub broker: String,
+    /// Why the queue cannot be used now, as who tries is told; empty if it can.
+    pub trouble: String,
 }
 
 /// Messages of one type.

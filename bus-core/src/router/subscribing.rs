@@ -74,7 +74,7 @@ impl Router {
         } else {
             self.pump(id);
         }
-        Ok(Answer::Opened { id: id.serial(), created: shared.is_none() })
+        Ok(Answer::Opened { id: id.serial(), created: shared.is_none(), hosted: false })
     }
 
     fn new_subscription(

@@ -13,16 +13,16 @@ use bus_core::{ErrorKind, Message, MessageType, Selector};
 use crate::events::{Event, payload};
 use crate::world::{HOME, Place, World, name, open_jobs};
 
-fn options() -> QueueOptions {
+pub fn options() -> QueueOptions {
     QueueOptions { count_max: 3, mode: Some(0o777), ..QueueOptions::default() }
 }
 
-struct Scene {
-    world: World,
+pub struct Scene {
+    pub world: World,
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub fn new() -> Scene {
         let mut world = World::new(&options(), None);
         for (who, place) in [(1, Place::Guest), (2, Place::Home), (3, Place::Guest)] {
             world.join(who, place);
@@ -34,18 +34,18 @@ impl Scene {
     }
 
     /// A command, carried as far as it goes: what clients are told.
-    fn tell(&mut self, who: usize, command: Command) -> Vec<String> {
+    pub fn tell(&mut self, who: usize, command: Command) -> Vec<String> {
         self.world.tell(who, command);
         self.seen()
     }
 
-    fn seen(&mut self) -> Vec<String> {
+    pub fn seen(&mut self) -> Vec<String> {
         self.world.settle();
         let told = crate::told::events(self.world.take_told());
         told.into_iter().map(sentence).collect()
     }
 
-    fn send(&mut self, who: usize, kind: u64, number: u64, no_wait: bool) -> Vec<String> {
+    pub fn send(&mut self, who: usize, kind: u64, number: u64, no_wait: bool) -> Vec<String> {
         let kind = MessageType::new(kind).expect("a type");
         let message = Message::new(kind, payload(number, 8));
         self.tell(who, Command::Send { channel: 0, ticket: number, message, no_wait })
@@ -55,7 +55,7 @@ impl Scene {
         self.tell(who, Command::Consume { request: 0, channel, queue: 0, options })
     }
 
-    fn receive(&mut self, who: usize, channel: u32, wait: bool) -> Vec<String> {
+    pub fn receive(&mut self, who: usize, channel: u32, wait: bool) -> Vec<String> {
         self.consume(who, channel, ConsumeOptions { once: true, wait, ..Default::default() })
     }
 
@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// Time passes.
-    fn tick(&mut self, time: Duration) -> Vec<String> {
+    pub fn tick(&mut self, time: Duration) -> Vec<String> {
         let until = self.world.now.after(time);
         while let Some(at) = self.world.next_deadline().filter(|at| *at <= until) {
             let at = at.max(self.world.now);

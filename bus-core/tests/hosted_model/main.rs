@@ -18,6 +18,7 @@ mod planted_bugs;
 mod same;
 mod storm;
 mod told;
+mod words;
 mod world;
 
 /// Cases on demand: `cargo test -p bus-core --test hosted_model -- --ignored`.

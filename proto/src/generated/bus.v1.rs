@@ -579,7 +579,10 @@ pub struct NameSender {
 pub struct HomeSays {
     #[prost(uint32, tag = "1")]
     pub channel: u32,
-    #[prost(oneof = "home_says::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(
+        oneof = "home_says::What",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+    )]
     pub what: ::core::option::Option<home_says::What>,
 }
 /// Nested message and enum types in `HomeSays`.
@@ -608,7 +611,21 @@ pub mod home_says {
         Reach(super::HomeReach),
         #[prost(bool, tag = "12")]
         Lost(bool),
+        #[prost(message, tag = "13")]
+        Called(super::HomeCalled),
+        #[prost(message, tag = "14")]
+        Denied(super::Failure),
+        #[prost(string, tag = "15")]
+        Away(::prost::alloc::string::String),
     }
+}
+/// What people call the home of a hosted queue, and the bridge that leads there.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HomeCalled {
+    #[prost(string, tag = "1")]
+    pub broker: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub bridge: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HomeFailure {
@@ -756,6 +773,8 @@ pub struct Opened {
     pub id: u64,
     #[prost(bool, tag = "2")]
     pub created: bool,
+    #[prost(bool, tag = "3")]
+    pub hosted: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Done {
@@ -874,7 +893,8 @@ pub struct QueueStat {
     #[prost(message, optional, tag = "22")]
     pub hosted: ::core::option::Option<HostedStat>,
 }
-/// Where a queue lives that a bridge hosts: the client that hosts it, and the home's epoch.
+/// Where a queue lives that a bridge hosts: the client that hosts it, and the home's epoch; what people
+/// call the home, and why the queue cannot be used, if so.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HostedStat {
     #[prost(string, tag = "1")]
@@ -883,6 +903,10 @@ pub struct HostedStat {
     pub home: ::core::option::Option<u64>,
     #[prost(bool, tag = "3")]
     pub reachable: bool,
+    #[prost(string, tag = "4")]
+    pub broker: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub trouble: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TypeCount {

@@ -212,17 +212,9 @@ async fn call(url: &str, asked: Value) -> Result<Value, Problem> {
         Ok(client.request(SERVICE, asked.to_string(), PATIENCE).await?)
     })
     .await?;
-    let answer: Value = serde_json::from_slice(reply.payload()).map_err(|error| {
+    serde_json::from_slice(reply.payload()).map_err(|error| {
         Problem::new(exit_of(ErrorKind::Decode), format!("`{SERVICE}` gives no JSON: {error}"))
-    })?;
-    match answer["error"].as_str() {
-        None => Ok(answer),
-        Some(text) => {
-            let code = answer["kind"].as_u64().and_then(|code| u32::try_from(code).ok());
-            let kind = code.map_or(ErrorKind::Other, ErrorKind::from_code);
-            Err(Problem::new(exit_of(kind), text))
-        }
-    }
+    })
 }
 
 impl AddArgs {

@@ -55,7 +55,7 @@ const TABLE: &[(Exit, &str, &[ErrorKind])] = {
         ),
         (
             Exit::Unreachable,
-            "unreachable: no broker, connection lost, or nobody serves the name",
+            "unreachable: no broker, connection lost, nobody serves the name, or the queue's home is away",
             &[K::NoBroker, K::Unreachable, K::Disconnected, K::ShuttingDown, K::Closed],
         ),
         (

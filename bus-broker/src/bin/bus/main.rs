@@ -18,6 +18,7 @@ mod helper;
 mod ls;
 mod message;
 mod output;
+mod patience;
 mod peek;
 mod ping;
 mod publish;

@@ -7,6 +7,7 @@ use bus_client::{Delivery, Queue};
 
 use crate::exit::Problem;
 use crate::output::Out;
+use crate::patience::Patience;
 use crate::show::{ShowArgs, Shown};
 use crate::value::SelectArgs;
 use crate::{send, session, value};
@@ -48,10 +49,11 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
             session::tell_events(client);
         }
         let queue = send::open(client, &args.queue, args.create).await?;
+        let mut patience = Patience::receiving(client, &queue);
         let mut out = Out::new();
         let mut left = args.count;
         while args.follow || left > 0 {
-            let delivery = receive(&queue, &args).await?;
+            let delivery = receive(&queue, &args, &mut patience).await?;
             args.show.show(
                 &mut out,
                 &Shown {
@@ -73,11 +75,15 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     .await
 }
 
-async fn receive(queue: &Queue, args: &Args) -> Result<Delivery, Problem> {
+async fn receive(
+    queue: &Queue,
+    args: &Args,
+    patience: &mut Patience<'_>,
+) -> Result<Delivery, Problem> {
     Ok(match args.wait {
         _ if args.no_wait => queue.try_receive(args.select.selector()).await?,
         Some(Duration::ZERO) => queue.try_receive(args.select.selector()).await?,
-        Some(limit) => queue.receive_timeout(args.select.selector(), limit).await?,
-        None => queue.receive(args.select.selector()).await?,
+        Some(limit) => patience.wait(queue.receive_timeout(args.select.selector(), limit)).await?,
+        None => patience.wait(queue.receive(args.select.selector())).await?,
     })
 }

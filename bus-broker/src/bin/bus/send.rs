@@ -6,6 +6,7 @@ use bus_client::{Client, Queue, QueueOptions};
 
 use crate::exit::{Exit, Problem};
 use crate::message::{ManyArgs, MessageArgs};
+use crate::patience::Patience;
 use crate::{session, value};
 
 /// Flags of `send`.
@@ -33,12 +34,12 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     let mut messages = args.message.messages(&args.many).await?;
     session::with_client(url, session::once("send"), async |client| {
         let queue = open(client, &args.queue, args.create).await?;
-        let mut accepted = 0u64;
+        let (mut patience, mut accepted) = (Patience::sending(client, &queue), 0u64);
         while let Some(message) = messages.next().await? {
             let sent = match args.timeout {
                 _ if args.no_wait => queue.try_send(message).await,
-                Some(limit) => queue.send_timeout(message, limit).await,
-                None => queue.send(message).await,
+                Some(limit) => patience.wait(queue.send_timeout(message, limit)).await,
+                None => patience.wait(queue.send(message)).await,
             };
             sent.map_err(|error| Problem::from(error).after(accepted))?;
             accepted += 1;

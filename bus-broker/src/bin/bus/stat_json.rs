@@ -42,6 +42,8 @@ pub fn queue(stat: &QueueStat) -> Value {
             "bridge": hosted.bridge,
             "home_epoch": hosted.home.map(|epoch| format!("{epoch:016x}")),
             "reachable": hosted.reachable,
+            "broker": hosted.broker,
+            "trouble": (!hosted.trouble.is_empty()).then_some(&hosted.trouble),
         })),
     });
     if stat.hosted.is_some() {

@@ -57,9 +57,17 @@ fn hosted_queue(stat: &QueueStat, hosted: &HostedStat) -> String {
         "" => "no bridge now: it is given up soon",
         bridge => bridge,
     };
+    let broker = match &*hosted.broker {
+        "" => "another broker".to_owned(),
+        broker => format!("broker `{broker}`"),
+    };
     let home = match hosted.home {
-        Some(epoch) => format!("the broker with the epoch {epoch:016x}"),
-        None => "another broker, which has not been reached yet".to_owned(),
+        Some(epoch) => format!("{broker}, with the epoch {epoch:016x}"),
+        None => format!("{broker}, which has not been reached yet"),
+    };
+    let standing = match &*hosted.trouble {
+        "" => "can be reached",
+        trouble => trouble,
     };
     pairs(&[
         ("queue", stat.name.to_string()),
@@ -68,7 +76,7 @@ fn hosted_queue(stat: &QueueStat, hosted: &HostedStat) -> String {
         ("creator", stat.creator.to_string()),
         ("lives at", home),
         ("hosted by", by.to_owned()),
-        ("home", if hosted.reachable { "can be reached" } else { "cannot be reached" }.to_owned()),
+        ("home", standing.to_owned()),
         ("leased here", show_count(stat.leased)),
         ("blocked senders here", show_count(stat.blocked)),
         ("receivers here", show_count(stat.waiting)),

@@ -85,6 +85,10 @@ pub struct QueueCarrier {
     acks: Runs<(), usize>,
     /// The sender that came last from home.
     sender: Option<(Arc<Origin>, SharedSender)>,
+    /// What people call the home, and the bridge; empty until that is known.
+    called: (String, String),
+    /// Why the home cannot be reached, while that is so.
+    away: Option<String>,
     fault: Option<Fault>,
 }
 
@@ -105,6 +109,8 @@ struct Carried {
     home: Side,
     /// The brokers on the way to the guest, when it is open at home.
     hops: Vec<Epoch>,
+    /// Home has answered that it does not give it.
+    denied: Option<Failure>,
     guest: Side,
     /// How many losses of the session at home the guest has not heard of yet: what it asks until
     /// then was meant for that session.
@@ -174,6 +180,7 @@ impl QueueCarrier {
             config,
             home: Side::Closed,
             hops: Vec::new(),
+            denied: None,
             guest: Side::Closed,
             losses: 0,
             retry_at: None,

@@ -17,6 +17,7 @@ impl QueueCarrier {
     /// There is a session at home, new or gone on with.
     pub fn home_up(&mut self, ends: &mut Ends<'_>) {
         self.home_is_up = true;
+        self.away = None;
         for index in 0..self.queues.len() {
             match self.queues[index].home {
                 Side::Closed => self.open(index, ends),
@@ -33,8 +34,33 @@ impl QueueCarrier {
     pub fn home_down(&mut self, guest: &mut ClientSession) {
         self.home_is_up = false;
         for index in 0..self.queues.len() {
+            self.queues[index].denied = None;
             self.tell(index, guest, HostedTell::Reach { up: false, hops: Vec::new() });
         }
+    }
+
+    /// Why there is no connection with home: words for people.
+    pub fn home_away(&mut self, reason: &str, guest: &mut ClientSession) {
+        if self.away.as_deref() == Some(reason) {
+            return;
+        }
+        self.away = Some(reason.to_owned());
+        for index in 0..self.queues.len() {
+            self.tell(index, guest, HostedTell::Away { reason: reason.to_owned() });
+        }
+    }
+
+    /// What people call the home, or where one is looked for, and the bridge.
+    pub fn home_called(&mut self, broker: &str, bridge: &str, guest: &mut ClientSession) {
+        self.called = (broker.to_owned(), bridge.to_owned());
+        for index in 0..self.queues.len() {
+            self.tell_called(index, guest);
+        }
+    }
+
+    fn tell_called(&self, index: usize, guest: &mut ClientSession) {
+        let (broker, bridge) = self.called.clone();
+        self.tell(index, guest, HostedTell::Called { broker, bridge });
     }
 
     /// The session at home is lost. The next one begins with nothing.
@@ -50,7 +76,7 @@ impl QueueCarrier {
             self.tell(index, guest, HostedTell::Lost);
             let queue = &mut self.queues[index];
             queue.losses += u32::from(matches!(queue.guest, Side::Open(_)));
-            queue.home = Side::Closed;
+            (queue.home, queue.denied) = (Side::Closed, None);
             queue.retry_at = None;
             queue.receivers.clear();
             queue.sends.clear();
@@ -146,7 +172,7 @@ impl QueueCarrier {
         match result {
             Ok(answer) => {
                 queue.home = Side::Open(channel);
-                queue.last_error = None;
+                (queue.last_error, queue.denied) = (None, None);
                 if let Answer::Home { hops } = answer {
                     queue.hops = hops;
                 }
@@ -156,8 +182,12 @@ impl QueueCarrier {
             }
             Err(failure) => {
                 queue.home = Side::Closed;
-                queue.last_error = Some(failure);
+                queue.last_error = Some(failure.clone());
                 queue.retry_at = Some(now.after(HOSTED_RETRY));
+                if queue.denied.as_ref() != Some(&failure) {
+                    queue.denied = Some(failure.clone());
+                    self.tell(index, ends.guest, HostedTell::Denied { failure });
+                }
             }
         }
     }
@@ -177,11 +207,9 @@ impl QueueCarrier {
             Ok(_) => {
                 queue.guest = Side::Open(channel);
                 if let Side::Open(_) = queue.home {
-                    // It may not have been when the guest was asked.
                     queue.last_error = None;
-                    let tell = HostedTell::Reach { up: true, hops: queue.way() };
-                    self.tell(index, guest, tell);
                 }
+                self.tell_standing(index, guest);
             }
             Err(failure) => {
                 queue.guest = Side::Closed;
@@ -190,6 +218,20 @@ impl QueueCarrier {
             }
         }
         true
+    }
+
+    /// Tells a guest that has just begun to host a queue how it stands at home: that may be otherwise
+    /// than when it was asked.
+    fn tell_standing(&self, index: usize, guest: &mut ClientSession) {
+        self.tell_called(index, guest);
+        let queue = &self.queues[index];
+        let tell = match (&queue.home, &queue.denied, &self.away) {
+            (Side::Open(_), ..) => HostedTell::Reach { up: true, hops: queue.way() },
+            (_, Some(failure), _) => HostedTell::Denied { failure: failure.clone() },
+            (_, None, Some(reason)) => HostedTell::Away { reason: reason.clone() },
+            (_, None, None) => return,
+        };
+        self.tell(index, guest, tell);
     }
 
     /// The queue was removed at home: so it is at the guest, until there is one again.
@@ -201,7 +243,7 @@ impl QueueCarrier {
         }
         if let Side::Open(channel) | Side::Opening(channel) = queue.home {
             ends.home.close(channel);
-            queue.home = Side::Closed;
+            (queue.home, queue.denied) = (Side::Closed, None);
         }
         queue.retry_at = Some(now.after(HOSTED_RETRY));
         self.let_go(index, ends.home);

@@ -79,6 +79,11 @@ pub(super) fn says_to_wire(channel: Channel, tell: &HostedTell) -> Option<Wire> 
             Says::Reach(v1::HomeReach { up: *up, hops: hops.clone() })
         }
         HostedTell::Lost => Says::Lost(true),
+        HostedTell::Called { broker, bridge } => {
+            Says::Called(v1::HomeCalled { broker: broker.clone(), bridge: bridge.clone() })
+        }
+        HostedTell::Denied { failure } => Says::Denied(failure.to_wire()),
+        HostedTell::Away { reason } => Says::Away(reason.clone()),
     };
     Some(Wire::HomeSays(v1::HomeSays { channel, what: Some(what) }))
 }
@@ -113,6 +118,9 @@ pub(super) fn says_from_wire(given: v1::HomeSays) -> Result<Command, Failure> {
         }
         Says::Reach(v1::HomeReach { up, hops }) => HostedTell::Reach { up, hops },
         Says::Lost(_) => HostedTell::Lost,
+        Says::Called(v1::HomeCalled { broker, bridge }) => HostedTell::Called { broker, bridge },
+        Says::Denied(given) => HostedTell::Denied { failure: Convert::from_wire(given, "denied")? },
+        Says::Away(reason) => HostedTell::Away { reason },
     };
     Ok(Command::Bridge(BridgeCommand::Hosted { channel: given.channel, tell }))
 }

@@ -15,8 +15,8 @@ use crate::router::{Peeked, RequestId};
 pub fn encode_reply(request: RequestId, result: &Result<Answer, Failure>) -> Bytes {
     let result = match result {
         Err(failure) => Wire::Failure(failure.to_wire()),
-        Ok(Answer::Opened { id, created }) => {
-            Wire::Opened(v1::Opened { id: *id, created: *created })
+        Ok(Answer::Opened { id, created, hosted }) => {
+            Wire::Opened(v1::Opened { id: *id, created: *created, hosted: *hosted })
         }
         Ok(Answer::Home { hops }) => Wire::Home(v1::Home { hops: hops.clone() }),
         Ok(Answer::Done { count }) => Wire::Done(v1::Done { count: *count }),
@@ -39,7 +39,7 @@ pub fn decode_reply(body: &[u8]) -> Result<(RequestId, Result<Answer, Failure>),
     let kind = Kind::Reply;
     let answer = match result.ok_or_else(|| malformed(kind, missing("result")))? {
         Wire::Failure(given) => return Ok((request, Err(accept(kind, given, "failure")?))),
-        Wire::Opened(v1::Opened { id, created }) => Answer::Opened { id, created },
+        Wire::Opened(v1::Opened { id, created, hosted }) => Answer::Opened { id, created, hosted },
         Wire::Home(v1::Home { hops }) => Answer::Home { hops },
         Wire::Done(v1::Done { count }) => Answer::Done { count },
         Wire::Retired(v1::Retired { messages, holders }) => Answer::Retired { messages, holders },

@@ -27,7 +27,7 @@ record! {
         sender, transport, connected, channels, leases, bytes_in, bytes_out, frames_in,
         frames_out, parked_bytes, unsent_bytes, no_lanes
     }
-    HostedStat as HostedStat { bridge, home, reachable }
+    HostedStat as HostedStat { bridge, home, reachable, broker, trouble }
     TypeCount as TypeCount { name, messages; kind: r#type }
     Touch as Touch { sender; age: age_ms }
     BrokerInfo as BrokerInfo {

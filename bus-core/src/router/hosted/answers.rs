@@ -36,6 +36,7 @@ impl Router {
             }
             HostedTell::Recall { lease } => queue.hosted_recall(ground, lease),
             HostedTell::Ended { receiver, failure } => {
+                let failure = queue.at_home(ground, failure);
                 queue.double_over(ground, receiver, failure);
             }
             HostedTell::Closed { receiver } => queue.double_closed(receiver),
@@ -44,19 +45,25 @@ impl Router {
                 queue.home_verdict(ground, (first, u64::from(count)), &Ok(()));
             }
             HostedTell::Failed { ticket, failure } => {
+                let failure = queue.at_home(ground, failure);
                 queue.home_verdict(ground, (ticket, 1), &Err(failure));
             }
             HostedTell::Settled { first, count } => queue.hosted_settled(ground, first, count),
             HostedTell::Unsettled { lease, failure } => {
+                let failure = queue.at_home(ground, failure);
                 queue.hosted_unsettled(ground, lease, failure);
             }
             HostedTell::Done { request, result } => {
+                let result = result.map_err(|failure| queue.at_home(ground, failure));
                 self.home_answered(id, request, result.map(|()| Answer::Done { count: 1 }));
             }
             HostedTell::Peeked { request, peeked } => {
                 self.home_answered(id, request, Ok(Answer::Peeked(peeked)));
             }
             HostedTell::Reach { up, hops } => self.home_reached(id, (session, channel), up, hops),
+            HostedTell::Called { broker, bridge } => queue.home_called(&broker, &bridge),
+            HostedTell::Denied { failure } => queue.denied_by_home(ground, failure),
+            HostedTell::Away { reason } => queue.home_away(&reason),
             HostedTell::Lost => {
                 queue.lose_home(ground);
                 if let Some(hosting) = &queue.hosted {
@@ -89,7 +96,7 @@ impl Router {
         let away = queue.hosted.as_ref().is_some_and(|hosting| !hosting.is_reachable(ground));
         let refused = refused
             .or_else(|| queue.check_way().err())
-            .or_else(|| away.then(|| queue.unreachable()));
+            .or_else(|| away.then(|| queue.unreachable(ground)));
         let Some(hosting) = &mut queue.hosted else { return };
         match refused {
             Some(failure) => ground.reply(session, request, Err(failure)),

@@ -99,6 +99,13 @@ pub enum HostedTell {
     Done { request: RequestId, result: Result<(), Failure> },
     /// The message that was asked for.
     Peeked { request: RequestId, peeked: Box<Peeked> },
+    /// What people call the home, and the bridge that leads there.
+    Called { broker: String, bridge: String },
+    /// The home has answered that it does not give the queue: so whoever uses it is told, until `Reach`
+    /// or `Lost`.
+    Denied { failure: Failure },
+    /// Why the home cannot be reached: words for people, until `Reach` says that it can.
+    Away { reason: String },
     /// Whether the home can be reached, and over which brokers if these are others now.
     Reach { up: bool, hops: Vec<Epoch> },
     /// The session with the home was lost, and with it all that was under way: leases, doubles,

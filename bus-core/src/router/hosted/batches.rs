@@ -71,7 +71,7 @@ impl Queue {
         let Some(hosting) = &self.hosted else { return 0 };
         let Some(id) = hosting.receivers.get(&receiver).copied() else { return 0 };
         let count = parcel.count().min(CHUNK_MAX);
-        let known = hosting.by_home.has_any((), first, count);
+        let known = hosting.has_lease(first, count);
         if count < BATCH_MIN || known || ground.has_other_fault() {
             return 0;
         }

@@ -82,7 +82,7 @@ impl Router {
             queue.set_reach(ground, !hops.is_empty());
         }
         self.tell_way(id);
-        Ok(Answer::Opened { id: id.serial(), created })
+        Ok(Answer::Opened { id: id.serial(), created, hosted: true })
     }
 
     pub(super) fn check_hops(&self, name: &Name, hops: &[Epoch]) -> Result<(), Failure> {
@@ -216,6 +216,10 @@ impl Router {
             is_new = hosting.hops != hops;
             (hosting.hops, hosting.refused) = (hops, None);
         }
+        if let Some(hosting) = &mut queue.hosted {
+            // What it has answered before need not hold any more.
+            hosting.denied = None;
+        }
         queue.set_reach(ground, up);
         if is_new {
             self.tell_way(id);
@@ -260,7 +264,13 @@ impl Queue {
 
     /// Its home can be reached, or cannot, by the host's word.
     pub(super) fn set_reach(&mut self, ground: &mut Ground, up: bool) {
+        if up {
+            self.home_away("");
+        }
         let Some(hosting) = &mut self.hosted else { return };
+        if up {
+            hosting.denied = None;
+        }
         if up && !std::mem::replace(&mut hosting.home_is_up, up) {
             // It may be another life of that broker, whose sessions are counted anew.
             ground.homes_met += 1;
@@ -289,7 +299,7 @@ impl Queue {
         let mut ids: Vec<_> = impatient.map(|(id, _)| id).collect();
         ids.sort_by_key(|id| id.serial());
         for id in ids {
-            let failure = self.unreachable();
+            let failure = self.unreachable(ground);
             self.end_hosted_waiter(ground, id, failure);
         }
     }
@@ -297,7 +307,7 @@ impl Queue {
     /// What was under way between here and home is lost.
     pub(super) fn lose_home(&mut self, ground: &mut Ground) {
         let Some(hosting) = &mut self.hosted else { return };
-        hosting.home_is_up = false;
+        (hosting.home_is_up, hosting.denied) = (false, None);
         hosting.receivers.clear();
         hosting.doubles.clear();
         hosting.closing.clear();

@@ -28,6 +28,12 @@ impl Hosting {
         self.by_local.insert(Run { of: session, first, to: (), at: home, count });
     }
 
+    /// Whether any of so many deliveries, by their numbers at home, is out here, or is acknowledged and
+    /// home has not answered: such a number means something already.
+    pub(super) fn has_lease(&self, first: Lease, count: u64) -> bool {
+        self.by_home.has_any((), first, count) || self.acks.has_any((), first, count)
+    }
+
     /// Deliveries are out no longer: those that home knows, with their numbers there.
     fn forget(
         &mut self,

@@ -17,6 +17,7 @@ mod receivers;
 mod sends;
 mod sent;
 mod ways;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,11 +33,11 @@ use super::ground::Ground;
 use super::provenance::Epoch;
 use super::queue::Queue;
 use super::session::Session;
-use super::stat::HostedStat;
 use super::waiter::Waiter;
 
 use sent::Sends;
 use ways::Openers;
+use words::Words;
 
 pub use asking::{Forsaken, HostedAsk, HostedTell};
 
@@ -51,6 +52,10 @@ pub(crate) struct Hosting {
     pub hops: Vec<Epoch>,
     /// Why it is not hosted, if the way on which it would come is refused.
     refused: Option<Failure>,
+    /// Why its home does not give it, by the home's own answer.
+    denied: Option<Failure>,
+    /// What people call its home, and the bridge.
+    words: Words,
     /// Who hosts it further on.
     openers: Openers,
     /// While nobody hosts it: when it is given up.
@@ -116,16 +121,6 @@ impl Hosting {
         self.host.map(|(session, _)| session)
     }
 
-    /// What is told of where it lives.
-    pub fn stat(&self, ground: &Ground) -> HostedStat {
-        let host = self.host().and_then(|host| ground.sessions.get(host));
-        HostedStat {
-            bridge: host.map_or_else(String::new, |entry| entry.sender.name.to_string()),
-            home: self.hops.first().copied(),
-            reachable: self.is_reachable(ground),
-        }
-    }
-
     /// Asks its home for something.
     fn ask(&self, ground: &mut Ground, ask: HostedAsk) {
         if let Some((session, channel)) = self.host {
@@ -135,40 +130,8 @@ impl Hosting {
 }
 
 impl Queue {
-    /// The failure that says that the home of this queue cannot be reached.
-    pub(super) fn unreachable(&self) -> Failure {
-        let text = format!(
-            "queue `{}` lives at another broker, which cannot be reached now: try again later",
-            self.name
-        );
-        Failure::new(crate::error::ErrorKind::Unreachable, text)
-    }
-
     /// How many receivers wait. Of one that lives elsewhere, how many there are here: they wait there.
     pub(super) fn waiting_receivers(&self) -> usize {
         if self.hosted.is_some() { self.waiters.len() } else { self.line.len() }
-    }
-
-    /// The failure that says that something must be done where this queue lives.
-    pub(super) fn lives_elsewhere(&self, ground: &Ground) -> Failure {
-        let HostedStat { bridge, home, .. } = match &self.hosted {
-            Some(hosting) => hosting.stat(ground),
-            None => HostedStat { bridge: String::new(), home: None, reachable: false },
-        };
-        let home = home.map_or_else(
-            || "at another broker, which has not been reached yet".to_owned(),
-            |epoch| {
-                format!("at the broker whose epoch is {epoch:016x} (`bus stat` there shows it)")
-            },
-        );
-        let host = match &*bridge {
-            "" => "a bridge that is not there now".to_owned(),
-            bridge => format!("`{bridge}`"),
-        };
-        let text = format!(
-            "queue `{}` lives {home} and is hosted here by {host}: do that at its home, which `bus bridge ls` shows the way to, or remove the bridge",
-            self.name
-        );
-        Failure::new(crate::error::ErrorKind::Unsupported, text)
     }
 }

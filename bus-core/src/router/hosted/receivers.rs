@@ -98,7 +98,7 @@ impl Queue {
             return Err(Failure::new(ErrorKind::QuotaExceeded, text));
         }
         match options.once && !options.wait && !hosting.is_reachable(ground) {
-            true => Err(self.unreachable()),
+            true => Err(self.unreachable(ground)),
             false => Ok(()),
         }
     }
@@ -182,7 +182,7 @@ impl Queue {
     pub(super) fn hand_out(&mut self, ground: &mut Ground, delivered: Delivered) -> bool {
         let Delivered { receiver, lease: home, attempt, sender, message } = delivered;
         let Queue { hosted: Some(hosting), waiters, .. } = self else { return true };
-        if hosting.by_home.get((), home).is_some() {
+        if hosting.has_lease(home, 1) {
             // The bridge is wrong: the delivery that bears this number is out already.
             return true;
         }
@@ -233,7 +233,7 @@ impl Queue {
         ground: &mut Ground,
         id: Id<Waiter>,
     ) {
-        let failure = self.unreachable();
+        let failure = self.unreachable(ground);
         self.end_hosted_waiter(ground, id, failure);
     }
 }

@@ -171,7 +171,7 @@ impl Queue {
         match goes {
             true => self.go_home(ground, arriving, message),
             false if arriving.no_wait => {
-                let failure = self.unreachable();
+                let failure = self.unreachable(ground);
                 ground.verdict(arriving.session, arriving.ticket, Err(failure));
             }
             false => self.block(ground, arriving, place, Content::Parked(message)),
@@ -213,7 +213,7 @@ impl Queue {
     ) -> Result<(), Failure> {
         let reachable = self.hosted.as_ref().is_none_or(|hosting| hosting.is_reachable(ground));
         match (no_wait, reachable) {
-            (true, false) => Err(self.unreachable()),
+            (true, false) => Err(self.unreachable(ground)),
             (true, true) => {
                 let text = format!(
                     "queue `{}` lives at another broker, and the way there is full: {} bytes wait for its answer, {} sends wait before this one",

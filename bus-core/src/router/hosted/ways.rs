@@ -18,8 +18,31 @@ use crate::router::session::{Handle, Session};
 use crate::router::timer::Timer;
 use crate::router::{Output, Router};
 
-/// Channels on which bridges have a queue open, to have it hosted further on.
-pub(super) type Openers = BTreeSet<(Id<Session>, Channel)>;
+/// A channel on which a bridge has a queue open, to have it hosted further on.
+type Opener = (Id<Session>, Channel);
+
+/// Openers of a queue. Those that have closed it are looked for when there are twice as many as were
+/// left the last time: each one that comes pays for looking at a few, however many there are.
+#[derive(Debug, Default)]
+pub(super) struct Openers {
+    all: BTreeSet<Opener>,
+    /// How many were left.
+    left: usize,
+}
+
+impl Openers {
+    /// Adds one; those that do not have the queue open any more may go.
+    fn add(&mut self, opener: Opener, has_open: impl FnMut(&Opener) -> bool) {
+        if self.all.len() >= 2 * self.left.max(OPENERS_FEW) {
+            self.all.retain(has_open);
+            self.left = self.all.len();
+        }
+        self.all.insert(opener);
+    }
+}
+
+/// So many are not worth looking through.
+const OPENERS_FEW: usize = 8;
 
 impl Router {
     /// The brokers between the home of a queue and whoever hosts it further on, who has opened it on
@@ -35,8 +58,7 @@ impl Router {
         {
             hops.clone_from(&hosting.hops);
             let ground = &self.ground;
-            hosting.openers.retain(|opener| has_open(ground, *opener, id));
-            hosting.openers.insert((session, channel));
+            hosting.openers.add((session, channel), |opener| has_open(ground, *opener, id));
         }
         hops.push(self.config.epoch);
         hops
@@ -48,7 +70,7 @@ impl Router {
         let Some(hosting) = hosted.filter(|hosting| !hosting.hops.is_empty()) else { return };
         let mut hops = hosting.hops.clone();
         hops.push(self.config.epoch);
-        let openers: Vec<_> = hosting.openers.iter().copied().collect();
+        let openers: Vec<_> = hosting.openers.all.iter().copied().collect();
         for (session, channel) in openers {
             if has_open(&self.ground, (session, channel), id) {
                 let hops = hops.clone();
@@ -77,13 +99,14 @@ impl Router {
 }
 
 impl Queue {
-    /// Fails while the way on which it would come is refused.
+    /// Fails while the way on which it would come is refused, or its home does not give it.
     pub(super) fn check_way(&self) -> Result<(), Failure> {
-        let refused = self.hosted.as_ref().and_then(|hosting| hosting.refused.clone());
-        refused.map_or(Ok(()), Err)
+        let Some(hosting) = &self.hosted else { return Ok(()) };
+        let refused = hosting.refused.as_ref().or(hosting.denied.as_ref());
+        refused.map_or(Ok(()), |failure| Err(failure.clone()))
     }
 
-    fn end_all_who_wait(&mut self, ground: &mut Ground, failure: &Failure) {
+    pub(super) fn end_all_who_wait(&mut self, ground: &mut Ground, failure: &Failure) {
         let mut receivers: Vec<_> = self.waiters.iter().map(|(id, _)| id).collect();
         receivers.sort_by_key(|id| id.serial());
         for id in receivers {
@@ -98,4 +121,35 @@ impl Queue {
 /// Whether this is still the channel that has the queue open.
 fn has_open(ground: &Ground, (session, channel): (Id<Session>, Channel), id: Id<Queue>) -> bool {
     matches!(ground.handle(session, channel), Ok(Handle::Queue { queue, .. }) if *queue == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds so many of which each is open while it is among the last `open`. How many were looked at,
+    /// and the most that there were at a time.
+    fn come_and_go(count: u32, open: u32) -> (u32, usize) {
+        let (mut openers, mut looked_at, mut most) = (Openers::default(), 0, 0);
+        for channel in 0..count {
+            openers.add((Id::of_none(1), channel), |(_, other)| {
+                looked_at += 1;
+                channel - *other < open
+            });
+            most = most.max(openers.all.len());
+        }
+        let last: Vec<Channel> = openers.all.iter().map(|(_, channel)| *channel).collect();
+        assert!(last.ends_with(&Vec::from_iter(count.saturating_sub(open)..count)), "one is lost");
+        (looked_at, most)
+    }
+
+    #[test]
+    fn openers_are_looked_through_a_few_times_each_and_those_that_are_gone_go() {
+        let (looked_at, most) = come_and_go(10_000, 10_000);
+        assert!(looked_at < 2 * 10_000, "{looked_at} looks for 10,000 that stay");
+        assert_eq!(most, 10_000);
+        let (looked_at, most) = come_and_go(10_000, 5);
+        assert!(looked_at < 2 * 10_000, "{looked_at} looks for 10,000 that go");
+        assert!(most <= 2 * OPENERS_FEW, "{most} are kept for 5");
+    }
 }

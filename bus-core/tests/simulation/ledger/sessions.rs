@@ -132,7 +132,7 @@ impl Ledger {
         let Some(book) = self.sessions.get_mut(&session) else { return };
         let Some(Asked::Open(command)) = book.requests.remove(&request) else { return };
         let opened = match result {
-            Ok(Answer::Opened { id, created }) => Some((*id, *created)),
+            Ok(Answer::Opened { id, created, .. }) => Some((*id, *created)),
             Ok(other) => panic!("{command:?} is answered with {other:?}"),
             Err(_) => None,
         };

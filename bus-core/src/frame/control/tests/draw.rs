@@ -116,7 +116,7 @@ impl Draw {
             Answer::Peeked(Box::new(Peeked { message, attempt, sender }))
         };
         vec![
-            Answer::Opened { id: self.id64(), created: self.flag() },
+            Answer::Opened { id: self.id64(), created: self.flag(), hosted: self.flag() },
             Answer::Home { hops: self.hops() },
             Answer::Done { count: self.id64() },
             Answer::Retired { messages: self.id64(), holders: self.id64() },

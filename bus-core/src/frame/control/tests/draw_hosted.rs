@@ -41,6 +41,9 @@ impl Draw {
             HostedTell::Done { request: self.id32(), result: Err(self.failure()) },
             HostedTell::Reach { up: self.flag(), hops: self.hops() },
             HostedTell::Lost,
+            HostedTell::Called { broker: self.text(40), bridge: self.text(40) },
+            HostedTell::Denied { failure: self.failure() },
+            HostedTell::Away { reason: self.text(255) },
         ]
     }
 

@@ -70,6 +70,8 @@ impl Draw {
                 bridge: draw.text(40),
                 home: draw.option(Draw::id64),
                 reachable: draw.flag(),
+                broker: draw.text(40),
+                trouble: draw.text(200),
             }),
         }
     }
