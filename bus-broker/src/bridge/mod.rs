@@ -10,6 +10,7 @@ mod manager;
 mod queues;
 mod relays;
 mod routes;
+mod said;
 mod servers;
 mod settings;
 mod side;

@@ -9,6 +9,8 @@ use bus_core::bridge::{CarriedStat, ExchangeStat, LinkStat};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::said::Said;
+
 /// Names of services that are shown for one direction.
 pub(super) const NAMES_SHOWN_MAX: usize = 256;
 
@@ -225,6 +227,8 @@ pub(super) struct Board {
     pub last_error: Option<(String, Instant)>,
     /// Why a queue is not carried, or was not.
     queue_error: Option<(String, Instant)>,
+    /// What was said of each.
+    queues_said: Vec<Said>,
 }
 
 /// Seen by the direction and by whoever asks; both live on the broker's thread.
@@ -245,17 +249,19 @@ impl Board {
             in_loop: false,
             last_error: None,
             queue_error: None,
+            queues_said: Vec::new(),
         }))
     }
 
     /// Where the queues stand now. What is new of what is wrong with them, each with its name.
     pub fn note_queues(&mut self, queues: Vec<CarriedStat>) -> Vec<(Name, String)> {
         let mut fresh = Vec::new();
+        self.queues_said.resize_with(queues.len(), Said::default);
         for (index, queue) in queues.iter().enumerate() {
+            self.queues_said[index].note(queue.is_carried);
             let Some(failure) = &queue.last_error else { continue };
-            let before = self.queues.get(index).and_then(|before| before.last_error.as_ref());
-            if before != Some(failure) {
-                let text = failure.to_string();
+            let text = failure.to_string();
+            if self.queues_said[index].is_new(&text) {
                 self.queue_error = Some((text.clone(), Instant::now()));
                 fresh.push((queue.name.clone(), text));
             }
