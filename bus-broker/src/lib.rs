@@ -44,7 +44,8 @@ mod vigil;
 #[cfg(feature = "tls")]
 pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
 pub use bridge::{
-    BridgeConfig, BridgeStatus, CallsStatus, DirectionStatus, InvalidBridge, LinkState,
+    BridgeConfig, BridgeStatus, CallsStatus, DeniedStatus, DirectionStatus, InvalidBridge,
+    LinkState,
 };
 pub use broker::{Broker, DrainReport, StartError};
 pub use bus_core::bridge::SpoolPolicy;

@@ -6,10 +6,12 @@
 
 mod callers;
 mod calls;
+mod denied;
 mod manager;
 mod queues;
 mod relays;
 mod routes;
+mod rules;
 mod said;
 mod servers;
 mod settings;
@@ -19,6 +21,7 @@ mod teller;
 mod topics;
 mod way;
 
+pub use denied::DeniedStatus;
 pub(crate) use manager::{Bridges, SharedBridges};
 pub use settings::{BridgeConfig, InvalidBridge};
 pub use status::{BridgeStatus, CallsStatus, DirectionStatus, LinkState};

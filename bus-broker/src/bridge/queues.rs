@@ -8,9 +8,9 @@ use bus_core::session::Event;
 use bus_core::{Failure, GRACE_DEFAULT, Time};
 use tracing::info;
 
+use super::rules::{End, Rules, Sides};
 use super::side::Change;
 use super::teller::Teller;
-use super::way::{End, Rules, Sides};
 
 /// Queues: they live at home, and are hosted at the guest.
 pub(super) struct Queues {

@@ -53,9 +53,29 @@ pub(super) enum Change {
     /// The session goes on.
     Resumed,
     /// There is no connection, for this reason.
-    Lost(String),
+    Lost(Why),
     /// An attempt to connect has failed.
-    Failed(String),
+    Failed(Why),
+}
+
+/// Why there is no connection.
+#[derive(Debug, Default)]
+pub(super) struct Why {
+    pub text: String,
+    /// The broker is there, and will not have this bridge as it is.
+    pub refused: bool,
+}
+
+impl Why {
+    fn lost(text: impl Into<String>) -> Why {
+        Why { text: text.into(), refused: false }
+    }
+}
+
+impl From<&Failure> for Why {
+    fn from(failure: &Failure) -> Why {
+        Why { text: failure.to_string(), refused: is_refusal(failure.kind()) }
+    }
 }
 
 /// A session at a broker.
@@ -70,6 +90,8 @@ pub(super) struct Side {
     /// The same while the broker is there and will not have this session.
     refusals: Backoff,
     epoch: Option<u64>,
+    /// What people call that broker.
+    broker: String,
 }
 
 impl Side {
@@ -86,6 +108,7 @@ impl Side {
             backoff: Backoff::new(BACKOFF_MIN, BACKOFF_MAX),
             refusals: Backoff::new(BACKOFF_MIN, BACKOFF_REFUSED_MAX),
             epoch: None,
+            broker: String::new(),
         }
     }
 
@@ -115,7 +138,8 @@ impl Side {
                             _ => self.refusals.failed(),
                         }
                         self.wait();
-                        return Poll::Ready(Some(Change::Failed(error.to_string())));
+                        let (text, refused) = (error.to_string(), is_refusal(error.kind()));
+                        return Poll::Ready(Some(Change::Failed(Why { text, refused })));
                     }
                 },
                 State::Up(_) => return self.poll_up(cx, take),
@@ -151,15 +175,15 @@ impl Side {
         }
         let text = format!("it has left more than {KEPT_BYTES_MAX} bytes unconfirmed");
         let failure = Failure::new(ErrorKind::QuotaExceeded, text);
-        Some(self.start_over(failure.to_string()))
+        Some(self.start_over(&failure))
     }
 
     /// Ends the connection and what the session was, for this reason; it begins anew.
-    pub fn start_over(&mut self, reason: String) -> Change {
+    pub fn start_over(&mut self, reason: &Failure) -> Change {
         self.session = ClientSession::default();
         self.refusals.failed();
         self.wait();
-        Change::Lost(reason)
+        Change::Lost(reason.into())
     }
 
     /// Writes that the session ends here, so that nobody waits for it to come back.
@@ -199,7 +223,7 @@ impl Side {
         self.refusals = Backoff::new(BACKOFF_MIN, BACKOFF_REFUSED_MAX);
         self.state = State::Waiting(Box::pin(sleep(Duration::ZERO)));
         let reason = "the settings of the connection were changed: it is made anew";
-        was_up.then(|| Change::Lost(reason.to_owned()))
+        was_up.then(|| Change::Lost(Why::lost(reason)))
     }
 
     /// Connects to the session that was left behind, if that succeeds within so long. What is said there
@@ -254,6 +278,11 @@ impl Side {
         self.epoch
     }
 
+    /// What it is called.
+    pub fn broker(&self) -> &str {
+        &self.broker
+    }
+
     /// How long an answer takes.
     pub fn round_trip(&self) -> Option<Duration> {
         match &self.state {
@@ -291,12 +320,13 @@ impl Side {
                 self.session = ClientSession::default();
                 self.refusals.failed();
                 self.wait();
-                Change::Failed(error.to_string())
+                Change::Failed(Why::lost(error.to_string()))
             }
             Ok(established) => {
                 let now = Instant::now();
                 self.state = State::Up(Box::new(connection));
                 (self.since, self.epoch) = (now, Some(epoch));
+                self.broker.clone_from(&broker);
                 match established {
                     Established::Resumed => Change::Resumed,
                     _ => Change::Began { epoch, broker },
@@ -310,12 +340,12 @@ impl Side {
         self.backoff.connected_for(lasted);
         self.refusals.connected_for(lasted);
         let reason = match end {
-            ConnectionEnd::Lost(reason) => reason,
+            ConnectionEnd::Lost(reason) => Why::lost(reason),
             ConnectionEnd::Refused(failure) => {
                 // It knows the session no more, or will not have it.
                 self.session = ClientSession::default();
                 self.refusals.failed();
-                failure.to_string()
+                Why::from(&failure)
             }
         };
         self.wait();
@@ -326,6 +356,12 @@ impl Side {
         let pause = self.refusals.pause().max(self.backoff.pause()).unwrap_or_default();
         self.state = State::Waiting(Box::pin(sleep(pause)));
     }
+}
+
+/// Whether somebody has to change something before the broker takes this bridge.
+fn is_refusal(kind: ErrorKind) -> bool {
+    use ErrorKind::{PermissionDenied, Unauthenticated, Untrusted, VersionMismatch};
+    matches!(kind, PermissionDenied | Unauthenticated | Untrusted | VersionMismatch)
 }
 
 /// How to connect to the other broker now: the token in the file may be another one than before.

@@ -24,6 +24,7 @@ mod holding;
 mod pair;
 mod queues;
 mod reload;
+mod rights;
 mod rings;
 mod services;
 mod stage;
