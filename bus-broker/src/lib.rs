@@ -44,8 +44,8 @@ mod vigil;
 #[cfg(feature = "tls")]
 pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
 pub use bridge::{
-    BridgeConfig, BridgeFault, BridgeStatus, CallsStatus, DirectionStatus, Followed, InvalidBridge,
-    LinkState, Setting, Words,
+    BridgeConfig, BridgeFault, BridgeStatus, CallsStatus, DeniedStatus, DirectionStatus, Followed,
+    InvalidBridge, LinkState, Setting, Words,
 };
 pub use broker::{Broker, DrainReport, StartError};
 pub use bus_core::bridge::SpoolPolicy;

@@ -44,12 +44,15 @@ pub enum ClientEvent {
         /// Publishes that were never confirmed by the old session: they may be lost.
         publishes_unknown: u64,
     },
-    /// Messages of a subscription were dropped, by its own policy.
+    /// Messages of a subscription are lost: dropped by its own policy, or not brought by a bridge.
     Lost {
         /// Its pattern.
         pattern: String,
-        /// How many.
+        /// How many, at the most.
         count: u64,
+        /// Of how many of those it is not known whether they have arrived: a broker that a bridge leads
+        /// to was lost before it had confirmed them.
+        unconfirmed: u64,
     },
     /// A subscription may have missed messages, since its session was lost.
     Gap {

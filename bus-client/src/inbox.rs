@@ -29,8 +29,8 @@ pub(crate) struct Inbox {
 pub(crate) enum Item {
     /// Deliveries of a subscription, the sources that they name, and the session that bore them.
     Run { run: Run, origins: Vec<(u32, Arc<Origin>)>, life: u64 },
-    /// So many messages of a subscription were dropped here.
-    Lost(u64),
+    /// So many messages of a subscription are lost, of which so many may have arrived.
+    Lost { count: u64, unconfirmed: u64 },
     /// A delivery of a queue.
     Leased(Leased),
     /// Several of them, at least one.

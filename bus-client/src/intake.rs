@@ -54,12 +54,12 @@ impl State {
             }
             Event::Granted => self.send_waiting.release(&mut self.wakers),
             Event::Credit { channel } => self.wake_channel(channel),
-            Event::Lost { channel, count } => {
+            Event::Lost { channel, count, unconfirmed } => {
                 if let Some(Some(inbox)) = self.inboxes.get(channel as usize) {
                     let pattern = inbox.pattern.clone().unwrap_or_default();
-                    self.events.push(ClientEvent::Lost { pattern, count });
+                    self.events.push(ClientEvent::Lost { pattern, count, unconfirmed });
                 }
-                self.deliver(channel, Item::Lost(count));
+                self.deliver(channel, Item::Lost { count, unconfirmed });
             }
             Event::Invoke { channel, call, timeout_ms, origin, message } => {
                 self.deliver(channel, Item::Call { call, timeout_ms, origin, message });
@@ -200,7 +200,7 @@ impl State {
         });
         for inbox in self.inboxes.iter_mut().flatten() {
             // The leases and calls of the old session are gone; its publishes are still good.
-            inbox.items.retain(|item| matches!(item, Item::Run { .. } | Item::Lost(_)));
+            inbox.items.retain(|item| matches!(item, Item::Run { .. } | Item::Lost { .. }));
             inbox.waiting.release(&mut self.wakers);
             if let Some(pattern) = inbox.pattern.clone().filter(|_| inbox.ended.is_none()) {
                 self.events.push(ClientEvent::Gap { pattern });

@@ -139,7 +139,7 @@ impl State {
                 }
                 Item::Leased(leased) => self.session.give_back(leased.lease),
                 Item::LeasedParcel(leased) => self.give_back_all(leased.leases()),
-                Item::Run { .. } | Item::Lost(_) => {}
+                Item::Run { .. } | Item::Lost { .. } => {}
             }
         }
         if self.session.serial(channel) == serial {

@@ -38,6 +38,7 @@ pub struct Subscriber {
     /// The run is of that session: what is used up of it counts.
     counts: bool,
     lost: u64,
+    unconfirmed: u64,
     finished: bool,
 }
 
@@ -56,6 +57,7 @@ impl Subscriber {
             life,
             counts: true,
             lost: 0,
+            unconfirmed: 0,
             finished: false,
         }
     }
@@ -75,9 +77,16 @@ impl Subscriber {
         }
     }
 
-    /// How many messages its policy has dropped so far, of those before the last one yielded.
+    /// How many messages are lost so far, of those before the last one yielded: dropped by its policy,
+    /// or not brought by a bridge. It is an upper bound: see [`Subscriber::unconfirmed`].
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Of how many of [`Subscriber::lost`] it is not known whether they have arrived all the same: a
+    /// bridge had sent them, and the broker was lost before it had confirmed them.
+    pub fn unconfirmed(&self) -> u64 {
+        self.unconfirmed
     }
 
     fn take_batch(&mut self) -> Option<Result<Batch<'_>, Error>> {
@@ -169,8 +178,9 @@ impl Subscriber {
                 self.origins = origins;
                 Poll::Ready(Some(Ok(())))
             }
-            Some(Ok(Item::Lost(count))) => {
+            Some(Ok(Item::Lost { count, unconfirmed })) => {
                 self.lost += count;
+                self.unconfirmed += unconfirmed;
                 self.poll_run(cx)
             }
             Some(Ok(Item::Leased(_) | Item::LeasedParcel(_) | Item::Call { .. })) => {

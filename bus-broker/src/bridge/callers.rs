@@ -35,6 +35,8 @@ pub(super) struct Callers {
     /// The channel that tells what is served, and for which broker.
     watch: Option<(Channel, Epoch)>,
     watch_request: RequestId,
+    /// It has said that it tells.
+    pub watched: bool,
     /// What could not be told of that, the last time.
     pub left_out: u64,
 }
@@ -151,6 +153,9 @@ impl Callers {
             }
             Event::Reply { request, result: Err(failure) } if request == self.watch_request => {
                 return Err(failure);
+            }
+            Event::Reply { request, result: Ok(_) } if request == self.watch_request => {
+                self.watched = true;
             }
             Event::Reply { request, result: Err(failure) } => {
                 self.refused(exchange, request, &failure);

@@ -2,16 +2,17 @@
 //!
 //! Both sides are always read: what there is no room for is answered, not left unread.
 
-use bus_core::bridge::{Ends, Exchange, ExchangeAction, ExchangeConfig};
+use bus_core::bridge::{Ends, Exchange, ExchangeAction, ExchangeConfig, ToCarry};
 use bus_core::session::Event;
 use bus_core::{Failure, Pattern, Time};
 
 use super::callers::Callers;
+use super::rules::{End, Rules, Sides};
 use super::servers::Servers;
+use super::settings::BridgeConfig;
 use super::side::Change;
 use super::status::NAMES_SHOWN_MAX;
 use super::teller::Teller;
-use super::way::{End, Rules, Sides};
 
 /// Unsent bytes of calls beyond which home is given no more.
 const CALLS_UNSENT_MAX: usize = 128 * 1024 * 1024;
@@ -110,6 +111,17 @@ impl Rules for Calls {
             }
         }
         some
+    }
+
+    /// Before it tells what is served, the other broker may still refuse the bridge.
+    fn is_accepted(&self, sides: &Sides) -> bool {
+        sides.goes_out || self.callers.watched
+    }
+
+    fn to_carry(&self, config: &BridgeConfig, goes_out: bool) -> Vec<ToCarry> {
+        let exchanges = config.exchanges().unwrap_or_default();
+        let routes = exchanges[usize::from(!goes_out)].iter().flat_map(ExchangeConfig::routes);
+        routes.map(|route| ToCarry::of(route, goes_out, true)).collect()
     }
 
     /// Whoever waits for an answer is told by his broker, when the session there ends.

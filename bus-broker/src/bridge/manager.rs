@@ -13,10 +13,11 @@ use tracing::{info, warn};
 use super::calls::Calls;
 use super::fault::Words;
 use super::queues::Queues;
+use super::rules::Rules;
 use super::settings::BridgeConfig;
 use super::status::{BridgeStatus, SharedBoard};
 use super::topics::Topics;
-use super::way::{Order, Orders, Rules, Way};
+use super::way::{Order, Orders, Way};
 use crate::hub::SharedHub;
 
 /// Bridges of one broker.

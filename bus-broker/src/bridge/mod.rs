@@ -6,12 +6,15 @@
 
 mod callers;
 mod calls;
+mod denied;
 mod fault;
 mod files;
 mod manager;
 mod queues;
 mod relays;
 mod routes;
+mod rules;
+mod said;
 mod servers;
 mod settings;
 mod side;
@@ -20,7 +23,9 @@ mod status;
 mod teller;
 mod topics;
 mod way;
+mod why;
 
+pub use denied::DeniedStatus;
 pub use fault::{BridgeFault, InvalidBridge, Setting, Words};
 pub use manager::Followed;
 pub(crate) use manager::{Bridges, SharedBridges};

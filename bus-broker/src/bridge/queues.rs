@@ -8,10 +8,11 @@ use bus_core::session::Event;
 use bus_core::{Failure, GRACE_DEFAULT, Time};
 use tracing::info;
 
+use super::rules::{End, Rules, Sides};
 use super::settings::BridgeConfig;
 use super::side::Change;
 use super::teller::Teller;
-use super::way::{End, Rules, Sides};
+use super::why::Why;
 
 /// Queues: they live at home, and are hosted at the guest.
 pub(super) struct Queues {
@@ -87,10 +88,10 @@ impl Rules for Queues {
                 self.carrier.guest_up(&mut ends);
             }
             (Change::Lost(reason), End::Home) => {
-                self.carrier.home_away(reason, ends.guest);
+                self.carrier.home_away(&reason.text, ends.guest);
                 self.carrier.home_down(ends.guest);
             }
-            (Change::Failed(reason), End::Home) => self.carrier.home_away(reason, ends.guest),
+            (Change::Failed(reason), End::Home) => self.carrier.home_away(&reason.text, ends.guest),
             // The guest sees for itself that its session has no connection.
             (Change::Resumed | Change::Lost(_) | Change::Failed(_), End::Guest) => {}
         }
@@ -118,7 +119,7 @@ impl Rules for Queues {
     }
 
     fn paused(&mut self, now: Time, sides: &mut Sides) {
-        self.changed(now, sides.remote_end(), &Change::Lost(PAUSED.to_owned()), sides);
+        self.changed(now, sides.remote_end(), &Change::Lost(Why::lost(PAUSED)), sides);
     }
 
     /// It says at once what there is to say, but what the home is called.

@@ -73,9 +73,10 @@ impl Relays {
                     session.close(channel);
                 }
             }
-            Action::Skip { relay, turn, sequence, lost } => {
+            Action::Skip { relay, turn, sequence, lost, unconfirmed } => {
                 if let Some(channel) = self.by_relay.get(&relay).copied() {
-                    let command = BridgeCommand::Skip { channel, turn, sequence, lost };
+                    let command =
+                        BridgeCommand::Skip { channel, turn, sequence, lost, unconfirmed };
                     session.tell(&Command::Bridge(command));
                 }
             }

@@ -99,7 +99,7 @@ impl Routes {
     pub fn take(&mut self, now: Time, link: &mut Link, session: &mut ClientSession, event: Event) {
         match event {
             Event::Run { run, origins } => self.run(now, link, run, &origins),
-            Event::Lost { channel, count } => {
+            Event::Lost { channel, count, .. } => {
                 if let Some(subscription) = self.by_channel.get(&channel) {
                     link.lost(subscription.route, count);
                 }

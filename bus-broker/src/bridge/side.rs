@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::fault::BridgeFault;
 use super::settings::BridgeConfig;
+use super::why::{Why, is_refusal};
 use crate::connection;
 use crate::hub::SharedHub;
 
@@ -64,9 +65,9 @@ pub(super) enum Change {
     /// The session goes on.
     Resumed,
     /// There is no connection, for this reason.
-    Lost(String),
+    Lost(Why),
     /// An attempt to connect has failed.
-    Failed(String),
+    Failed(Why),
 }
 
 /// A session at a broker.
@@ -83,6 +84,8 @@ pub(super) struct Side {
     epoch: Option<u64>,
     /// That of the broker that runs the bridge, which is not to be the other one too.
     own_epoch: u64,
+    /// What people call that broker.
+    broker: String,
 }
 
 impl Side {
@@ -100,6 +103,7 @@ impl Side {
             refusals: Backoff::new(BACKOFF_MIN, BACKOFF_REFUSED_MAX),
             epoch: None,
             own_epoch,
+            broker: String::new(),
         }
     }
 
@@ -129,7 +133,8 @@ impl Side {
                             _ => self.refusals.failed(),
                         }
                         self.wait();
-                        return Poll::Ready(Some(Change::Failed(self.place.tell(&error))));
+                        let (text, refused) = (self.place.tell(&error), is_refusal(error.kind()));
+                        return Poll::Ready(Some(Change::Failed(Why { text, refused })));
                     }
                 },
                 State::Up(_) => return self.poll_up(cx, take),
@@ -165,15 +170,15 @@ impl Side {
         }
         let text = format!("it has left more than {KEPT_BYTES_MAX} bytes unconfirmed");
         let failure = Failure::new(ErrorKind::QuotaExceeded, text);
-        Some(self.start_over(failure.to_string()))
+        Some(self.start_over(&failure))
     }
 
     /// Ends the connection and what the session was, for this reason; it begins anew.
-    pub fn start_over(&mut self, reason: String) -> Change {
+    pub fn start_over(&mut self, reason: &Failure) -> Change {
         self.session = ClientSession::default();
         self.refusals.failed();
         self.wait();
-        Change::Lost(reason)
+        Change::Lost(reason.into())
     }
 
     /// Writes that the session ends here, so that nobody waits for it to come back.
@@ -213,7 +218,7 @@ impl Side {
         self.refusals = Backoff::new(BACKOFF_MIN, BACKOFF_REFUSED_MAX);
         self.state = State::Waiting(Box::pin(sleep(Duration::ZERO)));
         let reason = "the settings of the connection were changed: it is made anew";
-        was_up.then(|| Change::Lost(reason.to_owned()))
+        was_up.then(|| Change::Lost(Why::lost(reason)))
     }
 
     /// Connects to the session that was left behind, if that succeeds within so long. What is said there
@@ -268,6 +273,11 @@ impl Side {
         self.epoch
     }
 
+    /// What it is called.
+    pub fn broker(&self) -> &str {
+        &self.broker
+    }
+
     /// How long an answer takes.
     pub fn round_trip(&self) -> Option<Duration> {
         match &self.state {
@@ -311,12 +321,13 @@ impl Side {
                 self.session = ClientSession::default();
                 self.refusals.failed();
                 self.wait();
-                Change::Failed(error.to_string())
+                Change::Failed(Why::lost(error.to_string()))
             }
             Ok(established) => {
                 let now = Instant::now();
                 self.state = State::Up(Box::new(connection));
                 (self.since, self.epoch) = (now, Some(epoch));
+                self.broker.clone_from(&broker);
                 match established {
                     Established::Resumed => Change::Resumed,
                     _ => Change::Began { epoch, broker },
@@ -336,7 +347,7 @@ impl Side {
         self.session = ClientSession::default();
         self.refusals.failed();
         self.wait();
-        Change::Failed(reason)
+        Change::Failed(Why { text: reason, refused: true })
     }
 
     fn lose(&mut self, end: ConnectionEnd) -> Change {
@@ -347,12 +358,12 @@ impl Side {
             self.refusals.connected_for(lasted);
         }
         let reason = match end {
-            ConnectionEnd::Lost(reason) => reason,
+            ConnectionEnd::Lost(reason) => Why::lost(reason),
             ConnectionEnd::Refused(failure) => {
                 // It knows the session no more, or will not have it.
                 self.session = ClientSession::default();
                 self.refusals.failed();
-                failure.to_string()
+                Why::from(&failure)
             }
         };
         self.wait();

@@ -9,6 +9,9 @@ use bus_core::bridge::{CarriedStat, ExchangeStat, LinkStat};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::denied::DeniedStatus;
+use super::said::Said;
+
 /// Names of services that are shown for one direction.
 pub(super) const NAMES_SHOWN_MAX: usize = 256;
 
@@ -20,6 +23,9 @@ pub enum LinkState {
     Connecting,
     /// It has one.
     Connected,
+    /// The other broker is there and does not let it carry anything: it is tried again, at least every
+    /// few seconds.
+    Refused,
     /// An operator has stopped it for a while.
     Paused,
 }
@@ -30,8 +36,14 @@ impl LinkState {
         match self {
             LinkState::Connecting => "connecting",
             LinkState::Connected => "connected",
+            LinkState::Refused => "refused",
             LinkState::Paused => "paused",
         }
+    }
+
+    /// Whether it carries as soon as the other broker lets it.
+    pub(super) const fn is_waiting(self) -> bool {
+        matches!(self, LinkState::Connecting | LinkState::Refused)
     }
 }
 
@@ -50,9 +62,10 @@ pub struct DirectionStatus {
     pub queues: Vec<CarriedStat>,
     /// Wishes that the other broker could not tell.
     pub left_out: u64,
-    /// Whether it has found that it is part of a loop, or runs beside another one. Each message arrives
-    /// once all the same.
-    pub in_loop: bool,
+    /// Topics that are held back now, the first of them.
+    pub held_topics: Vec<String>,
+    /// What the other broker does not let it carry.
+    pub denied: Vec<DeniedStatus>,
     /// Connections that were made again.
     pub reconnects: u64,
     /// What has gone wrong last, and how long ago that was.
@@ -74,6 +87,8 @@ pub struct CallsStatus {
     pub services: Vec<String>,
     /// Services that the broker where they are could not tell.
     pub left_out: u64,
+    /// What the other broker does not let it carry.
+    pub denied: Vec<DeniedStatus>,
     /// Connections that were made again.
     pub reconnects: u64,
     /// What has gone wrong last, and how long ago that was.
@@ -170,7 +185,9 @@ impl DirectionStatus {
             "missed": link.missed,
             "looped": link.muted,
             "held_topics": link.held,
-            "loop": self.in_loop,
+            "held_names": self.held_topics,
+            "denied": self.denied.iter().map(DeniedStatus::to_json).collect::<Vec<_>>(),
+            "loop": link.in_loop,
             "interest_left_out": self.left_out,
             "reconnects": self.reconnects,
             "last_error": self.last_error.as_ref().map(|(text, _)| text),
@@ -192,6 +209,7 @@ impl CallsStatus {
             "done": self.calls.done,
             "failed": self.calls.failed,
             "services_left_out": self.left_out,
+            "denied": self.denied.iter().map(DeniedStatus::to_json).collect::<Vec<_>>(),
             "reconnects": self.reconnects,
             "last_error": self.last_error.as_ref().map(|(text, _)| text),
             "last_error_ms": self.last_error.as_ref().map(|(_, age)| millis(*age)),
@@ -220,11 +238,15 @@ pub(super) struct Board {
     pub queues: Vec<CarriedStat>,
     pub left_out: u64,
     pub connections: u64,
-    pub in_loop: bool,
+    /// Names of topics that are held back, the first of them.
+    held_topics: Vec<String>,
+    pub denied: Vec<DeniedStatus>,
     /// Why there is no connection, or was none.
     pub last_error: Option<(String, Instant)>,
     /// Why a queue is not carried, or was not.
     queue_error: Option<(String, Instant)>,
+    /// What was said of each.
+    queues_said: Vec<Said>,
 }
 
 /// Seen by the direction and by whoever asks; both live on the broker's thread.
@@ -242,20 +264,31 @@ impl Board {
             queues: Vec::new(),
             left_out: 0,
             connections: 0,
-            in_loop: false,
+            held_topics: Vec::new(),
+            denied: Vec::new(),
             last_error: None,
             queue_error: None,
+            queues_said: Vec::new(),
         }))
+    }
+
+    /// Which topics are held back now. Most often there are none, and else the same ones.
+    pub fn note_held<'a>(&mut self, topics: impl Iterator<Item = &'a Name> + Clone) {
+        let first = topics.take(NAMES_SHOWN_MAX);
+        if !first.clone().map(Name::as_str).eq(self.held_topics.iter().map(String::as_str)) {
+            self.held_topics = first.map(ToString::to_string).collect();
+        }
     }
 
     /// Where the queues stand now. What is new of what is wrong with them, each with its name.
     pub fn note_queues(&mut self, queues: Vec<CarriedStat>) -> Vec<(Name, String)> {
         let mut fresh = Vec::new();
+        self.queues_said.resize_with(queues.len(), Said::default);
         for (index, queue) in queues.iter().enumerate() {
+            self.queues_said[index].note(queue.is_carried);
             let Some(failure) = &queue.last_error else { continue };
-            let before = self.queues.get(index).and_then(|before| before.last_error.as_ref());
-            if before != Some(failure) {
-                let text = failure.to_string();
+            let text = failure.to_string();
+            if self.queues_said[index].is_new(&text) {
                 self.queue_error = Some((text.clone(), Instant::now()));
                 fresh.push((queue.name.clone(), text));
             }
@@ -279,16 +312,26 @@ impl Board {
         let changes = self.state != state;
         if changes {
             (self.state, self.since) = (state, Instant::now());
-            self.connections += u64::from(state == LinkState::Connected);
         }
         changes
     }
 
     pub fn calls_status(&self) -> CallsStatus {
-        let DirectionStatus { state, since, round_trip, left_out, reconnects, last_error, .. } =
+        let DirectionStatus { state, since, round_trip, left_out, denied, reconnects, .. } =
             self.status();
+        let last_error = self.last_error().map(|(text, at)| (text.clone(), at.elapsed()));
         let (calls, services) = (self.calls, self.services.1.clone());
-        CallsStatus { state, since, round_trip, calls, services, left_out, reconnects, last_error }
+        CallsStatus {
+            state,
+            since,
+            round_trip,
+            calls,
+            services,
+            left_out,
+            denied,
+            reconnects,
+            last_error,
+        }
     }
 
     pub fn status(&self) -> DirectionStatus {
@@ -300,7 +343,8 @@ impl Board {
             link: self.link,
             queues: self.queues.clone(),
             left_out: self.left_out,
-            in_loop: self.in_loop,
+            held_topics: self.held_topics.clone(),
+            denied: self.denied.clone(),
             reconnects: self.connections.saturating_sub(1),
             last_error: last_error.map(|(text, at)| (text.clone(), at.elapsed())),
         }

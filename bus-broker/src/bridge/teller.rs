@@ -3,9 +3,11 @@
 //! Invariant: what has been told is not told again until something else was.
 
 use bus_core::Failure;
+use bus_core::bridge::{PermitNews, Permits};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::denied::DeniedStatus;
 use super::status::{Board, LinkState, SharedBoard};
 use crate::hub::SharedHub;
 use crate::system::SystemEvent;
@@ -16,11 +18,13 @@ pub(super) struct Teller {
     pub title: String,
     hub: SharedHub,
     pub board: SharedBoard,
+    /// There is a connection that was not told of yet.
+    pub is_new_way: bool,
 }
 
 impl Teller {
     pub fn new(title: String, hub: SharedHub) -> Teller {
-        Teller { title, hub, board: Board::shared() }
+        Teller { title, hub, board: Board::shared(), is_new_way: false }
     }
 
     /// How it stands from now on; and why, if that is no good news.
@@ -42,6 +46,52 @@ impl Teller {
                 Some(reason) => warn!(bridge, state = state.word(), reason, "bridge"),
             }
             self.tell(state.word(), reason);
+        }
+    }
+
+    /// The other broker lets it carry.
+    pub fn connected(&mut self) {
+        if std::mem::take(&mut self.is_new_way) {
+            self.board.borrow_mut().connections += 1;
+        }
+        if self.board.borrow().state.is_waiting() {
+            self.turn(LinkState::Connected, None);
+        }
+    }
+
+    /// The other broker is there and lets nothing of it cross.
+    pub fn refused(&self) {
+        let (state, reason) = {
+            let board = self.board.borrow();
+            (board.state, board.denied.first().map(|denied| denied.reason.clone()))
+        };
+        if state != LinkState::Refused && state != LinkState::Paused {
+            self.turn(LinkState::Refused, reason);
+        }
+    }
+
+    /// What the other broker, of this name, has said of what may be carried.
+    pub fn note_permits(&self, permits: &mut Permits, broker: &str) {
+        let mut is_new = false;
+        while let Some(news) = permits.news() {
+            is_new = true;
+            match news {
+                PermitNews::Denied(denied) => {
+                    let text = DeniedStatus::new(&denied, broker).reason;
+                    self.board.borrow_mut().last_error = Some((text.clone(), Instant::now()));
+                    self.say_trouble(text);
+                }
+                PermitNews::Allowed(pattern) => {
+                    let reason = format!("broker `{broker}` lets all of `{pattern}` cross now");
+                    info!(bridge = self.title, reason, "bridge");
+                    self.tell("allowed", Some(reason));
+                }
+            }
+        }
+        let mut board = self.board.borrow_mut();
+        if is_new || board.denied.len() != permits.denied().count() {
+            board.denied =
+                permits.denied().map(|denied| DeniedStatus::new(denied, broker)).collect();
         }
     }
 

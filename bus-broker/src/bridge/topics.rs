@@ -5,17 +5,17 @@
 
 use std::time::Duration;
 
-use bus_core::bridge::{Action, Ends, Link, LinkConfig};
+use bus_core::bridge::{Action, Ends, Link, LinkConfig, ToCarry};
 use bus_core::session::Event;
 use bus_core::{ErrorKind, Failure, GRACE_DEFAULT, Time};
 use tracing::{info, warn};
 
 use super::relays::Relays;
 use super::routes::Routes;
+use super::rules::{End, Rules, Sides};
 use super::settings::BridgeConfig;
 use super::side::Change;
 use super::teller::Teller;
-use super::way::{End, Rules, Sides};
 
 /// Unsent bytes beyond which no more data is given to a connection.
 const UNSENT_MAX: usize = 256 * 1024;
@@ -40,16 +40,13 @@ impl Topics {
         }
     }
 
-    /// Something that an operator should see. That there is a loop is said once: it works.
+    /// Something that an operator should see. A loop is no error: it works.
     fn trouble(failure: &Failure, teller: &Teller) {
         if failure.kind() != ErrorKind::Loop {
             return teller.trouble(failure);
         }
-        let was_known = std::mem::replace(&mut teller.board.borrow_mut().in_loop, true);
-        if !was_known {
-            info!(bridge = teller.title, %failure, "bridge");
-            teller.tell("loop", Some(failure.to_string()));
-        }
+        info!(bridge = teller.title, %failure, "bridge");
+        teller.tell("loop", Some(failure.to_string()));
     }
 }
 
@@ -132,6 +129,12 @@ impl Rules for Topics {
         if goes_out { GRACE_DEFAULT } else { config.grace() }
     }
 
+    fn to_carry(&self, config: &BridgeConfig, goes_out: bool) -> Vec<ToCarry> {
+        let links = config.links().unwrap_or_default();
+        let routes = links[usize::from(!goes_out)].iter().flat_map(LinkConfig::routes);
+        routes.map(|route| ToCarry::of(route, goes_out, false)).collect()
+    }
+
     fn configure(&mut self, now: Time, config: &BridgeConfig, goes_out: bool, teller: &Teller) {
         // A bridge that cannot be run is not begun.
         let Ok([outgoing, incoming]) = config.links() else { return };
@@ -142,11 +145,11 @@ impl Rules for Topics {
         let gone = self.link.reconfigure(now, link.clone());
         self.config = link;
         let bridge = teller.title.as_str();
-        if gone == 0 {
+        if gone.messages() == 0 {
             return info!(bridge, "a bridge goes on with other topics or bounds");
         }
         let reason = format!(
-            "{gone} messages that the other broker is not known to have are given up: their topics do not go over the bridge any more, or are called otherwise there"
+            "{gone}, which the other broker is not known to have, are given up: their topics do not go over the bridge any more, or are called otherwise there"
         );
         warn!(bridge, reason, "a bridge goes on with other topics");
         teller.tell("changed", Some(reason));
@@ -167,7 +170,16 @@ impl Rules for Topics {
 
     fn show(&mut self, teller: &Teller) {
         let mut board = teller.board.borrow_mut();
-        board.link = self.link.stat();
+        let stat = self.link.stat();
+        let is_over = board.link.in_loop && !stat.in_loop;
+        board.link = stat;
         board.left_out = self.relays.left_out;
+        board.note_held(self.link.held_topics());
+        drop(board);
+        if is_over {
+            let reason = "what goes over this way does not come there by another one any more";
+            info!(bridge = teller.title, reason, "bridge");
+            teller.tell("no loop", Some(reason.to_owned()));
+        }
     }
 }

@@ -12,17 +12,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bus_core::bridge::Ends;
-use bus_core::session::Event;
-use bus_core::{Failure, GRACE_DEFAULT, Time};
+use bus_core::Time;
+use bus_core::bridge::{Ends, Permits};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::warn;
 
+use super::rules::{End, Rules, Sides};
 use super::settings::BridgeConfig;
 use super::side::{Change, Place, Side};
 use super::status::{LinkState, SharedBoard};
 use super::teller::Teller;
+use super::why::Why;
 use crate::hub::SharedHub;
 
 /// Rounds before others on the broker's thread have their turn.
@@ -55,106 +56,13 @@ pub(super) struct Orders {
     pub config: Arc<BridgeConfig>,
 }
 
-/// Which side: where things are, or where they are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Home,
-    Guest,
-}
-
-/// The two sides of a way.
-pub(super) struct Sides {
-    pub home: Side,
-    pub guest: Side,
-    /// Whether the guest is the other broker, else home is.
-    pub goes_out: bool,
-}
-
-impl Sides {
-    pub fn at(&mut self, end: End) -> &mut Side {
-        match end {
-            End::Home => &mut self.home,
-            End::Guest => &mut self.guest,
-        }
-    }
-
-    /// Which one is the other broker.
-    pub fn remote_end(&self) -> End {
-        if self.goes_out { End::Guest } else { End::Home }
-    }
-
-    pub fn remote(&mut self) -> &mut Side {
-        self.at(self.remote_end())
-    }
-
-    pub fn sessions(&mut self) -> Ends<'_> {
-        Ends { home: &mut self.home.session, guest: &mut self.guest.session }
-    }
-}
-
-/// What follows from what is said on a way.
-pub(super) trait Rules {
-    /// Whether the session there ends when the way is paused; else it is left to its grace.
-    const LEAVES_WHEN_PAUSED: bool = false;
-
-    /// A broker has said this. What it may not say ends its session.
-    fn take(
-        &mut self,
-        now: Time,
-        end: End,
-        event: Event,
-        sessions: &mut Ends<'_>,
-    ) -> Result<(), Failure>;
-
-    /// Something has happened to the connection of a side.
-    fn changed(&mut self, now: Time, end: End, change: &Change, sides: &mut Sides);
-
-    /// An operator stops the way for a while. To most it is as if the connection were lost.
-    fn paused(&mut self, now: Time, sides: &mut Sides) {
-        self.changed(now, sides.remote_end(), &Change::Lost(String::new()), sides);
-    }
-
-    /// When something is due.
-    fn next_deadline(&self) -> Option<Time>;
-
-    /// Does what is due.
-    fn advance(&mut self, now: Time, sides: &mut Sides, teller: &Teller);
-
-    /// Says what there is to say. Whether there was anything.
-    fn pull(&mut self, now: Time, sides: &mut Sides, teller: &Teller) -> bool;
-
-    /// Whether something waits until more has been written.
-    fn is_full(&self, _sides: &Sides) -> bool {
-        false
-    }
-
-    /// Whether the other broker, which is connected, is known to let the bridge carry.
-    fn is_accepted(&self, _sides: &Sides) -> bool {
-        true
-    }
-
-    /// How long the session there is to outlive its connection.
-    fn grace(&self, _config: &BridgeConfig, _goes_out: bool) -> Duration {
-        GRACE_DEFAULT
-    }
-
-    /// The bridge is to be this one from now on.
-    fn configure(&mut self, _now: Time, _config: &BridgeConfig, _goes_out: bool, _teller: &Teller) {
-    }
-
-    /// The way ends. Whether what was carried is not to be expected again.
-    fn ended(&mut self, removed: bool, sessions: &mut Ends<'_>, teller: &Teller);
-
-    /// Writes down how it stands.
-    fn show(&mut self, teller: &Teller);
-}
-
 /// A way.
 pub(super) struct Way<R> {
     teller: Teller,
     started: Instant,
     sides: Sides,
     rules: R,
+    permits: Permits,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -179,6 +87,7 @@ impl<R: Rules> Way<R> {
             teller: Teller::new(format!("{name} ({way})"), hub.clone()),
             started: Instant::now(),
             sides: Sides { home, guest, goes_out },
+            permits: Permits::new(rules.to_carry(config, goes_out)),
             rules,
             alarm: Box::pin(sleep(Duration::ZERO)),
         }
@@ -247,6 +156,10 @@ impl<R: Rules> Way<R> {
             self.changed(now, self.sides.remote_end(), change);
         }
         self.rules.configure(now, config, goes_out, &self.teller);
+        let carried = self.rules.to_carry(config, goes_out);
+        self.permits.change(carried, &mut self.sides.remote().session);
+        self.teller.note_permits(&mut self.permits, self.sides.remote().broker());
+        self.note_accepted();
     }
 
     async fn pause(&mut self) {
@@ -279,8 +192,9 @@ impl<R: Rules> Way<R> {
         for _ in 0..ROUNDS_MAX {
             let now = self.now();
             let mut busy = self.poll_side(cx, now, End::Home) | self.poll_side(cx, now, End::Guest);
-            if self.rules.next_deadline().is_some_and(|due| due <= now) {
+            if self.next_deadline().is_some_and(|due| due <= now) {
                 self.rules.advance(now, &mut self.sides, &self.teller);
+                self.permits.advance(now, &mut self.sides.remote().session);
                 busy = true;
             }
             busy |= self.rules.pull(now, &mut self.sides, &self.teller);
@@ -305,7 +219,7 @@ impl<R: Rules> Way<R> {
     }
 
     fn sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(due) = self.rules.next_deadline() {
+        if let Some(due) = self.next_deadline() {
             self.alarm.as_mut().reset(self.started + due.since(Time::ZERO));
             if self.alarm.as_mut().poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
@@ -314,11 +228,22 @@ impl<R: Rules> Way<R> {
         Poll::Pending
     }
 
+    fn next_deadline(&self) -> Option<Time> {
+        [self.rules.next_deadline(), self.permits.next_deadline()].into_iter().flatten().min()
+    }
+
     /// Whether there was anything.
     fn poll_side(&mut self, cx: &mut Context<'_>, now: Time, end: End) -> bool {
-        let Way { rules, sides: Sides { home, guest, .. }, .. } = self;
+        let is_remote = end == self.sides.remote_end();
+        let Way { rules, permits, sides: Sides { home, guest, .. }, .. } = self;
         let mut denied = None;
         let mut take = |event, mut sessions: Ends<'_>| {
+            let session = match end {
+                End::Home => &mut *sessions.home,
+                End::Guest => &mut *sessions.guest,
+            };
+            let left = if is_remote { permits.take(now, event, session) } else { Some(event) };
+            let Some(event) = left else { return };
             if let Err(failure) = rules.take(now, end, event, &mut sessions) {
                 denied = Some(failure);
             }
@@ -340,32 +265,42 @@ impl<R: Rules> Way<R> {
             self.changed(now, end, change);
         }
         if let Some(failure) = denied {
-            let change = self.sides.at(end).start_over(failure.to_string());
+            let change = self.sides.at(end).start_over(&failure);
             self.changed(now, end, change);
         }
-        if end == self.sides.remote_end() {
-            self.note_connected();
+        if is_remote {
+            self.teller.note_permits(&mut self.permits, self.sides.remote().broker());
+            self.note_accepted();
         }
         true
     }
 
-    fn note_connected(&mut self) {
-        let waits = self.teller.board.borrow().state == LinkState::Connecting;
-        if waits && self.sides.remote().is_up() && self.rules.is_accepted(&self.sides) {
-            self.teller.turn(LinkState::Connected, None);
+    /// Whether the other broker lets the bridge carry something is known when it has said so of all.
+    fn note_accepted(&mut self) {
+        let is_known = self.permits.is_settled() && self.rules.is_accepted(&self.sides);
+        if self.sides.remote().is_up() && is_known {
+            match self.permits.is_refused() {
+                true => self.teller.refused(),
+                false => self.teller.connected(),
+            }
         }
     }
 
     /// Something has happened to the connection of a side.
     fn changed(&mut self, now: Time, end: End, change: Change) {
-        self.rules.changed(now, end, &change, &mut self.sides);
         let is_remote = end == self.sides.remote_end();
+        if is_remote && let Change::Began { .. } = change {
+            self.permits.began(&mut self.sides.remote().session);
+        }
+        self.rules.changed(now, end, &change, &mut self.sides);
         match change {
+            Change::Began { .. } | Change::Resumed if is_remote => self.teller.is_new_way = true,
             Change::Began { .. } | Change::Resumed => {}
-            Change::Lost(reason) | Change::Failed(reason) if is_remote => {
-                self.teller.turn(LinkState::Connecting, Some(reason));
+            Change::Lost(why) | Change::Failed(why) if is_remote => {
+                let state = if why.refused { LinkState::Refused } else { LinkState::Connecting };
+                self.teller.turn(state, Some(why.text));
             }
-            Change::Lost(reason) | Change::Failed(reason) => {
+            Change::Lost(Why { text: reason, .. }) | Change::Failed(Why { text: reason, .. }) => {
                 let bridge = self.teller.title.as_str();
                 warn!(bridge, reason, "the broker's own side of a bridge is lost");
             }

@@ -1,26 +1,15 @@
 //! Queues that are bridged in a circle, so that they live nowhere; and what is told of a queue where
 //! it is hosted.
 
-use std::time::Duration;
-
 use bus_broker::{BridgeConfig, Broker};
 use bus_client::{
     Client, Error, ErrorKind, Message, MessageType, Name, Object, Queue, QueueChange, QueueOptions,
     Selector,
 };
 use serde_json::json;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::stage::*;
-
-/// Waits until something holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "{what}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
 
 /// Each broker has `jobs` from the one before it, and the first one from the last.
 async fn circle(count: usize) -> Vec<Broker> {

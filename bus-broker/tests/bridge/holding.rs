@@ -72,6 +72,12 @@ async fn a_topic_that_nobody_takes_there_holds_up_no_other_and_loses_nothing() {
         stuck
     });
     until_held(&near, "x.slow").await;
+    until("the topic is not named", async || {
+        let asked = serde_json::json!({ "action": "list" });
+        let out = ask_bridges(&near, asked).await["bridges"][0]["out"].clone();
+        (&out["held_topics"], &out["held_names"]) == (&1.into(), &serde_json::json!(["x.slow"]))
+    })
+    .await;
     let numbers = fast_from..fast_from + MANY;
     tokio::join!(publish_long(&quick, numbers.clone()), hears_all(&mut fast, numbers));
     assert!(!stuck.is_finished(), "all of it has found room somewhere, which shows nothing");

@@ -3,7 +3,6 @@
 
 #[path = "../contract/proxy.rs"]
 #[allow(dead_code, reason = "the contract's tests use the rest")]
-mod far_backlog;
 mod proxy;
 
 #[path = "../common/raw.rs"]
@@ -22,10 +21,12 @@ mod added;
 mod away;
 mod circles;
 mod cuts;
+mod far_backlog;
 mod holding;
 mod pair;
 mod queues;
 mod reload;
+mod rights;
 mod rings;
 mod services;
 mod stage;

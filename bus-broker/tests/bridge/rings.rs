@@ -71,14 +71,36 @@ async fn a_triangle_with_parallel_bridges_brings_each_message_once_to_everybody(
             hears_all(subscriber, from + 1..from + 2000).await;
         }
     }
-    let mut said = Vec::new();
-    for client in &clients {
-        said.push(bridges_of(client).await);
-    }
-    assert!(
-        said.iter().any(|text| text.contains("\"loop\":true")),
-        "no bridge says that: {said:?}"
-    );
+    let loops = async || {
+        for client in &clients {
+            if bridges_of(client).await.contains("\"loop\":true") {
+                return true;
+            }
+        }
+        false
+    };
+    until("no bridge says that there is a loop", loops).await;
+}
+
+#[tokio::test]
+async fn a_loop_is_told_and_so_is_its_end() {
+    let one = broker("one", Vec::new()).await;
+    let ways = ["b", "c"].map(|name| bridge(name, &one.urls()[0], &[">"], &[]));
+    let other = broker("other", ways.to_vec()).await;
+    let (near, far) = (client(&other).await, client(&one).await);
+    let mut at_far = far.subscribe("a").await.expect("subscribes");
+    let publisher = near.publisher("a").await.expect("opens");
+    find_way(&publisher, &mut at_far, 0).await;
+    let loops = async || bridges_of(&near).await.contains("\"loop\":true");
+    until("neither of two that run beside each other says so", &loops).await;
+    let asked = serde_json::json!({ "action": "list" });
+    let listed = ask_bridges(&near, asked).await;
+    let all = listed["bridges"].as_array().expect("some").iter();
+    // The one that stands by goes on alone when the other one has gone.
+    let stays = all.clone().position(|bridge| bridge["out"]["loop"] == true).expect("one of them");
+    let goes = all.map(|bridge| bridge["name"].clone()).nth(1 - stays).expect("two");
+    ask_bridges(&near, serde_json::json!({ "action": "remove", "name": goes })).await;
+    until("it is still said", async || !loops().await).await;
 }
 
 /// What a broker says of its bridges.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus_broker::{BridgeConfig, Broker, BrokerConfig};
 use bus_client::{BusUrl, Client, Pattern, Publisher, Subscriber};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Longer than anything takes that works, also where the machine has much else to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -116,4 +116,13 @@ fn number(received: &bus_client::Received) -> u64 {
 pub async fn ask_bridges(client: &Client, asked: serde_json::Value) -> serde_json::Value {
     let answer = client.request("$bus.bridge", asked.to_string(), PATIENCE).await;
     serde_json::from_slice(answer.expect("it answers").payload()).expect("an answer")
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "{what}");
+        sleep(Duration::from_millis(10)).await;
+    }
 }

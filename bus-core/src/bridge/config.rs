@@ -64,6 +64,11 @@ impl LinkConfig {
         })
     }
 
+    /// What it bears.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// What happens when a spool is full.
     #[must_use]
     pub fn policy(mut self, policy: SpoolPolicy) -> LinkConfig {

@@ -45,6 +45,11 @@ impl ExchangeConfig {
         self
     }
 
+    /// What is carried.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// What is carried, as named at home.
     pub fn patterns(&self) -> Vec<Pattern> {
         self.routes.iter().map(|route| route.near().clone()).collect()

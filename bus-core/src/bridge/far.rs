@@ -7,6 +7,7 @@ use crate::name::Name;
 use crate::router::{Epoch, Fault, Interest, RelayState};
 use crate::time::Time;
 
+use super::given_up::GivenUp;
 use super::link::Link;
 use super::near::{REFUSALS_MAX, pause_after};
 use super::pull::{Action, RelayId};
@@ -23,6 +24,7 @@ impl Link {
         self.to_far.clear();
         self.to_open.clear();
         self.by_relay.clear();
+        self.forget_elsewhere();
         let ignored = self.planted(Fault::HopsIgnored);
         let ids: Vec<_> = self.sources.iter().map(|(id, _)| id).collect();
         for id in ids {
@@ -112,9 +114,10 @@ impl Link {
         }
     }
 
-    fn set_beyond(&mut self, route: usize, beyond: Vec<Interest>) -> u64 {
+    fn set_beyond(&mut self, route: usize, beyond: Vec<Interest>) -> GivenUp {
+        let mut given_up = GivenUp::default();
         if self.lanes[route].beyond == beyond {
-            return 0;
+            return given_up;
         }
         // Only what something gone matches can be unwanted now.
         let gone: Vec<Interest> = self.lanes[route]
@@ -136,13 +139,22 @@ impl Link {
         self.lanes[route].passed.retain(still);
         self.lanes[route].beyond = beyond;
         self.want(route);
-        ids.into_iter().map(|id| self.forget(id)).sum()
+        ids.into_iter().for_each(|id| self.forget_with_name(id, &mut given_up));
+        given_up
     }
 
     /// The far broker has stayed away for too long.
     pub(super) fn give_up(&mut self) {
+        let mut given_up = GivenUp::default();
         for route in 0..self.lanes.len() {
-            self.stat.abandoned += self.set_beyond(route, Vec::new());
+            given_up.add(self.set_beyond(route, Vec::new()));
+        }
+        self.stat.abandoned += given_up.messages();
+        if given_up.messages() > 0 {
+            let text = format!(
+                "the other broker has stayed away for longer than what waits for it is kept: {given_up} are given up"
+            );
+            self.trouble(Failure::new(ErrorKind::Unreachable, text));
         }
     }
 
@@ -154,7 +166,7 @@ impl Link {
         if failure.kind() == ErrorKind::Loop {
             // It has passed there on a way that was not known here.
             self.mute(id);
-            return self.trouble(failure);
+            return self.note_elsewhere(id, true);
         }
         source.refusals = source.refusals.saturating_add(1);
         let at = now.after(pause_after(source.refusals));
@@ -191,29 +203,23 @@ impl Link {
             let text = format!("a relay is said to stand at {}, which is too high", state.mark);
             return self.trouble_once(ErrorKind::Protocol, text);
         }
-        if !state.active && !std::mem::replace(&mut self.stands_by, true) {
-            self.say_that_others_bring_it(relay);
-        }
         let Some(id) = self.by_relay.get(&relay).copied() else { return };
+        self.note_elsewhere(id, state.elsewhere);
         let Some(source) = self.sources.get_mut(id) else { return };
         (source.refusals, source.shut) = (0, false);
         let before = source.spool.held();
-        self.stat.unknown += source.note_state(state, resume);
-        let held = source.spool.held();
+        let unknown = source.note_state(state, resume);
+        let (held, topic) = (source.spool.held(), source.far_topic.clone());
+        self.stat.unknown += unknown;
         self.ready.insert(id);
         self.recount(before, held);
         self.weigh(id);
-    }
-
-    /// A relay stands by: that is no trouble, but whoever did not mean it should know.
-    fn say_that_others_bring_it(&mut self, relay: RelayId) {
-        let source = self.by_relay.get(&relay).and_then(|id| self.sources.get(*id));
-        let Some(source) = source else { return };
-        let text = format!(
-            "what {} publishes on `{}` comes there by another way, too: the bridges form a loop, or run beside each other; each message arrives once, and this way stands by for it",
-            source.provenance, source.far_topic
-        );
-        self.trouble(Failure::new(ErrorKind::Loop, text));
+        if unknown > 0 {
+            let text = format!(
+                "the other broker was lost before it had confirmed all that was sent to it: up to {unknown} messages on `{topic}` may not have arrived, and are not sent again since they may; the list of bridges counts those of all topics"
+            );
+            self.trouble_once(ErrorKind::OutcomeUnknown, text);
+        }
     }
 
     /// So many bytes in all are accepted from a relay.
@@ -230,7 +236,7 @@ impl Link {
     /// Opens the relay of a source that has something for it.
     pub(super) fn open(&mut self, id: Id<Source>) {
         let Some(source) = self.sources.get_mut(id) else { return };
-        let Some(reach) = source.spool.front().map(|first| first.sequence) else { return };
+        let Some(reach) = source.reach() else { return };
         let waits = source.muted || source.relay.is_some() || source.retry_at.is_some();
         if waits || self.far.is_none() {
             return;
@@ -255,7 +261,9 @@ impl Link {
 
     /// A source has this relay no more.
     pub(super) fn close(&mut self, relay: &Relay) {
-        self.by_relay.remove(&relay.id);
+        if let Some(id) = self.by_relay.remove(&relay.id) {
+            self.note_elsewhere(id, false);
+        }
         self.to_open.remove(&relay.id);
         if relay.said {
             self.to_far.push_back(Action::Close { relay: relay.id });

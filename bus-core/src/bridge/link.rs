@@ -16,6 +16,7 @@ use crate::time::Time;
 
 use super::config::LinkConfig;
 use super::holding::{HeldTopic, Over};
+use super::looping::Looping;
 use super::near::RETRY;
 use super::pull::{Action, RelayId};
 use super::reconfigure::Changing;
@@ -63,8 +64,7 @@ pub struct Link {
     /// No source was found then that could make room for another; not looked for before then.
     pub(super) crowded_until: Option<Time>,
     pub(super) stat: LinkStat,
-    /// It was told that others bring the same to the far broker.
-    pub(super) stands_by: bool,
+    pub(super) looping: Looping,
     pub(super) changing: Changing,
     pub(super) fault: Option<Fault>,
 }
@@ -122,6 +122,9 @@ pub struct LinkStat {
     pub muted: u64,
     /// Topics that are held back now, since there is enough of them in the spools.
     pub held: u64,
+    /// Whether something of it comes to the far broker by another way, too. Each message arrives once
+    /// all the same.
+    pub in_loop: bool,
 }
 
 impl Link {
@@ -155,7 +158,7 @@ impl Link {
             over: BTreeSet::new(),
             crowded_until: None,
             stat: LinkStat::default(),
-            stands_by: false,
+            looping: Looping::default(),
             changing: Changing::default(),
             fault: None,
         }
@@ -188,6 +191,7 @@ impl Link {
             }
         }
         self.look_at_leaving(now);
+        self.look_at_looping(now);
         if self.hint_at.is_some_and(|at| at <= now) {
             self.hint(now);
         }
@@ -202,14 +206,20 @@ impl Link {
         let lanes = self.lanes.iter().filter_map(|lane| lane.retry_at).min();
         let leaving = self.changing.next_deadline();
         let all = [self.linger_until, retries, lanes, self.look_at, self.hint_at, leaving];
-        all.into_iter().flatten().min()
+        all.into_iter().chain([self.looping.look_at]).flatten().min()
     }
 
     /// What there is, and what it has come to.
     pub fn stat(&self) -> LinkStat {
         let (sources, Held { count, bytes }) = (self.sources.len() as u64, self.spooled);
         let held = self.lanes.iter().map(|lane| lane.held.len() as u64).sum();
-        LinkStat { sources, held, spooled: count, spooled_bytes: bytes, ..self.stat }
+        let in_loop = self.looping.said;
+        LinkStat { sources, held, in_loop, spooled: count, spooled_bytes: bytes, ..self.stat }
+    }
+
+    /// The topics that are held back now, as they are called at the near broker.
+    pub fn held_topics(&self) -> impl Iterator<Item = &Name> + Clone {
+        self.lanes.iter().flat_map(|lane| lane.held.keys())
     }
 
     /// Sources whose relay was told to go on: origin, publisher there, and topic at the far
@@ -299,6 +309,7 @@ impl Link {
         if let Some(relay) = &source.relay {
             self.close(relay);
         }
+        self.note_elsewhere(id, false);
         self.recount(source.spool.held(), Held::default());
         source.spool.len()
     }

@@ -38,8 +38,9 @@ pub enum Action {
     Open { relay: RelayId, topic: Name, provenance: Arc<Provenance>, reach: u64 },
     /// At the far broker: close it.
     Close { relay: RelayId },
-    /// At the far broker: the next message bears this number.
-    Skip { relay: RelayId, turn: u64, sequence: u64, lost: bool },
+    /// At the far broker: the next message bears this number; so many of those before it may have
+    /// arrived, at a boot of it that is no more.
+    Skip { relay: RelayId, turn: u64, sequence: u64, lost: bool, unconfirmed: u64 },
     /// At the far broker: publish. The number is for those who look on; it is not sent.
     Publish { relay: RelayId, sequence: u64, message: Message },
     /// At the far broker: publish these; the number is the first one's.

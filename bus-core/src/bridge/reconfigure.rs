@@ -15,6 +15,7 @@ use crate::time::Time;
 
 use super::config::{LinkConfig, SpoolPolicy};
 use super::directory::Directory;
+use super::given_up::GivenUp;
 use super::link::{Lane, Link};
 use super::near::subscription;
 use super::pull::Action;
@@ -88,10 +89,10 @@ impl Changing {
 }
 
 impl Link {
-    /// Takes these settings instead of those it had. Gives how many messages are given up, since
+    /// Takes these settings instead of those it had. Gives which messages are given up, since
     /// their topic has no route any more, or is called otherwise there; they are counted as abandoned.
     /// What is kept beyond new bounds stays: they hold for what comes.
-    pub fn reconfigure(&mut self, now: Time, mut config: LinkConfig) -> u64 {
+    pub fn reconfigure(&mut self, now: Time, mut config: LinkConfig) -> GivenUp {
         let anew = subscription(&self.config) != subscription(&config);
         // Windows of another size cannot be counted beside each other.
         let hands_over = self.config.window_bytes == config.window_bytes;
@@ -140,7 +141,7 @@ impl Link {
         if self.far_is_up || self.linger_until.is_some() {
             self.apply_wishes();
         }
-        self.stat.abandoned += abandoned;
+        self.stat.abandoned += abandoned.messages();
         abandoned
     }
 
@@ -298,9 +299,9 @@ impl Link {
         self.changing.unconfirmed.insert(number);
     }
 
-    /// Gives each source the route that it has now, and forgets those that have none. Gives how many
-    /// messages were kept of them.
-    fn move_sources(&mut self, gone: &BTreeSet<usize>) -> u64 {
+    /// Gives each source the route that it has now, and forgets those that have none. Gives what was
+    /// kept of them.
+    fn move_sources(&mut self, gone: &BTreeSet<usize>) -> GivenUp {
         self.by_near.clear();
         let leaves = |route: &usize| !self.changing.is_live(*route) || gone.contains(route);
         let routes = &self.config.routes;
@@ -326,11 +327,13 @@ impl Link {
             .iter()
             .map(|(id, source)| (id, home(source).filter(|_| !dropped)))
             .collect();
-        let mut abandoned = 0;
+        let mut abandoned = GivenUp::default();
         for (id, home) in homes {
             let Some(home) = home else {
-                let kept = self.forget(id);
-                abandoned += if dropped { 0 } else { kept };
+                match dropped {
+                    true => drop(self.forget(id)),
+                    false => self.forget_with_name(id, &mut abandoned),
+                }
                 continue;
             };
             let Some(source) = self.sources.get_mut(id) else { continue };

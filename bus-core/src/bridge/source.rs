@@ -37,6 +37,9 @@ pub(super) struct Source {
     pub missed: bool,
     /// The highest number ever sent to the far broker, to whichever boot of it.
     pub sent: u64,
+    /// The first and last of those of which nobody knows whether they arrived, until the far broker
+    /// has been told.
+    pub unsure: Option<(u64, u64)>,
     pub relay: Option<Relay>,
     /// It has passed the far broker already, or was refused as if it had: nothing is sent.
     pub muted: bool,
@@ -94,7 +97,13 @@ impl Source {
             unknown = (self.sent + 1).saturating_sub(first);
             self.spool.trim(self.sent);
             self.spool.note_loss();
+            if unknown > 0 {
+                let first = self.unsure.map_or(first, |(before, _)| before.min(first));
+                self.unsure = Some((first, self.sent));
+            }
         }
+        // What comes next there knows of them, or another way has brought them.
+        self.unsure = self.unsure.filter(|(_, last)| *last > state.mark);
         self.spool.trim(state.mark);
         if before.is_none_or(|before| before.turn != state.turn) {
             relay.next = None;
@@ -105,6 +114,18 @@ impl Source {
         unknown
     }
 
+    /// How many of those between the mark and this number may have arrived.
+    fn unconfirmed(&self, mark: u64, sequence: u64) -> u64 {
+        let Some((first, last)) = self.unsure else { return 0 };
+        (last + 1).min(sequence).saturating_sub(first.max(mark + 1))
+    }
+
+    /// The first number that there is something to say of at the far broker, if there is any.
+    pub fn reach(&self) -> Option<u64> {
+        let front = self.spool.front()?.sequence;
+        Some(self.unsure.map_or(front, |(first, _)| first.min(front)))
+    }
+
     /// What a relay that stands by says when it has kept the same message for long: perhaps those
     /// that should bring it do not.
     pub fn hint(&mut self) -> Option<Action> {
@@ -113,7 +134,9 @@ impl Source {
         let front = self.spool.front()?;
         let same = self.oldest.replace(front.sequence) == Some(front.sequence);
         let (sequence, lost) = (front.sequence, front.lost);
-        same.then_some(Action::Skip { relay: *id, turn: state.turn, sequence, lost })
+        let (relay, turn) = (*id, state.turn);
+        let unconfirmed = self.unconfirmed(state.mark, sequence);
+        same.then_some(Action::Skip { relay, turn, sequence, lost, unconfirmed })
     }
 
     /// Whether it has something to send now.
@@ -139,18 +162,18 @@ impl Source {
         let relay = self.relay.as_mut()?;
         let (id, state) = (relay.id, relay.state?);
         let entry = self.spool.from(relay.next.unwrap_or(state.mark + 1));
-        let Some(entry) = entry else {
-            let sequence = self.last.max(state.mark) + 1;
-            relay.next = Some(sequence);
-            let lost = self.missed || self.last > state.mark;
-            return Some(Action::Skip { relay: id, turn: state.turn, sequence, lost });
+        let (sequence, lost) = match &entry {
+            Some(entry) => (entry.sequence, entry.lost),
+            None => (self.last.max(state.mark) + 1, self.missed || self.last > state.mark),
         };
-        let sequence = entry.sequence;
-        if relay.next != Some(sequence) {
-            relay.next = Some(sequence);
-            let lost = entry.lost;
-            return Some(Action::Skip { relay: id, turn: state.turn, sequence, lost });
-        }
+        let goes_on = relay.next == Some(sequence);
+        relay.next = Some(sequence);
+        let Some(entry) = entry.filter(|_| goes_on) else {
+            let unconfirmed = self.unconfirmed(state.mark, sequence);
+            let turn = state.turn;
+            return Some(Action::Skip { relay: id, turn, sequence, lost, unconfirmed });
+        };
+        let relay = self.relay.as_mut()?;
         let (content, charge) = match entry.content {
             Content::One(message) => {
                 let charge = window_charge(message.len(), WINDOW_BYTES_DEFAULT);
@@ -212,6 +235,7 @@ impl Link {
                     last: 0,
                     missed: false,
                     sent: 0,
+                    unsure: None,
                     relay: None,
                     muted: false,
                     retry_at: None,

@@ -12,7 +12,9 @@ use crate::time::Time;
 use super::command::{Channel, OpenMode, RequestId, SubscribeOptions};
 use super::hosted::HostedTell;
 use super::interest::Interest;
+use super::permit::Permit;
 use super::provenance::{Epoch, Provenance};
+use super::relays::Losses;
 use super::{Router, SessionId};
 
 /// A command of a bridge's session.
@@ -30,8 +32,9 @@ pub enum BridgeCommand {
     },
     /// The next message of a relay bears this number; while it stands by it is the first that the
     /// relay could give. `turn` is the last one that it was told; `lost` says that those before
-    /// are lost, as far as the relay knows. Must be sent whenever a relay is told to go on.
-    Skip { channel: Channel, turn: u64, sequence: u64, lost: bool },
+    /// are lost, as far as the relay knows, and `unconfirmed` that so many of them may have arrived
+    /// before the broker forgot. Must be sent whenever a relay is told to go on.
+    Skip { channel: Channel, turn: u64, sequence: u64, lost: bool, unconfirmed: u64 },
     /// Subscribes to what matches the pattern and somebody beyond the bridge wants; on the channel
     /// of such a subscription, with the same pattern, it changes who wants what.
     SubscribeBeyond {
@@ -83,6 +86,10 @@ pub enum BridgeCommand {
     /// Asks to be told which names are served here and beyond, of those that match, as
     /// `WatchInterest` does for what is wanted: a wish in `Output::Wanted` is a name that is served.
     WatchServices { request: RequestId, channel: Channel, peer: Epoch, patterns: Vec<Pattern> },
+    /// Asks whether this session may carry the topics of all names that match, or the services; with
+    /// `part` whether it may carry some of them. It is refused, or the channel is open until
+    /// another policy says otherwise, which ends it. Nothing else is done with it.
+    AskPermit { request: RequestId, channel: Channel, pattern: Pattern, services: bool, part: bool },
 }
 
 /// How a bridge serves a name.
@@ -110,8 +117,8 @@ impl Router {
                     router.open_relay(session, channel, topic, provenance, reach)
                 });
             }
-            BridgeCommand::Skip { channel, turn, sequence, lost } => {
-                self.skip(session, channel, turn, sequence, lost);
+            BridgeCommand::Skip { channel, turn, sequence, lost, unconfirmed } => {
+                self.skip(session, channel, turn, sequence, Losses { lost, unconfirmed });
             }
             BridgeCommand::SubscribeBeyond { request, channel, pattern, options, beyond } => {
                 self.answer_first(session, request, |router| {
@@ -141,14 +148,10 @@ impl Router {
                 });
             }
             BridgeCommand::WatchInterest { request, channel, peer } => {
-                self.answer_first(session, request, |router| {
-                    router.watch_interest(session, channel, peer)
-                });
+                self.answer_first(session, request, |it| it.watch_interest(session, channel, peer));
             }
             BridgeCommand::ServeBeyond { request, channel, serve } => {
-                self.answer_first(session, request, |router| {
-                    router.serve_beyond(session, channel, serve)
-                });
+                self.answer_first(session, request, |it| it.serve_beyond(session, channel, serve));
             }
             BridgeCommand::OpenCaller { request, channel, name, provenance } => {
                 let result = self.open_caller(session, channel, name, provenance);
@@ -158,6 +161,10 @@ impl Router {
                 self.answer_first(session, request, |router| {
                     router.watch_services(session, channel, peer, patterns)
                 });
+            }
+            BridgeCommand::AskPermit { request, channel, pattern, services, part } => {
+                let permit = Permit { pattern, services, part };
+                self.answer_first(session, request, |it| it.open_permit(session, channel, permit));
             }
         }
         self.settle_down();

@@ -38,8 +38,9 @@ pub enum Output {
     Deliver { channel: Channel, stamp: Stamp, message: Message },
     /// Published messages for a subscription, one after the other; the stamp is the first one's.
     DeliverParcel { channel: Channel, stamp: Stamp, parcel: Parcel },
-    /// Messages were dropped here for a subscription, by its policy.
-    Lost { channel: Channel, count: u64 },
+    /// Messages were lost to a subscription: dropped here by its policy, or not brought by a bridge.
+    /// So many of them may have arrived all the same, before a broker forgot.
+    Lost { channel: Channel, count: u64, unconfirmed: u64 },
     /// A leased message for a consumer or receive. Leases count on from 1 for each session.
     Lease {
         channel: Channel,

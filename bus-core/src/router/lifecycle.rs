@@ -269,7 +269,7 @@ impl Router {
             }
             Handle::Subscription(id) => self.leave(id, session, channel),
             Handle::Host { queue } => self.unhost(queue),
-            Handle::Caller { .. } => {}
+            Handle::Caller { .. } | Handle::Permit(_) => {}
             Handle::Interest => self.stop_watching(session, channel),
             Handle::Server { service, server } => self.drop_server(session, service, server),
         }

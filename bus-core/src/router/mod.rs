@@ -33,6 +33,7 @@ mod listing;
 mod near;
 mod objects;
 mod parcels;
+mod permit;
 mod permits;
 mod policy;
 mod provenance;

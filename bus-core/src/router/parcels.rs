@@ -248,9 +248,8 @@ impl Subscription {
                 let Some(front) = parcel.split_to_fit(member.room(), member.window) else { return };
                 member.sent += front.charge(member.window);
                 let (session, channel) = (member.session, member.channel);
-                let lost = std::mem::take(&mut self.lost);
-                if lost > 0 {
-                    ground.tell(session, Output::Lost { channel, count: lost });
+                if let Some(lost) = self.take_lost(channel) {
+                    ground.tell(session, lost);
                 }
                 let rest = stamp.after(front.count());
                 let stamp = std::mem::replace(stamp, rest);

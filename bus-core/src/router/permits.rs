@@ -14,6 +14,7 @@ use crate::time::Time;
 use super::command::{Channel, Ticket};
 use super::effect::Output;
 use super::fault::Fault;
+use super::permit::{Permit, allowance_for};
 use super::policy::{Deed, Deeds, Policy};
 use super::rights::{Identity, Right};
 use super::session::{Handle, Session, SessionEnd};
@@ -128,8 +129,7 @@ impl Router {
     /// Whether a session may carry the topic of this name to another broker and from there. Without a
     /// policy only administrators may.
     pub(super) fn check_bridge(&self, session: Id<Session>, name: &Name) -> Result<(), Failure> {
-        self.check_is_bridge(session)?;
-        self.check_deed(session, Deed::Bridge, "topic", name)
+        self.check_carry(session, "topic", name)
     }
 
     /// The same of a queue.
@@ -138,8 +138,7 @@ impl Router {
         session: Id<Session>,
         name: &Name,
     ) -> Result<(), Failure> {
-        self.check_is_bridge(session)?;
-        self.check_deed(session, Deed::Bridge, "queue", name)
+        self.check_carry(session, "queue", name)
     }
 
     /// The same of a service. What belongs to a broker itself is nobody else's to serve or call.
@@ -148,12 +147,11 @@ impl Router {
         session: Id<Session>,
         name: &Name,
     ) -> Result<(), Failure> {
-        self.check_is_bridge(session)?;
         if name.is_reserved() {
             let text = format!("service `{name}` belongs to the broker: it is not bridged");
             return Err(Failure::new(ErrorKind::PermissionDenied, text));
         }
-        self.check_deed(session, Deed::Bridge, "service", name)
+        self.check_carry(session, "service", name)
     }
 
     /// Whether it may carry all that matches.
@@ -162,8 +160,8 @@ impl Router {
         session: Id<Session>,
         pattern: &Pattern,
     ) -> Result<(), Failure> {
-        self.check_is_bridge(session)?;
-        self.check_pattern(session, Deed::Bridge, "topics", pattern)
+        let permit = Permit { pattern: pattern.clone(), services: false, part: false };
+        self.check_permit(session, &permit)
     }
 
     /// Whether a session may do what bridges do, with some names at least.
@@ -177,13 +175,14 @@ impl Router {
             return Ok(());
         }
         let text = format!(
-            "{} may not bridge brokers: it is no administrator, and no allowance of the broker's policy grants `bridge` to it; whoever runs the broker can add one",
-            identity.sender
+            "{} may not bridge brokers: it is no administrator, and no allowance of the broker's policy grants `bridge` to it; whoever runs the broker can add {}",
+            identity.sender,
+            allowance_for(identity, &"PATTERN")
         );
         Err(Failure::new(ErrorKind::PermissionDenied, text))
     }
 
-    fn identity_of(&self, session: Id<Session>) -> Result<&Identity, Failure> {
+    pub(super) fn identity_of(&self, session: Id<Session>) -> Result<&Identity, Failure> {
         let entry = self.ground.sessions.get(session);
         let over = || Failure::new(ErrorKind::Closed, "the session is over");
         entry.map(|entry| &entry.identity).ok_or_else(over)
@@ -218,6 +217,7 @@ impl Router {
                 | Handle::Waiter { .. }
                 | Handle::Server { .. }
                 | Handle::Host { .. }
+                | Handle::Permit(_)
                 | Handle::Interest => {}
             }
         }
@@ -262,6 +262,7 @@ impl Router {
                 }
             }
             Handle::Interest => self.check_watching(session, channel).err(),
+            Handle::Permit(permit) => self.check_permit(session, permit).err(),
             Handle::Host { .. } => self.check_is_bridge(session).err(),
             // They are told when they are used.
             Handle::Queue { .. } | Handle::Publisher(_) | Handle::Caller { .. } => None,

@@ -190,6 +190,12 @@ impl Policy {
         self.is_open_to(identity) || granted.any(|(_, allowed)| allowed.contains(pattern))
     }
 
+    /// Whether somebody may do it on a name at least that a pattern matches.
+    pub fn allows_some(&self, identity: &Identity, deed: Deed, pattern: &Pattern) -> bool {
+        let mut granted = self.granted_to(identity).filter(|(other, _)| *other == deed);
+        self.is_open_to(identity) || granted.any(|(_, it)| it.intersection(pattern).is_some())
+    }
+
     /// The patterns on which somebody may do it; `None` if on all names.
     pub fn patterns_for(&self, identity: &Identity, deed: Deed) -> Option<Vec<&Pattern>> {
         if self.is_open_to(identity) {

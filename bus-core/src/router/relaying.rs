@@ -19,7 +19,7 @@ use super::command::{Channel, Ticket, TopicOptions};
 use super::effect::{Answer, Output, Source};
 use super::fault::Fault;
 use super::provenance::Provenance;
-use super::relays::{RelayStat, RelayState, Relayed, Upstream, UpstreamKey, Verdict};
+use super::relays::{Losses, RelayStat, RelayState, Relayed, Upstream, UpstreamKey, Verdict};
 use super::session::{Handle, Session};
 use super::timer::Timer;
 use super::topic::{Link, Subscription, Topic};
@@ -65,11 +65,12 @@ impl Router {
                 key,
                 hops,
                 reach,
-                lost: false,
+                losses: Losses::default(),
                 away,
                 stalled: false,
                 suspect: None,
                 told_active: false,
+                told_elsewhere: false,
                 turn: 0,
                 answered: 0,
             };
@@ -82,14 +83,14 @@ impl Router {
     }
 
     /// The next message of a relay, or the first that it could give while it stands by, has this
-    /// number; whether those before it were lost, as far as the relay knows.
+    /// number; what became of those before it, as far as the relay knows.
     pub(super) fn skip(
         &mut self,
         session: Id<Session>,
         channel: Channel,
         turn: u64,
         sequence: u64,
-        lost: bool,
+        losses: Losses,
     ) {
         let entry = self.ground.sessions.get_mut(session);
         let publisher = entry.and_then(|entry| entry.publisher(channel));
@@ -106,7 +107,7 @@ impl Router {
         let mut upstreams = upstreams.into_iter().flatten();
         // One that does not know its turn yet will say it again.
         if let Some(upstream) = upstreams.find(|at| at.key == key && at.turn == turn) {
-            (upstream.reach, upstream.lost, upstream.answered) = (sequence, lost, turn);
+            (upstream.reach, upstream.losses, upstream.answered) = (sequence, losses, turn);
             if !upstream.told_active {
                 upstream.stalled = false;
                 self.suspect_active(id, sequence);
@@ -156,7 +157,8 @@ impl Router {
         let Some(relayed) = self.relays.all.get_mut(id) else { return Ok(()) };
         let mut verdict = relayed.judge(from, sequence);
         if two_active && verdict == Verdict::Stray {
-            verdict = Verdict::AfterGap { count: sequence - relayed.mark - 1, lost: false };
+            let losses = Losses::default();
+            verdict = Verdict::AfterGap { count: sequence - relayed.mark - 1, losses };
         }
         match verdict {
             Verdict::Next => {}
@@ -168,9 +170,9 @@ impl Router {
                 self.relays.stat.strays += 1;
                 return Err(verdict);
             }
-            Verdict::AfterGap { count, lost } => {
+            Verdict::AfterGap { count, losses } => {
                 let accepted_at = relayed.accepted_at;
-                self.tell_gap(topic, accepted_at, count, lost);
+                self.tell_gap(topic, accepted_at, count, losses);
             }
         }
         self.rise(id, sequence);
@@ -213,7 +215,7 @@ impl Router {
     /// Subscribers of a topic miss so many: those that were there when the one before was
     /// accepted, or all if the upstream says that it has lost them. If one misses them, all are
     /// told: better too often than in silence. A bridge is not told: it sees the numbers.
-    fn tell_gap(&mut self, topic: Id<Topic>, accepted_at: u64, count: u64, lost: bool) {
+    fn tell_gap(&mut self, topic: Id<Topic>, accepted_at: u64, count: u64, losses: Losses) {
         self.relays.stat.gaps += 1;
         let Some(topic) = self.topics.get(topic) else { return };
         let mine = |link: &Link| {
@@ -221,7 +223,7 @@ impl Router {
             subscription.filter(|subscription| subscription.beyond.is_none())
         };
         let missed = |subscription: &Subscription| subscription.since <= accepted_at;
-        if !lost && !topic.links.iter().filter_map(mine).any(missed) {
+        if !losses.lost && !topic.links.iter().filter_map(mine).any(missed) {
             return;
         }
         self.relays.stat.losses += 1;
@@ -230,7 +232,7 @@ impl Router {
             if let Some(subscription) = self.subscriptions.get_mut(link.subscription)
                 && subscription.beyond.is_none()
             {
-                subscription.lost = subscription.lost.saturating_add(count);
+                subscription.note_lost(count, losses.unconfirmed);
             }
         }
     }
@@ -250,11 +252,16 @@ impl Router {
             let active = elected == Some(upstream.key) || two_active;
             let changes = std::mem::replace(&mut upstream.told_active, active) != active;
             upstream.turn += u64::from(changes);
+            // While the other one is away it is there all the same.
+            let known_elsewhere = upstream.told_elsewhere && !changes;
+            let elsewhere = !active && (elected.is_some() || known_elsewhere);
+            let differs = elsewhere && !upstream.told_elsewhere;
+            upstream.told_elsewhere = elsewhere;
             let known = opened.filter(|(key, _)| *key == upstream.key).map(|(_, known)| known);
-            if changes || known.is_some() {
+            if changes || differs || known.is_some() {
                 let (session, channel) = upstream.key;
                 let (turn, known) = (upstream.turn, known.unwrap_or(true));
-                let state = RelayState { turn, active, mark, known };
+                let state = RelayState { turn, active, mark, known, elsewhere };
                 self.ground.tell(session, Output::Relay { channel, state });
             }
         }
@@ -270,7 +277,8 @@ impl Router {
         let mark = relayed.report();
         for upstream in &relayed.upstreams {
             let ((session, channel), turn) = (upstream.key, upstream.turn);
-            let state = RelayState { turn, active: upstream.told_active, mark, known: true };
+            let (active, elsewhere) = (upstream.told_active, upstream.told_elsewhere);
+            let state = RelayState { turn, active, mark, known: true, elsewhere };
             self.ground.tell(session, Output::Relay { channel, state });
         }
     }

@@ -47,16 +47,17 @@ pub(crate) struct Upstream {
     pub hops: Vec<Epoch>,
     /// The first message that it can give, as far as it is above the mark.
     pub reach: u64,
-    /// Whether it says that those before were lost.
-    pub lost: bool,
+    /// What it says of those before.
+    pub losses: Losses,
     /// Its session is away.
     pub away: bool,
     /// It was active and brought nothing while others had something: it comes last.
     pub stalled: bool,
     /// Until when it should have brought something above which mark.
     pub suspect: Option<(Time, u64)>,
-    /// Whether it was told to go on.
+    /// Whether it was told to go on; or that another one does.
     pub told_active: bool,
+    pub told_elsewhere: bool,
     /// How often it was told something else, and of which time its last skip knows.
     pub turn: u64,
     pub answered: u64,
@@ -73,6 +74,17 @@ pub struct RelayState {
     pub mark: u64,
     /// Whether that was known before this relay was opened.
     pub known: bool,
+    /// Whether it stands by since the source arrives by another way, which goes on with it.
+    pub elsewhere: bool,
+}
+
+/// What an upstream says of messages that it cannot give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Losses {
+    /// They are lost, as far as it knows.
+    pub lost: bool,
+    /// So many of them may have arrived before this broker forgot.
+    pub unconfirmed: u64,
 }
 
 /// What becomes of a message that a relay publishes.
@@ -81,7 +93,7 @@ pub(crate) enum Verdict {
     /// It comes next.
     Next,
     /// It comes after some that nobody will bring any more.
-    AfterGap { count: u64, lost: bool },
+    AfterGap { count: u64, losses: Losses },
     /// It has been here.
     Duplicate,
     /// It is ahead, from an upstream that stands by: it was under way when that was decided.
@@ -244,8 +256,9 @@ impl Relayed {
         match upstream {
             // What it sent before it knew its turn is no answer to it.
             Some(upstream) if self.active == Some(from) && upstream.answered == upstream.turn => {
-                let lost = upstream.lost && upstream.reach == sequence;
-                Verdict::AfterGap { count: sequence - self.mark - 1, lost }
+                let is_said = upstream.reach == sequence;
+                let losses = if is_said { upstream.losses } else { Losses::default() };
+                Verdict::AfterGap { count: sequence - self.mark - 1, losses }
             }
             _ => Verdict::Stray,
         }

@@ -19,6 +19,7 @@ use super::blocked::{BlockedTickets, Content};
 use super::command::{Channel, Lease, Ticket};
 use super::effect::Source;
 use super::leases::Leases;
+use super::permit::Permit;
 use super::policy::Deeds;
 use super::queue::Queue;
 use super::relays::Relayed;
@@ -127,6 +128,8 @@ pub(crate) enum Handle {
     },
     /// A bridge is told what is wanted.
     Interest,
+    /// A bridge is told when it may not carry this any more.
+    Permit(Permit),
 }
 
 /// A topic opened for publishing.

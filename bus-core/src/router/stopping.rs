@@ -144,7 +144,8 @@ impl Router {
         let stop = subscription.and_then(|entry| Some((entry.stopped.get(&at)?, &entry.members)));
         if let Some((Stop::Passes { count: count @ 1.. }, members)) = stop {
             for member in members {
-                let output = Output::Lost { channel: member.channel, count: *count };
+                let (channel, count) = (member.channel, *count);
+                let output = Output::Lost { channel, count, unconfirmed: 0 };
                 self.ground.tell(member.session, output);
             }
         }

@@ -96,6 +96,7 @@ impl Router {
             backlog: Default::default(),
             backlog_bytes: 0,
             lost: 0,
+            unconfirmed: 0,
             topics: Vec::new(),
             beyond,
             since,

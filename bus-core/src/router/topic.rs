@@ -98,6 +98,8 @@ pub struct Subscription {
     pub(crate) backlog_bytes: u64,
     /// Dropped since the last delivery.
     pub(crate) lost: u64,
+    /// So many of those may have arrived, before their broker forgot.
+    pub(crate) unconfirmed: u64,
     pub(crate) topics: Vec<(Id<Topic>, bool)>,
     /// If it is for others, beyond a bridge: what they want of what it matches.
     pub(crate) beyond: Option<Vec<Interest>>,
@@ -180,6 +182,19 @@ impl Subscription {
         }
     }
 
+    /// It misses so many messages, of which some may have arrived.
+    pub(super) fn note_lost(&mut self, count: u64, unconfirmed: u64) {
+        self.lost = self.lost.saturating_add(count);
+        self.unconfirmed = self.unconfirmed.saturating_add(unconfirmed.min(count));
+    }
+
+    /// What it has missed since that was told last.
+    pub(super) fn take_lost(&mut self, channel: Channel) -> Option<Output> {
+        let count = std::mem::take(&mut self.lost);
+        let unconfirmed = std::mem::take(&mut self.unconfirmed);
+        (count > 0).then_some(Output::Lost { channel, count, unconfirmed })
+    }
+
     /// Sends to the next member that has window for it.
     pub(super) fn send(&mut self, ground: &mut Ground, stamp: &Stamp, message: &Message) -> bool {
         let count = self.members.len();
@@ -192,9 +207,8 @@ impl Subscription {
             }
             member.sent += charge;
             let (session, channel) = (member.session, member.channel);
-            if self.lost > 0 {
-                ground
-                    .tell(session, Output::Lost { channel, count: std::mem::take(&mut self.lost) });
+            if let Some(lost) = self.take_lost(channel) {
+                ground.tell(session, lost);
             }
             ground.tell(
                 session,

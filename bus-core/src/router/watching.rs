@@ -16,6 +16,7 @@ use super::Router;
 use super::command::Channel;
 use super::effect::{Answer, Output};
 use super::interest::{Interest, InterestOffer};
+use super::permit::Permit;
 use super::policy::Deed;
 use super::provenance::Epoch;
 use super::session::{Handle, Session};
@@ -69,9 +70,10 @@ impl Router {
 
     fn check_patterns(&self, session: Id<Session>, patterns: &[Pattern]) -> Result<(), Failure> {
         self.check_is_bridge(session)?;
-        let mut patterns = patterns.iter();
-        patterns
-            .try_for_each(|pattern| self.check_pattern(session, Deed::Bridge, "services", pattern))
+        patterns.iter().try_for_each(|pattern| {
+            let permit = Permit { pattern: pattern.clone(), services: true, part: false };
+            self.check_permit(session, &permit)
+        })
     }
 
     /// Whether whoever is told on a channel may still be told that.

@@ -243,8 +243,9 @@ impl ServerSession {
             Output::Credit { channel, bytes } => {
                 self.outbound.push(&Header::new(Kind::Credit, channel, bytes), &[])
             }
-            Output::Lost { channel, count } => {
-                self.outbound.push(&Header::new(Kind::Lost, channel, count), &[])
+            Output::Lost { channel, count, unconfirmed } => {
+                let header = Header::new(Kind::Lost, channel, count);
+                self.outbound.push(&Header { extra: unconfirmed, ..header }, &[])
             }
             Output::Grant { ticket } => self.outbound.push(&word_frame(Kind::Grant, ticket), &[]),
             Output::Failed { ticket, failure } => self.push_failure(Kind::Failed, ticket, &failure),

@@ -286,7 +286,7 @@ impl World<'_> {
         let kept = self.wires[index].link.stat().spooled > 0;
         self.log.count(if kept { "spool taken over" } else { "link reconfigured" });
         let gone = self.wires[index].link.reconfigure(self.now, config);
-        assert_eq!(gone, 0, "wire {index} gives up what it still bears");
+        assert_eq!(gone.messages(), 0, "wire {index} gives up what it still bears");
         self.touch_wire(index);
     }
 

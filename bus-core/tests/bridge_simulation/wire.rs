@@ -170,9 +170,9 @@ impl Wire {
                 let request = self.request(channel, false);
                 (CONTROL_BYTES, ToFar::Command(Command::Close { request, channel }))
             }
-            Action::Skip { relay, turn, sequence, lost } => {
+            Action::Skip { relay, turn, sequence, lost, unconfirmed } => {
                 let channel = self.by_relay[&relay];
-                let command = BridgeCommand::Skip { channel, turn, sequence, lost };
+                let command = BridgeCommand::Skip { channel, turn, sequence, lost, unconfirmed };
                 (CONTROL_BYTES, ToFar::Command(Command::Bridge(command)))
             }
             Action::Publish { relay, message, .. } => {
@@ -202,7 +202,7 @@ impl Wire {
             Output::DeliverParcel { channel, stamp, parcel } => {
                 self.link.received_parcel(now, channel as usize, &stamp, parcel);
             }
-            Output::Lost { channel, count } => self.link.lost(channel as usize, count),
+            Output::Lost { channel, count, .. } => self.link.lost(channel as usize, count),
             Output::Ended { channel, failure } => {
                 self.link.subscription_ended(now, channel as usize, failure);
             }

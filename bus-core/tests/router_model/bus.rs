@@ -331,7 +331,7 @@ fn sentence(output: Output) -> String {
         Output::DeliverParcel { channel, parcel, .. } => {
             format!("heard {} together on {channel}", parcel.count())
         }
-        Output::Lost { channel, count } => format!("lost {count} on {channel}"),
+        Output::Lost { channel, count, .. } => format!("lost {count} on {channel}"),
         Output::Lease { channel, lease, attempt, message, .. } => {
             let again = if attempt > 0 { format!(" again {attempt}") } else { String::new() };
             format!("got {} on {channel} as {lease}{again}", number(&message))

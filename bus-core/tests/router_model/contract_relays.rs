@@ -42,6 +42,12 @@ impl Broker {
 
     /// Opens a relay for publisher 7 of the origin, by these brokers after it.
     fn relay(&mut self, session: SessionId, channel: u32, via: &[u64], reach: u64) -> Told {
+        self.ask_for_relay(session, channel, via, reach);
+        self.told()
+    }
+
+    /// The same, and what is told of it is left.
+    pub fn ask_for_relay(&mut self, session: SessionId, channel: u32, via: &[u64], reach: u64) {
         let hops = [&[ORIGIN], via].concat();
         let sender = Arc::new(Sender::default());
         let broker = Arc::from("origin");
@@ -49,7 +55,6 @@ impl Broker {
         let topic = name("a.b");
         let open = BridgeCommand::OpenRelay { request: 9, channel, topic, provenance, reach };
         self.router.handle(self.now, session, Command::Bridge(open));
-        self.told()
     }
 
     pub fn publish(&mut self, session: SessionId, channel: u32, number: u64) -> Told {
@@ -60,7 +65,7 @@ impl Broker {
     }
 
     fn skip(&mut self, session: SessionId, turn: u64, sequence: u64) -> Told {
-        let skip = BridgeCommand::Skip { channel: 0, turn, sequence, lost: false };
+        let skip = BridgeCommand::Skip { channel: 0, turn, sequence, lost: false, unconfirmed: 0 };
         self.router.handle(self.now, session, Command::Bridge(skip));
         self.told()
     }

@@ -11,6 +11,7 @@ mod contract_calls_beyond;
 mod contract_caution;
 mod contract_flow;
 mod contract_leases;
+mod contract_permits;
 mod contract_queues;
 mod contract_relays;
 mod contract_relays_wanted;

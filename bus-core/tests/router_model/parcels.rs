@@ -110,7 +110,7 @@ impl Side {
                 Output::Ended { channel, failure } => {
                     self.tell(slot, Some(channel), format!("ended: {failure}"));
                 }
-                Output::Lost { channel, count } => {
+                Output::Lost { channel, count, .. } => {
                     self.tell(slot, Some(channel), format!("lost {count}"));
                 }
                 other => self.tell(slot, None, format!("{other:?}")),

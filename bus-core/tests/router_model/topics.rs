@@ -298,7 +298,7 @@ impl World {
                     }
                     self.model.check_sequence(number, stamp.sequence)?;
                 }
-                (Output::Lost { channel, count }, Some(slot)) => {
+                (Output::Lost { channel, count, .. }, Some(slot)) => {
                     self.model.lost(slot, channel, count)?
                 }
                 (Output::Ended { channel, failure }, Some(slot))

@@ -47,7 +47,7 @@ impl Client {
             }
             Event::Granted => self.told(scene, &[Told::Grant]),
             Event::Credit { channel } => self.told(scene, &[Told::Credit { channel }]),
-            Event::Lost { channel, count } => self.told(scene, &[Told::Lost { channel, count }]),
+            Event::Lost { channel, count, .. } => self.on_lost(scene, channel, count),
             Event::Invoke { channel, call, origin, message, .. } => {
                 let number = scene.post.number(&message);
                 let from = origin.sender.session;
@@ -69,6 +69,10 @@ impl Client {
             Event::Pong { .. } => self.pongs += 1,
             Event::Refused { failure } => panic!("client {}: {failure}", self.index),
         }
+    }
+
+    fn on_lost(&mut self, scene: &mut Scene<'_>, channel: Channel, count: u64) {
+        self.told(scene, &[Told::Lost { channel, count }]);
     }
 
     fn told(&mut self, scene: &mut Scene<'_>, told: &[Told]) {

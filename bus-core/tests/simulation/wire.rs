@@ -166,7 +166,7 @@ impl Wire {
                 from: stamp.source.sender.session,
                 topic: stamp.source.topic.to_string(),
             },
-            Output::Lost { channel, count } => Told::Lost { channel: *channel, count: *count },
+            Output::Lost { channel, count, .. } => Told::Lost { channel: *channel, count: *count },
             Output::Lease { channel, lease, attempt, sender, message, .. } => Told::Lease {
                 channel: *channel,
                 lease: *lease,

@@ -147,7 +147,7 @@ pub struct Request {
     pub request: u32,
     #[prost(
         oneof = "request::Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 35, 25, 32, 33, 34, 26, 27, 28, 29, 30"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 35, 25, 32, 33, 34, 26, 27, 28, 29, 30, 38"
     )]
     pub command: ::core::option::Option<request::Command>,
 }
@@ -221,6 +221,8 @@ pub mod request {
         NameSender(super::NameSender),
         #[prost(message, tag = "30")]
         HomeSays(super::HomeSays),
+        #[prost(message, tag = "38")]
+        AskPermit(super::AskPermit),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -460,6 +462,9 @@ pub struct Skip {
     pub sequence: u64,
     #[prost(bool, tag = "4")]
     pub lost: bool,
+    /// So many of those before it may have arrived.
+    #[prost(uint64, tag = "5")]
+    pub unconfirmed: u64,
 }
 /// Subscribes to what matches the pattern and somebody beyond a bridge wants.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -532,6 +537,18 @@ pub struct WatchServices {
     pub peer: u64,
     #[prost(string, repeated, tag = "3")]
     pub patterns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Asks whether a bridge may carry the topics of all names that match, or services, or some of them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskPermit {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(string, tag = "2")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub services: bool,
+    #[prost(bool, tag = "4")]
+    pub part: bool,
 }
 /// Gives deliveries back that somebody had through this session who is gone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1105,6 +1122,8 @@ pub struct Relay {
     pub mark: u64,
     #[prost(bool, tag = "5")]
     pub known: bool,
+    #[prost(bool, tag = "6")]
+    pub elsewhere: bool,
 }
 /// What is wanted since it was told last. It is whole when `complete` says so.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::table::table;
 use crate::value::{show_bytes, show_count, show_duration};
 
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 13] = [
     "NAME",
     "URL",
     "WAY",
@@ -19,18 +19,19 @@ const HEADER: [&str; 12] = [
     "RTT",
     "LAG",
     "BYTES",
+    "HELD",
     "SENT",
     "DROPPED",
     "RECONNECTS",
     "LAST ERROR",
 ];
 /// Columns of numbers.
-const RIGHT: [bool; 12] =
-    [false, false, false, false, true, true, true, true, true, true, true, false];
+const RIGHT: [bool; 13] =
+    [false, false, false, false, true, true, true, true, true, true, true, true, false];
 /// Topics, queues and services, each with a line for each way on which something of them goes.
 const WAYS: [&str; 6] = ["out", "in", "out_queues", "in_queues", "out_services", "in_services"];
-/// What a direction has not delivered.
-const DROPPED: [&str; 6] = ["dropped", "refused", "unknown", "abandoned", "missed", "failed"];
+/// What a direction has not delivered, as far as that is known.
+const DROPPED: [&str; 5] = ["dropped", "refused", "abandoned", "missed", "failed"];
 
 /// The table, unless there is no bridge.
 pub fn render(list: &Value) -> Option<String> {
@@ -64,11 +65,21 @@ fn row(bridge: &Value, way: &str) -> Vec<String> {
         round_trip.map_or_else(|| "-".into(), |micros| format!("{micros}us")),
         show_count(count("lag_messages") + count("under_way")),
         direction["lag_bytes"].as_u64().map_or_else(|| "-".into(), show_bytes),
+        direction["held_topics"].as_u64().map_or_else(|| "-".into(), show_count),
         show_count(count("published") + count("done")),
-        show_count(dropped),
+        show_dropped(dropped, count("unknown")),
         show_count(count("reconnects")),
         last_error,
     ]
+}
+
+/// What is lost, and what may be.
+fn show_dropped(dropped: u64, unknown: u64) -> String {
+    match (dropped, unknown) {
+        (dropped, 0) => show_count(dropped),
+        (0, unknown) => format!("up to {}", show_count(unknown)),
+        _ => format!("{} + up to {}", show_count(dropped), show_count(unknown)),
+    }
 }
 
 /// The text in one line.
@@ -86,7 +97,7 @@ mod tests {
     fn each_direction_has_a_line_whatever_the_other_broker_says() {
         let way = json!({
             "state": "connecting", "since_ms": 61_000, "round_trip_us": null, "lag_messages": 1234, "lag_bytes": 2048,
-            "published": 5, "dropped": 1, "refused": 2, "unknown": 3, "abandoned": 4, "reconnects": 7,
+            "published": 5, "dropped": 1, "refused": 2, "unknown": 3, "abandoned": 4, "reconnects": 7, "held_topics": 2,
             "last_error": "no\nroute \u{1b}[2J", "last_error_ms": 2000,
         });
         let bridge = |out: &Value, incoming: &Value| json!({ "name": "b", "url": "tcp://h:1", "out": out, "in": incoming });
@@ -94,8 +105,7 @@ mod tests {
         let shown = render(&all).expect("a table");
         let lines: Vec<Vec<&str>> =
             shown.lines().map(|line| line.split_whitespace().collect()).collect();
-        let expected =
-            "b tcp://h:1 out connecting 1m 1s - 1,234 2.0 KiB 5 10 7 2s ago: no route [2J";
+        let expected = "b tcp://h:1 out connecting 1m 1s - 1,234 2.0 KiB 2 5 7 + up to 3 7 2s ago: no route [2J";
         assert_eq!(lines[1], expected.split(' ').collect::<Vec<_>>());
         assert_eq!((lines.len(), lines[3][2]), (4, "in"));
         let queues =
@@ -103,7 +113,7 @@ mod tests {
         let all = json!({ "bridges": [{ "name": "b", "url": "tcp://h:1", "in_queues": queues }] });
         let shown = render(&all).expect("a table");
         let line = shown.lines().nth(1).expect("a row").split_whitespace();
-        let expected = "b tcp://h:1 in queues connected 1s - 3 - 1,700 0 0 -";
+        let expected = "b tcp://h:1 in queues connected 1s - 3 - - 1,700 0 0 -";
         assert_eq!(line.collect::<Vec<_>>(), expected.split(' ').collect::<Vec<_>>());
         assert_eq!(render(&json!({ "bridges": [] })), None);
         assert_eq!(render(&json!(["garbage"])), None);

@@ -102,11 +102,7 @@ fn sentence(event: &ClientEvent) -> Option<String> {
             "connected again, to a new session ({reason}); the outcome of {unknown} sends and \
              {publishes_unknown} publishes is not known"
         ),
-        ClientEvent::Lost { pattern, count } => {
-            format!(
-                "`{pattern}`: {count} messages were lost: this did not keep up, or a bridge could not bring them"
-            )
-        }
+        ClientEvent::Lost { pattern, count, unconfirmed } => lost(pattern, *count, *unconfirmed),
         ClientEvent::Gap { pattern } => {
             format!("`{pattern}`: messages may have been missed while disconnected")
         }
@@ -118,4 +114,32 @@ fn sentence(event: &ClientEvent) -> Option<String> {
         ClientEvent::TooSlow { .. } | ClientEvent::Closed { .. } => return None,
         _ => return None,
     })
+}
+
+/// What is not known is not told as lost.
+fn lost(pattern: &str, count: u64, unconfirmed: u64) -> String {
+    let known = count.saturating_sub(unconfirmed);
+    let cause = "this did not keep up, or a bridge could not bring them";
+    let unknown = format!(
+        "up to {unconfirmed} messages may have been missed: a bridge had sent them, and its broker was lost before it confirmed them"
+    );
+    match (known, unconfirmed) {
+        (known, 0) => format!("`{pattern}`: {known} messages were lost: {cause}"),
+        (0, _) => format!("`{pattern}`: {unknown}"),
+        _ => format!("`{pattern}`: {known} messages were lost: {cause}; and {unknown}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_arrived_is_not_told_as_lost() {
+        assert!(lost("a", 3, 0).contains("3 messages were lost"));
+        let unsure = lost("a", 13, 13);
+        assert!(unsure.contains("up to 13 messages may") && !unsure.contains("were lost"));
+        let both = lost("a", 5, 2);
+        assert!(both.contains("3 messages were lost") && both.contains("up to 2 messages"));
+    }
 }

@@ -82,7 +82,7 @@ fn what_is_kept_stays_when_bounds_and_policy_change() {
         let mut link = link_of(all());
         link.far_down(Time::ZERO);
         bring(&mut link, 0, "a.x", 1..=3);
-        assert_eq!(link.reconfigure(Time::ZERO, config), 0);
+        assert_eq!(link.reconfigure(Time::ZERO, config).messages(), 0);
         assert_eq!(!near(&mut link).is_empty(), anew);
         assert_eq!(link.stat().spooled, 3);
         kept.push(taken(&mut link));
@@ -102,7 +102,10 @@ fn routes_that_stay_are_not_touched_wherever_they_stand() {
     let (relay, _) = opened(&mut link);
     link.relay_state(relay, state(true, 0));
     assert_eq!(sent(&mut link).len(), 3);
-    assert_eq!(link.reconfigure(Time::ZERO, routes(&[("d", ""), ("c", ""), ("b.>", "")])), 0);
+    assert_eq!(
+        link.reconfigure(Time::ZERO, routes(&[("d", ""), ("c", ""), ("b.>", "")])).messages(),
+        0
+    );
     assert_eq!(near(&mut link), ["0 ends", "3: d"]);
     // The source goes on with its relay and its marks.
     bring(&mut link, 1, "b.x", 3..=3);
@@ -125,7 +128,7 @@ fn what_has_no_route_any_more_is_given_up_and_counted() {
         link.far_down(Time::ZERO);
         bring(&mut link, 0, "a.x", 1..=3);
         bring(&mut link, 1, "b.x", 1..=2);
-        assert_eq!(link.reconfigure(Time::ZERO, config), 3);
+        assert_eq!(link.reconfigure(Time::ZERO, config).messages(), 3);
         let stat = link.stat();
         assert_eq!((stat.abandoned, stat.spooled, stat.sources), (3, 2, 1));
         let asked = near(&mut link);

@@ -73,6 +73,7 @@ pub(super) fn check(command: &Wire) -> Checked {
             channel(given.channel)?;
             bridge::check_patterns(&given.patterns)
         }
+        Wire::AskPermit(given) => channel(given.channel),
         Wire::OpenHome(given) => channel(given.channel),
         Wire::HostQueue(given) => {
             channel(given.channel)?;

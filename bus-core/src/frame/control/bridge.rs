@@ -28,10 +28,7 @@ pub(super) fn to_wire(command: &BridgeCommand) -> Option<(RequestId, Wire)> {
             let provenance = Some(Provenance::to_wire(provenance));
             (*request, Wire::OpenRelay(v1::OpenRelay { channel, topic, provenance, reach }))
         }
-        BridgeCommand::Skip { channel, turn, sequence, lost } => {
-            let (channel, turn, sequence, lost) = (*channel, *turn, *sequence, *lost);
-            (0, Wire::Skip(v1::Skip { channel, turn, sequence, lost }))
-        }
+        BridgeCommand::Skip { .. } => (0, skip_to_wire(command)?),
         BridgeCommand::SubscribeBeyond { request, channel, pattern, options, beyond } => {
             let subscribe = v1::Subscribe {
                 channel: *channel,
@@ -67,6 +64,7 @@ pub(super) fn to_wire(command: &BridgeCommand) -> Option<(RequestId, Wire)> {
             let (channel, peer, patterns) = (*channel, *peer, patterns.to_wire());
             (*request, Wire::WatchServices(v1::WatchServices { channel, peer, patterns }))
         }
+        BridgeCommand::AskPermit { request, .. } => (*request, permit_to_wire(command)?),
         BridgeCommand::OpenHome { request, channel, name, open } => {
             let (channel, name, open) = (*channel, name.to_wire(), open.to_wire());
             (*request, Wire::OpenHome(v1::OpenHome { channel, name, open }))
@@ -82,6 +80,22 @@ pub(super) fn to_wire(command: &BridgeCommand) -> Option<(RequestId, Wire)> {
     })
 }
 
+fn skip_to_wire(command: &BridgeCommand) -> Option<Wire> {
+    let BridgeCommand::Skip { channel, turn, sequence, lost, unconfirmed } = *command else {
+        return None;
+    };
+    Some(Wire::Skip(v1::Skip { channel, turn, sequence, lost, unconfirmed }))
+}
+
+fn permit_to_wire(command: &BridgeCommand) -> Option<Wire> {
+    let BridgeCommand::AskPermit { channel, pattern, services, part, .. } = command else {
+        return None;
+    };
+    let (channel, services, part) = (*channel, *services, *part);
+    let pattern = pattern.to_wire();
+    Some(Wire::AskPermit(v1::AskPermit { channel, pattern, services, part }))
+}
+
 pub(super) fn open_relay(request: RequestId, given: v1::OpenRelay) -> Result<Command, Failure> {
     let provenance: Provenance = Convert::from_wire(given.provenance, "provenance")?;
     Ok(Command::Bridge(BridgeCommand::OpenRelay {
@@ -94,8 +108,8 @@ pub(super) fn open_relay(request: RequestId, given: v1::OpenRelay) -> Result<Com
 }
 
 pub(super) fn skip(given: &v1::Skip) -> Command {
-    let v1::Skip { channel, turn, sequence, lost } = *given;
-    Command::Bridge(BridgeCommand::Skip { channel, turn, sequence, lost })
+    let v1::Skip { channel, turn, sequence, lost, unconfirmed } = *given;
+    Command::Bridge(BridgeCommand::Skip { channel, turn, sequence, lost, unconfirmed })
 }
 
 pub(super) fn subscribe_beyond(
@@ -177,6 +191,13 @@ pub(super) fn watch_services(
     let v1::WatchServices { channel, peer, patterns } = given;
     let patterns = Convert::from_wire(patterns, "patterns")?;
     Ok(Command::Bridge(BridgeCommand::WatchServices { request, channel, peer, patterns }))
+}
+
+pub(super) fn ask_permit(request: RequestId, given: v1::AskPermit) -> Result<Command, Failure> {
+    let v1::AskPermit { channel, pattern, services, part } = given;
+    let pattern = Convert::from_wire(pattern, "pattern")?;
+    let command = BridgeCommand::AskPermit { request, channel, pattern, services, part };
+    Ok(Command::Bridge(command))
 }
 
 /// Whether a bridge asks about no more services than it may.

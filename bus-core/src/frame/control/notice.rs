@@ -100,8 +100,9 @@ impl Notice {
             }
             Notice::Recall { lease } => Wire::Recall(v1::Recall { lease: *lease }),
             Notice::Relay { channel, state } => {
-                let RelayState { turn, active, mark, known } = *state;
-                Wire::Relay(v1::Relay { channel: *channel, turn, active, mark, known })
+                let RelayState { turn, active, mark, known, elsewhere } = *state;
+                let channel = *channel;
+                Wire::Relay(v1::Relay { channel, turn, active, mark, known, elsewhere })
             }
             Notice::HomeAsk { channel, ask } => match hosted::ask_to_wire(*channel, ask) {
                 Some(ask) => Wire::HomeAsk(ask),
@@ -149,8 +150,9 @@ impl Notice {
                 failure: accept(Kind::Notice, given.failure, "failure")?,
             }),
             Wire::Recall(given) => Ok(Notice::Recall { lease: given.lease }),
-            Wire::Relay(v1::Relay { channel, turn, active, mark, known }) => {
-                Ok(Notice::Relay { channel, state: RelayState { turn, active, mark, known } })
+            Wire::Relay(v1::Relay { channel, turn, active, mark, known, elsewhere }) => {
+                let state = RelayState { turn, active, mark, known, elsewhere };
+                Ok(Notice::Relay { channel, state })
             }
             Wire::HomeAsk(given) => {
                 let asked = hosted::ask_from_wire(given);

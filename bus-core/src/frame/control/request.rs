@@ -117,6 +117,7 @@ macro_rules! commands {
                 Wire::ServeBeyond(given) => bridge::serve_beyond(request, given)?,
                 Wire::OpenCaller(given) => bridge::open_caller(request, given)?,
                 Wire::WatchServices(given) => bridge::watch_services(request, given)?,
+                Wire::AskPermit(given) => bridge::ask_permit(request, given)?,
                 Wire::Forsake(given) => Command::Forsake(hosted::forsaken(given)),
                 Wire::OpenHome(given) => hosted::open_home(request, given)?,
                 Wire::HostQueue(given) => hosted::host_queue(request, given)?,

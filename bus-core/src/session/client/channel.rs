@@ -31,6 +31,8 @@ pub enum ChannelKind {
     Relay,
     /// What a bridge is told of interest.
     Interest,
+    /// What a bridge asks whether it may carry it.
+    Permit,
     /// A queue that lives elsewhere, and that a bridge hosts.
     Host,
 }

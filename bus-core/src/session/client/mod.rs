@@ -151,8 +151,8 @@ pub enum Event {
     Hosted { channel: Channel, ask: HostedAsk },
     /// A queue that this client has open for a bridge comes over these brokers now.
     HomeWay { channel: Channel, hops: Vec<Epoch> },
-    /// Messages of a subscription were dropped here.
-    Lost { channel: Channel, count: u64 },
+    /// Messages of a subscription are lost, of which so many may have arrived all the same.
+    Lost { channel: Channel, count: u64, unconfirmed: u64 },
     /// A call to serve.
     Invoke { channel: Channel, call: u64, timeout_ms: u64, origin: Arc<Origin>, message: Message },
     /// Nobody waits for a call any more that this bridge has.

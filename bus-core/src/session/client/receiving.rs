@@ -80,7 +80,10 @@ impl ClientSession {
             }
             Kind::HomeSend => return self.home_send(&header, body),
             Kind::HomeSendParcel => return self.home_sends(&header, body),
-            Kind::Lost => Event::Lost { channel: header.channel, count: header.word },
+            Kind::Lost => {
+                let (channel, count) = (header.channel, header.word);
+                Event::Lost { channel, count, unconfirmed: header.extra.min(count) }
+            }
             Kind::Reply => return self.reply(&body),
             Kind::Notice => return self.notice(Notice::decode(&body)?),
             Kind::Invoke => Event::Invoke {

@@ -213,7 +213,7 @@ impl Ledger {
             Output::DeliverParcel { .. } | Output::LeaseParcel { .. } => {
                 unreachable!("frames are routed one by one here")
             }
-            Output::Lost { channel, count } => self.on_lost((session, *channel), *count),
+            Output::Lost { channel, count, .. } => self.on_lost((session, *channel), *count),
             Output::Credit { channel, bytes } => self.on_credit((session, *channel), *bytes),
             Output::Invoke { channel, call, message, sender, .. } => {
                 let number = self.post.number(message);

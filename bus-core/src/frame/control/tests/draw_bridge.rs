@@ -23,6 +23,7 @@ impl Draw {
                 turn: self.id64(),
                 sequence: self.id64(),
                 lost: self.flag(),
+                unconfirmed: self.id64(),
             },
             BridgeCommand::SubscribeBeyond {
                 request,
@@ -52,6 +53,13 @@ impl Draw {
                 peer: self.id64(),
                 patterns: self.list(Draw::pattern),
             },
+            BridgeCommand::AskPermit {
+                request,
+                channel,
+                pattern: self.pattern(),
+                services: self.flag(),
+                part: self.flag(),
+            },
         ];
         commands.into_iter().map(Command::Bridge).collect()
     }
@@ -68,7 +76,8 @@ impl Draw {
 
     pub(super) fn relay_notice(&mut self) -> Notice {
         let (turn, mark) = (self.id64(), self.id64());
-        let state = RelayState { turn, active: self.flag(), mark, known: self.flag() };
+        let (active, known, elsewhere) = (self.flag(), self.flag(), self.flag());
+        let state = RelayState { turn, active, mark, known, elsewhere };
         Notice::Relay { channel: self.channel(), state }
     }
 
