@@ -226,7 +226,10 @@ pub const HOSTED_LEASES_TOLD_MAX: usize = 1024;
 pub const HOSTED_LINGER: Duration = Duration::from_secs(60);
 /// Bytes that are kept of why the home of such a queue cannot be reached, or does not give it.
 pub const HOSTED_WORDS_BYTES_MAX: usize = 1024;
-/// How long a bridge waits before it asks again for what it was refused.
+/// How long a bridge waits before it asks again for what it was refused once: who makes a queue just
+/// then has it soon.
+pub const HOSTED_RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The same when it was refused again and again.
 pub const HOSTED_RETRY: Duration = Duration::from_secs(2);
 /// How long a receive that does not wait waits for the home: longer than homes themselves take.
 pub const HOSTED_PATIENCE: Duration = Duration::from_secs(5);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bus_core::router::{
     AdminAction, BridgeCommand, Command, ConsumeOptions, HostedTell, ObjectKind, Output,
 };
-use bus_core::{ErrorKind, Failure, Message, MessageType, Selector, Sender};
+use bus_core::{
+    ErrorKind, Failure, HOSTED_RETRY, HOSTED_RETRY_FIRST, Message, MessageType, Selector, Sender,
+};
 
 use crate::cases::{Scene, options};
 use crate::world::{Place, name, open_jobs};
@@ -174,4 +176,35 @@ fn delivery_number_whose_acknowledgement_is_open_is_not_given_again() {
     let tell = HostedTell::Lease { receiver: 2, lease: 1, attempt: 0, sender, message };
     tell_guest(&mut scene, BridgeCommand::Hosted { channel: 0, tell });
     assert_eq!(scene.seen(), ["1 settled 1"], "it has the number of another delivery");
+}
+
+/// When the carrier asks its home again, of so many times.
+fn pauses(scene: &mut Scene, count: usize) -> Vec<Duration> {
+    let mut pause = || {
+        let due = scene.world.carrier.next_deadline().expect("it asks again");
+        let after = due.since(scene.world.now);
+        scene.tick(after);
+        after
+    };
+    (0..count).map(|_| pause()).collect()
+}
+
+#[test]
+fn queue_that_is_missing_at_home_is_asked_for_soon_and_then_more_rarely() {
+    let mut scene = named();
+    remove_at_home(&mut scene);
+    let rare = pauses(&mut scene, 8);
+    assert!(rare.is_sorted(), "{rare:?}");
+    assert_eq!(rare.last(), Some(&HOSTED_RETRY));
+    // There is one again, and it goes again.
+    scene.tell(0, open_jobs(&options()));
+    scene.tick(HOSTED_RETRY);
+    assert_eq!(scene.world.carrier.next_deadline(), None, "it is carried");
+    scene.receive(1, 5, true);
+    let action = AdminAction::Remove;
+    let (request, object) = (0, ObjectKind::Queue);
+    scene.tell(0, Command::Admin { request, name: name("jobs"), object, action });
+    let soon = pauses(&mut scene, 8);
+    assert!(soon[0] <= HOSTED_RETRY_FIRST && soon[1] <= 2 * HOSTED_RETRY_FIRST, "{soon:?}");
+    assert_eq!(soon.last(), Some(&HOSTED_RETRY), "{soon:?}");
 }

@@ -117,6 +117,8 @@ struct Carried {
     losses: u32,
     /// When what was refused is asked for again.
     retry_at: Option<Time>,
+    /// How often it was refused since it was carried, or home was met.
+    refusals: u32,
     /// Receivers at home, by their numbers.
     receivers: BTreeMap<u64, HomeReceiver>,
     /// Sends at home, by the tickets of the guest.
@@ -184,6 +186,7 @@ impl QueueCarrier {
             guest: Side::Closed,
             losses: 0,
             retry_at: None,
+            refusals: 0,
             receivers: BTreeMap::new(),
             sends: Runs::default(),
             waiting: VecDeque::new(),

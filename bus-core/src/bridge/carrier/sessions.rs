@@ -5,13 +5,13 @@
 //! to the guest.
 
 use crate::error::{ErrorKind, Failure};
-use crate::limits::{HOSTED_LEASES_TOLD_MAX, HOSTED_RETRY};
+use crate::limits::{HOSTED_LEASES_TOLD_MAX, HOSTED_RETRY, HOSTED_RETRY_FIRST};
 use crate::router::{Answer, BridgeCommand, Command, Fault, Forsaken, HostedTell, RequestId};
 use crate::runs::Run;
 use crate::session::{ChannelKind, ClientSession};
 use crate::time::Time;
 
-use super::{Asked, Ends, QueueCarrier, Side};
+use super::{Asked, Carried, Ends, QueueCarrier, Side};
 
 impl QueueCarrier {
     /// There is a session at home, new or gone on with.
@@ -77,7 +77,7 @@ impl QueueCarrier {
             let queue = &mut self.queues[index];
             queue.losses += u32::from(matches!(queue.guest, Side::Open(_)));
             (queue.home, queue.denied) = (Side::Closed, None);
-            queue.retry_at = None;
+            (queue.retry_at, queue.refusals) = (None, 0);
             queue.receivers.clear();
             queue.sends.clear();
             (queue.sends_open, queue.leases_out) = (0, 0);
@@ -173,6 +173,9 @@ impl QueueCarrier {
             Ok(answer) => {
                 queue.home = Side::Open(channel);
                 (queue.last_error, queue.denied) = (None, None);
+                if let Side::Open(_) = queue.guest {
+                    queue.refusals = 0;
+                }
                 if let Answer::Home { hops } = answer {
                     queue.hops = hops;
                 }
@@ -183,7 +186,7 @@ impl QueueCarrier {
             Err(failure) => {
                 queue.home = Side::Closed;
                 queue.last_error = Some(failure.clone());
-                queue.retry_at = Some(now.after(HOSTED_RETRY));
+                queue.ask_again(now);
                 if queue.denied.as_ref() != Some(&failure) {
                     queue.denied = Some(failure.clone());
                     self.tell(index, ends.guest, HostedTell::Denied { failure });
@@ -207,14 +210,14 @@ impl QueueCarrier {
             Ok(_) => {
                 queue.guest = Side::Open(channel);
                 if let Side::Open(_) = queue.home {
-                    queue.last_error = None;
+                    (queue.last_error, queue.refusals) = (None, 0);
                 }
                 self.tell_standing(index, guest);
             }
             Err(failure) => {
                 queue.guest = Side::Closed;
                 queue.last_error = Some(failure.clone());
-                queue.retry_at = Some(now.after(HOSTED_RETRY));
+                queue.ask_again(now);
             }
         }
         true
@@ -245,7 +248,7 @@ impl QueueCarrier {
             ends.home.close(channel);
             (queue.home, queue.denied) = (Side::Closed, None);
         }
-        queue.retry_at = Some(now.after(HOSTED_RETRY));
+        queue.ask_again(now);
         self.let_go(index, ends.home);
     }
 
@@ -298,5 +301,14 @@ impl Asked {
             Asked::Consume(of, _) | Asked::Credit(of, _) | Asked::Close(of, _) => of == index,
             Asked::Lease(of, _) => of == index,
         }
+    }
+}
+
+impl Carried {
+    /// It was refused, or taken away: it is asked for again, and more rarely each time.
+    fn ask_again(&mut self, now: Time) {
+        let doubled = HOSTED_RETRY_FIRST.saturating_mul(1 << self.refusals.min(16));
+        self.refusals = self.refusals.saturating_add(1);
+        self.retry_at = Some(now.after(doubled.min(HOSTED_RETRY)));
     }
 }
