@@ -25,7 +25,7 @@ fn quick_run_reports_every_contender_and_no_failure() {
     let path = file.to_str().unwrap();
     let cells = [
         "round-trip/64B/one-core",
-        "one-way/1KiB",
+        "one-way/1MiB",
         "fan-out",
         "fan-in",
         "selective",

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what has been told is not told again until something else was.
 
+use std::cell::RefCell;
+
 use bus_core::Failure;
 use bus_core::bridge::{PermitNews, Permits};
 use tokio::time::Instant;
@@ -20,21 +22,25 @@ pub(super) struct Teller {
     pub board: SharedBoard,
     /// There is a connection that was not told of yet.
     pub is_new_way: bool,
+    /// Why it stands as it does, as was told last.
+    why: RefCell<Option<String>>,
 }
 
 impl Teller {
     pub fn new(title: String, hub: SharedHub) -> Teller {
-        Teller { title, hub, board: Board::shared(), is_new_way: false }
+        let board = Board::shared();
+        Teller { title, hub, board, is_new_way: false, why: RefCell::default() }
     }
 
     /// How it stands from now on; and why, if that is no good news.
     pub fn turn(&self, state: LinkState, reason: Option<String>) {
         let mut board = self.board.borrow_mut();
         let is_new = board.turn(state);
-        let says_more = match (&reason, &board.last_error) {
-            (Some(reason), Some((last, _))) => reason != last,
-            (reason, _) => reason.is_some(),
-        };
+        // Other trouble may have been told between.
+        let says_more = reason.is_some() && *self.why.borrow() != reason;
+        if is_new || says_more {
+            self.why.replace(reason.clone());
+        }
         if let Some(reason) = &reason {
             board.last_error = Some((reason.clone(), Instant::now()));
         }

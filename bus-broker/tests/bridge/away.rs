@@ -39,26 +39,34 @@ async fn says_that_it_is_away(queue: &Queue, parts: &[&str]) {
     assert!(parts.iter().all(|part| trouble.contains(part)), "{trouble}");
 }
 
-/// All verbs end at once, and say why.
+/// All verbs end at once, or as soon as the home has been asked again, and say why.
 async fn says_at_once(queue: &Queue, kind: ErrorKind, parts: &[&str]) {
-    let at_once = async {
-        says(&queue.send("x").await.expect_err("refused"), kind, parts);
-        says(&queue.try_send("x").await.expect_err("refused"), kind, parts);
-        let long = Message::from(vec![0; 1 << 20]);
-        says(&queue.send(long).await.expect_err("refused"), kind, parts);
-        let sent = queue.send_timeout("x", PATIENCE).await;
-        says(&sent.expect_err("refused"), kind, parts);
-        says(&queue.receive(Selector::Any).await.expect_err("refused"), kind, parts);
-        says(&queue.try_receive(Selector::Any).await.expect_err("refused"), kind, parts);
-        says(&queue.peek(Selector::Any, 0).await.expect_err("refused"), kind, parts);
+    let long = Message::from(vec![0; 1 << 20]);
+    let consumed = async {
         // What only the home knows comes after it has begun.
-        let refused = match queue.consumer(Selector::Any, 8).await {
+        match queue.consumer(Selector::Any, 8).await {
             Ok(mut consumer) => consumer.next().await.expect("ends").expect_err("refused"),
             Err(error) => error,
-        };
-        says(&refused, kind, parts);
+        }
     };
-    timeout(PATIENCE, at_once).await.expect("nobody waits");
+    let all = async {
+        tokio::join!(
+            queue.send("x"),
+            queue.send(long),
+            queue.send_timeout("x", PATIENCE),
+            queue.receive(Selector::Any),
+            consumed
+        )
+    };
+    let (sent, long, timed, taken, consumed) = timeout(PATIENCE, all).await.expect("nobody waits");
+    for sent in [sent, long, timed] {
+        says(&sent.expect_err("refused"), kind, parts);
+    }
+    says(&taken.expect_err("refused"), kind, parts);
+    says(&consumed, kind, parts);
+    says(&queue.try_send("x").await.expect_err("refused"), kind, parts);
+    says(&queue.try_receive(Selector::Any).await.expect_err("refused"), kind, parts);
+    says(&queue.peek(Selector::Any, 0).await.expect_err("refused"), kind, parts);
 }
 
 async fn guest_of(url_there: &str, queue: &str) -> (Broker, Client) {

@@ -274,14 +274,14 @@ async fn refused_is_told_once(credentials: &[&str], why: &str) {
     here.good(&[&add, credentials].concat()).await;
     until_out(&here, |out| {
         let reason = out["last_error"].as_str().unwrap_or_default();
-        out["state"] == "connecting" && reason.contains(why)
+        out["state"] == "refused" && reason.contains(why)
     })
     .await;
     let mut refused = 0;
     while refused < 4 {
         refused += u32::from(there.broker.word().await.contains(why));
     }
-    until_out(&here, |out| out["state"] == "connecting" && out["reconnects"] == 0).await;
+    until_out(&here, |out| out["state"] == "refused" && out["reconnects"] == 0).await;
     here.broker.signal(Signal::TERM);
     let words = here.broker.words().await;
     let told = words.lines().filter(|line| line.contains(why)).count();
@@ -295,5 +295,7 @@ async fn refused_is_told_once(credentials: &[&str], why: &str) {
         .filter(|event: &Value| event["event"] == "bridge")
         .map(|event| event["state"].clone())
         .collect();
-    assert_eq!(states, ["connecting"], "{told}");
+    let refusals = states.iter().filter(|state| *state == "refused").count();
+    assert_eq!(refusals, 1, "{told}");
+    assert!(states.len() <= 3, "{told}");
 }

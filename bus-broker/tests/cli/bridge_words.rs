@@ -77,7 +77,7 @@ async fn a_bridge_to_the_broker_itself_is_refused_or_says_so() {
     add(&format!("local:{}", link.display())).await.check(DONE, &[]);
     until_out(&stage, |out| {
         let reason = out["last_error"].as_str().unwrap_or_default();
-        out["state"] == "connecting" && reason.contains("leads to this broker itself")
+        out["state"] == "refused" && reason.contains("leads to this broker itself")
     })
     .await;
     // No session of it is left behind.

@@ -68,7 +68,7 @@ fn remove_at_home(scene: &mut Scene) {
 }
 
 #[test]
-fn queue_that_is_not_there_at_home_is_not_found_by_every_verb_at_once() {
+fn queue_that_is_not_there_at_home_is_not_found_by_every_verb_when_home_has_been_asked_again() {
     let mut scene = named();
     remove_at_home(&mut scene);
     let peek = Command::Peek { request: 9, queue: 0, selector: Selector::Any, index: 0 };
@@ -81,11 +81,25 @@ fn queue_that_is_not_there_at_home_is_not_found_by_every_verb_at_once() {
     };
     let consume =
         Command::Consume { request: 8, channel: 7, queue: 0, options: ConsumeOptions::default() };
-    let verbs =
-        [send(1, false), send(2, true), offer, receive(5, true), receive(6, false), consume, peek];
-    for verb in verbs {
+    // Each verb, and whether it waits.
+    let verbs = [
+        (send(1, false), true),
+        (send(2, true), false),
+        (offer, true),
+        (receive(5, true), true),
+        (receive(6, false), false),
+        (consume, true),
+        (peek, false),
+    ];
+    for (verb, waits) in verbs {
         scene.world.tell(1, verb.clone());
-        let told = failures(&mut scene);
+        let mut told = failures(&mut scene);
+        if waits {
+            assert_eq!(told, [], "{verb:?}: there may be one by now");
+            let due = scene.world.carrier.next_deadline().expect("home is asked again");
+            scene.world.advance(due);
+            told = failures(&mut scene);
+        }
         let [(1, failure)] = &told[..] else { panic!("{verb:?}: {told:?}") };
         assert_eq!(failure.kind(), ErrorKind::NotFound, "{verb:?}: {failure}");
         says(
@@ -93,10 +107,11 @@ fn queue_that_is_not_there_at_home_is_not_found_by_every_verb_at_once() {
             &["no queue `jobs`", "at broker `there`, over bridge `b`", "create it there"],
         );
     }
-    // As soon as it is there it can be used.
-    scene.tell(0, open_jobs(&options()));
-    scene.tick(Duration::from_secs(3));
+    // Who waits when it comes to be there has it.
     scene.world.tell(1, send(4, false));
+    scene.tell(0, open_jobs(&options()));
+    scene.tick(HOSTED_RETRY);
+    scene.world.tell(1, send(5, true));
     assert_eq!(failures(&mut scene), []);
 }
 
@@ -207,4 +222,24 @@ fn queue_that_is_missing_at_home_is_asked_for_soon_and_then_more_rarely() {
     let soon = pauses(&mut scene, 8);
     assert!(soon[0] <= HOSTED_RETRY_FIRST && soon[1] <= 2 * HOSTED_RETRY_FIRST, "{soon:?}");
     assert_eq!(soon.last(), Some(&HOSTED_RETRY), "{soon:?}");
+}
+
+#[test]
+fn home_that_has_begun_anew_has_time_to_make_its_queue() {
+    for made in [true, false] {
+        let mut scene = named();
+        scene.receive(3, 5, true);
+        // It comes back with nothing in its memory.
+        scene.world.cut(Place::Home, true);
+        let (request, object, action) = (0, ObjectKind::Queue, AdminAction::Remove);
+        scene.tell(0, Command::Admin { request, name: name("jobs"), object, action });
+        scene.tell(0, Command::Close { request: 0, channel: 0 });
+        scene.world.lose(Place::Home);
+        assert_eq!(scene.tick(Duration::from_secs(1)), [""; 0], "it may be made yet");
+        if made {
+            scene.tell(0, open_jobs(&options()));
+        }
+        let told = scene.tick(HOSTED_RETRY);
+        assert_eq!(told, if made { vec![] } else { vec!["3 ended 5 NotFound"] });
+    }
 }

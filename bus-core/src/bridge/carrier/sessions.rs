@@ -187,7 +187,7 @@ impl QueueCarrier {
                 queue.home = Side::Closed;
                 queue.last_error = Some(failure.clone());
                 queue.ask_again(now);
-                if queue.denied.as_ref() != Some(&failure) {
+                if queue.is_denied(&failure) {
                     queue.denied = Some(failure.clone());
                     self.tell(index, ends.guest, HostedTell::Denied { failure });
                 }
@@ -304,7 +304,22 @@ impl Asked {
     }
 }
 
+/// So often a home that has had the queue, and lost it with its memory, is asked for it before it counts as
+/// one that has none: for one and a half seconds, in which whoever makes it there may begin too.
+const RESTART_REFUSALS: u32 = 5;
+
 impl Carried {
+    /// Whether this answer of home's is to be told. There is none at home, for instance, each time that
+    /// it has been asked, for those who wait since the last time.
+    fn is_denied(&self, failure: &Failure) -> bool {
+        let is_missing = failure.kind() == ErrorKind::NotFound;
+        let may_begin = !self.hops.is_empty() && self.refusals < RESTART_REFUSALS;
+        match is_missing {
+            true => self.denied.is_some() || !may_begin,
+            false => self.denied.as_ref() != Some(failure),
+        }
+    }
+
     /// It was refused, or taken away: it is asked for again, and more rarely each time.
     fn ask_again(&mut self, now: Time) {
         let doubled = HOSTED_RETRY_FIRST.saturating_mul(1 << self.refusals.min(16));

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::arena::Id;
-use crate::error::Failure;
+use crate::error::{ErrorKind, Failure};
 use crate::limits::HOSTED_LINGER;
 use crate::name::Name;
 use crate::router::command::Channel;
@@ -99,10 +99,12 @@ impl Router {
 }
 
 impl Queue {
-    /// Fails while the way on which it would come is refused, or its home does not give it.
+    /// Fails while the way on which it would come is refused, or its home does not give it. Where there
+    /// only was none at home a moment ago, whoever can wait does so until home has been asked again.
     pub(super) fn check_way(&self) -> Result<(), Failure> {
         let Some(hosting) = &self.hosted else { return Ok(()) };
-        let refused = hosting.refused.as_ref().or(hosting.denied.as_ref());
+        let denied = hosting.denied.as_ref().filter(|why| why.kind() != ErrorKind::NotFound);
+        let refused = hosting.refused.as_ref().or(denied);
         refused.map_or(Ok(()), |failure| Err(failure.clone()))
     }
 

@@ -72,9 +72,12 @@ impl Queue {
         }
     }
 
-    /// The failure that says that the home of this queue cannot be reached.
+    /// The failure that says that the home of this queue cannot be reached, or when it was asked last had none.
     pub(in crate::router) fn unreachable(&self, ground: &Ground) -> Failure {
         let Some(hosting) = &self.hosted else { return self.out_of_reach(String::new()) };
+        if let Some(failure) = &hosting.denied {
+            return failure.clone();
+        }
         let bridge = hosting.bridge(ground);
         let host = hosting.host();
         let why = match &*hosting.words.away {
@@ -113,8 +116,8 @@ impl Queue {
         Failure::new(failure.kind(), text)
     }
 
-    /// Home has answered that it does not give the queue: so everybody is told who uses it, or waits,
-    /// until it does.
+    /// Home has answered, again if so, that it does not give the queue: everybody is told who waits now. Whoever
+    /// comes later is told at once, or, where there is none at home, when that has been asked again.
     pub(super) fn denied_by_home(&mut self, ground: &mut Ground, failure: Failure) {
         let text = cut(failure.text(), HOSTED_WORDS_BYTES_MAX);
         let mut failure = self.at_home(ground, Failure::new(failure.kind(), text));
