@@ -2,9 +2,10 @@
 //! when it changes.
 
 use bus_broker::{Allowance, BridgeConfig, BrokerConfig, Deed, Policy, TokenHash, User, Who};
-use bus_client::{Client, Name, Token, UserName};
+use bus_client::{Client, Error, ErrorKind, Name, QueueOptions, Token, UserName};
 use serde_json::{Value, json};
 
+use crate::queues::{name, open_to_all, way};
 use crate::stage::*;
 
 /// A broker's settings where everybody may do everything, but bridge these only.
@@ -116,4 +117,27 @@ async fn a_bridge_that_is_not_known_there_is_refused_until_it_is() {
     let better = config("here", vec![way("1")]);
     here.reload(better).await.expect("reloads");
     until_state(&near, "out", "connected").await;
+}
+
+/// Sends to the queue as it is here now.
+async fn send(client: &Client) -> Result<(), Error> {
+    let jobs = client.queue_with("jobs", QueueOptions::default().must_exist()).await?;
+    jobs.try_send("x").await.map(drop)
+}
+
+#[tokio::test]
+async fn the_right_to_carry_a_queue_is_taken_from_a_bridge_that_carries_it() {
+    let far = bus_broker::Broker::start(there(&[">"])).await.expect("starts");
+    let maker = client(&far).await;
+    maker.queue_with("jobs", open_to_all()).await.expect("creates");
+    let here = broker("here", vec![way(&far.urls()[0]).incoming_queue(name("jobs"))]).await;
+    let near = client(&here).await;
+    until("it is not carried", async || send(&near).await.is_ok()).await;
+    far.reload(there(&["others"])).await.expect("reloads");
+    until("the right is not taken", async || {
+        send(&near).await.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    })
+    .await;
+    far.reload(there(&[">"])).await.expect("reloads");
+    until("the right is not given", async || send(&near).await.is_ok()).await;
 }

@@ -61,7 +61,7 @@ impl Router {
                 let verb = "read or write";
                 return Err(super::denied(&entry.identity, verb, "queue", &name, &queue.access));
             }
-            entry.open(channel, Handle::Queue { queue: id, may })?;
+            entry.open(channel, Handle::Queue { queue: id, may, carried: false })?;
             queue.holders += 1;
             hosted = queue.hosted.is_some();
         }

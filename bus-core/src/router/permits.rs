@@ -196,7 +196,7 @@ impl Router {
         let is_bridge = policy.is_bridge(&identity);
         for handle in entry.handles_mut() {
             match handle {
-                Handle::Queue { queue, may } => {
+                Handle::Queue { queue, may, .. } => {
                     let name = queues.get(*queue).map(|queue| &queue.name);
                     *may = name.map_or(Deeds::ALL, |name| policy.deeds(&identity, name));
                 }
@@ -263,7 +263,9 @@ impl Router {
             }
             Handle::Interest => self.check_watching(session, channel).err(),
             Handle::Permit(permit) => self.check_permit(session, permit).err(),
-            Handle::Host { .. } => self.check_is_bridge(session).err(),
+            Handle::Host { queue } | Handle::Queue { queue, carried: true, .. } => {
+                self.check_bridge_queue(session, &self.queues.get(*queue)?.name).err()
+            }
             // They are told when they are used.
             Handle::Queue { .. } | Handle::Publisher(_) | Handle::Caller { .. } => None,
         }

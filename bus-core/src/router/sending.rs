@@ -245,7 +245,7 @@ impl Router {
         channel: Channel,
         right: Right,
     ) -> Result<Id<Queue>, Failure> {
-        let Handle::Queue { queue: id, may } = self.ground.handle(session, channel)? else {
+        let Handle::Queue { queue: id, may, .. } = self.ground.handle(session, channel)? else {
             return Err(Failure::new(
                 ErrorKind::InvalidArgument,
                 format!("channel {channel} is not a queue"),

@@ -103,6 +103,8 @@ pub(crate) enum Handle {
         queue: Id<Queue>,
         /// What the policy lets it do.
         may: Deeds,
+        /// A bridge has it hosted elsewhere.
+        carried: bool,
     },
     Publisher(Publisher),
     Subscription(Id<Subscription>),
@@ -270,6 +272,13 @@ impl Session {
     #[inline]
     pub(crate) fn handle(&self, channel: Channel) -> Option<&Handle> {
         self.handles.get(channel as usize)?.as_ref()
+    }
+
+    /// The queue on a channel is opened for being hosted elsewhere.
+    pub(crate) fn note_carried(&mut self, channel: Channel) {
+        if let Some(Some(Handle::Queue { carried, .. })) = self.handles.get_mut(channel as usize) {
+            *carried = true;
+        }
     }
 
     /// The publisher on a channel, for changing.

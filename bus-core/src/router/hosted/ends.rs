@@ -35,6 +35,9 @@ impl Router {
     ) -> Result<Answer, Failure> {
         self.check_bridge_queue(session, &name)?;
         self.open_queue(session, channel, name, open, QueueOptions::default())?;
+        if let Some(entry) = self.ground.sessions.get_mut(session) {
+            entry.note_carried(channel);
+        }
         Ok(Answer::Home { hops: self.way_on(session, channel) })
     }
 
