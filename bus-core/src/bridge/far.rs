@@ -20,6 +20,7 @@ impl Link {
         self.far = Some(epoch);
         self.far_is_up = true;
         self.linger_until = None;
+        self.far_is_new = true;
         self.wanted.clear();
         self.to_far.clear();
         self.to_open.clear();
@@ -92,12 +93,18 @@ impl Link {
         }
         if complete {
             self.wishes = self.wanted.iter().cloned().collect();
-            self.apply_wishes();
+            let given_up = self.apply_wishes();
+            // What nobody wants any more is missed by nobody. After another session has begun nobody knows that.
+            if std::mem::take(&mut self.far_is_new) {
+                self.note_given_up(&given_up, "the other broker, which has begun anew or has lost its session, wants less than before");
+            }
         }
         Ok(())
     }
 
-    pub(super) fn apply_wishes(&mut self) {
+    /// Gives what was kept of sources that are not wanted any more.
+    pub(super) fn apply_wishes(&mut self) -> GivenUp {
+        let mut given_up = GivenUp::default();
         for route in 0..self.lanes.len() {
             if !self.changing.is_live(route) {
                 continue;
@@ -110,7 +117,17 @@ impl Link {
                 .collect();
             beyond.sort();
             beyond.dedup();
-            self.set_beyond(route, beyond);
+            given_up.add(self.set_beyond(route, beyond));
+        }
+        given_up
+    }
+
+    /// Counts what is given up, and says why.
+    fn note_given_up(&mut self, given_up: &GivenUp, why: &str) {
+        self.stat.abandoned += given_up.messages();
+        if given_up.messages() > 0 {
+            let text = format!("{why}: {given_up} are given up");
+            self.trouble(Failure::new(ErrorKind::Unreachable, text));
         }
     }
 
@@ -149,13 +166,10 @@ impl Link {
         for route in 0..self.lanes.len() {
             given_up.add(self.set_beyond(route, Vec::new()));
         }
-        self.stat.abandoned += given_up.messages();
-        if given_up.messages() > 0 {
-            let text = format!(
-                "the other broker has stayed away for longer than what waits for it is kept: {given_up} are given up"
-            );
-            self.trouble(Failure::new(ErrorKind::Unreachable, text));
-        }
+        self.note_given_up(
+            &given_up,
+            "the other broker has stayed away for longer than what waits for it is kept",
+        );
     }
 
     /// A relay could not be opened, or has ended from the other side.

@@ -31,6 +31,8 @@ pub struct Link {
     /// The last boot of the far broker that was heard of.
     pub(super) far: Option<Epoch>,
     pub(super) far_is_up: bool,
+    /// Another session has begun there, and has not said yet what is wanted.
+    pub(super) far_is_new: bool,
     /// When it is no longer waited for.
     pub(super) linger_until: Option<Time>,
     /// What the far broker has told of what is wanted; what of that is used, which is all as soon
@@ -137,6 +139,7 @@ impl Link {
             near_name: near_name.into(),
             far: None,
             far_is_up: false,
+            far_is_new: false,
             linger_until: None,
             wanted: BTreeSet::new(),
             wishes: Vec::new(),

@@ -200,7 +200,17 @@ fn what_nobody_wants_any_more_is_neither_kept_nor_read() {
     link.far_wanted(Vec::new(), vec![all], true).expect("it is one");
     assert!(matches!(link.pull(true), Some(Action::Unsubscribe { route: 0 })));
     assert_eq!(sent(&mut link), [format!("close {relay}")]);
-    assert_eq!(link.stat().sources, 0);
+    assert_eq!((link.stat().sources, link.stat().abandoned), (0, 0), "nobody misses it");
+}
+
+#[test]
+fn what_waits_for_a_broker_that_begins_anew_and_wants_less_is_counted() {
+    let mut link = link(SpoolPolicy::HoldBack);
+    give(&mut link, 7, "a", 1..=3);
+    link.far_down(Time::ZERO);
+    link.far_up(9);
+    link.far_wanted(Vec::new(), Vec::new(), true).expect("nothing");
+    assert_eq!((link.stat().sources, link.stat().abandoned), (0, 3));
 }
 
 #[test]
