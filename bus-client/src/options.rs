@@ -50,7 +50,8 @@ impl ClientOptions {
     /// How long the session outlives a lost connection (10 s by default, within the broker's
     /// limit). Until then the broker keeps what it has sent and what is leased; zero gives
     /// leases back at once, and keeps nothing. Over a network a client that lets its runtime do nothing
-    /// for 20 s loses its connection; who works that way for longer than 30 s chooses more.
+    /// for 20 s loses its connection; who works that way for longer than 30 s chooses more. While so
+    /// much comes meanwhile that the system's buffer for it is full, that is 5 s and 15 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
