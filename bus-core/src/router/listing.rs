@@ -84,13 +84,19 @@ impl Router {
         let after = after.unwrap_or_default();
         let (after, number) = after.split_once(RETIRED_MARK).unwrap_or((after, ""));
         let number: u64 = number.parse().unwrap_or(0);
-        let living = self
-            .queue_names
-            .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
-            .map(|(name, id)| (name, false, *id));
+        // Who asks for one name has only that one looked at.
+        let exact = pattern.as_name();
+        let until = exact.as_ref().map_or(Bound::Unbounded, |name| Bound::Included(name.as_str()));
+        let (behind, from) = match exact.as_ref().map(|name| name.as_str()) {
+            Some(name) if name < after => return (Vec::new(), None),
+            Some(name) if name > after => (Bound::Included(name), Bound::Included(name)),
+            _ => (Bound::Excluded(after), Bound::Included(after)),
+        };
+        let living =
+            self.queue_names.range::<str, _>((behind, until)).map(|(name, id)| (name, false, *id));
         let retired = self
             .retired
-            .range::<str, _>((Bound::Included(after), Bound::Unbounded))
+            .range::<str, _>((from, until))
             .flat_map(|(name, ids)| ids.iter().map(move |id| (name, true, *id)))
             .filter(|(name, _, id)| name.as_str() != after || id.serial() > number);
         let is_meant = |(name, ..): &(&Name, bool, Id<Queue>)| pattern.matches(name);

@@ -165,6 +165,13 @@ fn pages_tell_each_queue_once_also_those_that_had_the_same_name() {
     ids.dedup();
     assert_eq!((pages.len(), rows.len()), (3, ids.len()));
     assert_eq!(ids.len() as u64, bus.router.broker_info().queues);
+    // Of one name they are the same, on as many pages as it takes.
+    for name in ["jobs", "queue000", "a", "z"] {
+        let pages = bus.pages(name, ObjectKind::Queue);
+        let told: Vec<_> = pages.iter().flat_map(|page| &page.queues).map(|stat| stat.id).collect();
+        let meant = rows.iter().filter(|(other, ..)| other.as_str() == name);
+        assert_eq!(told, meant.map(|(.., id)| *id).collect::<Vec<_>>(), "{name}");
+    }
 }
 
 #[test]
