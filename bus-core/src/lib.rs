@@ -21,6 +21,7 @@ mod time;
 mod token;
 mod url;
 mod user_name;
+mod words;
 
 pub mod bridge;
 pub mod router;

@@ -5,11 +5,14 @@
 //! to the guest.
 
 use crate::error::{ErrorKind, Failure};
-use crate::limits::{HOSTED_LEASES_TOLD_MAX, HOSTED_RETRY, HOSTED_RETRY_FIRST};
+use crate::limits::{
+    HOSTED_LEASES_TOLD_MAX, HOSTED_RETRY, HOSTED_RETRY_FIRST, HOSTED_WORDS_BYTES_MAX,
+};
 use crate::router::{Answer, BridgeCommand, Command, Fault, Forsaken, HostedTell, RequestId};
 use crate::runs::Run;
 use crate::session::{ChannelKind, ClientSession};
 use crate::time::Time;
+use crate::words::cut;
 
 use super::{Asked, Carried, Ends, QueueCarrier, Side};
 
@@ -184,6 +187,9 @@ impl QueueCarrier {
                 self.host(index, ends);
             }
             Err(failure) => {
+                // What it says must fit where it is told.
+                let said = cut(failure.text(), HOSTED_WORDS_BYTES_MAX);
+                let failure = Failure::new(failure.kind(), said);
                 queue.home = Side::Closed;
                 queue.last_error = Some(failure.clone());
                 queue.ask_again(now);

@@ -10,6 +10,7 @@ use crate::limits::{HOSTED_WORDS_BYTES_MAX, NAME_BYTES_MAX};
 use crate::router::ground::Ground;
 use crate::router::queue::Queue;
 use crate::router::stat::HostedStat;
+use crate::words::cut;
 
 use super::Hosting;
 
@@ -112,15 +113,15 @@ impl Queue {
     pub(super) fn at_home(&self, ground: &Ground, failure: Failure) -> Failure {
         let Some(hosting) = &self.hosted else { return failure };
         let (home, bridge) = (hosting.words.home(), hosting.bridge(ground));
-        let text = format!("{} (at {home}, over {bridge})", failure.text());
+        let said = cut(failure.text(), HOSTED_WORDS_BYTES_MAX);
+        let text = format!("{said} (at {home}, over {bridge})");
         Failure::new(failure.kind(), text)
     }
 
     /// Home has answered, again if so, that it does not give the queue: everybody is told who waits now. Whoever
     /// comes later is told at once, or, where there is none at home, when that has been asked again.
     pub(super) fn denied_by_home(&mut self, ground: &mut Ground, failure: Failure) {
-        let text = cut(failure.text(), HOSTED_WORDS_BYTES_MAX);
-        let mut failure = self.at_home(ground, Failure::new(failure.kind(), text));
+        let mut failure = self.at_home(ground, failure);
         if failure.kind() == ErrorKind::NotFound {
             let text = format!("{}: create it there, and it can be used here", failure.text());
             failure = Failure::new(ErrorKind::NotFound, text);
@@ -176,30 +177,5 @@ impl Queue {
             self.name
         );
         Failure::new(ErrorKind::Unsupported, text)
-    }
-}
-
-/// At most so many bytes of a text, in which no terminal finds anything to obey.
-fn cut(text: &str, bytes_max: usize) -> String {
-    let mut cut = String::new();
-    for letter in text.chars().map(|it| if it.is_control() { '?' } else { it }) {
-        if cut.len() + letter.len_utf8() > bytes_max {
-            break;
-        }
-        cut.push(letter);
-    }
-    cut
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cut;
-
-    #[test]
-    fn words_of_others_are_cut_and_bear_no_control_characters() {
-        assert_eq!(cut("plain words", 255), "plain words");
-        assert_eq!(cut("\u{1b}[2Jred\n", 255), "?[2Jred?");
-        assert_eq!(cut("äöü", 5), "äö");
-        assert_eq!(cut("äöü", 0), "");
     }
 }
