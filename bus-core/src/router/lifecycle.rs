@@ -249,6 +249,7 @@ impl Router {
             Handle::Queue { queue: id, .. } => {
                 if let Some(queue) = self.queues.get_mut(id) {
                     queue.holders -= 1;
+                    queue.carriers.remove(&(session, channel));
                     self.let_go(id);
                 }
             }

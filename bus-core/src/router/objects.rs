@@ -130,6 +130,7 @@ impl Router {
             leased: 0,
             next_arrival: 0,
             holders: 0,
+            carriers: BTreeSet::new(),
             retired: false,
             hosted: None,
             counters: Counters::default(),
@@ -194,6 +195,9 @@ impl Router {
             if let Some(blocked) = queue.unblock(&mut self.ground, place) {
                 self.ground.verdict(blocked.session, blocked.ticket, Err(failure.clone()));
             }
+        }
+        for (session, channel) in queue.carriers {
+            self.ground.end_channel(session, channel, failure.clone());
         }
         count
     }

@@ -15,7 +15,7 @@ use crate::name::Name;
 use crate::time::Time;
 
 use super::blocked::Blocked;
-use super::command::{QueueOptions, Ticket};
+use super::command::{Channel, QueueOptions, Ticket};
 use super::effect::Output;
 use super::fault::Fault;
 use super::ground::Ground;
@@ -68,6 +68,8 @@ pub(crate) struct Queue {
     pub next_arrival: Arrival,
     /// Open handles and waiters.
     pub holders: u64,
+    /// Of those the channels of bridges that have it hosted elsewhere.
+    pub carriers: BTreeSet<(Id<Session>, Channel)>,
     pub retired: bool,
     /// If it lives elsewhere: what is under way between here and there.
     pub hosted: Option<Box<Hosting>>,

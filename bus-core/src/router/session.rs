@@ -274,10 +274,14 @@ impl Session {
         self.handles.get(channel as usize)?.as_ref()
     }
 
-    /// The queue on a channel is opened for being hosted elsewhere.
-    pub(crate) fn note_carried(&mut self, channel: Channel) {
-        if let Some(Some(Handle::Queue { carried, .. })) = self.handles.get_mut(channel as usize) {
-            *carried = true;
+    /// The queue on a channel, which one it is, is opened for being hosted elsewhere.
+    pub(crate) fn note_carried(&mut self, channel: Channel) -> Option<Id<Queue>> {
+        match self.handles.get_mut(channel as usize)? {
+            Some(Handle::Queue { queue, carried, .. }) => {
+                *carried = true;
+                Some(*queue)
+            }
+            _ => None,
         }
     }
 

@@ -236,6 +236,20 @@ fn queue_that_is_removed_at_home_is_removed_here() {
 }
 
 #[test]
+fn queue_that_is_removed_at_home_is_removed_here_also_if_nobody_uses_it() {
+    let mut scene = Scene::new();
+    let (request, object, action) = (0, ObjectKind::Queue, AdminAction::Remove);
+    scene.tell(0, Command::Admin { request, name: name("jobs"), object, action });
+    scene.tell(0, Command::Close { request: 0, channel: 0 });
+    scene.tell(0, open_jobs(&options()));
+    // There is a new one soon, and whoever comes then has that one.
+    scene.tick(Duration::from_secs(1));
+    scene.tell(3, Command::Close { request: 0, channel: 0 });
+    scene.tell(3, open_jobs(&options()));
+    assert_eq!(scene.send(3, 1, 1, false), ["3 accepted 1"]);
+}
+
+#[test]
 fn queue_is_administered_where_it_lives() {
     let mut scene = Scene::new();
     let admin = |action| Command::Admin {

@@ -35,8 +35,11 @@ impl Router {
     ) -> Result<Answer, Failure> {
         self.check_bridge_queue(session, &name)?;
         self.open_queue(session, channel, name, open, QueueOptions::default())?;
-        if let Some(entry) = self.ground.sessions.get_mut(session) {
-            entry.note_carried(channel);
+        let entry = self.ground.sessions.get_mut(session);
+        if let Some(queue) = entry.and_then(|entry| entry.note_carried(channel))
+            && let Some(queue) = self.queues.get_mut(queue)
+        {
+            queue.carriers.insert((session, channel));
         }
         Ok(Answer::Home { hops: self.way_on(session, channel) })
     }
