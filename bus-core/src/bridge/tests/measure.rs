@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::reconfigure::link_of;
 use super::*;
 
 /// Routes whose patterns have nothing in common.
@@ -21,12 +22,7 @@ fn other_routes_for_many_topics() {
         let begun = Instant::now();
         let config = LinkConfig::new(routes(count, ">", "")).expect("they differ");
         let checked = begun.elapsed();
-        let mut link = Link::new(config, "near");
-        link.near_up(NEAR);
-        link.far_up(FAR);
-        let pattern = Pattern::new(">").expect("a pattern");
-        let all = Interest { pattern, path: vec![FAR] };
-        link.far_wanted(vec![all], Vec::new(), true).expect("it is one");
+        let mut link = link_of(config);
         for topic in 0..topics {
             let name = format!("site.r{}.t{topic}", topic % count);
             let message = Message::new(MessageType::ONE, vec![0; 40]);

@@ -18,7 +18,7 @@ fn routes(all: &[(&str, &str)]) -> LinkConfig {
 }
 
 /// A link that is up on both sides, with everything wanted, and has said so.
-fn link_of(config: LinkConfig) -> Link {
+pub(super) fn link_of(config: LinkConfig) -> Link {
     let mut link = Link::new(config, "near");
     link.near_up(NEAR);
     link.far_up(FAR);
