@@ -40,7 +40,7 @@ async fn says_that_it_is_away(queue: &Queue, parts: &[&str]) {
 }
 
 /// All verbs end at once, or as soon as the home has been asked again, and say why.
-async fn says_at_once(queue: &Queue, kind: ErrorKind, parts: &[&str]) {
+async fn says_that_it_is_refused(queue: &Queue, kind: ErrorKind, parts: &[&str]) {
     let long = Message::from(vec![0; 1 << 20]);
     let consumed = async {
         // What only the home knows comes after it has begun.
@@ -135,7 +135,12 @@ async fn queue_that_is_not_there_at_home_is_not_found_and_is_used_once_it_is() {
         } else {
             "at broker `there`, over bridge `b`"
         };
-        says_at_once(&jobs, ErrorKind::NotFound, &["no queue `jobs`", at, "create it there"]).await;
+        says_that_it_is_refused(
+            &jobs,
+            ErrorKind::NotFound,
+            &["no queue `jobs`", at, "create it there"],
+        )
+        .await;
         // The bridge has not made one, which would have been its own.
         assert_eq!(near.admin().queues("jobs").await.expect("lists").len(), 0);
         near.queue_with("jobs", open_to_all()).await.expect("creates");
@@ -162,11 +167,11 @@ async fn refusal_of_the_home_names_the_right_and_the_broker() {
     let (_guest, far) = guest_of(&there.urls()[0], "jobs").await;
     let jobs = far.queue("jobs").await.expect("opens");
     let at = "at broker `there`, over bridge `b`";
-    says_at_once(&jobs, ErrorKind::PermissionDenied, &["`bridge`", "`jobs`", at]).await;
+    says_that_it_is_refused(&jobs, ErrorKind::PermissionDenied, &["`bridge`", "`jobs`", at]).await;
     let (_other, far) = guest_of(&there.urls()[0], "sealed.jobs").await;
     let sealed = far.queue("sealed.jobs").await.expect("opens");
     until(async || sealed.trouble().await.expect("is told").is_none()).await;
-    says_at_once(&sealed, ErrorKind::PermissionDenied, &["`sealed.jobs`", at]).await;
+    says_that_it_is_refused(&sealed, ErrorKind::PermissionDenied, &["`sealed.jobs`", at]).await;
     let sent = sealed.try_send("x").await.expect_err("is refused");
     says(&sent, ErrorKind::PermissionDenied, &["`send`"]);
 }

@@ -56,7 +56,7 @@ async fn whoever_waits_says_so_once_and_goes_on() {
 }
 
 #[tokio::test]
-async fn what_the_home_refuses_is_told_at_once_with_its_exit_code() {
+async fn what_the_home_refuses_is_told_with_its_exit_code() {
     let (stage, other) = (Stage::new().await, Other::allowing("send = \"none\"").await);
     let (token, queues) = (other.token(), ["none", "sealed"]);
     other.bus(&["create", "sealed", "--mode", "0777"]).await.check(DONE, &[]);
