@@ -3,11 +3,13 @@
 //! A connection whose source owes too much (`charges`) waits as a bare socket. When its turn comes it is
 //! looked at: only who has said the first thing wholly is heard, and so costs a task, buffers and what TLS
 //! needs. Whoever is sent away from here is told why only if that is understood and costs next to nothing:
-//! one write that does not wait, a few each time. It has no tasks and no clock of its own.
+//! one write that does not wait, a few each time. It has no tasks and no clock of its own, and leaves what it
+//! wants done about sockets to the `porter`.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use bus_core::transport::{Arrival, Greeting, Link, Peer};
+use bus_core::transport::{Arrival, Greeting, Link};
 use bus_core::{ErrorKind, Failure, HANDSHAKE_TIMEOUT, Time};
 use tracing::warn;
 
@@ -16,6 +18,7 @@ use crate::handshakes::{Handshakes, Source};
 use crate::hub::SharedHub;
 use crate::lobby::Lobby;
 use crate::log_bound::LogBound;
+use crate::porter::{Errand, Farewell, Waiting};
 
 /// So many are looked at each time.
 const LOOKS: usize = 16;
@@ -28,39 +31,19 @@ const LAST_LOOKS: u32 = 32;
 pub(crate) enum Arrived {
     /// A bare socket.
     Socket(Arrival),
+    /// Nothing can be known of it without hearing it.
     Link(Box<dyn Link>),
-}
-
-impl Arrived {
-    /// What can be known of it without hearing it. Of a link nothing can.
-    fn greeting(&self) -> Greeting {
-        match self {
-            Arrived::Socket(arrival) => arrival.greeting(),
-            Arrived::Link(_) => Greeting::Whole,
-        }
-    }
-
-    fn peer(&self) -> Peer {
-        match self {
-            Arrived::Socket(arrival) => arrival.peer(),
-            Arrived::Link(link) => link.peer().clone(),
-        }
-    }
-}
-
-/// One that waits.
-struct Waiting {
-    arrived: Arrived,
-    /// When its source owes no more than it may.
-    due: Time,
-    since: Time,
 }
 
 /// Those who wait before one listener.
 pub(crate) struct Doorstep {
     hub: SharedHub,
     handshakes: Handshakes,
-    lobby: Lobby<Source, Waiting>,
+    lobby: Lobby<Source, Waiting<Arrived>>,
+    /// Those who were looked at and are to be heard.
+    ready: VecDeque<(Source, Waiting<Arrived>)>,
+    /// Those who are sent away, until the next time.
+    away: Vec<(Arrival, Farewell)>,
     /// As its URL.
     listener: String,
     /// Whether what is said in the clear is understood there.
@@ -90,6 +73,8 @@ impl Doorstep {
             hub: hub.clone(),
             handshakes: handshakes.clone(),
             lobby: Lobby::new(places),
+            ready: VecDeque::new(),
+            away: Vec::new(),
             listener,
             is_clear,
             answers: ANSWERS,
@@ -98,8 +83,9 @@ impl Doorstep {
         }
     }
 
+    /// Whether nobody waits, and nobody has to be sent away.
     pub fn is_empty(&self) -> bool {
-        self.lobby.is_empty()
+        self.lobby.is_empty() && self.ready.is_empty() && self.away.is_empty()
     }
 
     /// One more waits, until its source owes no more than it may; another one may have to go for it.
@@ -114,64 +100,88 @@ impl Doorstep {
         self.cut(source, gone.arrived);
     }
 
-    /// Those whose turn it is, at most so many. Others are looked at meanwhile, and stay or go.
-    pub fn next_heard(&mut self, few: u32, now: Time) -> Vec<Newcomer> {
+    /// What is to be done about those who wait, in the next turn.
+    pub fn errand(&mut self) -> Errand {
         (self.answers, self.last_looks) = (ANSWERS, LAST_LOOKS);
-        let mut heard = Vec::new();
-        for _ in 0..self.lobby.len().min(LOOKS) {
-            if heard.len() >= few as usize {
-                break;
+        let mut errand = Errand { away: std::mem::take(&mut self.away), ..Errand::default() };
+        for _ in 0..self.lobby.len().min(LOOKS.saturating_sub(self.ready.len())) {
+            let Some((source, Waiting { arrived, due, since })) = self.lobby.next() else { break };
+            match arrived {
+                Arrived::Socket(arrived) => {
+                    errand.look.push((source, Waiting { arrived, due, since }));
+                }
+                Arrived::Link(_) => self.ready.push_back((source, Waiting { arrived, due, since })),
             }
-            let Some((source, waiting)) = self.lobby.next() else { break };
-            match waiting.arrived.greeting() {
+        }
+        errand
+    }
+
+    /// They were looked at: they stay, or go, or are heard when it is their turn.
+    pub fn seen(&mut self, seen: Vec<(Source, Waiting<Arrival>, Greeting)>, now: Time) {
+        for (source, Waiting { arrived, due, since }, greeting) in seen {
+            let is_late = now.since(since) >= HANDSHAKE_TIMEOUT;
+            match greeting {
                 Greeting::Whole => {
-                    let wait = waiting.due.since(now);
-                    heard.push(Newcomer { source, arrived: waiting.arrived, wait });
+                    let arrived = Arrived::Socket(arrived);
+                    self.ready.push_back((source, Waiting { arrived, due, since }));
                     continue;
                 }
-                Greeting::Unfinished if now.since(waiting.since) < HANDSHAKE_TIMEOUT => {
-                    // There is room: it was just taken out.
-                    self.lobby.enter(source, waiting);
+                Greeting::Unfinished if !is_late => {
+                    let arrived = Arrived::Socket(arrived);
+                    let gone = self.lobby.enter(source, Waiting { arrived, due, since });
+                    // Nobody has come since it was taken out.
+                    debug_assert!(gone.is_none());
                     continue;
                 }
-                Greeting::Ended => {}
-                Greeting::Unfinished => self.fail(waiting.arrived, &too_late(), self.is_clear),
+                Greeting::Ended => self.away.push((arrived, Farewell::Nothing)),
+                Greeting::Unfinished => self.fail(arrived, too_late(), self.is_clear),
                 // Who does not speak TLS may understand the clear.
-                Greeting::Foreign(failure) => self.fail(waiting.arrived, &failure, true),
+                Greeting::Foreign(failure) => self.fail(arrived, failure, true),
             }
             self.handshakes.account(source).charge_bad(now);
         }
-        heard
+    }
+
+    /// Those whose turn it is, at most so many.
+    pub fn next_heard(&mut self, few: u32, now: Time) -> Vec<Newcomer> {
+        let few = self.ready.len().min(few as usize);
+        let heard = self.ready.drain(..few);
+        let heard = heard.map(|(source, waiting)| Newcomer {
+            source,
+            arrived: waiting.arrived,
+            wait: waiting.due.since(now),
+        });
+        heard.collect()
     }
 
     /// What it has said, or not, is bad.
-    fn fail(&mut self, arrived: Arrived, failure: &Failure, is_clear: bool) {
-        self.hub.borrow_mut().note_failed(&arrived.peer(), failure);
-        if is_clear {
-            self.tell(arrived, failure);
-        }
+    fn fail(&mut self, arrival: Arrival, failure: Failure, is_clear: bool) {
+        self.hub.borrow_mut().note_failed(&arrival.peer(), &failure);
+        let farewell = match self.answers.checked_sub(1).filter(|_| is_clear) {
+            Some(left) => {
+                self.answers = left;
+                Farewell::Why(failure)
+            }
+            None => Farewell::Nothing,
+        };
+        self.away.push((arrival, farewell));
     }
 
     /// It has to go for another one, and has done nothing bad.
     fn cut(&mut self, source: Source, arrived: Arrived) {
-        if !self.is_clear || self.answers == 0 || self.last_looks == 0 {
-            return;
-        }
-        self.last_looks -= 1;
-        if arrived.greeting() == Greeting::Whole {
-            let places = self.lobby.places_per_source();
-            let reason = format!(
-                "too many are connecting from {source}: {places} of them may wait to be heard. Connect again in a second, and leave connections open rather than making new ones"
-            );
-            self.tell(arrived, &Failure::new(ErrorKind::QuotaExceeded, reason));
-        }
-    }
-
-    fn tell(&mut self, arrived: Arrived, failure: &Failure) {
-        if let (Arrived::Socket(arrival), Some(left)) = (arrived, self.answers.checked_sub(1)) {
-            self.answers = left;
-            arrival.refuse(failure);
-        }
+        let Arrived::Socket(arrival) = arrived else { return };
+        let farewell = match self.last_looks.checked_sub(1).filter(|_| self.is_clear) {
+            Some(left) => {
+                self.last_looks = left;
+                let places = self.lobby.places_per_source();
+                let reason = format!(
+                    "too many are connecting from {source}: {places} of them may wait to be heard. Connect again in a second, and leave connections open rather than making new ones"
+                );
+                Farewell::WhyIfWhole(Failure::new(ErrorKind::QuotaExceeded, reason))
+            }
+            None => Farewell::Nothing,
+        };
+        self.away.push((arrival, farewell));
     }
 }
 
@@ -189,6 +199,7 @@ mod tests {
     use super::*;
     use crate::config::BrokerConfig;
     use crate::hub::Hub;
+    use crate::porter::Porter;
     use crate::registry::Registry;
 
     const PLACES: usize = 64;
@@ -197,6 +208,7 @@ mod tests {
     /// A listener, and those who wait before it.
     struct Place {
         listener: TcpListener,
+        porter: Porter,
         doorstep: Doorstep,
         handshakes: Handshakes,
     }
@@ -209,7 +221,7 @@ mod tests {
             let handshakes = Handshakes::new(true);
             let doorstep = Doorstep::new((&hub, &handshakes), "tcp:".into(), is_clear, PLACES);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            Place { listener, doorstep, handshakes }
+            Place { listener, porter: Porter::default(), doorstep, handshakes }
         }
 
         /// Somebody comes from there, says this, and has to wait.
@@ -221,6 +233,21 @@ mod tests {
             let (arrived, wait) = (Arrived::Socket(arrival), Duration::ZERO);
             self.doorstep.enter(Newcomer { source, arrived, wait }, Time::ZERO);
             stream
+        }
+
+        /// One turn: how many are heard.
+        async fn turn(&mut self, few: u32, now: Time) -> usize {
+            let errand = self.doorstep.errand();
+            let report = self.porter.run(errand, self.listener.backlog()).await;
+            self.doorstep.seen(report.seen, now);
+            self.doorstep.next_heard(few, now).len()
+        }
+
+        /// The same until nobody waits.
+        async fn turns(&mut self, now: Time) {
+            while !self.doorstep.is_empty() {
+                assert_eq!(self.turn(2, now).await, 0, "nobody is to be heard");
+            }
         }
     }
 
@@ -253,12 +280,11 @@ mod tests {
             open.push(place.comes(user(7), &hello()[..number]).await);
         }
         open.push(place.comes(user(7), &hello()).await);
-        let heard = place.doorstep.next_heard(2, Time::ZERO);
-        assert_eq!(heard.len(), 1);
+        assert_eq!(place.turn(2, Time::ZERO).await, 1);
         assert_eq!(place.doorstep.lobby.len(), 10, "the others stay");
         // One of them says the rest, and is heard then.
         open[3].write_all(&hello()[3..]).expect("it is not ended");
-        assert_eq!(place.doorstep.next_heard(2, Time::ZERO).len(), 1);
+        assert_eq!(place.turn(2, Time::ZERO).await, 1);
         assert_eq!(place.doorstep.lobby.len(), 9);
     }
 
@@ -269,7 +295,7 @@ mod tests {
         for _ in 0..10 {
             open.push(place.comes(user(7), JUNK).await);
         }
-        assert!(place.doorstep.next_heard(2, Time::ZERO).is_empty() && place.doorstep.is_empty());
+        place.turns(Time::ZERO).await;
         let told: Vec<_> = open.into_iter().map(told).collect();
         let answers = told.iter().filter(|told| **told == Some(ErrorKind::Protocol)).count();
         assert_eq!(answers, ANSWERS as usize, "{told:?}");
@@ -278,7 +304,7 @@ mod tests {
             for _ in 0..LOOKS {
                 drop(place.comes(user(7), JUNK).await);
             }
-            assert!(place.doorstep.next_heard(2, Time::ZERO).is_empty());
+            place.turns(Time::ZERO).await;
         }
         assert!(place.handshakes.arrives(user(7), Time::ZERO) > Duration::ZERO);
         assert!(place.handshakes.arrives(user(8), Time::ZERO).is_zero());
@@ -297,6 +323,7 @@ mod tests {
             for _ in 0..PLACES / 2 {
                 open.push(place.comes(user(7), &[]).await);
             }
+            assert_eq!(place.turn(2, Time::ZERO).await, 0);
             assert_eq!(told(first), expected);
         }
     }
@@ -305,9 +332,10 @@ mod tests {
     async fn who_says_nothing_in_time_is_told_so() {
         let mut place = Place::new(true).await;
         let silent = place.comes(user(7), &[]).await;
-        assert!(place.doorstep.next_heard(2, Time::ZERO).is_empty() && !place.doorstep.is_empty());
+        assert_eq!(place.turn(2, Time::ZERO).await, 0);
+        assert!(!place.doorstep.is_empty());
         let later = Time::ZERO.after(HANDSHAKE_TIMEOUT);
-        assert!(place.doorstep.next_heard(2, later).is_empty() && place.doorstep.is_empty());
+        place.turns(later).await;
         assert_eq!(told(silent), Some(ErrorKind::TimedOut));
     }
 }

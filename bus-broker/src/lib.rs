@@ -31,6 +31,7 @@ mod listen;
 mod lobby;
 mod log_bound;
 mod membership;
+mod porter;
 mod pulse;
 mod refusals;
 mod registry;

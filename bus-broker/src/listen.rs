@@ -11,7 +11,9 @@ use std::time::Duration;
 use bus_core::BusUrl;
 #[cfg(feature = "tls")]
 use bus_core::transport::TlsListener;
-use bus_core::transport::{Arrival, Link, LocalListener, MemListener, TcpListener, default_path};
+use bus_core::transport::{
+    Arrival, Backlog, Link, LocalListener, MemListener, TcpListener, default_path,
+};
 use futures::FutureExt;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
@@ -24,6 +26,7 @@ use crate::doorstep::{Arrived, Doorstep, Newcomer};
 use crate::handshakes::{Handshakes, Source};
 use crate::hub::SharedHub;
 use crate::log_bound::LogBound;
+use crate::porter::Porter;
 use crate::{connection, exposure};
 
 /// Pause after accepting has failed.
@@ -130,56 +133,63 @@ impl Listener {
 
     /// Accepts for ever, or until nobody can connect any more. So many connections may wait before it.
     pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes, places: usize) {
-        let (pace, url) = (self.pace(), self.url());
-        let mut doorstep = Doorstep::new((&hub, &handshakes), url.clone(), self.is_clear(), places);
-        // How many had to wait there since the last turn, and when the next one is.
-        let (mut entered, mut turn) = (0, Instant::now());
-        let (mut errors, mut accepted) = (LogBound::of_one(), 0_u32);
+        let url = self.url();
+        let doorstep = Doorstep::new((&hub, &handshakes), url.clone(), self.is_clear(), places);
+        let mut errors = LogBound::of_one();
+        let mut gate = Gate { hub, handshakes, doorstep, accepted: 0 };
+        let (mut porter, mut turn) = (Porter::default(), Instant::now());
         loop {
-            let next = match doorstep.is_empty() {
-                true => Some(self.accept().await),
-                false if entered < pace.many => self.accept_now(),
-                false => None,
-            };
-            let result = match next {
-                Some(Ok(Some((source, arrived)))) => {
-                    accepted = accepted.wrapping_add(1);
-                    if accepted.is_multiple_of(IN_A_ROW_MAX) {
-                        yield_now().await;
-                    }
-                    let now = hub.borrow().now();
-                    let wait = handshakes.arrives(source, now);
-                    let newcomer = Newcomer { source, arrived, wait };
-                    if wait.is_zero() {
-                        self.hear(newcomer, &hub, &handshakes)
-                    } else {
-                        entered += 1;
-                        doorstep.enter(newcomer, now);
-                        Ok(())
-                    }
+            let result = if gate.doorstep.is_empty() {
+                match self.accept().await {
+                    Ok(Some(one)) => gate.admit(&self, one).await.map(drop),
+                    Ok(None) => return,
+                    Err(error) => Err(error),
                 }
-                Some(Ok(None)) => return,
-                Some(Err(error)) => Err(error),
-                None => {
-                    sleep_until(turn).await;
-                    (entered, turn) = (0, Instant::now() + pace.breath);
-                    let (now, mut result) = (hub.borrow().now(), Ok(()));
-                    // One that cannot be heard keeps no other one from it.
-                    for heard in doorstep.next_heard(pace.few, now) {
-                        result = result.and(self.hear(heard, &hub, &handshakes));
-                    }
-                    result
-                }
+            } else {
+                sleep_until(turn).await;
+                turn = Instant::now() + self.pace().breath;
+                self.turn(&mut gate, &mut porter).await
             };
             if let Err(error) = result {
-                if let Some(left_out) = errors.take(hub.borrow().now()) {
+                if let Some(left_out) = errors.take(gate.hub.borrow().now()) {
                     warn!(listener = url, %error, left_out, "cannot accept");
                 }
                 // Those who wait may have what is missing: they are looked at before the next one.
-                entered = pace.many;
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Somebody waits: those whose turn it is are heard, and what has come meanwhile is taken.
+    async fn turn(&mut self, gate: &mut Gate, porter: &mut Porter) -> io::Result<()> {
+        let Pace { many, few, .. } = self.pace();
+        let mut errand = gate.doorstep.errand();
+        let (mut taken, mut result) = (Vec::new(), Ok(()));
+        if let Some(backlog) = self.backlog() {
+            errand.take = many as usize;
+            let report = porter.run(errand, backlog).await;
+            let now = gate.hub.borrow().now();
+            gate.doorstep.seen(report.seen, now);
+            taken = report.taken;
+            result = report.error.map_or(Ok(()), Err);
+        }
+        let now = gate.hub.borrow().now();
+        // One that cannot be heard keeps no other one from it.
+        for heard in gate.doorstep.next_heard(few, now) {
+            result = result.and(self.hear(heard, &gate.hub, &gate.handshakes));
+        }
+        for arrival in taken {
+            result = result.and(gate.admit(self, of_socket(arrival)).await.map(drop));
+        }
+        let mut entered = 0;
+        while entered < many && self.has_links() && result.is_ok() {
+            match self.accept().now_or_never() {
+                Some(Ok(Some(one))) => entered += u32::from(gate.admit(self, one).await?),
+                Some(Err(error)) => result = Err(error),
+                Some(Ok(None)) | None => break,
+            }
+        }
+        result
     }
 
     /// Hands a connection to a task of its own.
@@ -215,16 +225,18 @@ impl Listener {
         }
     }
 
-    /// The next one, if it has come.
-    fn accept_now(&mut self) -> Option<io::Result<Option<(Source, Arrived)>>> {
-        let arrival = match self {
-            Listener::Local(_) | Listener::Mem(_) => return self.accept().now_or_never(),
-            Listener::Tcp(listener) => listener.arrived(),
+    /// What has come to it, if those are bare sockets.
+    fn backlog(&mut self) -> Option<Backlog> {
+        match self {
+            Listener::Local(_) | Listener::Mem(_) => None,
+            Listener::Tcp(listener) => Some(listener.backlog()),
             #[cfg(feature = "tls")]
-            Listener::Tls(listener) => listener.arrived(),
-        };
-        let arrival = arrival.transpose()?;
-        Some(arrival.map(|arrival| Some(of_socket(arrival))))
+            Listener::Tls(listener) => Some(listener.backlog()),
+        }
+    }
+
+    fn has_links(&self) -> bool {
+        matches!(self, Listener::Local(_) | Listener::Mem(_))
     }
 
     async fn accept(&mut self) -> io::Result<Option<(Source, Arrived)>> {
@@ -238,6 +250,36 @@ impl Listener {
             Listener::Tls(listener) => listener.arrival().await?,
         };
         Ok(Some(of_socket(arrival)))
+    }
+}
+
+/// What a listener needs to let somebody in.
+struct Gate {
+    hub: SharedHub,
+    handshakes: Handshakes,
+    doorstep: Doorstep,
+    accepted: u32,
+}
+
+impl Gate {
+    /// One has come: it is heard, or waits. Tells whether it waits.
+    async fn admit(
+        &mut self,
+        listener: &Listener,
+        (source, arrived): (Source, Arrived),
+    ) -> io::Result<bool> {
+        self.accepted = self.accepted.wrapping_add(1);
+        if self.accepted.is_multiple_of(IN_A_ROW_MAX) {
+            yield_now().await;
+        }
+        let now = self.hub.borrow().now();
+        let wait = self.handshakes.arrives(source, now);
+        let newcomer = Newcomer { source, arrived, wait };
+        if wait.is_zero() {
+            return listener.hear(newcomer, &self.hub, &self.handshakes).map(|()| false);
+        }
+        self.doorstep.enter(newcomer, now);
+        Ok(true)
     }
 }
 

@@ -153,7 +153,7 @@ mod tests {
     /// Somebody who has connected and said this.
     async fn arrived(said: &[u8]) -> (Arrival, TcpStream) {
         let mut listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        assert!(listener.arrived().expect("listens").is_none(), "nobody has come");
+        assert!(listener.backlog().take().expect("listens").is_none(), "nobody has come");
         let address = listener.local_addr().expect("an address");
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.write_all(said).expect("there is room");

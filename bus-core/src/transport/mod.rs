@@ -43,7 +43,7 @@ pub use mem::{
 pub use pace::{Clock, InvalidWaiting, Pace, Waiting};
 pub use path::{candidate_paths, default_path, prepare_directory};
 pub use pulse::Pulse;
-pub use tcp::{TcpListener, connect_tcp};
+pub use tcp::{Backlog, TcpListener, connect_tcp};
 #[cfg(feature = "tls")]
 pub use tls::{
     InvalidServerName, InvalidTlsFile, Moment, Side, TlsClient, TlsError, TlsFailure, TlsFile,

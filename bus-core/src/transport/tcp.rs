@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay};
@@ -29,7 +30,7 @@ const WAITING_MAX: i32 = 4096;
 
 /// Accepts TCP connections.
 pub struct TcpListener {
-    socket: OwnedFd,
+    socket: Arc<OwnedFd>,
     transport: Transport,
     /// While somebody waits for connections: the runtime then wakes for each.
     watched: Option<AsyncFd<OwnedFd>>,
@@ -48,7 +49,8 @@ impl TcpListener {
     pub(super) async fn bind_for(address: &str, transport: Transport) -> io::Result<TcpListener> {
         let listener = tokio::net::TcpListener::bind(address).await?.into_std()?;
         listen(&listener, WAITING_MAX)?;
-        let mut listener = TcpListener { socket: listener.into(), transport, watched: None };
+        let socket = Arc::new(OwnedFd::from(listener));
+        let mut listener = TcpListener { socket, transport, watched: None };
         listener.watched()?;
         Ok(listener)
     }
@@ -71,18 +73,12 @@ impl TcpListener {
         self.watched()?.async_io(Interest::READABLE, accept).await
     }
 
-    /// The next connection, if one has come. Until [`TcpListener::arrival`] is asked again nobody is woken
-    /// for those that come: to be woken for each costs as much as to accept it, and all that have come
-    /// meanwhile can be taken together.
-    ///
-    /// # Errors
-    /// As [`TcpListener::arrival`].
-    pub fn arrived(&mut self) -> io::Result<Option<Arrival>> {
+    /// What has come and is not taken yet, to be taken by any thread. Until [`TcpListener::arrival`] is asked
+    /// again nobody is woken for those that come: to be woken for each costs as much as to accept it, and all
+    /// that have come meanwhile can be taken together.
+    pub fn backlog(&mut self) -> Backlog {
         self.watched = None;
-        match accept(&self.socket, self.transport) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            result => result.map(Some),
-        }
+        Backlog { socket: self.socket.clone(), transport: self.transport }
     }
 
     /// The link over a connection that has come.
@@ -108,6 +104,26 @@ impl TcpListener {
             None => watch(self.socket.try_clone()?, Interest::READABLE)?,
         };
         Ok(self.watched.insert(watched))
+    }
+}
+
+/// The connections that have come to a listener. As long as it is there the listener's address is taken.
+#[derive(Clone, Debug)]
+pub struct Backlog {
+    socket: Arc<OwnedFd>,
+    transport: Transport,
+}
+
+impl Backlog {
+    /// The next connection, if one has come.
+    ///
+    /// # Errors
+    /// When accepting fails, as without free descriptors. It can be tried again.
+    pub fn take(&self) -> io::Result<Option<Arrival>> {
+        match accept(&self.socket, self.transport) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            result => result.map(Some),
+        }
     }
 }
 

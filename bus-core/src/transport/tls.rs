@@ -36,7 +36,7 @@ use engine::Engine;
 use link::TlsLink;
 
 use super::arrival::Arrival;
-use super::tcp::{TcpListener, connect_stream};
+use super::tcp::{Backlog, TcpListener, connect_stream};
 use super::{Link, Transport};
 
 /// Accepts TLS connections.
@@ -80,12 +80,9 @@ impl TlsListener {
         self.tcp.arrival().await
     }
 
-    /// The next connection, if one has come; see [`TcpListener::arrived`].
-    ///
-    /// # Errors
-    /// As [`TlsListener::arrival`].
-    pub fn arrived(&mut self) -> io::Result<Option<Arrival>> {
-        self.tcp.arrived()
+    /// What has come and is not taken yet; see [`TcpListener::backlog`].
+    pub fn backlog(&mut self) -> Backlog {
+        self.tcp.backlog()
     }
 
     /// The link over a connection that has come: its handshake is done as it is polled.
