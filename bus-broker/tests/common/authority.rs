@@ -40,3 +40,8 @@ pub fn bare_client() -> TlsClient {
     let authority = Some(FOLDER.join("authority.pem"));
     TlsClient::new(&TlsClientFiles { authority, ..TlsClientFiles::default() }).expect("good files")
 }
+
+/// The file of the authority itself.
+pub fn file() -> PathBuf {
+    FOLDER.join("authority.pem")
+}

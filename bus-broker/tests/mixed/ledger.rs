@@ -1,0 +1,168 @@
+//! What those who stay have seen, and what must be true of it when the others are gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::record::{self, Mark, Row};
+
+/// Whoever publishes to find out whether a way is open.
+pub const PROBE: u64 = u64::MAX;
+
+/// What a member had told until its end.
+#[derive(Debug, Default)]
+pub struct Fate {
+    pub role: String,
+    pub writer: u64,
+    /// Over which it was connected; to be printed.
+    #[allow(dead_code, reason = "it is there to be printed")]
+    pub url: String,
+    /// So many of its messages were accepted.
+    pub accepted: u64,
+    /// Jobs that it had been handed, and jobs that the broker had settled for it.
+    pub got: Vec<u64>,
+    pub done: Vec<u64>,
+    /// Whether it has left as it wanted to.
+    pub left: bool,
+}
+
+impl Fate {
+    /// One more thing that it has told.
+    pub fn hear(&mut self, line: &str) -> Result<(), String> {
+        let (verb, number) = line.split_once(' ').ok_or_else(|| format!("it said {line}"))?;
+        let number = number.parse().unwrap_or(0);
+        match verb {
+            "accepted" => self.accepted = number,
+            "got" => self.got.push(number),
+            "done" => self.done.push(number),
+            "left" => self.left = true,
+            "seen" | "answered" => {}
+            "wrong" => return Err(format!("it got another answer to question {number}")),
+            other => return Err(format!("it said {other}")),
+        }
+        Ok(())
+    }
+}
+
+/// What has come to those who stay.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Those who have begun.
+    pub ready: usize,
+    /// Over the topic, by reader and writer.
+    pub published: BTreeMap<&'static str, BTreeMap<u64, Row>>,
+    /// Readers whom a probe has reached.
+    pub reached: BTreeSet<&'static str>,
+    /// Through the queue, by writer.
+    pub sent: BTreeMap<u64, Row>,
+    pub news: Row,
+    pub answers: u64,
+    /// Jobs that the broker has accepted, and those that no member had done, in the order in which they
+    /// came.
+    pub fed: u64,
+    /// Where the feeder has stopped, once it has.
+    pub stopped_at: u64,
+    pub jobs: Vec<u64>,
+    /// Jobs below this one were looked at before.
+    pub looked_at: u64,
+    /// The first thing that was wrong.
+    pub wrong: Option<String>,
+    /// Messages of members that are forgotten.
+    pub messages: u64,
+}
+
+impl Ledger {
+    pub fn published(&mut self, reader: &'static str, bytes: &[u8]) {
+        let taken = record::read(bytes).and_then(|mark| match mark.writer {
+            PROBE => {
+                self.reached.insert(reader);
+                Ok(())
+            }
+            writer => {
+                let rows = self.published.entry(reader).or_default();
+                let taken = rows.entry(writer).or_default().take(mark);
+                taken.map_err(|error| format!("at the reader {reader}: {error}"))
+            }
+        });
+        self.note(taken);
+    }
+
+    pub fn sent(&mut self, bytes: &[u8], attempt: u32) {
+        let taken = record::read(bytes).and_then(|mark| match attempt {
+            0 => self.sent.entry(mark.writer).or_default().take(mark),
+            _ => Err(format!("{mark:?} was delivered before, and nobody was killed with it")),
+        });
+        self.note(taken);
+    }
+
+    pub fn news(&mut self, bytes: &[u8]) {
+        let taken = record::read(bytes).and_then(|mark| self.news.take(mark));
+        self.note(taken);
+    }
+
+    pub fn job(&mut self, bytes: &[u8]) {
+        let taken = record::read(bytes).and_then(|Mark { number, .. }| {
+            if self.jobs.last().is_some_and(|last| *last >= number) {
+                return Err(format!("job {number} came after {:?}", self.jobs.last()));
+            }
+            self.jobs.push(number);
+            Ok(())
+        });
+        self.note(taken);
+    }
+
+    pub fn note(&mut self, result: Result<(), String>) {
+        if let (None, Err(error)) = (&self.wrong, result) {
+            self.wrong = Some(error);
+        }
+    }
+
+    /// Whether all that was accepted of those who are gone has come to whoever it is for.
+    pub fn has_all_of(&self, fates: &[Fate]) -> Result<(), String> {
+        let whole = |rows: &BTreeMap<u64, Row>, fate: &Fate| {
+            let row = rows.get(&fate.writer).copied().unwrap_or_default();
+            row.has(fate.accepted).map_err(|error| format!("{fate:?}: {error}"))
+        };
+        for fate in fates {
+            match fate.role.split('-').next() {
+                Some("publish") => {
+                    for (reader, rows) in &self.published {
+                        whole(rows, fate).map_err(|error| format!("at {reader}: {error}"))?;
+                    }
+                }
+                Some("send") => whole(&self.sent, fate)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Every job was done once by whoever had it last, and comes to those who stay if it was not.
+    pub fn settle_jobs(&mut self, fates: &[Fate]) -> Result<(), String> {
+        let left: BTreeSet<u64> = std::mem::take(&mut self.jobs).into_iter().collect();
+        let got: BTreeSet<u64> = fates.iter().flat_map(|fate| fate.got.iter().copied()).collect();
+        let mut done = BTreeSet::new();
+        for job in fates.iter().flat_map(|fate| &fate.done) {
+            if !done.insert(*job) {
+                return Err(format!("job {job} was done twice"));
+            }
+            if left.contains(job) {
+                return Err(format!("job {job} was done, and came once more"));
+            }
+        }
+        for job in self.looked_at..self.fed {
+            if !left.contains(&job) && !got.contains(&job) {
+                return Err(format!("job {job} is lost"));
+            }
+        }
+        self.looked_at = self.fed;
+        Ok(())
+    }
+
+    /// Those who are gone are not asked for again: whatever comes of them now is wrong, unless it
+    /// begins with their first message.
+    pub fn forget(&mut self) {
+        let rows = self.published.values().flat_map(BTreeMap::values).chain(self.sent.values());
+        self.messages += rows.map(|row| row.count).sum::<u64>();
+        self.published.values_mut().for_each(BTreeMap::clear);
+        self.sent.clear();
+    }
+}
