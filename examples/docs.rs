@@ -3,3 +3,7 @@
 #[doc = include_str!("../docs/migration.md")]
 #[cfg(doctest)]
 pub struct Migration;
+
+#[doc = include_str!("../docs/guide.md")]
+#[cfg(doctest)]
+pub struct Guide;
