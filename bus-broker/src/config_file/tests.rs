@@ -2,6 +2,7 @@
 
 mod access;
 mod bridge;
+mod reference;
 
 use super::*;
 
