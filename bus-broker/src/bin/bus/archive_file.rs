@@ -135,7 +135,7 @@ impl Writer {
 /// A file of messages that is being read.
 pub struct Reader {
     name: String,
-    from: From,
+    from: Source,
     decoder: ArchiveDecoder,
     buffer: Vec<u8>,
     /// What is whole of a file that is not is taken.
@@ -144,7 +144,7 @@ pub struct Reader {
     over: bool,
 }
 
-enum From {
+enum Source {
     File(File),
     Stream(Box<dyn AsyncRead + Unpin>),
 }
@@ -157,14 +157,14 @@ impl Reader {
             None if std::io::stdin().is_terminal() => {
                 return Err(Problem::usage("name a file, or lead one in: this is a terminal"));
             }
-            None => ("standard input".into(), From::Stream(Box::new(tokio::io::stdin()))),
+            None => ("standard input".into(), Source::Stream(Box::new(tokio::io::stdin()))),
             Some(path) => {
                 let name = path.display().to_string();
                 let file = File::open(path).await.map_err(|error| unreadable(&name, &error))?;
                 let found = file.metadata().await.map_err(|error| unreadable(&name, &error))?;
                 match found.is_file() {
-                    true => (name, From::File(file)),
-                    false => (name, From::Stream(Box::new(file))),
+                    true => (name, Source::File(file)),
+                    false => (name, Source::Stream(Box::new(file))),
                 }
             }
         };
@@ -194,7 +194,7 @@ impl Reader {
     /// Reads a file to its end, and is at its beginning again; what can be read only once is not
     /// looked at, and `false` is the answer.
     pub async fn check(&mut self) -> Result<bool, Problem> {
-        if let From::Stream(_) = self.from {
+        if let Source::Stream(_) = self.from {
             return Ok(false);
         }
         self.description().await?;
@@ -215,7 +215,7 @@ impl Reader {
 
     /// Goes back to the beginning.
     pub async fn rewind(&mut self) -> Result<(), Problem> {
-        let From::File(file) = &mut self.from else {
+        let Source::File(file) = &mut self.from else {
             return Err(Problem::usage(format!("{} can be read only once", self.name)));
         };
         let sought = file.seek(SeekFrom::Start(0)).await;
@@ -257,8 +257,8 @@ impl Reader {
     /// Reads more; `false` at the end.
     async fn read(&mut self) -> Result<bool, Problem> {
         let read = match &mut self.from {
-            From::File(file) => file.read(&mut self.buffer).await,
-            From::Stream(stream) => stream.read(&mut self.buffer).await,
+            Source::File(file) => file.read(&mut self.buffer).await,
+            Source::Stream(stream) => stream.read(&mut self.buffer).await,
         };
         let length = read.map_err(|error| unreadable(&self.name, &error))?;
         self.decoder.push(&self.buffer[..length]);

@@ -271,7 +271,8 @@ pub fn parse() -> Result<Cli, Problem> {
 /// Who has set BUS_URL long ago is told that it is to blame.
 fn check_environment(matches: &ArgMatches, cli: &Cli) -> Result<(), Problem> {
     let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("url"));
-    let connects = cli.verb.connects();
+    // A context that is named goes before it.
+    let connects = cli.verb.connects() && cli.sources.given("context") != Given::Flag;
     if source == Some(ValueSource::EnvVariable) && connects && !cli.url.is_empty() {
         cli.url.parse::<BusUrl>().map_err(|error| {
             Problem::usage(format!("the environment variable BUS_URL: {error}"))

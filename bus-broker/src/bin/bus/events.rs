@@ -70,7 +70,7 @@ async fn follow(client: &Client, mut subscriber: Subscriber, args: &Args) -> Res
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_since = Instant::now();
     loop {
-        let silence = silent_since + args.wait.unwrap_or_default();
+        let silence = value::deadline(silent_since, args.wait.unwrap_or_default());
         let received = tokio::select! {
             biased;
             received = subscriber.next() => received,

@@ -30,6 +30,8 @@ const BACKLOG_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of an entry beside topic, sender and message, and of an end with its reason.
 const ENTRY_BYTES: u64 = 40;
 const END_BYTES: u64 = 128;
+/// Bytes of a reason.
+const REASON_BYTES_MAX: usize = 500;
 
 /// Flags of `record`.
 #[derive(clap::Args)]
@@ -228,7 +230,7 @@ async fn take(
             Some(next) => next,
             None => {
                 writer.flush().await?;
-                let over = limits.duration.map(|limit| begun + limit);
+                let over = limits.duration.map(|limit| value::deadline(begun, limit));
                 tokio::select! {
                     biased;
                     next = heard.next() => next,
@@ -289,7 +291,9 @@ fn how_many(count: u64) -> String {
 
 /// So that it fits into a record.
 fn shortened(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(500));
+    while text.len() > REASON_BYTES_MAX {
+        text.pop();
+    }
     text
 }
 

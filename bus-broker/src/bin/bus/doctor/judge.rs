@@ -125,20 +125,18 @@ pub fn feature(what: &'static str, tried: Result<(), String>, cost: &str) -> Fin
     }
 }
 
-/// How deep this process is in namespaces of process numbers, and in what container by its own word.
-pub fn namespace(depth: usize, container: Option<&str>) -> Finding {
+/// Whether process numbers are the machine's own, and what container this is by its own word. An inner
+/// namespace costs only with a broker outside, which is seen where lanes are tried.
+pub fn namespace(own: Option<bool>, container: Option<&str>) -> Finding {
     let place = container.map(|name| format!(" (container: {name})")).unwrap_or_default();
-    match depth {
-        0 | 1 => {
-            Finding::ok("namespace", format!("process numbers are those of the machine{place}"))
+    let found = match own {
+        None => "the kernel does not tell",
+        Some(true) => "process numbers are those of the machine",
+        Some(false) => {
+            "process numbers are those of an inner namespace: with a broker outside there are no lanes"
         }
-        depth => Finding::costs(
-            "namespace",
-            format!("process numbers are those of an inner namespace, {depth} deep{place}"),
-            "clients inside and a broker outside do not see each other's processes: they talk over the socket, not over lanes",
-            "run both inside, or both outside (--pid=host)",
-        ),
-    }
+    };
+    Finding::ok("namespace", format!("{found}{place}"))
 }
 
 /// The time since 1970, and what the kernel takes it from.
@@ -205,8 +203,9 @@ mod tests {
         assert_eq!(clock(now, Some("tsc")).verdict, Ok);
         assert_eq!(clock(now, Some("hpet")).verdict, Costs);
         assert_eq!(clock(Duration::ZERO, Some("tsc")).verdict, Broken);
-        assert_eq!(namespace(1, None).verdict, Ok);
-        assert_eq!(namespace(2, Some("docker")).verdict, Costs);
+        let inner = namespace(Some(false), Some("docker"));
+        assert!(inner.found.contains("inner namespace") && inner.found.contains("docker"));
+        assert!(!namespace(Some(true), None).found.contains("inner"));
         assert_eq!(feature("sealing", Err("no".into()), "x").verdict, Costs);
     }
 }

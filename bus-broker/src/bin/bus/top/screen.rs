@@ -142,9 +142,15 @@ impl Screen {
         // As far down as there is something.
         self.skip = self.skip.min(rows.len().saturating_sub(1));
         let sorted = self.sort[self.pane];
-        let title = |(index, title): (usize, &str)| match index == sorted {
-            true => format!("{title}{}", if self.turned { "^" } else { "v" }),
-            false => title.to_owned(),
+        let title = |(index, title): (usize, &str)| {
+            let mark = match (index == sorted, self.turned) {
+                (false, _) => "",
+                (true, false) => "v",
+                (true, true) => "^",
+            };
+            // Figures stand at the right, and so do their titles.
+            let width = if index == 0 { 0 } else { usize::from(FIGURE_WIDTH) - 1 };
+            format!("{:>width$}", format!("{title}{mark}"))
         };
         let titles = std::iter::once("NAME").chain(pane.columns().iter().map(|(title, ..)| *title));
         let header = TableRow::new(titles.enumerate().map(title).collect::<Vec<_>>())
@@ -175,7 +181,13 @@ impl Screen {
 /// A figure in at most eight columns.
 pub fn show(figure: &Figure, kind: Kind) -> String {
     let number = match figure {
-        Figure::Text(text) => return text.chars().take(8).collect(),
+        Figure::Text(text) => {
+            return match text.as_str() {
+                "shared memory" => "lanes".to_owned(),
+                "local socket" => "socket".to_owned(),
+                other => other.chars().take(8).collect(),
+            };
+        }
         Figure::Number(None) => return "-".to_owned(),
         Figure::Number(Some(number)) => *number,
     };
