@@ -67,7 +67,8 @@ fn interval_value(text: &str) -> Result<Duration, String> {
 
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
-    if !args.once && !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
+    let interactive = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if !args.once && !interactive {
         return Err(Problem::usage("this needs a terminal: `bus top --once` prints one picture"));
     }
     session::with_client(url, session::lasting("top"), async |client| {
