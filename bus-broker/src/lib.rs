@@ -12,6 +12,7 @@
 //! # Ok(()) }
 //! ```
 
+mod archive;
 #[cfg(feature = "tls")]
 mod authority;
 mod bridge;
@@ -42,6 +43,10 @@ mod taking;
 mod users;
 mod vigil;
 
+pub use archive::{
+    ArchiveContent, ArchiveDecoder, ArchiveDescription, ArchiveEncoder, ArchiveEnd, ArchiveEntry,
+    ArchiveError, ArchiveGap, ArchivedMessage, ArchivedQueue,
+};
 #[cfg(feature = "tls")]
 pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
 pub use bridge::{

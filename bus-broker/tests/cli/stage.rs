@@ -64,6 +64,8 @@ pub fn command() -> Command {
             command.env_remove(key);
         }
     }
+    // Nor a context that he uses.
+    command.env("XDG_CONFIG_HOME", "/nowhere");
     command.kill_on_drop(true);
     command
 }

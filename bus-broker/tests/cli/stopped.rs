@@ -7,8 +7,8 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::bridge::until_out;
-use crate::stage::{Process, Stage};
+use crate::bridge::{Other, until_out};
+use crate::stage::{DONE, Process, Stage};
 
 #[tokio::test]
 async fn a_stopped_broker_is_noticed_by_a_bridge_and_a_client_which_go_on_when_it_does() {
@@ -48,4 +48,24 @@ async fn a_stopped_broker_is_noticed_by_a_bridge_and_a_client_which_go_on_when_i
     assert_eq!(client.line().await, "two");
     assert_eq!(client.line().await, "three");
     until_out(&here, |out| out["state"] == "connected" && out["missed"] == 0).await;
+}
+
+#[tokio::test]
+async fn whoever_tries_to_send_to_a_home_that_is_stopped_is_told_what_he_waits_for() {
+    let more = "send = \"jobs\"\nreceive = \"jobs\"";
+    let (here, there) = (Stage::new().await, Other::allowing(more).await);
+    there.bus(&["create", "jobs", "--mode", "0777"]).await.check(DONE, &[]);
+    let token = there.token();
+    let add = ["bridge", "add", "b", &there.tcp, "--remote-token-file", &token];
+    here.good(&[&add[..], &["--in-queues", "jobs"]].concat()).await;
+    here.until(&["stat", "jobs", "--json"], |stat| {
+        stat["queues"][0]["hosted"]["reachable"] == true
+    })
+    .await;
+    there.broker.signal(Signal::STOP);
+    let mut tries = here.start(&["send", "jobs", "x", "--try"]);
+    let told = tries.word().await;
+    assert!(told.starts_with("bus: waits: queue `jobs` lives at broker"), "{told}");
+    there.broker.signal(Signal::CONT);
+    tries.end().await;
 }

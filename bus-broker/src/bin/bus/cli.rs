@@ -9,15 +9,22 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[cfg(feature = "tls")]
 use crate::cert;
+use crate::context::{Choice, Context, Given, Settings, Sources, Store};
 use crate::exit::{self, Exit, Problem};
 use crate::{
-    bench, bridge, create, demo, ls, peek, ping, publish, receive, removal, reply, request, role,
-    send, serve, session, set, stat, subscribe, suggest, tls, token,
+    bench, bridge, completions, context, create, demo, doctor, dump, events, ls, peek, ping,
+    publish, receive, record, removal, replay, reply, request, restore, role, send, serve, session,
+    set, stat, subscribe, suggest, tls, token, top,
 };
+
+const WHICH_BROKER: &str = "\
+Which broker: --url, else --context, else BUS_URL, else BUS_CONTEXT, else the
+context in use (`bus context use`), else where brokers of this machine listen.
+";
 
 /// An async message bus for processes: queues, topics and services.
 #[derive(Parser)]
-#[command(name = "bus", version, after_help = exit::help(), arg_required_else_help = true)]
+#[command(name = "bus", version, after_help = format!("{WHICH_BROKER}\n{}", exit::help()), arg_required_else_help = true)]
 pub struct Cli {
     /// The broker: local:PATH, shm:PATH, unix:PATH, tcp://HOST:PORT or tls://HOST:PORT [default: where
     /// brokers of this machine listen]
@@ -32,6 +39,19 @@ pub struct Cli {
         hide_env_values = true
     )]
     url: String,
+    /// A named set of a broker and credentials, from `bus context add`; an empty name is none
+    #[arg(
+        long,
+        global = true,
+        env = "BUS_CONTEXT",
+        value_name = "NAME",
+        help_heading = "Connection to this broker",
+        hide_env_values = true
+    )]
+    context: Option<String>,
+    /// Where each setting comes from.
+    #[arg(skip)]
+    sources: Sources,
     #[command(flatten)]
     lanes: session::LaneArgs,
     #[command(flatten)]
@@ -79,6 +99,16 @@ enum Verb {
     Purge(removal::Args),
     /// Show messages of a queue, and take none
     Peek(peek::Args),
+    /// Copy what a queue holds into a file, and take none
+    Dump(dump::Args),
+    /// Send what `dump` wrote to a queue
+    Restore(restore::Args),
+    /// Copy what is published on topics into a file, with its times
+    Record(record::Args),
+    /// Publish what `record` wrote, with its timing
+    Replay(replay::Args),
+    /// Show what happens at the broker, as it happens
+    Events(events::Args),
     /// Bridges to other brokers: begin, list, stop for a while, end
     #[command(subcommand)]
     Bridge(bridge::Args),
@@ -90,6 +120,17 @@ enum Verb {
     Ping(ping::Args),
     /// Measure round trip and throughput between two processes
     Bench(bench::Args),
+    /// Show queues, topics, clients and bridges live, with rates and depths
+    Top(top::Args),
+    /// Look for what is missing on this machine and at brokers, and tell what to do
+    Doctor(doctor::Args),
+    /// Named sets of a broker and credentials: keep, list, choose, forget
+    #[command(subcommand)]
+    Context(context::Args),
+    /// Print what a shell needs to complete this command
+    Completions(completions::Args),
+    /// Write man pages, one for each verb
+    Man(completions::ManArgs),
     /// Make a token, by which a user shows who it is
     Token(token::Args),
     /// A process of `demo` or `bench`.
@@ -99,12 +140,18 @@ enum Verb {
 
 impl Cli {
     /// Runs the verb.
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(mut self) -> Result<(), Problem> {
+        if let Verb::Context(args) = self.verb {
+            let flags = Settings { url: self.url, tls: self.tls, token: self.token }
+                .on_command_line(&self.sources);
+            return context::run(args, flags);
+        }
+        let context = self.use_context()?;
         let url = &self.url;
         session::set_lanes(self.lanes);
         tls::set(self.tls)?;
         if self.verb.connects() {
-            self.token.take()?;
+            self.token.take(context)?;
         }
         match self.verb {
             Verb::Serve(args) => serve::run(args, self.lanes).await,
@@ -123,27 +170,90 @@ impl Cli {
             Verb::Retire(args) => removal::run(url, removal::Action::Retire, args).await,
             Verb::Purge(args) => removal::run(url, removal::Action::Purge, args).await,
             Verb::Peek(args) => peek::run(url, args).await,
+            Verb::Dump(args) => dump::run(url, args).await,
+            Verb::Restore(args) => restore::run(url, args).await,
+            Verb::Record(args) => record::run(url, args).await,
+            Verb::Replay(args) => replay::run(url, args).await,
+            Verb::Events(args) => events::run(url, args).await,
             Verb::Bridge(args) => bridge::run(url, args).await,
             #[cfg(feature = "tls")]
             Verb::Cert(args) => cert::run(&args),
             Verb::Ping(args) => ping::run(url, args).await,
             Verb::Bench(args) => bench::run(url, args).await,
             Verb::Token(args) => token::run(args),
+            Verb::Top(args) => top::run(url, args).await,
+            Verb::Doctor(args) => doctor::run(url, args).await,
+            Verb::Completions(args) => completions::run(&args),
+            Verb::Man(args) => completions::man(&args),
+            // It was done above.
+            Verb::Context(_) => Ok(()),
             Verb::Role(role) => role::run(url, role).await,
         }
     }
 }
 
+impl Cli {
+    /// Takes what the context says that is to be used, if one is; the answer is its token.
+    fn use_context(&mut self) -> Result<Option<(Context, bool)>, Problem> {
+        if !self.verb.connects() || self.verb.names_broker() {
+            return Ok(None);
+        }
+        let named = (self.sources.given("context"), self.context.as_deref());
+        // An empty variable is none.
+        let url = if self.url.is_empty() { Given::Nowhere } else { self.sources.given("url") };
+        let selected = match (url, named.0) {
+            // Where no files are kept nothing is in use.
+            (Given::Nowhere, Given::Nowhere) => Store::of_user().ok(),
+            _ => None,
+        };
+        let selected = selected.map(|store| store.selected()).transpose()?.flatten();
+        let Choice::Context { name, first } = context::choose(url, named, selected)? else {
+            return Ok(None);
+        };
+        let context = Store::of_user()?.load(&name)?;
+        let hint = format!(" (in the context `{name}`)");
+        context
+            .url
+            .parse::<BusUrl>()
+            .map_err(|error| Problem::usage(error.to_string()).hint(&hint))?;
+        self.url.clone_from(&context.url);
+        let goes_before = |id: &str| match self.sources.given(id) {
+            Given::Flag => false,
+            Given::Environment => first,
+            Given::Nowhere => true,
+        };
+        self.tls.fill(&context, goes_before);
+        Ok(Some((context, first && self.sources.given("token_file") != Given::Flag)))
+    }
+}
+
 impl Verb {
+    /// Whether it says itself which broker it means.
+    fn names_broker(&self) -> bool {
+        match self {
+            Verb::Bench(args) => args.broker.is_some(),
+            Verb::Doctor(args) => !args.urls.is_empty(),
+            // A child of this program is told all by its parent.
+            Verb::Role(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether it connects to a broker that is there.
     fn connects(&self) -> bool {
         match self {
-            Verb::Serve(_) | Verb::Demo(_) | Verb::Token(_) => false,
+            Verb::Serve(_) | Verb::Demo(_) | Verb::Token(_) | Verb::Context(_) => false,
+            Verb::Completions(_) | Verb::Man(_) => false,
             #[cfg(feature = "tls")]
             Verb::Cert(_) => false,
             _ => true,
         }
     }
+}
+
+/// The whole command line.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Parses the command line; help and version are printed here.
@@ -152,7 +262,8 @@ pub fn parse() -> Result<Cli, Problem> {
         .try_get_matches()
         .map_err(|error| explain(suggest::improve(error, Cli::command(), std::env::args())))?;
     refuse_url_for_brokers(&matches)?;
-    let cli = Cli::from_arg_matches(&matches).map_err(explain)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(explain)?;
+    cli.sources = Sources::of(&matches);
     check_environment(&matches, &cli)?;
     Ok(cli)
 }
@@ -160,7 +271,8 @@ pub fn parse() -> Result<Cli, Problem> {
 /// Who has set BUS_URL long ago is told that it is to blame.
 fn check_environment(matches: &ArgMatches, cli: &Cli) -> Result<(), Problem> {
     let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("url"));
-    let connects = cli.verb.connects();
+    // A context that is named goes before it.
+    let connects = cli.verb.connects() && cli.sources.given("context") != Given::Flag;
     if source == Some(ValueSource::EnvVariable) && connects && !cli.url.is_empty() {
         cli.url.parse::<BusUrl>().map_err(|error| {
             Problem::usage(format!("the environment variable BUS_URL: {error}"))
@@ -179,6 +291,9 @@ fn refuse_url_for_brokers(matches: &ArgMatches) -> Result<(), Problem> {
             "`serve` connects to no broker: say where it shall listen with --listen, not --url",
         )),
         true => Err(Problem::usage("`demo` starts a broker of its own: leave --url out")),
+        false if verb_matches.value_source("context") == Some(ValueSource::CommandLine) => {
+            Err(Problem::usage(format!("`{verb}` connects to no broker: leave --context out")))
+        }
         false => refuse_credentials_for_brokers(verb_matches),
     }
 }

@@ -71,7 +71,7 @@ const TABLE: &[(Exit, &str, &[ErrorKind])] = {
         ),
         (
             Exit::Conflict,
-            "conflict: exists already, was removed meanwhile, or came too late",
+            "conflict: exists already, was changed or removed meanwhile, or came too late",
             &[K::AlreadyExists, K::Removed, K::StaleLease, K::TypeClash, K::Withdrawn],
         ),
         (
@@ -196,18 +196,42 @@ pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "bus: {text}");
 }
 
-/// The table for `bus --help`.
+/// The table for `bus --help`. It is broken here, so that no terminal breaks a row into what looks like
+/// another one.
 pub fn help() -> String {
     let mut text = String::from("Exit codes:\n");
     for (exit, meaning, _) in TABLE {
-        text.push_str(&format!("  {:>2}  {meaning}\n", *exit as u8));
+        let mut line = format!("  {:>2} ", *exit as u8);
+        for word in meaning.split(' ') {
+            if line.len() + 1 + word.len() > HELP_COLUMNS {
+                text.push_str(&line);
+                line = String::from("\n     ");
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        text.push_str(&line);
+        text.push('\n');
     }
     text
 }
 
+/// Columns that every terminal has.
+const HELP_COLUMNS: usize = 78;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_exit_code_has_one_row_and_no_line_is_wider_than_a_terminal() {
+        let help = help();
+        assert!(help.lines().all(|line| line.len() <= HELP_COLUMNS), "{help}");
+        let numbered = help.lines().filter_map(|line| line.get(..4)?.trim().parse::<u8>().ok());
+        let codes: Vec<u8> = TABLE.iter().map(|(exit, ..)| *exit as u8).collect();
+        assert_eq!(numbered.collect::<Vec<_>>(), codes);
+        assert_eq!(codes, (0..=11).collect::<Vec<u8>>());
+    }
 
     #[test]
     fn every_kind_has_exactly_one_exit_code() {

@@ -17,7 +17,7 @@ use crate::{session, token};
 const END_LIMIT: Duration = Duration::from_secs(3);
 /// Settings that a user has for commands of his own.
 const ENVIRONMENT: &[&str] =
-    &["BUS_URL", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"];
+    &["BUS_URL", "BUS_CONTEXT", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"];
 
 /// A running child. Dropping it kills it.
 pub struct Helper {

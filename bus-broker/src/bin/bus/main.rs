@@ -5,14 +5,20 @@
 
 #![forbid(unsafe_code)]
 
+mod archive_file;
 mod bench;
 mod bridge;
 mod bridge_table;
 #[cfg(feature = "tls")]
 mod cert;
 mod cli;
+mod completions;
+mod context;
 mod create;
 mod demo;
+mod doctor;
+mod dump;
+mod events;
 mod exit;
 mod helper;
 mod ls;
@@ -23,10 +29,13 @@ mod peek;
 mod ping;
 mod publish;
 mod receive;
+mod record;
 mod reload;
 mod removal;
+mod replay;
 mod reply;
 mod request;
+mod restore;
 mod role;
 mod scratch;
 mod send;
@@ -43,6 +52,7 @@ mod suggest;
 mod table;
 mod tls;
 mod token;
+mod top;
 mod users;
 mod value;
 

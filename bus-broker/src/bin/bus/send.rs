@@ -37,7 +37,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         let (mut patience, mut accepted) = (Patience::sending(client, &queue), 0u64);
         while let Some(message) = messages.next().await? {
             let sent = match args.timeout {
-                _ if args.no_wait => queue.try_send(message).await,
+                _ if args.no_wait => patience.wait(queue.try_send(message)).await,
                 Some(limit) => patience.wait(queue.send_timeout(message, limit)).await,
                 None => patience.wait(queue.send(message)).await,
             };

@@ -156,7 +156,7 @@ fn payload_text(payload: &[u8]) -> String {
 }
 
 /// Control characters escaped, so that a message cannot rule the terminal or fake a line.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use bus_broker::{BrokerConfig, ClientCertificates, TlsServerFiles};
 use bus_client::ClientOptions;
 
+use crate::context::Context;
 use crate::exit::Problem;
 
 /// Flags of every verb that connects.
@@ -33,6 +34,31 @@ pub struct TlsArgs {
 pub const IDS: &[&str] = &["tls_ca", "tls_cert", "tls_key", "tls_name"];
 
 static ARGS: OnceLock<TlsArgs> = OnceLock::new();
+
+impl TlsArgs {
+    /// Takes from a context what it has, and what goes before what is here.
+    pub fn fill(&mut self, context: &Context, goes_before: impl Fn(&str) -> bool) {
+        if context.tls_ca.is_some() && goes_before("tls_ca") {
+            self.tls_ca.clone_from(&context.tls_ca);
+        }
+        // A certificate and its key belong together.
+        if context.tls_cert.is_some() && goes_before("tls_cert") && goes_before("tls_key") {
+            self.tls_cert.clone_from(&context.tls_cert);
+            self.tls_key.clone_from(&context.tls_key);
+        }
+        if context.tls_name.is_some() && goes_before("tls_name") {
+            self.tls_name.clone_from(&context.tls_name);
+        }
+    }
+
+    /// Puts those that are wanted into a context.
+    pub fn put_into(self, context: &mut Context, wanted: impl Fn(&str) -> bool) {
+        context.tls_ca = self.tls_ca.filter(|_| wanted("tls_ca"));
+        context.tls_cert = self.tls_cert.filter(|_| wanted("tls_cert"));
+        context.tls_key = self.tls_key.filter(|_| wanted("tls_key"));
+        context.tls_name = self.tls_name.filter(|_| wanted("tls_name"));
+    }
+}
 
 /// Sets what was asked for, for all clients of this process.
 pub fn set(args: TlsArgs) -> Result<(), Problem> {

@@ -10,6 +10,7 @@ use bus_broker::TokenHash;
 use bus_client::{Token, UserName};
 use clap::builder::FalseyValueParser;
 
+use crate::context::Context;
 use crate::exit::{Exit, Problem};
 use crate::output::Out;
 
@@ -54,23 +55,60 @@ pub type Shown = (Token, bool);
 static SHOWN: Mutex<Option<Shown>> = Mutex::new(None);
 
 impl TokenArgs {
-    /// Takes the token for all clients of this process.
-    pub fn take(self) -> Result<(), Problem> {
-        let (text, place) = match (&self.token_file, std::env::var(VARIABLE)) {
-            (Some(path), _) => {
+    /// Takes the token for all clients of this process: a flag's, else that of the context if it goes
+    /// first, else the environment's, else that of the context.
+    pub fn take(self, context: Option<(Context, bool)>) -> Result<(), Problem> {
+        let (context, first) = context.unzip();
+        let kept = context.as_ref().and_then(Kept::of);
+        let insecure = self.token_insecure || context.as_ref().is_some_and(|c| c.token_insecure);
+        let own = match (self.token_file, std::env::var(VARIABLE)) {
+            (Some(path), _) => Some(Kept::File(path)),
+            (None, Ok(text)) => {
+                Some(Kept::Text(text, format!("the environment variable {VARIABLE}")))
+            }
+            (None, Err(_)) => None,
+        };
+        let chosen = if first == Some(true) { kept.or(own) } else { own.or(kept) };
+        let Some(chosen) = chosen else { return Ok(()) };
+        let (text, place) = chosen.read()?;
+        let token =
+            Token::new(text.trim()).map_err(|error| Problem::usage(format!("{place}: {error}")))?;
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some((token, insecure));
+        Ok(())
+    }
+
+    /// Puts those that are wanted into a context.
+    pub fn put_into(self, context: &mut Context, wanted: impl Fn(&str) -> bool) {
+        context.token_file = self.token_file.filter(|_| wanted("token_file"));
+        context.token_insecure = self.token_insecure && wanted("token_insecure");
+    }
+}
+
+/// Where a token is.
+enum Kept {
+    File(PathBuf),
+    /// It, and where that stood.
+    Text(String, String),
+}
+
+impl Kept {
+    fn of(context: &Context) -> Option<Kept> {
+        let text = context.token().map(|text| Kept::Text(text.to_owned(), "the context".into()));
+        text.or_else(|| context.token_file.clone().map(Kept::File))
+    }
+
+    /// The token, and where it stood.
+    fn read(self) -> Result<(String, String), Problem> {
+        match self {
+            Kept::Text(text, place) => Ok((text, place)),
+            Kept::File(path) => {
                 let place = path.display().to_string();
                 let text = std::fs::read_to_string(path).map_err(|error| {
                     Problem::new(Exit::File, format!("cannot read the token in {place}: {error}"))
                 })?;
-                (text, place)
+                Ok((text, place))
             }
-            (None, Ok(text)) => (text, format!("the environment variable {VARIABLE}")),
-            (None, Err(_)) => return Ok(()),
-        };
-        let token =
-            Token::new(text.trim()).map_err(|error| Problem::usage(format!("{place}: {error}")))?;
-        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some((token, self.token_insecure));
-        Ok(())
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bus_core::{LEASE_MAX, QUEUE_BYTES_MAX, QUEUE_BYTES_MIN, Selector};
 use bytesize::ByteSize;
+use tokio::time::Instant;
 
 /// Which types, behind the name or as a flag.
 #[derive(Clone, Copy, clap::Args)]
@@ -39,6 +40,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| wrong()),
         Err(_) => humantime::parse_duration(text).map_err(|_| wrong()),
     }
+}
+
+/// So long after that; what is too far away to be told comes in thirty years.
+pub fn deadline(from: Instant, limit: Duration) -> Instant {
+    let far = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    from.checked_add(limit.min(far)).unwrap_or(from)
 }
 
 /// A size in bytes: `4096`, `64KiB`, `16MB`.
@@ -123,6 +130,8 @@ mod tests {
     fn values_are_parsed_and_refused() {
         assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("0"), Ok(Duration::ZERO));
+        let now = Instant::now();
+        assert!(deadline(now, Duration::MAX) > deadline(now, Duration::from_secs(9)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         for bad in ["", "-1s", "soon", "NaN", "inf", "1e300"] {
             assert!(duration(bad).is_err(), "{bad}");

@@ -30,7 +30,7 @@ const WARM_UP: f64 = 0.25;
 pub struct Args {
     /// The broker [default: as --url, else the one that runs here, else one for the time being]
     #[arg(value_name = "BROKER")]
-    broker: Option<String>,
+    pub broker: Option<String>,
     /// Bytes of a payload, at least 8
     #[arg(long, short, value_parser = value::bytes, default_value = "64")]
     size: u64,

@@ -1,0 +1,233 @@
+//! `bus replay`: publishes what `bus record` wrote, with its timing.
+//!
+//! Each message is due at its time in the record, counted from the beginning, so that what is late
+//! once makes nothing else late. Invariants: of a file nothing is published before all of it was
+//! found whole; a gap in the record is said where it is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bus_broker::{ArchiveContent, ArchiveEntry, ArchivedMessage};
+use bus_client::{Client, Name, Publisher};
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use crate::archive_file::Reader;
+use crate::exit::{Exit, Problem, say};
+use crate::output::Out;
+use crate::session;
+
+/// Topics of one record.
+const TOPICS_MAX: usize = 4096;
+/// What is later than that is said, once.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Flags of `replay`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  bus replay prices.bus                    as it was
+  bus replay prices.bus --speed max        as fast as it goes
+  bus replay prices.bus --speed 0.5 --loop over and over, at half the speed
+  bus replay prices.bus --to test          on test.prices.eur, not on prices.eur
+  bus replay prices.bus --rename prices=quotes
+                                           on quotes.eur")]
+pub struct Args {
+    /// The file [default: standard input]; `-` is that too
+    file: Option<PathBuf>,
+    /// How fast: 1 is as it was, 2 twice as fast, max without pauses
+    #[arg(long, value_name = "FACTOR", default_value = "1", allow_hyphen_values = true)]
+    speed: Speed,
+    /// Play it so many times; without a number until interrupted
+    #[arg(long = "loop", value_name = "N", num_args = 0..=1, default_missing_value = "0")]
+    times: Option<u64>,
+    /// Publish below this name: `test` makes `test.a` of `a`
+    #[arg(long, value_name = "PREFIX")]
+    to: Option<Name>,
+    /// Publish what is at or below one name at or below another; can be given again
+    #[arg(long, value_name = "FROM=TO", value_parser = renaming)]
+    rename: Vec<(Name, Name)>,
+    /// Take what is whole of a record that is cut off or damaged
+    #[arg(long)]
+    partial: bool,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How fast a record is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Speed {
+    Times(f64),
+    Max,
+}
+
+impl std::str::FromStr for Speed {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Speed, String> {
+        match text.parse::<f64>() {
+            _ if text == "max" => Ok(Speed::Max),
+            Ok(factor) if factor.is_finite() && factor >= 1e-6 => Ok(Speed::Times(factor)),
+            _ => Err(format!("`{text}` is not a speed: write 1, 0.5, 20 or max")),
+        }
+    }
+}
+
+impl Speed {
+    /// When something is due that came at this time of the record.
+    fn due(self, begun: Instant, at: Duration) -> Result<Instant, Problem> {
+        let Speed::Times(factor) = self else { return Ok(begun) };
+        let scaled = Duration::try_from_secs_f64(at.as_secs_f64() / factor).ok();
+        scaled.and_then(|pause| begun.checked_add(pause)).ok_or_else(|| {
+            Problem::new(Exit::File, "the record has a time that never comes".to_owned())
+        })
+    }
+}
+
+fn renaming(text: &str) -> Result<(Name, Name), String> {
+    let Some((from, to)) = text.split_once('=') else {
+        return Err(format!("`{text}` is no renaming: write FROM=TO"));
+    };
+    let name = |text| Name::new(text).map_err(|error| error.to_string());
+    Ok((name(from)?, name(to)?))
+}
+
+/// What was played.
+#[derive(Debug, Default, PartialEq)]
+struct Played {
+    messages: u64,
+    gaps: u64,
+}
+
+/// Runs it.
+pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
+    let mut reader = Reader::open(args.file.as_ref(), args.partial).await?;
+    if reader.description().await?.content != ArchiveContent::Topics {
+        let text = format!("{} is a dump of a queue: `bus restore` takes it", reader.name());
+        return Err(Problem::usage(text));
+    }
+    let checked = reader.check().await?;
+    let times = args.times.unwrap_or(1);
+    if times != 1 && !checked {
+        return Err(Problem::usage("what comes through a pipe can be played only once"));
+    }
+    session::with_client(url, session::once("replay"), async |client| {
+        let mut stage = Stage { client, args: &args, publishers: BTreeMap::new() };
+        let (mut played, mut round) = (Played::default(), 0u64);
+        loop {
+            let put = async |message: ArchivedMessage| stage.publish(message).await;
+            play(async || reader.next().await, args.speed, put, &mut played).await?;
+            round += 1;
+            if round == times {
+                break;
+            }
+            reader.rewind().await?;
+        }
+        stage.flush(played.messages).await?;
+        let mut out = Out::new();
+        match args.json {
+            true => out.json(&json!({ "messages": played.messages, "gaps": played.gaps }))?,
+            false => out.line(format_args!("replayed {} messages", played.messages))?,
+        }
+        out.flush()
+    })
+    .await
+}
+
+/// Plays entries, each at its time.
+async fn play(
+    mut next: impl AsyncFnMut() -> Result<Option<ArchiveEntry>, Problem>,
+    speed: Speed,
+    mut put: impl AsyncFnMut(ArchivedMessage) -> Result<(), Problem>,
+    played: &mut Played,
+) -> Result<(), Problem> {
+    let (begun, mut told_late) = (Instant::now(), false);
+    let so_far = |problem: Problem, played: &Played| problem.not_known_of(played.messages);
+    while let Some(entry) = next().await.map_err(|problem| so_far(problem, played))? {
+        let at = match &entry {
+            ArchiveEntry::Message(message) => message.at,
+            ArchiveEntry::Gap(gap) => gap.at,
+            ArchiveEntry::End(end) => end.at,
+        };
+        let due = speed.due(begun, at).map_err(|problem| so_far(problem, played))?;
+        let late = Instant::now().saturating_duration_since(due);
+        if late > LATE && !told_late && speed != Speed::Max {
+            say(format_args!("it does not keep up: {late:.1?} late, and told only this once"));
+            told_late = true;
+        }
+        // What is due already does not yield first.
+        if late.is_zero() {
+            sleep_until(due).await;
+        }
+        match entry {
+            ArchiveEntry::Message(message) => {
+                put(message).await.map_err(|problem| so_far(problem, played))?;
+                played.messages += 1;
+            }
+            ArchiveEntry::Gap(gap) => {
+                let count = match gap.count {
+                    0 => "an unknown number of".to_owned(),
+                    count => format!("up to {count}"),
+                };
+                say(format_args!(
+                    "here {count} messages are missing in the record: {}",
+                    gap.reason
+                ));
+                played.gaps += 1;
+            }
+            ArchiveEntry::End(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where it is published.
+struct Stage<'a> {
+    client: &'a Client,
+    args: &'a Args,
+    publishers: BTreeMap<String, Publisher>,
+}
+
+impl Stage<'_> {
+    async fn publish(&mut self, archived: ArchivedMessage) -> Result<(), Problem> {
+        let ArchivedMessage { topic, message, .. } = archived;
+        if !self.publishers.contains_key(&topic) {
+            if self.publishers.len() == TOPICS_MAX {
+                let text = format!("the record has more than {TOPICS_MAX} topics");
+                return Err(Problem::new(Exit::Full, text));
+            }
+            let name = mapped(&topic, &self.args.rename, self.args.to.as_ref());
+            let publisher = self.client.publisher(&name).await?;
+            self.publishers.insert(topic.clone(), publisher);
+        }
+        match self.publishers.get(&topic) {
+            Some(publisher) => Ok(publisher.publish(message).await?),
+            // It was put there.
+            None => Ok(()),
+        }
+    }
+
+    async fn flush(&self, published: u64) -> Result<(), Problem> {
+        for publisher in self.publishers.values() {
+            let flushed = publisher.flush().await;
+            flushed.map_err(|error| Problem::from(error).not_known_of(published))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a topic is called now: renamed by the first that fits, then put below the prefix.
+fn mapped(topic: &str, renamings: &[(Name, Name)], prefix: Option<&Name>) -> String {
+    let renamed = renamings.iter().find_map(|(from, to)| {
+        let rest = topic.strip_prefix(from.as_str())?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{to}{rest}"))
+    });
+    let name = renamed.unwrap_or_else(|| topic.to_owned());
+    match prefix {
+        Some(prefix) => format!("{prefix}.{name}"),
+        None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests;

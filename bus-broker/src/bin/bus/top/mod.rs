@@ -1,0 +1,213 @@
+//! `bus top`: a live picture of queues, topics, clients and bridges, with rates and depths.
+//!
+//! The picture is in `screen.rs`, its figures in `model.rs`, how they are asked for in `sample.rs`; here is
+//! the terminal. Invariants: it is given back as it was on every way out, also a panic and a signal; the
+//! broker is asked at most four times a second, and never before it has answered.
+
+mod model;
+mod sample;
+mod screen;
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use bus_client::Client;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::exit::{Exit, Problem};
+use crate::output::Out;
+use crate::serve::Signals;
+use crate::table::table;
+use crate::{session, value};
+use model::{Figure, Look, Pane};
+use screen::{Screen, Wish};
+
+/// How often the broker is asked at most.
+const INTERVAL_MIN: Duration = Duration::from_millis(250);
+/// How long the keyboard is waited for, until it is seen whether anybody still wants a key.
+const KEY_LIMIT: Duration = Duration::from_millis(100);
+/// Keys that wait to be taken.
+const KEYS_MAX: usize = 64;
+
+/// Flags of `top`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  bus top                          live; tab changes what is shown, q ends it
+  bus top --filter jobs.           only names with that in them
+  bus top --once                   one picture as text, of two looks a second apart
+  bus top --once --json            the same for a script
+
+Marked with `!` are queues with blocked senders, topics that hold publishers back, clients that do
+not read what is sent to them, and bridges that are not connected.")]
+pub struct Args {
+    /// Time between two looks, at least 250ms
+    #[arg(long, short, value_name = "DURATION", value_parser = interval_value, default_value = "1")]
+    interval: Duration,
+    /// Show only names that contain this
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    filter: String,
+    /// Print once, and end
+    #[arg(long)]
+    once: bool,
+    /// Print one JSON object
+    #[arg(long, requires = "once")]
+    json: bool,
+}
+
+fn interval_value(text: &str) -> Result<Duration, String> {
+    match value::duration(text)? {
+        given if given < INTERVAL_MIN => Err(format!("`{text}` is less than {INTERVAL_MIN:?}")),
+        given => Ok(given),
+    }
+}
+
+/// Runs it.
+pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
+    let interactive = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if !args.once && !interactive {
+        return Err(Problem::usage("this needs a terminal: `bus top --once` prints one picture"));
+    }
+    session::with_client(url, session::lasting("top"), async |client| {
+        let mut screen = Screen::new(args.filter.clone());
+        let begun = Instant::now();
+        screen.take(sample::look(client, begun).await?);
+        if args.once {
+            sleep(args.interval).await;
+            screen.take(sample::look(client, begun).await?);
+            return print(&screen, args.json);
+        }
+        let mut signals = Signals::new()?;
+        // With a hook that gives the terminal back before a panic is told.
+        let terminal = ratatui::try_init().map_err(|error| unusable(&error))?;
+        let shown = show(client, terminal, screen, args.interval, begun, &mut signals).await;
+        ratatui::restore();
+        shown
+    })
+    .await
+}
+
+fn unusable(error: &std::io::Error) -> Problem {
+    Problem::new(Exit::File, format!("the terminal cannot be used: {error}"))
+}
+
+/// Draws until it is to end.
+async fn show(
+    client: &Client,
+    mut terminal: DefaultTerminal,
+    mut screen: Screen,
+    pause: Duration,
+    begun: Instant,
+    signals: &mut Signals,
+) -> Result<(), Problem> {
+    let (mut keys, mut looks) = (keyboard(), looks(client.clone(), begun, pause));
+    loop {
+        terminal.draw(|frame| screen.draw(frame)).map_err(|error| unusable(&error))?;
+        tokio::select! {
+            biased;
+            () = signals.next() => return Ok(()),
+            key = keys.recv() => match key {
+                Some(Event::Key(key)) if key.kind != KeyEventKind::Release => {
+                    if screen.press(key) == Wish::Quit {
+                        return Ok(());
+                    }
+                }
+                // A size that changed is drawn anew.
+                Some(_) => {}
+                None => return Err(Problem::new(Exit::File, "the keyboard is gone")),
+            },
+            look = looks.recv() => match look {
+                Some(Ok(look)) => screen.take(look),
+                Some(Err(Problem::Said(_, text))) => screen.trouble = text,
+                Some(Err(other)) => return Err(other),
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+/// Looks, one after the other. A key that is pressed meanwhile breaks none off.
+fn looks(client: Client, begun: Instant, pause: Duration) -> mpsc::Receiver<Result<Look, Problem>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            sleep(pause).await;
+            // Nobody wants them any more.
+            if sender.send(sample::look(&client, begun).await).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Keys, from a thread of their own. It ends soon after nobody wants them any more.
+fn keyboard() -> mpsc::Receiver<Event> {
+    let (sender, receiver) = mpsc::channel(KEYS_MAX);
+    std::thread::spawn(move || {
+        while !sender.is_closed() {
+            let came = match event::poll(KEY_LIMIT) {
+                Ok(true) => event::read(),
+                Ok(false) => continue,
+                Err(error) => Err(error),
+            };
+            let Ok(came) = came else { return };
+            if sender.blocking_send(came).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn print(screen: &Screen, as_json: bool) -> Result<(), Problem> {
+    let mut out = Out::new();
+    if as_json {
+        let mut all = Map::new();
+        for pane in Pane::ALL {
+            all.insert(
+                pane.title().into(),
+                screen.rows(pane).iter().map(|row| json_row(pane, row)).collect(),
+            );
+        }
+        out.json(&all)?;
+        return out.flush();
+    }
+    let mut parts = vec![screen.broker().to_owned()];
+    for pane in Pane::ALL {
+        let rows = screen.rows(pane);
+        if rows.is_empty() {
+            continue;
+        }
+        let title = pane.title().to_uppercase();
+        let mut header = vec!["", title.as_str()];
+        header.extend(pane.columns().iter().map(|(title, ..)| *title));
+        let right: Vec<bool> = (0..header.len()).map(|column| column > 1).collect();
+        let cells = rows.iter().map(|row| {
+            let mut cells = vec![if row.slow { "!" } else { "" }.to_owned(), row.name.clone()];
+            let figures = row.figures.iter().zip(pane.columns());
+            cells.extend(figures.map(|(figure, (_, _, kind))| screen::show(figure, *kind)));
+            cells
+        });
+        parts.push(table(&header, &right, cells.collect()));
+    }
+    out.line(parts.join("\n\n"))?;
+    out.flush()
+}
+
+fn json_row(pane: Pane, row: &model::Row) -> Value {
+    let mut told = Map::new();
+    told.insert("name".into(), json!(row.name));
+    told.insert("slow".into(), json!(row.slow));
+    for (figure, (_, key, _)) in row.figures.iter().zip(pane.columns()) {
+        let value = match figure {
+            Figure::Number(number) => json!(number),
+            Figure::Text(text) => json!(text),
+        };
+        told.insert((*key).into(), value);
+    }
+    Value::Object(told)
+}
