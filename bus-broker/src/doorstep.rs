@@ -144,6 +144,18 @@ impl Doorstep {
         heard
     }
 
+    /// All who wait: nobody else comes, and there are no more turns.
+    pub fn last_heard(&mut self, now: Time) -> Vec<Newcomer> {
+        let waiting = std::iter::from_fn(|| self.lobby.next());
+        waiting
+            .map(|(source, Waiting { arrived, due, .. })| Newcomer {
+                source,
+                arrived,
+                wait: due.since(now),
+            })
+            .collect()
+    }
+
     /// What it has said, or not, is bad.
     fn fail(&mut self, arrived: Arrived, failure: &Failure, is_clear: bool) {
         self.hub.borrow_mut().note_failed(&arrived.peer(), failure);

@@ -5,6 +5,7 @@
 //! many come wait on the doorstep, where a few are heard at a time, while all others pass them by.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,17 +14,18 @@ use bus_core::BusUrl;
 use bus_core::transport::TlsListener;
 use bus_core::transport::{Arrival, Link, LocalListener, MemListener, TcpListener, default_path};
 use futures::FutureExt;
+use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use crate::broker::StartError;
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::doorstep::{Arrived, Doorstep, Newcomer};
 use crate::handshakes::{Handshakes, Source};
 use crate::hub::SharedHub;
 use crate::log_bound::LogBound;
+use crate::start_error::StartError;
 use crate::{connection, exposure};
 
 /// Pause after accepting has failed.
@@ -72,25 +74,35 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Listens where a URL says.
+    /// Listens where a URL says, with a socket that does so already if there is one.
     pub async fn bind(
         url: &BusUrl,
         config: &BrokerConfig,
         certificates: &Certificates,
+        socket: Option<OwnedFd>,
     ) -> Result<Listener, StartError> {
         let failed = |error: io::Error| StartError::Listen { url: url.to_string(), error };
         match url {
             BusUrl::Local(path) | BusUrl::Unix(path) => {
                 let path: PathBuf = path.clone().unwrap_or_else(default_path);
-                LocalListener::bind(&path).map(Listener::Local).map_err(|error| {
-                    StartError::Listen { url: format!("local:{}", path.display()), error }
+                let listener = match socket {
+                    Some(socket) => LocalListener::adopt(socket, &path),
+                    None => LocalListener::bind(&path),
+                };
+                listener.map(Listener::Local).map_err(|error| StartError::Listen {
+                    url: format!("local:{}", path.display()),
+                    error,
                 })
             }
             BusUrl::Tcp(address) => {
                 if exposure::check(url, address, config)? {
                     warn!(%url, "it is not encrypted: what goes over it, tokens too, can be read on the way");
                 }
-                TcpListener::bind(address).await.map(Listener::Tcp).map_err(failed)
+                let listener = match socket {
+                    Some(socket) => TcpListener::adopt(socket),
+                    None => TcpListener::bind(address).await,
+                };
+                listener.map(Listener::Tcp).map_err(failed)
             }
             #[cfg(feature = "tls")]
             BusUrl::Tls(address) => {
@@ -98,7 +110,11 @@ impl Listener {
                     return Err(StartError::NoCertificate { url: url.to_string() });
                 };
                 exposure::check(url, address, config)?;
-                TlsListener::bind(address, server.clone()).await.map(Listener::Tls).map_err(failed)
+                let listener = match socket {
+                    Some(socket) => TlsListener::adopt(socket, server.clone()),
+                    None => TlsListener::bind(address, server.clone()).await,
+                };
+                listener.map(Listener::Tls).map_err(failed)
             }
             #[cfg(not(feature = "tls"))]
             BusUrl::Tls(_) => {
@@ -128,14 +144,44 @@ impl Listener {
         }
     }
 
-    /// Accepts for ever, or until nobody can connect any more. So many connections may wait before it.
-    pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes, places: usize) {
+    /// Accepts until it is told to close, or nobody can connect any more. So many connections may wait before it;
+    /// those that do when it closes are heard.
+    pub async fn run(
+        mut self,
+        hub: SharedHub,
+        handshakes: Handshakes,
+        places: usize,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let mut doorstep = Doorstep::new((&hub, &handshakes), self.url(), self.is_clear(), places);
+        tokio::select! {
+            () = self.accept_all(&mut doorstep, &hub, &handshakes) => {}
+            // Whoever could tell it to close is gone.
+            _ = closing.wait_for(|closes| *closes) => {}
+        }
+        let now = hub.borrow().now();
+        for heard in doorstep.last_heard(now) {
+            // It has ended: the others are heard all the same.
+            let _ = self.hear(heard, &hub, &handshakes);
+        }
+    }
+
+    /// Cancelling loses nobody who has been accepted.
+    async fn accept_all(
+        &mut self,
+        doorstep: &mut Doorstep,
+        hub: &SharedHub,
+        handshakes: &Handshakes,
+    ) {
         let (pace, url) = (self.pace(), self.url());
-        let mut doorstep = Doorstep::new((&hub, &handshakes), url.clone(), self.is_clear(), places);
         // How many had to wait there since the last turn, and when the next one is.
         let (mut entered, mut turn) = (0, Instant::now());
         let (mut errors, mut accepted) = (LogBound::of_one(), 0_u32);
         loop {
+            if accepted >= IN_A_ROW_MAX {
+                accepted = 0;
+                yield_now().await;
+            }
             let next = match doorstep.is_empty() {
                 true => Some(self.accept().await),
                 false if entered < pace.many => self.accept_now(),
@@ -143,15 +189,12 @@ impl Listener {
             };
             let result = match next {
                 Some(Ok(Some((source, arrived)))) => {
-                    accepted = accepted.wrapping_add(1);
-                    if accepted.is_multiple_of(IN_A_ROW_MAX) {
-                        yield_now().await;
-                    }
+                    accepted += 1;
                     let now = hub.borrow().now();
                     let wait = handshakes.arrives(source, now);
                     let newcomer = Newcomer { source, arrived, wait };
                     if wait.is_zero() {
-                        self.hear(newcomer, &hub, &handshakes)
+                        self.hear(newcomer, hub, handshakes)
                     } else {
                         entered += 1;
                         doorstep.enter(newcomer, now);
@@ -166,7 +209,7 @@ impl Listener {
                     let (now, mut result) = (hub.borrow().now(), Ok(()));
                     // One that cannot be heard keeps no other one from it.
                     for heard in doorstep.next_heard(pace.few, now) {
-                        result = result.and(self.hear(heard, &hub, &handshakes));
+                        result = result.and(self.hear(heard, hub, handshakes));
                     }
                     result
                 }

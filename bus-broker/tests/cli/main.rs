@@ -2,16 +2,22 @@
 //!
 //! Every test has a directory and a broker of its own, and waits for conditions, not for times.
 
+mod activator;
 mod away;
 mod bad_input;
 mod bridge;
 mod bridge_file;
 mod bridge_words;
+mod lease;
 mod lines;
 mod operate;
+mod reload;
+mod restart;
 mod serve;
+mod service;
 mod show;
 mod stage;
 mod stopped;
 mod tls;
+mod units;
 mod users;

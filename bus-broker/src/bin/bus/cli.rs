@@ -98,6 +98,11 @@ enum Verb {
 }
 
 impl Cli {
+    /// Whether this process is to be a broker.
+    pub fn serves(&self) -> bool {
+        matches!(self.verb, Verb::Serve(_))
+    }
+
     /// Runs the verb.
     pub async fn run(self) -> Result<(), Problem> {
         let url = &self.url;
