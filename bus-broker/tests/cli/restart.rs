@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bus_client::{Client, ClientOptions, Error, ErrorKind, Selector};
+use bus_client::{Client, ClientOptions, Error, ErrorKind, QueueOptions, Selector};
 use rustix::process::Signal;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
@@ -64,6 +64,11 @@ fn options() -> ClientOptions {
     ClientOptions::default().connect_timeout(PATIENCE)
 }
 
+/// Over TCP nobody is known, and whoever comes first makes the queue.
+fn for_all() -> QueueOptions {
+    QueueOptions::default().mode(0o777)
+}
+
 /// Connects without end, and says nothing.
 async fn knock(counts: Arc<Counts>, path: PathBuf, address: SocketAddr) {
     while !counts.is_over() {
@@ -102,7 +107,7 @@ async fn send(counts: Arc<Counts>, url: String) -> (BTreeSet<u64>, u64) {
     let (mut accepted, mut unknown, mut number) = (BTreeSet::new(), 0, 0);
     while !counts.is_over() {
         // It is another queue with each broker.
-        let Ok(queue) = client.queue("jobs").await else { continue };
+        let Ok(queue) = client.queue_with("jobs", for_all()).await else { continue };
         while !counts.is_over() {
             number += 1;
             match queue.send(number.to_string()).await {
@@ -126,7 +131,7 @@ async fn receive(counts: Arc<Counts>, url: String, last: Arc<AtomicBool>) -> BTr
     let client = Client::connect_with(&url, options()).await.expect("connects");
     let mut received = BTreeSet::new();
     let mut take = async || -> Result<(), Error> {
-        let queue = client.queue("jobs").await?;
+        let queue = client.queue_with("jobs", for_all()).await?;
         loop {
             match queue.receive_timeout(Selector::Any, Duration::from_millis(50)).await {
                 Ok(delivery) => {
