@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::reload::{Reading, ReloadError, Reloaded};
 use crate::start_error::StartError;
@@ -48,6 +50,7 @@ pub struct Broker {
     url: String,
     urls: Vec<String>,
     registry: Registry,
+    metrics: Option<Metrics>,
     changes: mpsc::Sender<Change>,
     stop: mpsc::Sender<Stop>,
 }
@@ -84,6 +87,10 @@ impl Broker {
         config: BrokerConfig,
         surroundings: Surroundings,
     ) -> Result<Broker, StartError> {
+        let wanted = config.metrics;
+        if let Some(address) = wanted.filter(|at| !at.ip().is_loopback() && !config.metrics_open) {
+            return Err(StartError::MetricsOpen { address });
+        }
         // Files may be slow to read: whoever starts a broker may have others on his thread.
         let (config, certificates) = aside(move || read_files(config)).await??;
         let registry = Registry::default();
@@ -108,7 +115,12 @@ impl Broker {
             }
         })?;
         let urls = told.await.map_err(|_| io::Error::other("the broker's thread ended"))??;
-        Ok(Broker { url, urls, registry, changes, stop })
+        let mut broker = Broker { url, urls, registry, metrics: None, changes, stop };
+        if let Some(address) = wanted {
+            let failed = |error| StartError::Listen { url: format!("http://{address}"), error };
+            broker.metrics = Some(Metrics::start(address, &broker.url).map_err(failed)?);
+        }
+        Ok(broker)
     }
 
     /// The URL for clients in this process.
@@ -119,6 +131,11 @@ impl Broker {
     /// Where it listens for others, with the ports that it got.
     pub fn urls(&self) -> &[String] {
         &self.urls
+    }
+
+    /// Where it serves its metrics, with the port that it got.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(Metrics::address)
     }
 
     /// The connected clients.
@@ -168,7 +185,9 @@ impl Broker {
 
     /// Stops: no new clients, what is to be written is written until the deadline, then all
     /// clients are told. Cancelling lets the broker go on stopping.
-    pub async fn drain(self, deadline: Duration) -> DrainReport {
+    pub async fn drain(mut self, deadline: Duration) -> DrainReport {
+        // Its client is none that is to be waited for.
+        drop(self.metrics.take());
         let (tell, told) = oneshot::channel();
         if self.stop.send((deadline, tell)).await.is_err() {
             return DrainReport::default();

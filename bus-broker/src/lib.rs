@@ -32,6 +32,7 @@ mod listen;
 mod lobby;
 mod log_bound;
 mod membership;
+mod metrics;
 mod named_files;
 mod pulse;
 mod refusals;

@@ -249,6 +249,8 @@ impl BrokerConfig {
             users: _,
             policy: _,
             bridges: _,
+            metrics,
+            metrics_open,
         } = new;
         let modes = (router.queue_mode, router.topic_mode, router.service_mode);
         let old = &self.router;
@@ -268,6 +270,7 @@ impl BrokerConfig {
             ("shared_memory", *shared_memory != self.shared_memory),
             ("waiting", *waiting != self.waiting),
             ("throttle", *throttle != self.throttle),
+            ("metrics", (*metrics, *metrics_open) != (self.metrics, self.metrics_open)),
             ("defaults", modes != (old.queue_mode, old.topic_mode, old.service_mode)),
             ("limits", limits != *old || lanes != (self.lanes_max, self.lanes_per_user_max)),
         ];

@@ -3,6 +3,7 @@
 //! Each sentence says what is to be done about it, in the words of the configuration and of the command line.
 
 use std::io;
+use std::net::SocketAddr;
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,14 @@ pub enum StartError {
     /// Sockets that were handed over cannot be used, or belong to no listener.
     #[error("sockets that were handed over cannot be used: {0}")]
     HandedOver(String),
+    /// Other hosts could see what goes on.
+    #[error(
+        "metrics on {address} could be read from other hosts: take a loopback address, or say --metrics-open (metrics_open in the configuration) if they may"
+    )]
+    MetricsOpen {
+        /// Where.
+        address: SocketAddr,
+    },
     /// The operating system refuses a thread, or randomness.
     #[error("cannot start the broker: {0}")]
     System(#[from] io::Error),

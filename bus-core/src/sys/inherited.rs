@@ -100,3 +100,17 @@ fn take(number: RawFd, name: String) -> io::Result<Inherited> {
 fn wrong(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("sockets were handed over, but {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::take_words;
+
+    #[test]
+    fn beside_other_threads_the_environment_is_left_alone() {
+        // Tests run beside the thread that has started them.
+        assert!(take_words(["PATH", "BUS_NO_SUCH_WORD"]).is_err());
+        assert!(take_words(["PATH"]).is_err(), "it is gone");
+        let words = take_words(["BUS_NO_SUCH_WORD"]).expect("there is nothing to take");
+        assert_eq!(words, [None]);
+    }
+}

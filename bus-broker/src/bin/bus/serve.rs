@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,12 @@ pub struct Args {
     /// The broker's name, for people
     #[arg(long, env = "BUS_NAME")]
     name: Option<String>,
+    /// Serve figures for Prometheus on http://ADDRESS:PORT/metrics, and /health
+    #[arg(long, env = "BUS_METRICS", value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+    /// Let other hosts read them: the names of all that there is, and how it fares
+    #[arg(long, env = "BUS_METRICS_OPEN", value_parser = FalseyValueParser::new())]
+    metrics_open: bool,
     /// When told to end: write what is to be written for at most so long
     #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = "5s", allow_hyphen_values = true)]
     drain: Duration,
@@ -77,6 +84,9 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     let broker = Broker::start_within(config, surroundings).await.map_err(explain)?;
     for url in broker.urls() {
         tell(&mut out, format_args!("listening on {url}"));
+    }
+    if let Some(address) = broker.metrics_address() {
+        tell(&mut out, format_args!("metrics on http://{address}/metrics"));
     }
     manager.ready(broker.urls());
     let args = Arc::new(args);
@@ -176,6 +186,12 @@ pub fn configure(
     if let Some(waiting) = lanes.waiting {
         config = config.waiting(waiting);
     }
+    if let Some(address) = args.metrics {
+        config = config.metrics(address);
+    }
+    if args.metrics_open {
+        config = config.metrics_open(true);
+    }
     if let Some(name) = &args.name {
         config = config.name(name);
     }
@@ -190,7 +206,7 @@ pub fn catch(kind: SignalKind) -> Result<Signal, Problem> {
 
 fn explain(error: StartError) -> Problem {
     let exit = match &error {
-        StartError::Insecure { .. } => Exit::Denied,
+        StartError::Insecure { .. } | StartError::MetricsOpen { .. } => Exit::Denied,
         StartError::Unsupported { .. }
         | StartError::NoCertificate { .. }
         | StartError::HandedOver(_)
