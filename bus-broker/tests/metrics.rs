@@ -87,6 +87,7 @@ async fn what_is_told_is_what_the_statistics_say() {
     let publisher = client.publisher("news").await.expect("opens");
     publisher.publish("a").await.expect("publishes");
     timeout(PATIENCE, news.next()).await.expect("it comes");
+    let server = client.serve_with("sums", 1, None).await.expect("serves");
     let samples = scrape(address).await;
     let stat = client.admin().queues("jobs").await.expect("lists").remove(0);
     let expected = [
@@ -104,13 +105,13 @@ async fn what_is_told_is_what_the_statistics_say() {
     }
     samples.is("busbar_topic_published_total{topic=\"news\"}", 1);
     samples.is("busbar_topic_subscribers{topic=\"news\"}", 1);
-    samples.is("busbar_service_servers{service=\"$bus.stat\"}", 1);
+    samples.is("busbar_service_servers{service=\"sums\"}", 1);
     let info = client.admin().broker().await.expect("tells");
     samples.is("busbar_queues", info.queues);
     samples.is("busbar_messages", info.messages);
     samples.is("busbar_sessions", info.sessions);
     samples.is("busbar_dropped_series", 0);
-    drop((held, publisher));
+    drop((held, publisher, server));
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ async fn a_broker_does_not_start_without_its_configuration() {
     bus(&serve).await.check(USAGE, &[&path, "not TOML"]);
     fs::write(&path, "[[user]]\nname = \"a\"").expect("a file");
     if bus_core::sys::effective_uid() != 0 {
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("our own file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("our own file");
         bus(&serve).await.check(FILE, &[&path, "Permission denied"]);
     }
     assert!(!directory.path().join("bus.sock").exists(), "none has listened");

@@ -35,7 +35,7 @@ pub struct Inherited {
 /// When there is one of them, and there are other threads, which might be reading the environment.
 pub fn take_words<const N: usize>(names: [&str; N]) -> io::Result<[Option<OsString>; N]> {
     #[expect(clippy::disallowed_methods, reason = "what is left for this process stands there")]
-    let words = names.map(|name| env::var_os(name));
+    let words = names.map(env::var_os);
     if words.iter().all(Option::is_none) {
         return Ok(words);
     }
