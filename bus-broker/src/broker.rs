@@ -222,12 +222,8 @@ async fn run(
     }
     let settings = config.clone();
     let (events, system_events) = system::events();
-    let hub = Rc::new(RefCell::new(Hub::new(
-        config,
-        shared.registry,
-        u64::from_le_bytes(epoch) | 1,
-        events,
-    )));
+    let epoch = u64::from_le_bytes(epoch) | 1;
+    let hub = Rc::new(RefCell::new(Hub::new(config, shared.registry, epoch, events)));
     vigil::keep_for(&hub);
     let Surroundings { sockets, beat } = shared.surroundings;
     let listeners = match bind_all(&settings, &shared.certificates, inside, sockets).await {
@@ -243,16 +239,10 @@ async fn run(
         Err(error) => return drop(tell.send(Err(io::Error::other(error.to_string()).into()))),
     };
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
-    let (mut tasks, mut accepting) = (JoinSet::new(), JoinSet::new());
-    let (close, closing) = watch::channel(false);
-    let places = lobby::places(settings.listen.len());
-    for listener in listeners {
-        let handshakes = handshakes.clone();
-        accepting.spawn_local(listener.run(hub.clone(), handshakes, places, closing.clone()));
-    }
+    let listening = Listening::begin(listeners, &hub, &handshakes, settings.listen.len());
+    let (mut tasks, bridges) = (JoinSet::new(), SharedBridges::default());
     beat.into_iter().for_each(|beat| drop(tasks.spawn_local(beat.go_on())));
     tasks.spawn_local(keep_time(hub.clone()));
-    let bridges = SharedBridges::default();
     for bridge in settings.bridges {
         if let Err(failure) = bridges.borrow_mut().add(&hub, bridge, true) {
             return drop(tell.send(Err(StartError::Bridge(failure.to_string()))));
@@ -269,24 +259,50 @@ async fn run(
     };
     let ended = bridges.borrow_mut().end();
     futures::future::join_all(ended).await;
-    // The sockets are gone before anybody is told that the broker has ended; who has come by then gets in, and is
-    // told: he might find nobody if he had to come again.
-    close.send_replace(true);
-    while accepting.join_next().await.is_some() {}
-    if let Some((deadline, _)) = &stop {
+    listening.close(&handshakes, stop.as_ref().map_or(Duration::ZERO, |stop| stop.0)).await;
+    tasks.shutdown().await;
+    if let Some((deadline, answer)) = stop {
+        let report = end(&hub, deadline).await;
+        // Whoever asked may have given up waiting.
+        let _ = answer.send(report);
+    }
+}
+
+/// The listeners, each in a task of its own.
+struct Listening {
+    close: watch::Sender<bool>,
+    accepting: JoinSet<()>,
+}
+
+impl Listening {
+    /// Connections are accepted from now on. So many of the listeners are for others.
+    fn begin(
+        listeners: Vec<Listener>,
+        hub: &SharedHub,
+        handshakes: &Handshakes,
+        for_others: usize,
+    ) -> Listening {
+        let (close, closing) = watch::channel(false);
+        let (places, mut accepting) = (lobby::places(for_others), JoinSet::new());
+        for listener in listeners {
+            let (hub, handshakes) = (hub.clone(), handshakes.clone());
+            accepting.spawn_local(listener.run(hub, handshakes, places, closing.clone()));
+        }
+        Listening { close, accepting }
+    }
+
+    /// Closes them. The sockets are gone before anybody is told that the broker has ended; who has come by then gets
+    /// in, and is told: he might find nobody if he had to come again.
+    async fn close(mut self, handshakes: &Handshakes, deadline: Duration) {
+        self.close.send_replace(true);
+        while self.accepting.join_next().await.is_some() {}
         let over = async {
             while !handshakes.are_over() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         // Those who say nothing are not waited for any longer.
-        let _ = tokio::time::timeout(LAST_HEARD.min(*deadline), over).await;
-    }
-    tasks.shutdown().await;
-    if let Some((deadline, answer)) = stop {
-        let report = end(&hub, deadline).await;
-        // Whoever asked may have given up waiting.
-        let _ = answer.send(report);
+        let _ = tokio::time::timeout(LAST_HEARD.min(deadline), over).await;
     }
 }
 
