@@ -5,72 +5,34 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
+use bus_core::sys::{Inherited, aside};
 use bus_core::transport::{TlsServerFiles, mem_listener, register_mem, unregister_mem};
 use tokio::runtime::{self, LocalOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_local};
 use tracing::error;
 
-use crate::bridge::SharedBridges;
+use crate::bridge::{Bridges, SharedBridges};
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
-use crate::reload::{ReloadError, Reloaded};
+use crate::reload::{Reading, ReloadError, Reloaded};
+use crate::start_error::StartError;
+use crate::surroundings::Surroundings;
 use crate::system::System;
-use crate::{lobby, reload, system, vigil};
+use crate::{gate, handed_over, lobby, reload, system, vigil};
 
-/// Why a broker did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be had.
-    #[error("cannot listen on {url}: {error}")]
-    Listen {
-        /// Which.
-        url: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// Anybody on the network could do anything.
-    #[error(
-        "{url} is reachable from other hosts, and nobody can show there who he is: listen on loopback, configure users who show credentials ([[user]]; over tcp:// that is a token), listen on tls:// with client_certificates = \"required\", or say --insecure if everybody on that network may use this bus"
-    )]
-    Insecure {
-        /// Which.
-        url: String,
-    },
-    /// Not built in this version.
-    #[error(
-        "{url}: this version cannot listen there (unsupported): it can on local:, tcp:// and tls://"
-    )]
-    Unsupported {
-        /// Which.
-        url: String,
-    },
-    /// A TLS listener has nothing to show.
-    #[error(
-        "{url}: there is no certificate to listen with: name it and its key in [tls] of the configuration, or with --tls-server-cert and --tls-server-key (`bus cert` makes some for trying it out)"
-    )]
-    NoCertificate {
-        /// Which.
-        url: String,
-    },
-    /// The files of certificates and keys cannot be used.
-    #[error("{0}")]
-    Certificate(String),
-    /// A bridge cannot be run.
-    #[error("{0}")]
-    Bridge(String),
-    /// The operating system refuses a thread, or randomness.
-    #[error("cannot start the broker: {0}")]
-    System(#[from] io::Error),
-}
+/// How long a broker that ends waits for those who have connected and not said who they are.
+const LAST_HEARD: Duration = Duration::from_millis(500);
 
 /// What was left when a broker stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,18 +50,21 @@ pub struct Broker {
     url: String,
     urls: Vec<String>,
     registry: Registry,
-    orders: mpsc::Sender<Order>,
+    metrics: Option<Metrics>,
+    changes: mpsc::Sender<Change>,
+    stop: mpsc::Sender<Stop>,
 }
 
-/// What the thread is told.
-enum Order {
-    /// To take over what can change while it runs, certificates aside.
-    Reload(Box<BrokerConfig>, oneshot::Sender<Result<Reloaded, ReloadError>>),
+/// What the thread is told to become. It may take long: the end waits for none of it.
+enum Change {
+    /// To take over what can change while it runs.
+    Reload(Reading, oneshot::Sender<Result<Reloaded, ReloadError>>),
     /// To exchange the certificates of its listeners.
     Certificates(TlsServerFiles, oneshot::Sender<Result<(), ReloadError>>),
-    /// To end.
-    Stop(Duration, oneshot::Sender<DrainReport>),
 }
+
+/// It is to end within so long, and to say what was left.
+type Stop = (Duration, oneshot::Sender<DrainReport>);
 
 /// What the thread tells when it is up.
 type Started = Result<Vec<String>, StartError>;
@@ -111,13 +76,29 @@ impl Broker {
     /// # Errors
     /// When one of them cannot be had.
     pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
-        let certificates = Certificates::read(&config)?;
+        Broker::start_within(config, Surroundings::default()).await
+    }
+
+    /// Starts a broker that is given more than its configuration.
+    ///
+    /// # Errors
+    /// As [`Broker::start`], and when one of the sockets cannot be used or is left over.
+    pub async fn start_within(
+        config: BrokerConfig,
+        surroundings: Surroundings,
+    ) -> Result<Broker, StartError> {
+        let wanted = config.metrics;
+        if let Some(address) = wanted.filter(|at| !at.ip().is_loopback() && !config.metrics_open) {
+            return Err(StartError::MetricsOpen { address });
+        }
+        // Files may be slow to read: whoever starts a broker may have others on his thread.
+        let (config, certificates) = aside(move || read_files(config)).await??;
         let registry = Registry::default();
         let (connector, inside) = mem_listener();
-        let (orders, ordered) = mpsc::channel(1);
+        let ((changes, changed), (stop, stopped)) = (mpsc::channel(1), mpsc::channel(1));
         let (tell, told) = oneshot::channel();
         let url = register_mem(connector);
-        let shared = Shared { registry: registry.clone(), certificates };
+        let shared = Shared { registry: registry.clone(), certificates, surroundings };
         thread::Builder::new().name("bus-broker".into()).spawn(move || {
             let mut builder = runtime::Builder::new_current_thread();
             builder.enable_all().on_thread_park(vigil::before_sleep);
@@ -126,7 +107,7 @@ impl Broker {
                 // Whoever waits for the start sees that it was dropped, or gets the error.
                 Err(error) => return drop(tell.send(Err(error.into()))),
             };
-            let main = run(config, shared, Listener::Mem(inside), tell, ordered);
+            let main = run(config, shared, Listener::Mem(inside), tell, (changed, stopped));
             // In a task: what is awaited here is polled whenever any task is.
             let main = async { spawn_local(main).await };
             if let Err(error) = runtime.block_on(main) {
@@ -134,7 +115,12 @@ impl Broker {
             }
         })?;
         let urls = told.await.map_err(|_| io::Error::other("the broker's thread ended"))??;
-        Ok(Broker { url, urls, registry, orders })
+        let mut broker = Broker { url, urls, registry, metrics: None, changes, stop };
+        if let Some(address) = wanted {
+            let failed = |error| StartError::Listen { url: format!("http://{address}"), error };
+            broker.metrics = Some(Metrics::start(address, &broker.url).map_err(failed)?);
+        }
+        Ok(broker)
     }
 
     /// The URL for clients in this process.
@@ -147,22 +133,40 @@ impl Broker {
         &self.urls
     }
 
+    /// Where it serves its metrics, with the port that it got.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(Metrics::address)
+    }
+
     /// The connected clients.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
     /// Takes over what can change while a broker runs: users, with their tokens and certificates,
-    /// and the policy. It acts on those who are connected: who is no longer who he was loses the
-    /// session, and what is no longer allowed ends. All of it, or nothing. The listeners' own
-    /// certificates are another thing ([`Broker::reload_certificates`]). Cancelling lets it be done.
+    /// the policy, bridges, and what the listeners' certificates are. It acts on those who are connected: who is
+    /// no longer who he was loses the session, and what is no longer allowed ends. All of it, or
+    /// nothing. One at a time, in order. Cancelling lets it be done.
     ///
     /// # Errors
-    /// When it would leave the broker open to other hosts, or the broker has ended.
+    /// When something that it names cannot be read, when it would leave the broker open to other hosts, or the
+    /// broker has ended.
     pub async fn reload(&self, config: BrokerConfig) -> Result<Reloaded, ReloadError> {
+        self.reload_from(move || Ok(config)).await
+    }
+
+    /// The same, with a configuration that is still to be read, which may take for ever: it is done on a thread of
+    /// its own. What went wrong there is told as anything else that goes wrong, in the log and as an event.
+    ///
+    /// # Errors
+    /// As [`Broker::reload`], and when the configuration cannot be had.
+    pub async fn reload_from(
+        &self,
+        read: impl FnOnce() -> Result<BrokerConfig, String> + Send + 'static,
+    ) -> Result<Reloaded, ReloadError> {
         let (tell, told) = oneshot::channel();
-        let order = Order::Reload(Box::new(config), tell);
-        self.orders.send(order).await.map_err(|_| ReloadError::Ended)?;
+        let change = Change::Reload(Box::new(read), tell);
+        self.changes.send(change).await.map_err(|_| ReloadError::Ended)?;
         told.await.map_err(|_| ReloadError::Ended)?
     }
 
@@ -174,16 +178,18 @@ impl Broker {
     /// ended: then nothing has changed.
     pub async fn reload_certificates(&self, files: &TlsServerFiles) -> Result<(), ReloadError> {
         let (tell, told) = oneshot::channel();
-        let order = Order::Certificates(files.clone(), tell);
-        self.orders.send(order).await.map_err(|_| ReloadError::Ended)?;
+        let change = Change::Certificates(files.clone(), tell);
+        self.changes.send(change).await.map_err(|_| ReloadError::Ended)?;
         told.await.map_err(|_| ReloadError::Ended)?
     }
 
     /// Stops: no new clients, what is to be written is written until the deadline, then all
     /// clients are told. Cancelling lets the broker go on stopping.
-    pub async fn drain(self, deadline: Duration) -> DrainReport {
+    pub async fn drain(mut self, deadline: Duration) -> DrainReport {
+        // Its client is none that is to be waited for.
+        drop(self.metrics.take());
         let (tell, told) = oneshot::channel();
-        if self.orders.send(Order::Stop(deadline, tell)).await.is_err() {
+        if self.stop.send((deadline, tell)).await.is_err() {
             return DrainReport::default();
         }
         told.await.unwrap_or_default()
@@ -200,6 +206,7 @@ impl Drop for Broker {
 struct Shared {
     registry: Registry,
     certificates: Certificates,
+    surroundings: Surroundings,
 }
 
 async fn run(
@@ -207,7 +214,7 @@ async fn run(
     shared: Shared,
     inside: Listener,
     tell: oneshot::Sender<Started>,
-    orders: mpsc::Receiver<Order>,
+    (changes, stopped): (mpsc::Receiver<Change>, mpsc::Receiver<Stop>),
 ) {
     let mut epoch = [0u8; 8];
     if let Err(error) = getrandom::fill(&mut epoch) {
@@ -215,14 +222,11 @@ async fn run(
     }
     let settings = config.clone();
     let (events, system_events) = system::events();
-    let hub = Rc::new(RefCell::new(Hub::new(
-        config,
-        shared.registry,
-        u64::from_le_bytes(epoch) | 1,
-        events,
-    )));
+    let epoch = u64::from_le_bytes(epoch) | 1;
+    let hub = Rc::new(RefCell::new(Hub::new(config, shared.registry, epoch, events)));
     vigil::keep_for(&hub);
-    let listeners = match bind_all(&settings, &shared.certificates, inside).await {
+    let Surroundings { sockets, beat } = shared.surroundings;
+    let listeners = match bind_all(&settings, &shared.certificates, inside, sockets).await {
         Ok(listeners) => listeners,
         Err(error) => return drop(tell.send(Err(error))),
     };
@@ -235,12 +239,10 @@ async fn run(
         Err(error) => return drop(tell.send(Err(io::Error::other(error.to_string()).into()))),
     };
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
-    let (mut tasks, places) = (JoinSet::new(), lobby::places(settings.listen.len()));
-    for listener in listeners {
-        tasks.spawn_local(listener.run(hub.clone(), handshakes.clone(), places));
-    }
+    let listening = Listening::begin(listeners, &hub, &handshakes, settings.listen.len());
+    let (mut tasks, bridges) = (JoinSet::new(), SharedBridges::default());
+    beat.into_iter().for_each(|beat| drop(tasks.spawn_local(beat.go_on())));
     tasks.spawn_local(keep_time(hub.clone()));
-    let bridges = SharedBridges::default();
     for bridge in settings.bridges {
         if let Err(failure) = bridges.borrow_mut().add(&hub, bridge, true) {
             return drop(tell.send(Err(StartError::Bridge(failure.to_string()))));
@@ -251,10 +253,13 @@ async fn run(
     if tell.send(Ok(urls)).is_err() {
         return;
     }
-    let stop = follow(&hub, &bridges, &shared.certificates, orders).await;
+    let stop = tokio::select! {
+        stop = until_stopped(stopped) => stop,
+        () = follow(&hub, &bridges, &shared.certificates, changes) => None,
+    };
     let ended = bridges.borrow_mut().end();
     futures::future::join_all(ended).await;
-    // Their sockets are gone before anybody is told that the broker has ended.
+    listening.close(&handshakes, stop.as_ref().map_or(Duration::ZERO, |stop| stop.0)).await;
     tasks.shutdown().await;
     if let Some((deadline, answer)) = stop {
         let report = end(&hub, deadline).await;
@@ -263,42 +268,91 @@ async fn run(
     }
 }
 
-/// The listener inside the process, and then those that are configured.
+/// The listeners, each in a task of its own.
+struct Listening {
+    close: watch::Sender<bool>,
+    accepting: JoinSet<()>,
+}
+
+impl Listening {
+    /// Connections are accepted from now on. So many of the listeners are for others.
+    fn begin(
+        listeners: Vec<Listener>,
+        hub: &SharedHub,
+        handshakes: &Handshakes,
+        for_others: usize,
+    ) -> Listening {
+        let (close, closing) = watch::channel(false);
+        let (places, mut accepting) = (lobby::places(for_others), JoinSet::new());
+        for listener in listeners {
+            let (hub, handshakes) = (hub.clone(), handshakes.clone());
+            accepting.spawn_local(gate::run(listener, hub, handshakes, places, closing.clone()));
+        }
+        Listening { close, accepting }
+    }
+
+    /// Closes them. The sockets are gone before anybody is told that the broker has ended; who has come by then gets
+    /// in, and is told: he might find nobody if he had to come again.
+    async fn close(mut self, handshakes: &Handshakes, deadline: Duration) {
+        self.close.send_replace(true);
+        while self.accepting.join_next().await.is_some() {}
+        let over = async {
+            while !handshakes.are_over() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        // Those who say nothing are not waited for any longer.
+        let _ = tokio::time::timeout(LAST_HEARD.min(deadline), over).await;
+    }
+}
+
+/// The listener inside the process, and then those that are configured, with the sockets that there are for them.
 async fn bind_all(
     settings: &BrokerConfig,
     certificates: &Certificates,
     inside: Listener,
+    sockets: Vec<Inherited>,
 ) -> Result<Vec<Listener>, StartError> {
+    let sockets = handed_over::assign(sockets, &settings.listen)?;
     let mut listeners = vec![inside];
-    for url in &settings.listen {
-        listeners.push(Listener::bind(url, settings, certificates).await?);
+    for (url, socket) in settings.listen.iter().zip(sockets) {
+        listeners.push(Listener::bind(url, settings, certificates, socket).await?);
     }
     Ok(listeners)
 }
 
-/// Does what the handle orders, until it is to end, or there is no handle any more.
+/// Waits until it is to end, or there is no handle any more.
+async fn until_stopped(mut stopped: mpsc::Receiver<Stop>) -> Option<Stop> {
+    stopped.recv().await
+}
+
+/// Becomes what the handle orders, one after the other, until there is no handle any more.
 async fn follow(
     hub: &SharedHub,
     bridges: &SharedBridges,
     certificates: &Certificates,
-    mut orders: mpsc::Receiver<Order>,
-) -> Option<(Duration, oneshot::Sender<DrainReport>)> {
-    loop {
-        match orders.recv().await {
-            Some(Order::Reload(config, answer)) => {
-                let result = reload::reload(hub, bridges, *config);
-                // Whoever asked may have given up waiting.
-                let _ = answer.send(result);
+    mut changes: mpsc::Receiver<Change>,
+) {
+    while let Some(change) = changes.recv().await {
+        // Whoever asked may have given up waiting.
+        match change {
+            Change::Reload(read, answer) => {
+                let _ = answer.send(reload::reload(hub, bridges, certificates, read).await);
             }
-            Some(Order::Certificates(files, answer)) => {
-                let result = reload::certificates(hub, certificates, files).await;
-                // The same holds here.
-                let _ = answer.send(result);
+            Change::Certificates(files, answer) => {
+                let _ = answer.send(reload::certificates(hub, certificates, files).await);
             }
-            Some(Order::Stop(deadline, answer)) => return Some((deadline, answer)),
-            None => return None,
         }
     }
+}
+
+/// Reads all files that a configuration names: none of it counts without all of them.
+fn read_files(config: BrokerConfig) -> Result<(BrokerConfig, Certificates), StartError> {
+    let certificates = Certificates::read(&config)?;
+    // Where it listens is not known yet, and is looked at when they begin.
+    let checked = Bridges::check(&config.bridges, &[]);
+    checked.map_err(|failure| StartError::Bridge(failure.to_string()))?;
+    Ok((config, certificates))
 }
 
 /// Lets the router do what is due, when it is due.

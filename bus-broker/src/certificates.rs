@@ -7,9 +7,9 @@
 use bus_core::transport::TlsServer;
 use bus_core::transport::TlsServerFiles;
 
-use crate::broker::StartError;
 use crate::config::BrokerConfig;
 use crate::reload::ReloadError;
+use crate::start_error::StartError;
 
 /// Of all TLS listeners of a broker.
 #[derive(Clone, Debug)]
@@ -27,15 +27,34 @@ impl Certificates {
         Ok(Certificates { server })
     }
 
+    /// Whether there are any, so that others can take their place.
+    pub fn are_there(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// What listeners accept with.
     pub fn server(&self) -> Option<&TlsServer> {
         self.server.as_ref()
     }
 
-    /// Reads these files, which may be others than before, and uses them from now on.
-    pub fn reload(&self, files: &TlsServerFiles) -> Result<(), ReloadError> {
-        let Some(server) = &self.server else { return Err(ReloadError::NoListener) };
-        server.reload(files).map_err(|error| ReloadError::Certificate(error.to_string()))
+    /// Reads these files, which may be others than before, to be used later. Nothing has changed so far.
+    ///
+    /// # Errors
+    /// When they cannot be used, or no listener would use them.
+    pub fn read_anew(&self, files: &TlsServerFiles) -> Result<Certificates, ReloadError> {
+        if self.server.is_none() {
+            return Err(ReloadError::NoListener);
+        }
+        let server = TlsServer::new(files);
+        let server = server.map_err(|error| ReloadError::Certificate(error.to_string()))?;
+        Ok(Certificates { server: Some(server) })
+    }
+
+    /// Uses from now on what was read.
+    pub fn exchange(&self, read: &Certificates) {
+        if let (Some(server), Some(read)) = (&self.server, &read.server) {
+            server.exchange(read);
+        }
     }
 }
 
@@ -46,8 +65,16 @@ impl Certificates {
         Ok(Certificates {})
     }
 
-    /// Nothing to exchange.
-    pub fn reload(&self, _files: &TlsServerFiles) -> Result<(), ReloadError> {
+    /// There are none.
+    pub fn are_there(&self) -> bool {
+        false
+    }
+
+    /// Nothing to read.
+    pub fn read_anew(&self, _files: &TlsServerFiles) -> Result<Certificates, ReloadError> {
         Err(ReloadError::NoListener)
     }
+
+    /// Nothing to exchange.
+    pub fn exchange(&self, _read: &Certificates) {}
 }

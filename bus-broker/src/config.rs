@@ -3,6 +3,7 @@
 //! Setters here, the TOML file in `config_file`. Every value is within its limits: a setter cuts
 //! it down, the file's parser refuses it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bus_core::router::{Policy, RouterConfig};
@@ -31,6 +32,8 @@ pub struct BrokerConfig {
     pub(crate) users: Users,
     pub(crate) policy: Policy,
     pub(crate) bridges: Vec<BridgeConfig>,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) metrics_open: bool,
 }
 
 impl Default for BrokerConfig {
@@ -51,6 +54,8 @@ impl Default for BrokerConfig {
             users: Users::default(),
             policy: Policy::default(),
             bridges: Vec::new(),
+            metrics: None,
+            metrics_open: false,
         }
     }
 }
@@ -154,6 +159,20 @@ impl BrokerConfig {
     /// spools keep.
     pub fn bridge(mut self, bridge: BridgeConfig) -> Self {
         self.bridges.push(bridge);
+        self
+    }
+
+    /// Serves figures for Prometheus there, over HTTP, and whether the broker is well. Costs a thread, which sleeps while
+    /// nobody asks, and a session.
+    pub fn metrics(mut self, address: SocketAddr) -> Self {
+        self.metrics = Some(address);
+        self
+    }
+
+    /// Whether that may be an address that other hosts reach: whoever reaches it sees the names of queues, topics,
+    /// services, clients and bridges, and how they fare.
+    pub fn metrics_open(mut self, open: bool) -> Self {
+        self.metrics_open = open;
         self
     }
 

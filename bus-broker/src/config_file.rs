@@ -10,6 +10,7 @@ mod users;
 mod words;
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ const TOP_KEYS: &[&str] = &[
     "shared_memory",
     "waiting",
     "throttle",
+    "metrics",
+    "metrics_open",
     "tls",
     "defaults",
     "limits",
@@ -98,6 +101,8 @@ pub fn parse_config(text: &str) -> Result<BrokerConfig, ConfigError> {
             "shared_memory" => config.shared_memory = entry.boolean()?,
             "waiting" => config.waiting = entry.waiting()?,
             "throttle" => config.throttle = entry.boolean()?,
+            "metrics" => config.metrics = Some(entry.address()?),
+            "metrics_open" => config.metrics_open = entry.boolean()?,
             "tls" => config.tls = Some(tls::read(reader, entry)?),
             "defaults" => {
                 let table = entry.table()?;
@@ -132,7 +137,7 @@ pub fn render_config(config: &BrokerConfig) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         out,
-        "name = {}\nlisten = [{}]\ninsecure = {}\ngrace_max = \"{}\"\nshared_memory = {}\nwaiting = \"{}\"\nthrottle = {}\n\n[defaults]",
+        "name = {}\nlisten = [{}]\ninsecure = {}\ngrace_max = \"{}\"\nshared_memory = {}\nwaiting = \"{}\"\nthrottle = {}\n{}metrics_open = {}\n\n[defaults]",
         quoted(&config.name),
         urls.join(", "),
         config.insecure,
@@ -140,6 +145,8 @@ pub fn render_config(config: &BrokerConfig) -> String {
         config.shared_memory,
         config.waiting,
         config.throttle,
+        config.metrics.map(|at| format!("metrics = \"{at}\"\n")).unwrap_or_default(),
+        config.metrics_open,
     );
     for (key, mode) in
         DEFAULTS_KEYS.iter().zip([router.queue_mode, router.topic_mode, router.service_mode])
@@ -340,6 +347,11 @@ impl<'a> Entry<'a> {
 
     fn waiting(&self) -> Result<Waiting, Wrong> {
         const EXPECTED: &str = "\"park\", \"adaptive\" or \"spin\"";
+        self.string(EXPECTED)?.parse().or_else(|_| self.expected(EXPECTED))
+    }
+
+    fn address(&self) -> Result<SocketAddr, Wrong> {
+        const EXPECTED: &str = "an address and port such as \"127.0.0.1:9464\"";
         self.string(EXPECTED)?.parse().or_else(|_| self.expected(EXPECTED))
     }
 

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bus_core::transport::{Arrival, Greeting, Link};
-use bus_core::{ErrorKind, Failure, HANDSHAKE_TIMEOUT, Time};
+use bus_core::{Failure, HANDSHAKE_TIMEOUT, Time};
 use tracing::warn;
 
 use crate::connection::too_late;
@@ -18,10 +18,10 @@ use crate::handshakes::{Handshakes, Source};
 use crate::hub::SharedHub;
 use crate::lobby::Lobby;
 use crate::log_bound::LogBound;
-use crate::porter::{Errand, Farewell, Waiting};
+use crate::porter::{Errand, Farewell, Seen, Waiting};
 
 /// So many are looked at each time.
-const LOOKS: usize = 16;
+pub(crate) const LOOKS: usize = 16;
 /// So many are told each time why they are sent away.
 const ANSWERS: u32 = 4;
 /// So many of those who must go for others are looked at each time, to see whether they would understand.
@@ -49,7 +49,6 @@ pub(crate) struct Doorstep {
     /// Whether what is said in the clear is understood there.
     is_clear: bool,
     /// What is left of them until the next time.
-    answers: u32,
     last_looks: u32,
     unheard: LogBound,
 }
@@ -77,7 +76,6 @@ impl Doorstep {
             away: Vec::new(),
             listener,
             is_clear,
-            answers: ANSWERS,
             last_looks: LAST_LOOKS,
             unheard: LogBound::of_one(),
         }
@@ -100,11 +98,19 @@ impl Doorstep {
         self.cut(source, gone.arrived);
     }
 
-    /// What is to be done about those who wait, in the next turn.
-    pub fn errand(&mut self) -> Errand {
-        (self.answers, self.last_looks) = (ANSWERS, LAST_LOOKS);
-        let mut errand = Errand { away: std::mem::take(&mut self.away), ..Errand::default() };
-        for _ in 0..self.lobby.len().min(LOOKS.saturating_sub(self.ready.len())) {
+    /// How many wait whom nobody has looked at.
+    pub fn waiting(&self) -> usize {
+        self.lobby.len()
+    }
+
+    /// What is to be done about those who wait, in a turn in which so many are heard.
+    pub fn errand(&mut self, few: u32) -> Errand {
+        self.last_looks = LAST_LOOKS;
+        let away = std::mem::take(&mut self.away);
+        let mut errand = Errand { away, answers: ANSWERS, ..Errand::default() };
+        // If there are enough to be heard nobody else is looked at.
+        let looks = if self.ready.len() < few as usize { LOOKS - self.ready.len() } else { 0 };
+        for _ in 0..self.lobby.len().min(looks) {
             let Some((source, Waiting { arrived, due, since })) = self.lobby.next() else { break };
             match arrived {
                 Arrived::Socket(arrived) => {
@@ -117,8 +123,13 @@ impl Doorstep {
     }
 
     /// They were looked at: they stay, or go, or are heard when it is their turn.
-    pub fn seen(&mut self, seen: Vec<(Source, Waiting<Arrival>, Greeting)>, now: Time) {
-        for (source, Waiting { arrived, due, since }, greeting) in seen {
+    pub fn seen(&mut self, seen: Vec<Seen>, now: Time) {
+        for Seen { source, waiting, greeting } in seen {
+            let Some(Waiting { arrived, due, since }) = waiting else {
+                // It had ended.
+                self.handshakes.account(source).charge_bad(now);
+                continue;
+            };
             let is_late = now.since(since) >= HANDSHAKE_TIMEOUT;
             match greeting {
                 Greeting::Whole => {
@@ -154,16 +165,22 @@ impl Doorstep {
         heard.collect()
     }
 
+    /// All who wait: nobody else comes, and there are no more turns.
+    pub fn last_heard(&mut self, now: Time) -> Vec<Newcomer> {
+        let waiting = std::iter::from_fn(|| self.lobby.next());
+        let all = self.ready.drain(..).chain(waiting);
+        let all = all.map(|(source, waiting)| Newcomer {
+            source,
+            arrived: waiting.arrived,
+            wait: waiting.due.since(now),
+        });
+        all.collect()
+    }
+
     /// What it has said, or not, is bad.
     fn fail(&mut self, arrival: Arrival, failure: Failure, is_clear: bool) {
         self.hub.borrow_mut().note_failed(&arrival.peer(), &failure);
-        let farewell = match self.answers.checked_sub(1).filter(|_| is_clear) {
-            Some(left) => {
-                self.answers = left;
-                Farewell::Why(failure)
-            }
-            None => Farewell::Nothing,
-        };
+        let farewell = if is_clear { Farewell::Why(failure) } else { Farewell::Nothing };
         self.away.push((arrival, farewell));
     }
 
@@ -173,11 +190,7 @@ impl Doorstep {
         let farewell = match self.last_looks.checked_sub(1).filter(|_| self.is_clear) {
             Some(left) => {
                 self.last_looks = left;
-                let places = self.lobby.places_per_source();
-                let reason = format!(
-                    "too many are connecting from {source}: {places} of them may wait to be heard. Connect again in a second, and leave connections open rather than making new ones"
-                );
-                Farewell::WhyIfWhole(Failure::new(ErrorKind::QuotaExceeded, reason))
+                Farewell::TooMany { source, places: self.lobby.places_per_source() }
             }
             None => Farewell::Nothing,
         };
@@ -193,7 +206,7 @@ mod tests {
     use std::rc::Rc;
 
     use bus_core::transport::{TcpListener, frame_bytes};
-    use bus_core::{Decoder, Header, Kind, control};
+    use bus_core::{Decoder, ErrorKind, Header, Kind, control};
     use tokio::sync::mpsc;
 
     use super::*;
@@ -221,7 +234,7 @@ mod tests {
             let handshakes = Handshakes::new(true);
             let doorstep = Doorstep::new((&hub, &handshakes), "tcp:".into(), is_clear, PLACES);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            Place { listener, porter: Porter::default(), doorstep, handshakes }
+            Place { listener, porter: Porter::new("tcp:".into()), doorstep, handshakes }
         }
 
         /// Somebody comes from there, says this, and has to wait.
@@ -237,7 +250,7 @@ mod tests {
 
         /// One turn: how many are heard.
         async fn turn(&mut self, few: u32, now: Time) -> usize {
-            let errand = self.doorstep.errand();
+            let errand = self.doorstep.errand(few);
             let report = self.porter.run(errand, self.listener.backlog()).await;
             self.doorstep.seen(report.seen, now);
             self.doorstep.next_heard(few, now).len()

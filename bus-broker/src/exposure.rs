@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use bus_core::BusUrl;
 use bus_core::transport::ClientCertificates;
 
-use crate::broker::StartError;
 use crate::config::BrokerConfig;
+use crate::start_error::StartError;
 use crate::users::User;
 
 /// The rule: a listener may be reached from other hosts if there are users who can show there who they

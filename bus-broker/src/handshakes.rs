@@ -127,6 +127,11 @@ impl Handshakes {
         self.begin(source, self.arrives(source, now))
     }
 
+    /// Whether everybody who has come has said who he is, or has gone.
+    pub fn are_over(&self) -> bool {
+        self.0.borrow().all.is_empty()
+    }
+
     /// Of those who come from there.
     pub fn account(&self, source: Source) -> Account {
         Account { all: self.clone(), source }

@@ -1,10 +1,10 @@
-//! The broker's listeners: each accepts, and hands every connection to a task of its own.
+//! The broker's listeners: what each of them is, and how a connection of it becomes a task of its own.
 //!
-//! A listener outlives errors of accepting: without free descriptors it pauses and goes on. To take
-//! and to end connections is all that somebody needs to keep the broker busy: so those from where too
-//! many come wait on the doorstep, where a few are heard at a time, while all others pass them by.
+//! To take and to end connections is all that somebody needs to keep the broker busy: so those from where too
+//! many come wait, and a few of them are heard at a time, while all others pass them by (`gate`).
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,36 +14,25 @@ use bus_core::transport::TlsListener;
 use bus_core::transport::{
     Arrival, Backlog, Link, LocalListener, MemListener, TcpListener, default_path,
 };
-use futures::FutureExt;
-use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use crate::broker::StartError;
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
-use crate::doorstep::{Arrived, Doorstep, Newcomer};
+use crate::doorstep::{Arrived, Newcomer};
 use crate::handshakes::{Handshakes, Source};
 use crate::hub::SharedHub;
-use crate::log_bound::LogBound;
-use crate::porter::Porter;
+use crate::start_error::StartError;
 use crate::{connection, exposure};
 
-/// Pause after accepting has failed.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// So many are taken in a row before those who are connected have a turn.
-const IN_A_ROW_MAX: u32 = 32;
-
 /// How connections are treated whose sources owe too much (`charges`), and those that come meanwhile.
-struct Pace {
+pub(crate) struct Pace {
     /// Between two times of taking what is there off the system's list; a timer's tick comes on top of it. Over
     /// networks nobody is woken meanwhile.
-    breath: Duration,
+    pub breath: Duration,
     /// So many are taken each time, if they owe.
-    many: u32,
+    pub many: u32,
     /// So many of those that wait are heard each time.
-    few: u32,
+    pub few: u32,
 }
 
 /// Local sockets: about two thousand are taken and heard in a second. Their list is short, and who finds it full
@@ -75,25 +64,35 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Listens where a URL says.
+    /// Listens where a URL says, with a socket that does so already if there is one.
     pub async fn bind(
         url: &BusUrl,
         config: &BrokerConfig,
         certificates: &Certificates,
+        socket: Option<OwnedFd>,
     ) -> Result<Listener, StartError> {
         let failed = |error: io::Error| StartError::Listen { url: url.to_string(), error };
         match url {
             BusUrl::Local(path) | BusUrl::Unix(path) => {
                 let path: PathBuf = path.clone().unwrap_or_else(default_path);
-                LocalListener::bind(&path).map(Listener::Local).map_err(|error| {
-                    StartError::Listen { url: format!("local:{}", path.display()), error }
+                let listener = match socket {
+                    Some(socket) => LocalListener::adopt(socket, &path),
+                    None => LocalListener::bind(&path),
+                };
+                listener.map(Listener::Local).map_err(|error| StartError::Listen {
+                    url: format!("local:{}", path.display()),
+                    error,
                 })
             }
             BusUrl::Tcp(address) => {
                 if exposure::check(url, address, config)? {
                     warn!(%url, "it is not encrypted: what goes over it, tokens too, can be read on the way");
                 }
-                TcpListener::bind(address).await.map(Listener::Tcp).map_err(failed)
+                let listener = match socket {
+                    Some(socket) => TcpListener::adopt(socket),
+                    None => TcpListener::bind(address).await,
+                };
+                listener.map(Listener::Tcp).map_err(failed)
             }
             #[cfg(feature = "tls")]
             BusUrl::Tls(address) => {
@@ -101,7 +100,11 @@ impl Listener {
                     return Err(StartError::NoCertificate { url: url.to_string() });
                 };
                 exposure::check(url, address, config)?;
-                TlsListener::bind(address, server.clone()).await.map(Listener::Tls).map_err(failed)
+                let listener = match socket {
+                    Some(socket) => TlsListener::adopt(socket, server.clone()),
+                    None => TlsListener::bind(address, server.clone()).await,
+                };
+                listener.map(Listener::Tls).map_err(failed)
             }
             #[cfg(not(feature = "tls"))]
             BusUrl::Tls(_) => {
@@ -131,69 +134,13 @@ impl Listener {
         }
     }
 
-    /// Accepts for ever, or until nobody can connect any more. So many connections may wait before it.
-    pub async fn run(mut self, hub: SharedHub, handshakes: Handshakes, places: usize) {
-        let url = self.url();
-        let doorstep = Doorstep::new((&hub, &handshakes), url.clone(), self.is_clear(), places);
-        let mut errors = LogBound::of_one();
-        let mut gate = Gate { hub, handshakes, doorstep, accepted: 0 };
-        let (mut porter, mut turn) = (Porter::default(), Instant::now());
-        loop {
-            let result = if gate.doorstep.is_empty() {
-                match self.accept().await {
-                    Ok(Some(one)) => gate.admit(&self, one).await.map(drop),
-                    Ok(None) => return,
-                    Err(error) => Err(error),
-                }
-            } else {
-                sleep_until(turn).await;
-                turn = Instant::now() + self.pace().breath;
-                self.turn(&mut gate, &mut porter).await
-            };
-            if let Err(error) = result {
-                if let Some(left_out) = errors.take(gate.hub.borrow().now()) {
-                    warn!(listener = url, %error, left_out, "cannot accept");
-                }
-                // Those who wait may have what is missing: they are looked at before the next one.
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-
-    /// Somebody waits: those whose turn it is are heard, and what has come meanwhile is taken.
-    async fn turn(&mut self, gate: &mut Gate, porter: &mut Porter) -> io::Result<()> {
-        let Pace { many, few, .. } = self.pace();
-        let mut errand = gate.doorstep.errand();
-        let (mut taken, mut result) = (Vec::new(), Ok(()));
-        if let Some(backlog) = self.backlog() {
-            errand.take = many as usize;
-            let report = porter.run(errand, backlog).await;
-            let now = gate.hub.borrow().now();
-            gate.doorstep.seen(report.seen, now);
-            taken = report.taken;
-            result = report.error.map_or(Ok(()), Err);
-        }
-        let now = gate.hub.borrow().now();
-        // One that cannot be heard keeps no other one from it.
-        for heard in gate.doorstep.next_heard(few, now) {
-            result = result.and(self.hear(heard, &gate.hub, &gate.handshakes));
-        }
-        for arrival in taken {
-            result = result.and(gate.admit(self, of_socket(arrival)).await.map(drop));
-        }
-        let mut entered = 0;
-        while entered < many && self.has_links() && result.is_ok() {
-            match self.accept().now_or_never() {
-                Some(Ok(Some(one))) => entered += u32::from(gate.admit(self, one).await?),
-                Some(Err(error)) => result = Err(error),
-                Some(Ok(None)) | None => break,
-            }
-        }
-        result
-    }
-
     /// Hands a connection to a task of its own.
-    fn hear(&self, heard: Newcomer, hub: &SharedHub, handshakes: &Handshakes) -> io::Result<()> {
+    pub fn hear(
+        &self,
+        heard: Newcomer,
+        hub: &SharedHub,
+        handshakes: &Handshakes,
+    ) -> io::Result<()> {
         let handshake = handshakes.begin(heard.source, heard.wait);
         let link = match (self, heard.arrived) {
             (_, Arrived::Link(link)) => link,
@@ -208,7 +155,7 @@ impl Listener {
     }
 
     /// Whether what is said before any handshake is understood by those who connect.
-    fn is_clear(&self) -> bool {
+    pub fn is_clear(&self) -> bool {
         match self {
             Listener::Local(_) | Listener::Mem(_) | Listener::Tcp(_) => true,
             #[cfg(feature = "tls")]
@@ -216,7 +163,7 @@ impl Listener {
         }
     }
 
-    fn pace(&self) -> Pace {
+    pub fn pace(&self) -> Pace {
         match self {
             Listener::Local(_) | Listener::Mem(_) => LOCAL,
             Listener::Tcp(_) => NETWORK,
@@ -225,8 +172,13 @@ impl Listener {
         }
     }
 
+    /// Whether those who connect are links at once, and no bare sockets.
+    pub fn has_links(&self) -> bool {
+        matches!(self, Listener::Local(_) | Listener::Mem(_))
+    }
+
     /// What has come to it, if those are bare sockets.
-    fn backlog(&mut self) -> Option<Backlog> {
+    pub fn backlog(&mut self) -> Option<Backlog> {
         match self {
             Listener::Local(_) | Listener::Mem(_) => None,
             Listener::Tcp(listener) => Some(listener.backlog()),
@@ -235,11 +187,8 @@ impl Listener {
         }
     }
 
-    fn has_links(&self) -> bool {
-        matches!(self, Listener::Local(_) | Listener::Mem(_))
-    }
-
-    async fn accept(&mut self) -> io::Result<Option<(Source, Arrived)>> {
+    /// The next one; none if nobody can connect any more. Cancelling loses none.
+    pub async fn accept(&mut self) -> io::Result<Option<(Source, Arrived)>> {
         let arrival = match self {
             Listener::Local(listener) => {
                 return listener.accept().await.map(of_link).map(Some);
@@ -253,37 +202,8 @@ impl Listener {
     }
 }
 
-/// What a listener needs to let somebody in.
-struct Gate {
-    hub: SharedHub,
-    handshakes: Handshakes,
-    doorstep: Doorstep,
-    accepted: u32,
-}
-
-impl Gate {
-    /// One has come: it is heard, or waits. Tells whether it waits.
-    async fn admit(
-        &mut self,
-        listener: &Listener,
-        (source, arrived): (Source, Arrived),
-    ) -> io::Result<bool> {
-        self.accepted = self.accepted.wrapping_add(1);
-        if self.accepted.is_multiple_of(IN_A_ROW_MAX) {
-            yield_now().await;
-        }
-        let now = self.hub.borrow().now();
-        let wait = self.handshakes.arrives(source, now);
-        let newcomer = Newcomer { source, arrived, wait };
-        if wait.is_zero() {
-            return listener.hear(newcomer, &self.hub, &self.handshakes).map(|()| false);
-        }
-        self.doorstep.enter(newcomer, now);
-        Ok(true)
-    }
-}
-
-fn of_socket(arrival: Arrival) -> (Source, Arrived) {
+/// A bare socket, and whom it is charged to.
+pub(crate) fn of_socket(arrival: Arrival) -> (Source, Arrived) {
     (Source::of_ip(arrival.ip()), Arrived::Socket(arrival))
 }
 

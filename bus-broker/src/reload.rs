@@ -1,21 +1,24 @@
 //! Another configuration for a broker that runs: what of it counts at once, and whom it ends.
 //!
-//! It was parsed wholly before; it is checked here, and then it counts, all of it. Who was taken for
-//! a user that is another one now, or none, loses the session, with the reason.
+//! All that it names is read first, where nobody waits for it; then it counts, all of it, or nothing does. Who
+//! was taken for a user that is another one now, or none, loses the session, with the reason.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bus_core::BusUrl;
 use bus_core::router::SessionId;
+use bus_core::sys::aside;
 use bus_core::transport::TlsServerFiles;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::bridge::{BridgeConfig, Bridges, Followed, SharedBridges};
+use crate::bridge::{Bridges, Followed, SharedBridges};
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::exposure;
 use crate::hub::{Hub, SharedHub};
 use crate::slot::slot_of;
+use crate::system::SystemEvent;
 use crate::users::taken_away;
 
 /// How long a client that is sent away may take to read why.
@@ -28,6 +31,8 @@ pub struct Reloaded {
     pub users: usize,
     /// Allowances that there are now.
     pub allowances: usize,
+    /// The file of the certificate that listeners show from now on, if it was read again.
+    pub certificate: Option<PathBuf>,
     /// What has become of the bridges.
     pub bridges: Followed,
     /// Sessions that have ended for it.
@@ -56,20 +61,72 @@ pub enum ReloadError {
     /// A bridge cannot be run.
     #[error("{0}")]
     Bridge(String),
+    /// The configuration itself cannot be had.
+    #[error("{0}")]
+    Configuration(String),
     /// There is nobody to take it over.
     #[error("the broker has ended")]
     Ended,
 }
 
-/// Takes over a configuration.
-pub(crate) fn reload(
+/// How a configuration is come by. It may take for ever: nobody waits for it on the broker's thread.
+pub(crate) type Reading = Box<dyn FnOnce() -> Result<BrokerConfig, String> + Send>;
+
+/// A configuration of which all has been read that it names.
+struct Prepared {
+    config: BrokerConfig,
+    /// None where no listener would use them.
+    certificates: Option<Certificates>,
+}
+
+/// Takes over a configuration: all of it, or nothing, and that is told.
+pub(crate) async fn reload(
     hub: &SharedHub,
     bridges: &SharedBridges,
-    config: BrokerConfig,
+    certificates: &Certificates,
+    reading: Reading,
 ) -> Result<Reloaded, ReloadError> {
+    let (listeners, in_use) = (hub.borrow().listeners.clone(), certificates.clone());
+    let prepared = aside(move || prepare(reading, &listeners, &in_use)).await;
+    let prepared = prepared.map_err(|error| ReloadError::Configuration(error.to_string()));
+    let result = prepared.and_then(|prepared| take_over(hub, bridges, certificates, prepared?));
+    let failure = result.as_ref().err().map(ToString::to_string);
+    if let Some(failure) = &failure {
+        error!("{failure}; nothing was taken over, the broker goes on with what it had");
+    }
+    hub.borrow_mut().tell(SystemEvent::Reload { failure });
+    result
+}
+
+/// Reads all that there is to read, and changes nothing.
+fn prepare(
+    reading: Reading,
+    listeners: &[String],
+    in_use: &Certificates,
+) -> Result<Prepared, ReloadError> {
+    let config = reading().map_err(ReloadError::Configuration)?;
+    let checked = Bridges::check(&config.bridges, listeners);
+    checked.map_err(|failure| ReloadError::Bridge(failure.to_string()))?;
+    let files = config.tls.as_ref().filter(|_| in_use.are_there());
+    let certificates = files.map(|files| in_use.read_anew(files)).transpose()?;
+    Ok(Prepared { config, certificates })
+}
+
+/// Has it count from now on. No task runs in between.
+fn take_over(
+    hub: &SharedHub,
+    bridges: &SharedBridges,
+    certificates: &Certificates,
+    prepared: Prepared,
+) -> Result<Reloaded, ReloadError> {
+    let Prepared { config, certificates: read } = prepared;
     let configured = config.bridges.clone();
-    check_bridges(&configured, &hub.borrow().listeners)?;
-    let (mut reloaded, ended) = hub.borrow_mut().reload(config)?;
+    let files = config.tls.clone().filter(|_| read.is_some());
+    let (mut reloaded, ended) = hub.borrow_mut().reload(config, read.is_some())?;
+    if let Some(read) = read {
+        certificates.exchange(&read);
+    }
+    reloaded.certificate = files.map(|files| files.certificate);
     reloaded.bridges = bridges.borrow_mut().follow(hub, configured);
     if !ended.is_empty() {
         let hub = hub.clone();
@@ -81,20 +138,17 @@ pub(crate) fn reload(
     Ok(reloaded)
 }
 
-fn check_bridges(bridges: &[BridgeConfig], listeners: &[String]) -> Result<(), ReloadError> {
-    Bridges::check(bridges, listeners).map_err(|failure| ReloadError::Bridge(failure.to_string()))
-}
-
 /// Exchanges the certificates of the listeners. Files may be slow to read: others go on meanwhile.
 pub(crate) async fn certificates(
     hub: &SharedHub,
     certificates: &Certificates,
     files: TlsServerFiles,
 ) -> Result<(), ReloadError> {
+    let (in_use, named) = (certificates.clone(), files.clone());
+    let read = aside(move || in_use.read_anew(&named)).await;
+    let read = read.map_err(|error| ReloadError::Certificate(error.to_string()))??;
     hub.borrow().check_exposure(&hub.borrow().config.clone().tls(files.clone()))?;
-    let (certificates, read) = (certificates.clone(), files.clone());
-    let exchanged = tokio::task::spawn_blocking(move || certificates.reload(&read)).await;
-    exchanged.map_err(|error| ReloadError::Certificate(error.to_string()))??;
+    certificates.exchange(&read);
     hub.borrow_mut().config.tls = Some(files);
     Ok(())
 }
@@ -120,11 +174,17 @@ impl Hub {
         }
     }
 
-    fn reload(&mut self, new: BrokerConfig) -> Result<(Reloaded, Vec<SessionId>), ReloadError> {
-        // What the listeners do is as it was, but for the users.
-        let config = BrokerConfig { users: new.users.clone(), ..self.config.clone() };
+    fn reload(
+        &mut self,
+        new: BrokerConfig,
+        with_certificates: bool,
+    ) -> Result<(Reloaded, Vec<SessionId>), ReloadError> {
+        let tls = if with_certificates { new.tls.clone() } else { self.config.tls.clone() };
+        // What the listeners do is as it was, but for the users and the certificates.
+        let config = BrokerConfig { users: new.users.clone(), tls, ..self.config.clone() };
         self.check_exposure(&config)?;
         let need_restart = self.config.fixed_differences(&new);
+        self.config.tls = config.tls;
         for key in &need_restart {
             warn!(key, "it is another one in the configuration now: that needs a restart");
         }
@@ -147,9 +207,9 @@ impl Hub {
         let reloaded = Reloaded {
             users: self.config.users.len(),
             allowances: self.config.policy.allowances().len(),
-            bridges: Followed::default(),
             ended: ended.len(),
             need_restart,
+            ..Reloaded::default()
         };
         let Reloaded { users, allowances, ended: count, .. } = reloaded;
         info!(users, allowances, ended = count, "the configuration was read again");
@@ -170,14 +230,6 @@ impl Hub {
 }
 
 impl BrokerConfig {
-    /// Whether its bridges can be run: also their files are read for that.
-    ///
-    /// # Errors
-    /// What is wrong with one of them, and with which key of its `[[bridge]]`.
-    pub fn check_bridges(&self) -> Result<(), ReloadError> {
-        check_bridges(&self.bridges, &self.listen.iter().map(BusUrl::to_string).collect::<Vec<_>>())
-    }
-
     /// The keys of what differs and cannot change while a broker runs.
     fn fixed_differences(&self, new: &BrokerConfig) -> Vec<&'static str> {
         // Whoever adds a field says here whether it can change.
@@ -192,11 +244,13 @@ impl BrokerConfig {
             lanes_max,
             lanes_per_user_max,
             router,
-            // Exchanged on their own (`certificates`), but not taken away.
+            // Exchanged, but neither taken away nor given to a broker without.
             tls,
             users: _,
             policy: _,
             bridges: _,
+            metrics,
+            metrics_open,
         } = new;
         let modes = (router.queue_mode, router.topic_mode, router.service_mode);
         let old = &self.router;
@@ -210,12 +264,13 @@ impl BrokerConfig {
         let all = [
             ("name", *name != self.name),
             ("listen", *listen != self.listen),
-            ("tls", tls.is_none() && self.tls.is_some()),
+            ("tls", tls.is_some() != self.tls.is_some()),
             ("insecure", *insecure != self.insecure),
             ("grace_max", *grace_max != self.grace_max),
             ("shared_memory", *shared_memory != self.shared_memory),
             ("waiting", *waiting != self.waiting),
             ("throttle", *throttle != self.throttle),
+            ("metrics", (*metrics, *metrics_open) != (self.metrics, self.metrics_open)),
             ("defaults", modes != (old.queue_mode, old.topic_mode, old.service_mode)),
             ("limits", limits != *old || lanes != (self.lanes_max, self.lanes_per_user_max)),
         ];

@@ -34,6 +34,8 @@ pub(crate) enum SystemEvent {
     Disconnected(ClientInfo),
     /// A direction of a bridge stands otherwise than before, or has something to tell.
     Bridge { bridge: String, what: &'static str, reason: Option<String> },
+    /// Another configuration was taken over, or nothing of it was, for this reason.
+    Reload { failure: Option<String> },
 }
 
 /// Where events go in, and where they come out.
@@ -103,6 +105,10 @@ fn describe(event: &SystemEvent) -> serde_json::Value {
         SystemEvent::Disconnected(info) => ("disconnected", info),
         SystemEvent::Bridge { bridge, what, reason } => {
             return json!({ "event": "bridge", "bridge": bridge, "state": what, "reason": reason });
+        }
+        SystemEvent::Reload { failure } => {
+            let state = if failure.is_some() { "refused" } else { "done" };
+            return json!({ "event": "reload", "state": state, "reason": failure });
         }
     };
     let sender = &info.sender;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bus_broker::{Broker, BrokerConfig};
+use bus_broker::{Broker, BrokerConfig, Surroundings};
 use bus_client::{Client, Selector};
 
 async fn check(url: &str, jobs_name: &str) {
@@ -69,4 +69,33 @@ async fn whoever_comes_first_finds_the_names_of_the_broker_itself() {
             assert!(reply.payload().starts_with(b"{"), "{name} answers with an object");
         }
     }
+}
+
+#[tokio::test]
+async fn signs_of_life_come_from_the_thread_that_routes_and_end_when_it_is_stuck() {
+    let (tell, mut told) = tokio::sync::mpsc::channel(64);
+    let (go_on, stuck) = std::sync::mpsc::sync_channel::<()>(0);
+    let mut signs = 0;
+    let beat = move || {
+        let name = std::thread::current().name().map(str::to_owned);
+        // Nobody may listen any more.
+        let _ = tell.try_send(name);
+        signs += 1;
+        if signs == 3 {
+            // What is stuck on that thread keeps it from everything, and from the next sign.
+            let _ = stuck.recv();
+        }
+    };
+    let surroundings = Surroundings::default().beat(Duration::from_millis(1), beat);
+    let broker = Broker::start_within(BrokerConfig::default(), surroundings).await.expect("starts");
+    for _ in 0..3 {
+        assert_eq!(told.recv().await.expect("a sign").as_deref(), Some("bus-broker"));
+    }
+    let connecting = Client::connect(broker.url());
+    tokio::pin!(connecting);
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut connecting).await;
+    assert!(early.is_err() && told.try_recv().is_err(), "it is stuck, and gives a sign");
+    go_on.send(()).expect("it waits for that");
+    connecting.await.expect("it goes on");
+    told.recv().await.expect("a sign");
 }

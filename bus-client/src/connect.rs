@@ -6,6 +6,8 @@ use std::io;
 use std::path::Path;
 
 use bus_core::session::Welcome;
+#[cfg(feature = "tls")]
+use bus_core::sys::aside;
 use bus_core::transport::{
     Link, LinkError, Transport, candidate_paths, connect_local, connect_mem, connect_tcp,
     next_frame,
@@ -149,7 +151,11 @@ async fn dial_tls(
     address: &str,
     options: &ClientOptions,
 ) -> Result<Box<dyn Link>, Error> {
-    let client = TlsClient::new(&options.tls).map_err(|error| {
+    let files = options.tls.clone();
+    // They may be slow to read: others on this thread go on meanwhile.
+    let client =
+        aside(move || TlsClient::new(&files)).await.map_err(|error| explain(url, error))?;
+    let client = client.map_err(|error| {
         let knob = Knob::of_file(error.file());
         Error::new(ErrorKind::Config, error.to_string()).with_knob(Some(knob)).with_source(error)
     })?;

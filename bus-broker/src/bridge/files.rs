@@ -37,12 +37,26 @@ impl BridgeConfig {
         Ok(options.tls_files(self.tls.clone()))
     }
 
+    /// The files that it names, with their keys.
+    pub(crate) fn named_files(&self) -> Vec<(&'static str, &Path)> {
+        let pair = self.tls.certificate.as_ref();
+        let all = [
+            (Setting::TokenFile, self.token_file.as_deref()),
+            (Setting::Authority, self.tls.authority.as_deref()),
+            (Setting::Certificate, pair.map(|(certificate, _)| certificate.as_path())),
+            (Setting::Key, pair.map(|(_, key)| key.as_path())),
+        ];
+        let named =
+            all.into_iter().filter_map(|(setting, path)| Some((setting.word(self.words), path?)));
+        named.collect()
+    }
+
     /// Whether all of its files can be used. A certificate that is out of date is no reason to say no: it
     /// ends, or keeps away, this one bridge, which says so at each attempt, and not the whole broker.
     ///
     /// # Errors
     /// When one cannot.
-    pub(super) fn check_files(&self) -> Result<(), InvalidBridge> {
+    pub(crate) fn check_files(&self) -> Result<(), InvalidBridge> {
         self.options()?;
         #[cfg(feature = "tls")]
         if matches!(self.url, BusUrl::Tls(_)) {

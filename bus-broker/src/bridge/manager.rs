@@ -65,7 +65,7 @@ struct Running {
 }
 
 impl Bridges {
-    /// Begins a bridge.
+    /// Begins a bridge, whose files have been looked at ([`Bridges::check`]).
     ///
     /// # Errors
     /// When there is one of that name, or it cannot be run.
@@ -75,17 +75,8 @@ impl Bridges {
         config: BridgeConfig,
         from_file: bool,
     ) -> Result<(), Failure> {
+        self.check_name(&config.name)?;
         let name = config.name.to_string();
-        if self.all.contains_key(&name) {
-            let text = format!(
-                "there is a bridge `{name}` already: remove it first, or take another name"
-            );
-            return Err(Failure::new(ErrorKind::AlreadyExists, text));
-        }
-        if self.all.len() >= BRIDGES_MAX {
-            let text = format!("this broker has {BRIDGES_MAX} bridges, which is the limit");
-            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
-        }
         let words = if from_file { Words::File } else { Words::Command };
         let mut entry = Entry {
             config: Arc::new(config.words(words)),
@@ -101,7 +92,25 @@ impl Bridges {
         Ok(())
     }
 
-    /// Whether all of these, which stand in a file, can be run by a broker that listens there.
+    /// Whether there can be one more, of this name.
+    ///
+    /// # Errors
+    /// When there is one of that name, or there are too many.
+    pub fn check_name(&self, name: &Name) -> Result<(), Failure> {
+        if self.all.contains_key(name.as_str()) {
+            let text = format!(
+                "there is a bridge `{name}` already: remove it first, or take another name"
+            );
+            return Err(Failure::new(ErrorKind::AlreadyExists, text));
+        }
+        if self.all.len() >= BRIDGES_MAX {
+            let text = format!("this broker has {BRIDGES_MAX} bridges, which is the limit");
+            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
+        }
+        Ok(())
+    }
+
+    /// Whether all of these can be run by a broker that listens there. Reads their files, which may take for ever.
     ///
     /// # Errors
     /// When one cannot, or there are too many.
@@ -111,7 +120,10 @@ impl Bridges {
             let text = format!("{count} times [[bridge]], and {BRIDGES_MAX} are the limit");
             return Err(Failure::new(ErrorKind::QuotaExceeded, text));
         }
-        configs.iter().try_for_each(|config| can_run(config, listeners))
+        configs.iter().try_for_each(|config| {
+            can_run(config, listeners)?;
+            Ok(config.check_files()?)
+        })
     }
 
     /// Takes over what a file says now: ends those that stood in it and do not any more, begins those
@@ -202,7 +214,8 @@ impl Entry {
     /// # Errors
     /// When it cannot be run: then nothing of it has changed.
     fn become_as(&mut self, hub: &SharedHub, config: Arc<BridgeConfig>) -> Result<(), Failure> {
-        // What cannot be run now is refused; each attempt to connect reads the files again.
+        // Its files were looked at by whoever wants it, where nobody waits; each attempt to connect reads
+        // them again.
         can_run(&config, &hub.borrow().listeners)?;
         let (links, exchanges, queues) = (config.links()?, config.exchanges()?, config.queues()?);
         let (exchanged, queued) = (self.config.exchanges()?, self.config.queues()?);
@@ -307,11 +320,10 @@ fn follow<T, R: Rules + 'static>(
     *way = Some(Running { orders, board, task });
 }
 
-/// Whether a bridge can be run now by a broker that listens there.
+/// Whether a bridge can be run by a broker that listens there, its files aside.
 fn can_run(config: &BridgeConfig, listeners: &[String]) -> Result<(), Failure> {
     config.check()?;
-    config.check_target(listeners)?;
-    Ok(config.check_files()?)
+    Ok(config.check_target(listeners)?)
 }
 
 /// A bridge of a file whose name another one has.

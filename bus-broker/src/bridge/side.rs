@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bus_client::{Backoff, ClientOptions, Connection, ConnectionEnd, Error};
 use bus_core::session::{ClientSession, Established, Event, Hello};
+use bus_core::sys::aside;
 use bus_core::transport::mem_pair;
 use bus_core::{ErrorKind, Failure, KEPT_BYTES_MAX};
 use tokio::time::{Instant, Sleep, sleep};
@@ -379,7 +380,7 @@ impl Side {
 /// How to connect to the other broker now: the token in the file may be another one than before.
 /// Files may be slow to read: the broker goes on meanwhile.
 async fn current_options(config: Arc<BridgeConfig>) -> Result<ClientOptions, Error> {
-    let read = tokio::task::spawn_blocking(move || config.options()).await;
+    let read = aside(move || config.options()).await;
     let read = read.map_err(|error| Failure::new(ErrorKind::Other, error.to_string()))?;
     Ok(read.map_err(Failure::from)?)
 }

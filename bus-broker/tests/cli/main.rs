@@ -2,6 +2,7 @@
 //!
 //! Every test has a directory and a broker of its own, and waits for conditions, not for times.
 
+mod activator;
 mod archives;
 mod away;
 mod bad_input;
@@ -12,13 +13,18 @@ mod completions;
 mod contexts;
 mod doctor;
 mod events;
+mod lease;
 mod lines;
 mod operate;
 mod page;
+mod reload;
+mod restart;
 mod serve;
+mod service;
 mod show;
 mod stage;
 mod stopped;
 mod tls;
 mod top;
+mod units;
 mod users;

@@ -88,6 +88,27 @@ async fn network_without_credentials_needs_a_word() {
 }
 
 #[tokio::test]
+async fn metrics_are_served_where_it_is_said_and_not_to_other_hosts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("local:{}", directory.path().join("bus.sock").display());
+    bus(&["serve", "-l", &url, "--metrics", "0.0.0.0:0"]).await.check(DENIED, &["--metrics-open"]);
+    let (_, outcome) = check_config(directory.path(), "metrics = \"here\"", &[]).await;
+    outcome.check(USAGE, &["line 1", "`metrics`", "127.0.0.1:"]);
+    let text = "metrics = \"127.0.0.1:0\"\nmetrics_open = true\n";
+    let (path, outcome) = check_config(directory.path(), text, &[]).await;
+    outcome.check(DONE, &[text]);
+    let mut broker = Process::start(&["serve", "-l", &url, "--config", &path]);
+    assert_eq!(broker.line().await, format!("listening on {url}"));
+    let line = broker.line().await;
+    let address =
+        line.strip_prefix("metrics on http://").and_then(|it| it.strip_suffix("/metrics"));
+    let mut stream = std::net::TcpStream::connect(address.expect("an address")).expect("listens");
+    std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\n\r\n").expect("takes it");
+    let text = std::io::read_to_string(stream).expect("an answer");
+    assert!(text.contains("\nbusbar_queues 0\n"), "{text}");
+}
+
+#[tokio::test]
 async fn second_broker_names_the_first_one() {
     let stage = Stage::new().await;
     let outcome = bus(&["serve", "-l", &stage.url]).await;

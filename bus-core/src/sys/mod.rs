@@ -1,13 +1,20 @@
 //! What differs between operating systems, and the only room beside `shm` with unsafe code.
 //!
-//! Thin and without policy: it asks the kernel who a peer is and how many files may be open.
+//! Thin and without policy: it asks the kernel who a peer is and how many files may be open, and takes what whoever
+//! started the process has left for it.
 
+mod aside;
+mod clock;
+mod inherited;
 mod limits;
 mod peer;
 mod retransmission;
 mod unacknowledged;
 mod watch;
 
+pub use aside::aside;
+pub use clock::monotonic_clock;
+pub use inherited::{Inherited, take_inherited, take_words};
 pub use limits::{file_limit, raise_file_limit};
 pub use peer::{
     Credentials, effective_uid, peer_groups, peer_process, process_ended, sees_our_processes,

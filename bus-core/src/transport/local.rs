@@ -41,9 +41,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub struct LocalListener {
     listener: Listener,
     path: PathBuf,
-    lock_path: PathBuf,
-    /// Held until the end.
-    _lock: File,
+    /// Held until the end; none where the socket is somebody else's, who keeps it for the next broker.
+    lock: Option<File>,
 }
 
 impl LocalListener {
@@ -72,7 +71,17 @@ impl LocalListener {
         lock.set_len(0)?;
         lock.rewind()?;
         writeln!(lock, "{}", std::process::id())?;
-        Ok(LocalListener { listener, path: path.to_owned(), lock_path, _lock: lock })
+        Ok(LocalListener { listener, path: path.to_owned(), lock: Some(lock) })
+    }
+
+    /// Listens with a socket that is bound to this path and listens already. Path, mode and lock are the business of
+    /// whoever has made it, and it stays when this listener ends.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch it.
+    pub fn adopt(socket: OwnedFd, path: &Path) -> io::Result<LocalListener> {
+        let listener = Listener::UdSocket(socket.try_into()?);
+        Ok(LocalListener { listener, path: path.to_owned(), lock: None })
     }
 
     /// Where it listens.
@@ -92,9 +101,12 @@ impl LocalListener {
 
 impl Drop for LocalListener {
     fn drop(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
         // The socket first: whoever gets the lock then finds neither. Both may be gone already.
         let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(&self.lock_path);
+        let _ = fs::remove_file(lock_path(&self.path));
     }
 }
 

@@ -49,8 +49,21 @@ impl TcpListener {
     pub(super) async fn bind_for(address: &str, transport: Transport) -> io::Result<TcpListener> {
         let listener = tokio::net::TcpListener::bind(address).await?.into_std()?;
         listen(&listener, WAITING_MAX)?;
-        let socket = Arc::new(OwnedFd::from(listener));
-        let mut listener = TcpListener { socket, transport, watched: None };
+        TcpListener::adopt_for(listener.into(), transport)
+    }
+
+    /// Listens with a socket that is bound and listens already, made by somebody else.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch it.
+    pub fn adopt(socket: OwnedFd) -> io::Result<TcpListener> {
+        TcpListener::adopt_for(socket, Transport::Tcp)
+    }
+
+    /// The same, for what goes over TCP.
+    pub(super) fn adopt_for(socket: OwnedFd, transport: Transport) -> io::Result<TcpListener> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let mut listener = TcpListener { socket: Arc::new(socket), transport, watched: None };
         listener.watched()?;
         Ok(listener)
     }

@@ -24,6 +24,7 @@ mod x509;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use rustls::pki_types::ServerName;
 
@@ -52,6 +53,14 @@ impl TlsListener {
     /// When the host is unknown or the address cannot be had.
     pub async fn bind(address: &str, server: TlsServer) -> io::Result<TlsListener> {
         Ok(TlsListener { tcp: TcpListener::bind_for(address, Transport::Tls).await?, server })
+    }
+
+    /// Listens with a socket that is bound and listens already, made by somebody else.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch it.
+    pub fn adopt(socket: OwnedFd, server: TlsServer) -> io::Result<TlsListener> {
+        Ok(TlsListener { tcp: TcpListener::adopt_for(socket, Transport::Tls)?, server })
     }
 
     /// Where it listens.

@@ -139,6 +139,11 @@ enum Verb {
 }
 
 impl Cli {
+    /// Whether this process is to be a broker.
+    pub fn serves(&self) -> bool {
+        matches!(self.verb, Verb::Serve(_))
+    }
+
     /// Runs the verb.
     pub async fn run(mut self) -> Result<(), Problem> {
         if let Verb::Context(args) = self.verb {

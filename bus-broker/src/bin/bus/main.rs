@@ -40,6 +40,7 @@ mod role;
 mod scratch;
 mod send;
 mod serve;
+mod service;
 mod session;
 mod set;
 mod shape;
@@ -65,6 +66,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: cli::Cli) -> Result<(), Problem> {
+    if cli.serves() {
+        service::take()?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(cli.run());
     // A read of standard input may still be going on; nobody waits for it any more.

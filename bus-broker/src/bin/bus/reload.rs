@@ -1,16 +1,25 @@
 //! What `bus serve` does when it is told to read its files again (SIGHUP).
 //!
-//! Certificates, users and the policy are taken over in turn, each wholly or not at all. Whatever is
-//! wrong, the broker goes on with what it had.
+//! All that can change while a broker runs is taken over together, or nothing is. Whatever is wrong, the broker goes
+//! on with what it had. One reload at a time: who asks during one gets one more after it, however often he asks.
 
-use bus_broker::{Broker, BrokerConfig, ReloadError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bus_broker::{Broker, BrokerConfig, Reloaded};
 use tokio::signal::unix::{Signal, SignalKind};
-use tracing::error;
 
 use crate::exit::{Problem, say};
 use crate::output::Out;
-use crate::serve::{Args, catch, configure, tell};
+use crate::serve::{Args, catch, configure, read_file, tell};
 use crate::session::LaneArgs;
+
+/// For so long nobody must have written to the file. Whoever reads it in the middle would take half of it for
+/// all of it, if what is there makes sense.
+const SETTLED: Duration = Duration::from_millis(200);
+/// How often that is waited for.
+const ROUNDS_MAX: u32 = 25;
 
 /// The signal that asks for it. Where nothing could be read again it is left as it was.
 pub struct HangUps(Option<Signal>);
@@ -22,7 +31,7 @@ impl HangUps {
         has_files.then(|| catch(SignalKind::hangup())).transpose().map(HangUps)
     }
 
-    /// Waits for one.
+    /// Waits for one. Those that come while nobody waits are one.
     pub async fn next(&mut self) {
         match &mut self.0 {
             Some(signal) => drop(signal.recv().await),
@@ -31,68 +40,83 @@ impl HangUps {
     }
 }
 
-/// Reads everything again that can change while a broker runs.
-pub async fn run(out: &mut Out, broker: &Broker, args: &Args, lanes: LaneArgs) {
-    let config = match configure(args, lanes) {
-        Ok(config) => config,
-        Err(Problem::Said(_, text)) => {
-            return error!("{text}; the broker goes on with what it had");
-        }
-        Err(_) => return,
-    };
-    // Nothing is taken over of a file of which something cannot be.
-    if let Err(error) = config.check_bridges() {
-        return error!("{error}; the broker goes on with what it had");
+/// Reads everything again that can change while a broker runs. What is wrong is logged by the broker, and comes
+/// back as well.
+pub async fn run(broker: &Broker, args: Arc<Args>, lanes: LaneArgs) -> Result<Reloaded, String> {
+    if let Some(path) = &args.config {
+        until_settled(path).await;
     }
-    // Whether certificates may be asked of fewer clients can depend on the new users, and the other
-    // way round: so they have a second turn.
-    let early = exchange(broker, &config).await;
-    users_and_policy(out, broker, config.clone()).await;
-    let exchanged = match early {
-        Err(ReloadError::Insecure { .. }) => exchange(broker, &config).await,
-        early => early,
+    let read = move || match read_again(&args, lanes) {
+        Ok(config) => Ok(config),
+        Err(Problem::Said(_, text)) => Err(text),
+        Err(_) => Err("the configuration cannot be had".into()),
     };
-    match (exchanged, config.tls_files()) {
-        (Err(error), _) => error!("certificates are not exchanged, those in use stay: {error}"),
-        (Ok(()), Some(files)) => {
-            say(format_args!("certificates are read again: {}", files.certificate.display()));
-        }
-        (Ok(()), None) => {}
+    broker.reload_from(read).await.map_err(|error| error.to_string())
+}
+
+/// Tells what was taken over.
+pub fn report(out: &mut Out, reloaded: &Reloaded) {
+    let bridges = &reloaded.bridges;
+    tell(
+        out,
+        format_args!(
+            "read the configuration again: users: {}; allowances: {}; bridges begun: {}; bridges changed: {}; bridges ended: {}; bridges not as in the file: {}; sessions ended: {}; needs a restart: {}",
+            reloaded.users,
+            reloaded.allowances,
+            bridges.begun,
+            bridges.changed,
+            bridges.ended,
+            bridges.refused.len(),
+            reloaded.ended,
+            if reloaded.need_restart.is_empty() {
+                "nothing".into()
+            } else {
+                reloaded.need_restart.join(", ")
+            },
+        ),
+    );
+    bridges.refused.iter().for_each(|reason| tell(out, reason));
+    if let Some(path) = &reloaded.certificate {
+        say(format_args!("certificates are read again: {}", path.display()));
     }
 }
 
-/// Exchanges the certificates, if the configuration names any.
-async fn exchange(broker: &Broker, config: &BrokerConfig) -> Result<(), ReloadError> {
-    match config.tls_files() {
-        Some(files) => broker.reload_certificates(files).await,
-        None => Ok(()),
-    }
-}
-
-async fn users_and_policy(out: &mut Out, broker: &Broker, config: BrokerConfig) {
-    match broker.reload(config).await {
+/// The same for the service manager, which shows it to whoever asks how the service stands.
+pub fn in_a_sentence(reloaded: &Result<Reloaded, String>) -> String {
+    match reloaded {
+        Ok(reloaded) if reloaded.need_restart.is_empty() => {
+            "the configuration was read again".into()
+        }
         Ok(reloaded) => {
-            let bridges = &reloaded.bridges;
-            tell(
-                out,
-                format_args!(
-                    "read the configuration again: users: {}; allowances: {}; bridges begun: {}; bridges changed: {}; bridges ended: {}; bridges not as in the file: {}; sessions ended: {}; needs a restart: {}",
-                    reloaded.users,
-                    reloaded.allowances,
-                    bridges.begun,
-                    bridges.changed,
-                    bridges.ended,
-                    bridges.refused.len(),
-                    reloaded.ended,
-                    if reloaded.need_restart.is_empty() {
-                        "nothing".into()
-                    } else {
-                        reloaded.need_restart.join(", ")
-                    },
-                ),
-            );
-            bridges.refused.iter().for_each(|reason| tell(out, reason));
+            let keys = reloaded.need_restart.join(", ");
+            format!("the configuration was read again; these keys need a restart: {keys}")
         }
-        Err(error) => error!("{error}"),
+        Err(reason) => format!("the configuration was refused, the one before goes on: {reason}"),
     }
+}
+
+/// Waits until nobody has written to a file for a moment. It need not be there.
+async fn until_settled(path: &Path) {
+    for _ in 0..ROUNDS_MAX {
+        // Not on this thread, which signals wait for.
+        let found = tokio::fs::metadata(path).await.and_then(|found| found.modified());
+        let age = found.ok().and_then(|then| SystemTime::now().duration_since(then).ok());
+        match age.and_then(|age| SETTLED.checked_sub(age)) {
+            Some(rest) => tokio::time::sleep(rest).await,
+            None => return,
+        }
+    }
+}
+
+fn read_again(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> {
+    let text = read_file(args)?;
+    if let (Some(path), Some(true)) =
+        (&args.config, text.as_ref().map(|text| text.trim().is_empty()))
+    {
+        let path = path.display();
+        return Err(Problem::usage(format!(
+            "the configuration {path} is empty, as one is that is just being written: let a comment stand in it if that is meant"
+        )));
+    }
+    configure(args, lanes, text)
 }

@@ -5,21 +5,25 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bus_broker::{Broker, BrokerConfig, DrainReport, StartError, parse_config, render_config};
+use bus_broker::{
+    Broker, BrokerConfig, DrainReport, Reloaded, StartError, parse_config, render_config,
+};
 use bus_client::BusUrl;
 use clap::builder::FalseyValueParser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::{Exit, Problem};
+use crate::exit::{Exit, Problem, say};
 use crate::output::Out;
 use crate::reload::{self, HangUps};
 use crate::scratch::Adopted;
 use crate::session::LaneArgs;
-use crate::{helper, tls, value};
+use crate::{helper, service, tls, value};
 
 /// Flags of `serve`.
 #[derive(clap::Args)]
@@ -41,6 +45,12 @@ pub struct Args {
     /// The broker's name, for people
     #[arg(long, env = "BUS_NAME")]
     name: Option<String>,
+    /// Serve figures for Prometheus on http://ADDRESS:PORT/metrics, and /health
+    #[arg(long, env = "BUS_METRICS", value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+    /// Let other hosts read them: the names of all that there is, and how it fares
+    #[arg(long, env = "BUS_METRICS_OPEN", value_parser = FalseyValueParser::new())]
+    metrics_open: bool,
     /// When told to end: write what is to be written for at most so long
     #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = "5s", allow_hyphen_values = true)]
     drain: Duration,
@@ -62,26 +72,33 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     }
     let _scratch = args.scratch.clone().map(Adopted);
     let mut out = Out::new();
-    let config = configure(&args, lanes)?;
+    let config = configure(&args, lanes, read_file(&args)?)?;
     if args.check {
-        out.bytes(render_config(&config).as_bytes())?;
-        return out.flush();
+        return check(&mut out, &config);
     }
     start_tracing(args.verbose);
     bus_core::sys::raise_file_limit();
     let mut signals = Signals::new()?;
     let mut hang_ups = HangUps::new(&args, &config)?;
-    let broker = Broker::start(config).await.map_err(explain)?;
+    let (surroundings, manager) = service::taken();
+    let broker = Broker::start_within(config, surroundings).await.map_err(explain)?;
     for url in broker.urls() {
         tell(&mut out, format_args!("listening on {url}"));
     }
-    loop {
-        tokio::select! {
-            () = signals.next() => break,
-            () = hang_ups.next() => reload::run(&mut out, &broker, &args, lanes).await,
-        }
+    if let Some(address) = broker.metrics_address() {
+        tell(&mut out, format_args!("metrics on http://{address}/metrics"));
     }
+    manager.ready(broker.urls());
+    let args = Arc::new(args);
+    run_until_told(&mut out, &mut signals, &mut hang_ups, async || {
+        manager.reloading();
+        let reloaded = reload::run(&broker, args.clone(), lanes).await;
+        manager.reloaded(&reload::in_a_sentence(&reloaded));
+        reloaded
+    })
+    .await;
     let clients = broker.registry().len();
+    manager.stopping(clients);
     tell(&mut out, format_args!("ending: {clients} connected, at most {:?} to drain", args.drain));
     tokio::select! {
         report = broker.drain(args.drain) => {
@@ -92,16 +109,68 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     }
 }
 
+/// Reads everything again whenever that is asked for, until it is to end: a reload that hangs does not keep it.
+async fn run_until_told(
+    out: &mut Out,
+    signals: &mut Signals,
+    hang_ups: &mut HangUps,
+    reload: impl AsyncFn() -> Result<Reloaded, String>,
+) {
+    loop {
+        let reloading = async {
+            hang_ups.next().await;
+            // The broker has logged what is wrong.
+            reload().await.ok()
+        };
+        tokio::select! {
+            () = signals.next() => return,
+            reloaded = reloading => reloaded.iter().for_each(|reloaded| reload::report(out, reloaded)),
+        }
+    }
+}
+
+/// Prints what would run, and says which of the files that it names cannot be used.
+fn check(out: &mut Out, config: &BrokerConfig) -> Result<(), Problem> {
+    out.bytes(render_config(config).as_bytes())?;
+    out.flush()?;
+    let wrong = config.unusable_files();
+    wrong.iter().for_each(say);
+    match wrong.len() {
+        0 => Ok(()),
+        count => Err(Problem::new(
+            Exit::File,
+            format!(
+                "files or bridges that cannot be used: {count}; a broker would not start with them"
+            ),
+        )),
+    }
+}
+
 /// A broker goes on, and drains, also if nobody reads any more what it prints.
 pub fn tell(out: &mut Out, line: impl Display) {
     let _ = out.line(line).and_then(|()| out.flush());
 }
 
-/// What flags, environment and file say together.
-pub fn configure(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> {
-    let mut config = match &args.config {
-        Some(path) => read(path)?,
-        None => BrokerConfig::default(),
+/// What stands in the configuration file, if there is to be one.
+pub fn read_file(args: &Args) -> Result<Option<String>, Problem> {
+    let Some(path) = &args.config else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let name = path.display();
+        Problem::new(Exit::File, format!("cannot read the configuration {name}: {error}"))
+    })?;
+    Ok(Some(text))
+}
+
+/// What flags, environment and this text of the file say together.
+pub fn configure(
+    args: &Args,
+    lanes: LaneArgs,
+    text: Option<String>,
+) -> Result<BrokerConfig, Problem> {
+    let mut config = match (&args.config, text) {
+        (Some(path), Some(text)) => parse_config(&text)
+            .map_err(|error| Problem::usage(format!("{}, {error}", path.display())))?,
+        _ => BrokerConfig::default(),
     };
     if !args.listen.is_empty() {
         config = config.listen_only(args.listen.clone());
@@ -117,6 +186,12 @@ pub fn configure(args: &Args, lanes: LaneArgs) -> Result<BrokerConfig, Problem> 
     if let Some(waiting) = lanes.waiting {
         config = config.waiting(waiting);
     }
+    if let Some(address) = args.metrics {
+        config = config.metrics(address);
+    }
+    if args.metrics_open {
+        config = config.metrics_open(true);
+    }
     if let Some(name) = &args.name {
         config = config.name(name);
     }
@@ -129,19 +204,12 @@ pub fn catch(kind: SignalKind) -> Result<Signal, Problem> {
         .map_err(|error| Problem::new(Exit::Other, format!("cannot catch signals: {error}")))
 }
 
-fn read(path: &Path) -> Result<BrokerConfig, Problem> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Problem::new(Exit::File, format!("cannot read the configuration {name}: {error}"))
-    })?;
-    parse_config(&text).map_err(|error| Problem::usage(format!("{name}, {error}")))
-}
-
 fn explain(error: StartError) -> Problem {
     let exit = match &error {
-        StartError::Insecure { .. } => Exit::Denied,
+        StartError::Insecure { .. } | StartError::MetricsOpen { .. } => Exit::Denied,
         StartError::Unsupported { .. }
         | StartError::NoCertificate { .. }
+        | StartError::HandedOver(_)
         | StartError::Bridge(_) => Exit::Usage,
         StartError::Certificate(_) => Exit::File,
         StartError::Listen { error, .. } => match error.kind() {

@@ -37,9 +37,14 @@ impl TlsServer {
     /// # Errors
     /// When one of them cannot be used: then nothing has changed.
     pub fn reload(&self, files: &TlsServerFiles) -> Result<(), InvalidTlsFile> {
-        let config = Arc::new(server_config(files)?);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        self.exchange(&TlsServer::new(files)?);
         Ok(())
+    }
+
+    /// Accepts from now on with what another one accepts with, which was read beforehand.
+    pub fn exchange(&self, other: &TlsServer) {
+        let config = other.config();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {

@@ -1,0 +1,180 @@
+//! Sockets that were opened before the broker began, and to which of its listeners each belongs.
+//!
+//! The address decides, nothing else. All of them are looked at before anything listens: one that cannot be used, or
+//! that no listener wants, is a mistake of the configuration, and the broker does not start beside it.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use bus_core::BusUrl;
+use bus_core::sys::Inherited;
+use bus_core::transport::default_path;
+use rustix::net::sockopt::{socket_acceptconn, socket_type};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname};
+
+use crate::start_error::StartError;
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Address {
+    Path(PathBuf),
+    Network(SocketAddr),
+}
+
+/// Gives each of these listeners its socket, if there is one.
+///
+/// # Errors
+/// When one of the sockets cannot be used, or is left over: all of them are named.
+pub(crate) fn assign(
+    sockets: Vec<Inherited>,
+    listen: &[BusUrl],
+) -> Result<Vec<Option<OwnedFd>>, StartError> {
+    let mut given: Vec<Option<OwnedFd>> = listen.iter().map(|_| None).collect();
+    let mut wrong = Vec::new();
+    for socket in sockets {
+        let Inherited { descriptor, number, name } = socket;
+        let address = match address_of(&descriptor) {
+            Ok(address) => address,
+            Err(reason) => {
+                wrong.push(format!("`{name}` (descriptor {number}) {reason}"));
+                continue;
+            }
+        };
+        let wants = |(url, given): &(&BusUrl, &mut Option<OwnedFd>)| {
+            given.is_none() && listens_at(url, &address)
+        };
+        match listen.iter().zip(&mut given).find(wants) {
+            Some((_, place)) => *place = Some(descriptor),
+            None => wrong.push(format!(
+                "`{name}` (descriptor {number}) listens on {}, and no listener of the configuration does: add it there, or remove it from the socket's file",
+                shown(&address)
+            )),
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(given),
+        false => Err(StartError::HandedOver(wrong.join("; "))),
+    }
+}
+
+/// Where a socket listens, or why nobody could connect there.
+fn address_of(socket: &OwnedFd) -> Result<Address, String> {
+    match socket_type(socket) {
+        Ok(SocketType::STREAM) => {}
+        Ok(_) => return Err("is no stream socket (ListenStream=)".into()),
+        Err(error) => return Err(format!("is no socket: {error}")),
+    }
+    match socket_acceptconn(socket) {
+        Ok(true) => {}
+        Ok(false) => return Err("does not listen (Accept=no is needed)".into()),
+        Err(error) => return Err(format!("cannot be looked at: {error}")),
+    }
+    let address = getsockname(socket).map_err(|error| format!("has no address: {error}"))?;
+    match address.address_family() {
+        AddressFamily::UNIX => {
+            let local = SocketAddrUnix::try_from(address).map_err(|error| error.to_string())?;
+            let path = local.path().and_then(|path| path.to_str().map(PathBuf::from).ok());
+            // Everybody can connect to an abstract one.
+            path.map(Address::Path).ok_or_else(|| "has no path in the file system".into())
+        }
+        AddressFamily::INET | AddressFamily::INET6 => {
+            SocketAddr::try_from(address).map(Address::Network).map_err(|error| error.to_string())
+        }
+        other => Err(format!("is neither local nor TCP (address family {})", other.as_raw())),
+    }
+}
+
+/// Whether that is the address of this listener.
+fn listens_at(url: &BusUrl, address: &Address) -> bool {
+    match (url, address) {
+        (BusUrl::Local(path) | BusUrl::Unix(path), Address::Path(bound)) => {
+            is_same_path(&path.clone().unwrap_or_else(default_path), bound)
+        }
+        (BusUrl::Tcp(host) | BusUrl::Tls(host), Address::Network(bound)) => {
+            host.to_socket_addrs().is_ok_and(|mut all| all.any(|one| one == *bound))
+        }
+        _ => false,
+    }
+}
+
+/// One folder may have several names.
+fn is_same_path(one: &Path, other: &Path) -> bool {
+    let folder = |path: &Path| path.parent().and_then(|folder| folder.canonicalize().ok());
+    let same_folder = || folder(one).is_some_and(|found| Some(found) == folder(other));
+    one == other || (one.file_name() == other.file_name() && same_folder())
+}
+
+fn shown(address: &Address) -> String {
+    match address {
+        Address::Path(path) => format!("local:{}", path.display()),
+        Address::Network(address) => format!("tcp://{address}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn inherited(number: i32, descriptor: impl Into<OwnedFd>) -> Inherited {
+        Inherited { descriptor: descriptor.into(), number, name: format!("bus-{number}.socket") }
+    }
+
+    fn url(text: &str) -> BusUrl {
+        text.parse().expect("a URL")
+    }
+
+    #[test]
+    fn each_listener_gets_the_socket_with_its_address_and_the_others_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a");
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("same")).expect("a link");
+        let local = UnixListener::bind(&path).expect("listens");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("listens");
+        let port = tcp.local_addr().expect("an address").port();
+        let listen = [
+            url("tcp://127.0.0.1:0"),
+            url(&format!("tls://localhost:{port}")),
+            url(&format!("local:{}/same/a", folder.path().display())),
+            url(&format!("local:{}/b", folder.path().display())),
+        ];
+        let given = assign(vec![inherited(3, local), inherited(4, tcp)], &listen);
+        let given: Vec<bool> = given.expect("all fit").iter().map(Option::is_some).collect();
+        assert_eq!(given, [false, true, true, false]);
+    }
+
+    #[test]
+    fn sockets_that_cannot_be_used_and_those_left_over_are_all_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("listens");
+        let address = tcp.local_addr().expect("an address");
+        let twice = tcp.try_clone().expect("a copy");
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let file = std::fs::File::create(folder.path().join("f")).expect("a file");
+        let stream = std::net::TcpStream::connect(address).expect("connects");
+        let local = UnixListener::bind(folder.path().join("other")).expect("listens");
+        let all = vec![
+            inherited(3, tcp),
+            inherited(4, twice),
+            inherited(5, udp),
+            inherited(6, file),
+            inherited(7, stream),
+            inherited(8, local),
+        ];
+        let error = assign(all, &[url(&format!("tcp://{address}"))]).expect_err("a mistake");
+        let told = error.to_string();
+        for part in [
+            "`bus-4.socket` (descriptor 4) listens on tcp://127.0.0.1:",
+            "`bus-5.socket` (descriptor 5) is no stream socket",
+            "`bus-6.socket` (descriptor 6) is no socket",
+            "`bus-7.socket` (descriptor 7) does not listen",
+            "`bus-8.socket` (descriptor 8) listens on local:",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(!told.contains("bus-3.socket"), "{told}");
+    }
+}

@@ -1,0 +1,234 @@
+//! What is counted, gathered as any client may ask for it, and told as families of samples.
+//!
+//! The broker is asked a page at a time, so that its thread does no more for it at a time than for anybody's `bus ls`; what
+//! is written of that is written elsewhere.
+
+use std::time::Duration;
+
+use bus_client::{BrokerInfo, Client, ClientStat, Error, QueueStat, ServiceStat, TopicStat};
+use serde_json::Value;
+
+use super::text::{Kind, Page};
+
+/// How long the broker may take for its bridges.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// All that was told at one time.
+pub(super) struct Figures {
+    broker: BrokerInfo,
+    /// What only `$bus.stat` tells.
+    more: Value,
+    queues: Vec<QueueStat>,
+    topics: Vec<TopicStat>,
+    services: Vec<ServiceStat>,
+    clients: Vec<ClientStat>,
+    bridges: Value,
+}
+
+/// A family of what each object of a kind has: its name, what it is, what it means, its value.
+type Row<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
+
+const QUEUES: &[Row<QueueStat>] = &[
+    ("busbar_queue_messages", Kind::Gauge, "Messages that wait.", |it| it.messages),
+    ("busbar_queue_bytes", Kind::Gauge, "What those that wait count in bytes.", |it| it.bytes),
+    ("busbar_queue_leased", Kind::Gauge, "Deliveries that are not settled.", |it| it.leased),
+    ("busbar_queue_blocked", Kind::Gauge, "Sends that wait for room.", |it| it.blocked),
+    ("busbar_queue_waiting", Kind::Gauge, "Receivers that wait.", |it| it.waiting),
+    ("busbar_queue_handles", Kind::Gauge, "Open handles.", |it| it.handles),
+    ("busbar_queue_accepted_total", Kind::Counter, "Messages accepted.", |it| it.accepted),
+    ("busbar_queue_delivered_total", Kind::Counter, "Deliveries made.", |it| it.delivered),
+    ("busbar_queue_acked_total", Kind::Counter, "Deliveries acknowledged.", |it| it.acked),
+    (
+        "busbar_queue_redelivered_total",
+        Kind::Counter,
+        "Deliveries of a message that had been delivered before.",
+        |it| it.redelivered,
+    ),
+    ("busbar_queue_dead_total", Kind::Counter, "Messages that went to dead letters.", |it| it.dead),
+    (
+        "busbar_queue_dropped_total",
+        Kind::Counter,
+        "Messages purged, or dead with no room for dead letters.",
+        |it| it.dropped,
+    ),
+    ("busbar_queue_bytes_max", Kind::Gauge, "The limit in bytes.", |it| it.options.bytes_max),
+    ("busbar_queue_messages_max", Kind::Gauge, "The limit in messages.", |it| it.options.count_max),
+];
+/// Those of them that are known of a queue that lives at another broker.
+const OF_HOSTED: &[&str] = &["busbar_queue_waiting", "busbar_queue_handles"];
+
+const TOPICS: &[Row<TopicStat>] = &[
+    ("busbar_topic_published_total", Kind::Counter, "Messages accepted.", |it| it.published),
+    ("busbar_topic_delivered_total", Kind::Counter, "Messages handed to subscriptions.", |it| {
+        it.delivered
+    }),
+    (
+        "busbar_topic_dropped_total",
+        Kind::Counter,
+        "Messages dropped by the policy of a subscription.",
+        |it| it.dropped,
+    ),
+    ("busbar_topic_too_slow_total", Kind::Counter, "Subscriptions that ended as too slow.", |it| {
+        it.too_slow
+    }),
+    ("busbar_topic_publishers", Kind::Gauge, "Open publishers.", |it| it.publishers),
+    ("busbar_topic_subscribers", Kind::Gauge, "Subscriptions that match.", |it| it.subscribers),
+    ("busbar_topic_held", Kind::Gauge, "Messages that wait for a slow subscriber.", |it| it.held),
+    ("busbar_topic_backlog_bytes", Kind::Gauge, "Bytes that wait for slow subscribers.", |it| {
+        it.backlog_bytes
+    }),
+    ("busbar_topic_kept", Kind::Gauge, "Last messages kept.", |it| it.kept),
+];
+
+const SERVICES: &[Row<ServiceStat>] = &[
+    ("busbar_service_servers", Kind::Gauge, "Servers.", |it| it.servers),
+    ("busbar_service_pending", Kind::Gauge, "Calls that wait for a server.", |it| it.pending),
+    ("busbar_service_running", Kind::Gauge, "Calls that are being served.", |it| it.running),
+    ("busbar_service_requests_total", Kind::Counter, "Calls.", |it| it.requests),
+    ("busbar_service_replies_total", Kind::Counter, "Replies.", |it| it.replies),
+    ("busbar_service_late_total", Kind::Counter, "Replies that came too late.", |it| it.late),
+    ("busbar_service_expired_total", Kind::Counter, "Calls past their deadline.", |it| it.expired),
+];
+
+const CLIENTS: &[Row<ClientStat>] = &[
+    ("busbar_client_connected", Kind::Gauge, "Whether it is connected, or away.", |it| {
+        u64::from(it.connected)
+    }),
+    ("busbar_client_channels", Kind::Gauge, "Open channels.", |it| it.channels),
+    ("busbar_client_leases", Kind::Gauge, "Deliveries that are not settled.", |it| it.leases),
+    ("busbar_client_bytes_in_total", Kind::Counter, "Bytes read from it.", |it| it.bytes_in),
+    ("busbar_client_bytes_out_total", Kind::Counter, "Bytes written to it.", |it| it.bytes_out),
+    ("busbar_client_frames_in_total", Kind::Counter, "Frames taken from it.", |it| it.frames_in),
+    ("busbar_client_frames_out_total", Kind::Counter, "Frames made for it.", |it| it.frames_out),
+    ("busbar_client_parked_bytes", Kind::Gauge, "Bytes that wait for room.", |it| it.parked_bytes),
+    ("busbar_client_unsent_bytes", Kind::Gauge, "Bytes to be written.", |it| it.unsent_bytes),
+];
+
+/// Of each direction of a bridge for topics: the key in `$bus.bridge`.
+const BRIDGES: &[(&str, Kind, &str, &str)] = &[
+    ("busbar_bridge_lag_messages", Kind::Gauge, "Messages that wait in it.", "lag_messages"),
+    ("busbar_bridge_lag_bytes", Kind::Gauge, "What they count in bytes.", "lag_bytes"),
+    ("busbar_bridge_published_total", Kind::Counter, "Messages brought over.", "published"),
+    ("busbar_bridge_dropped_total", Kind::Counter, "Messages its policy dropped.", "dropped"),
+    ("busbar_bridge_refused_total", Kind::Counter, "Messages refused beyond.", "refused"),
+    ("busbar_bridge_abandoned_total", Kind::Counter, "Messages given up.", "abandoned"),
+    ("busbar_bridge_missed_total", Kind::Counter, "Messages that it was not given.", "missed"),
+    ("busbar_bridge_held_topics", Kind::Gauge, "Topics that are held up.", "held_topics"),
+    ("busbar_bridge_reconnects_total", Kind::Counter, "Connections made anew.", "reconnects"),
+];
+
+impl Figures {
+    /// Asks for all of it, one page after the other.
+    ///
+    /// # Errors
+    /// When the broker has ended, or does not answer.
+    pub async fn gather(client: &Client) -> Result<Figures, Error> {
+        let admin = client.admin();
+        let ask = async |service: &str, asked: &'static str| -> Result<Value, Error> {
+            let answer = client.request(service, asked, PATIENCE).await?;
+            // It is the broker's own, and well made.
+            Ok(serde_json::from_slice(answer.payload()).unwrap_or_default())
+        };
+        Ok(Figures {
+            broker: admin.broker().await?,
+            more: ask("$bus.stat", "").await?,
+            queues: admin.queues(">").await?,
+            topics: admin.topics(">").await?,
+            services: admin.services(">").await?,
+            clients: admin.clients().await?,
+            bridges: ask("$bus.bridge", "{\"action\": \"list\"}").await?,
+        })
+    }
+
+    /// Writes it down.
+    pub fn page(&self) -> String {
+        let mut page = Page::new();
+        self.broker(&mut page);
+        let name = |it: &QueueStat| match it.retired {
+            // Others may have had that name before, and one may have it now.
+            true => format!("{}#{}", it.name, it.id),
+            false => it.name.to_string(),
+        };
+        let names: Vec<String> = self.queues.iter().map(name).collect();
+        for (family, kind, help, value) in QUEUES {
+            page.family(family, *kind, help);
+            for (queue, name) in self.queues.iter().zip(&names) {
+                if queue.hosted.is_none() || OF_HOSTED.contains(family) {
+                    page.sample(&[("queue", name)], value(queue));
+                }
+            }
+        }
+        write(&mut page, TOPICS, &self.topics, |it, add| add(&[("topic", it.name.as_str())]));
+        write(&mut page, SERVICES, &self.services, |it, add| add(&[("service", it.name.as_str())]));
+        write(&mut page, CLIENTS, &self.clients, |it, add| {
+            let (session, name) = (it.sender.session.to_string(), it.sender.name.to_string());
+            add(&[("session", &session), ("client", &name), ("transport", &it.transport)]);
+        });
+        self.bridges(&mut page);
+        page.finish()
+    }
+
+    fn broker(&self, page: &mut Page) {
+        let BrokerInfo { name, version, pid, epoch, uptime, .. } = &self.broker;
+        let (pid, epoch) = (pid.to_string(), format!("{epoch:016x}"));
+        page.family("busbar_info", Kind::Gauge, "Which broker it is; always 1.");
+        let labels = [("name", &**name), ("version", version), ("pid", &pid), ("epoch", &epoch)];
+        page.sample(&labels, 1);
+        let uptime = uptime.as_secs_f64();
+        page.single("busbar_uptime_seconds", Kind::Gauge, "How long it has run.", uptime);
+        let BrokerInfo { sessions, queues, topics, services, messages, bytes, lanes, .. } =
+            self.broker;
+        let refused = self.broker.lanes_refused;
+        let left_out = self.more["events_left_out"].as_u64().unwrap_or_default();
+        let all = [
+            ("busbar_sessions", Kind::Gauge, "Sessions.", sessions),
+            ("busbar_queues", Kind::Gauge, "Queues.", queues),
+            ("busbar_topics", Kind::Gauge, "Topics.", topics),
+            ("busbar_services", Kind::Gauge, "Services.", services),
+            ("busbar_messages", Kind::Gauge, "Messages in queues, leased ones too.", messages),
+            ("busbar_bytes", Kind::Gauge, "What those that wait count in bytes.", bytes),
+            ("busbar_lanes", Kind::Gauge, "Clients on lanes in shared memory.", lanes),
+            ("busbar_lanes_refused_total", Kind::Counter, "Lanes that were refused.", refused),
+            ("busbar_events_left_out_total", Kind::Counter, "Events not published.", left_out),
+        ];
+        all.into_iter().for_each(|(name, kind, help, value)| page.single(name, kind, help, value));
+    }
+
+    fn bridges(&self, page: &mut Page) {
+        let bridges = self.bridges["bridges"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let ways = || {
+            let of_one = |bridge: &'_ Value| {
+                ["out", "in"].map(|way| (bridge["name"].clone(), way, bridge[way].clone()))
+            };
+            bridges.iter().flat_map(of_one).filter(|(.., status)| status.is_object())
+        };
+        let all: Vec<(Value, &str, Value)> = ways().collect();
+        page.family("busbar_bridge_connected", Kind::Gauge, "Whether it is connected.");
+        for (name, way, status) in &all {
+            let labels = [("bridge", name.as_str().unwrap_or_default()), ("way", way)];
+            page.sample(&labels, u64::from(status["state"] == "connected"));
+        }
+        for (family, kind, help, key) in BRIDGES {
+            page.family(family, *kind, help);
+            for (name, way, status) in &all {
+                let labels = [("bridge", name.as_str().unwrap_or_default()), ("way", way)];
+                page.sample(&labels, status[key].as_u64().unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// All families of a kind of objects; `name` gives the labels of one of them.
+fn write<T>(
+    page: &mut Page,
+    rows: &[Row<T>],
+    all: &[T],
+    name: impl Fn(&T, &mut dyn FnMut(&[(&str, &str)])),
+) {
+    for (family, kind, help, value) in rows {
+        page.family(family, *kind, help);
+        for one in all {
+            name(one, &mut |labels| page.sample(labels, value(one)));
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Why a broker does not start.
+//!
+//! Each sentence says what is to be done about it, in the words of the configuration and of the command line.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be had.
+    #[error("cannot listen on {url}: {error}")]
+    Listen {
+        /// Which.
+        url: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// Anybody on the network could do anything.
+    #[error(
+        "{url} is reachable from other hosts, and nobody can show there who he is: listen on loopback, configure users who show credentials ([[user]]; over tcp:// that is a token), listen on tls:// with client_certificates = \"required\", or say --insecure if everybody on that network may use this bus"
+    )]
+    Insecure {
+        /// Which.
+        url: String,
+    },
+    /// Not built in this version.
+    #[error(
+        "{url}: this version cannot listen there (unsupported): it can on local:, tcp:// and tls://"
+    )]
+    Unsupported {
+        /// Which.
+        url: String,
+    },
+    /// A TLS listener has nothing to show.
+    #[error(
+        "{url}: there is no certificate to listen with: name it and its key in [tls] of the configuration, or with --tls-server-cert and --tls-server-key (`bus cert` makes some for trying it out)"
+    )]
+    NoCertificate {
+        /// Which.
+        url: String,
+    },
+    /// The files of certificates and keys cannot be used.
+    #[error("{0}")]
+    Certificate(String),
+    /// A bridge cannot be run.
+    #[error("{0}")]
+    Bridge(String),
+    /// Sockets that were handed over cannot be used, or belong to no listener.
+    #[error("sockets that were handed over cannot be used: {0}")]
+    HandedOver(String),
+    /// Other hosts could see what goes on.
+    #[error(
+        "metrics on {address} could be read from other hosts: take a loopback address, or say --metrics-open (metrics_open in the configuration) if they may"
+    )]
+    MetricsOpen {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The operating system refuses a thread, or randomness.
+    #[error("cannot start the broker: {0}")]
+    System(#[from] io::Error),
+}

@@ -1,0 +1,215 @@
+//! Metrics over HTTP: what they say is what `bus stat` says, and whoever asks badly harms nobody.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bus_broker::{Broker, BrokerConfig, StartError};
+use bus_client::{Client, Selector};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+
+/// Longer than anything takes that works, also where the machine has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn start() -> (Broker, SocketAddr, Client) {
+    let config = BrokerConfig::default().metrics("127.0.0.1:0".parse().expect("an address"));
+    let broker = Broker::start(config).await.expect("starts");
+    let address = broker.metrics_address().expect("it serves them");
+    let client = Client::connect(broker.url()).await.expect("connects");
+    (broker, address, client)
+}
+
+/// Asks as it stands, and reads to the end: the first line, and what stands behind the headers.
+async fn ask(address: SocketAddr, request: &'static str) -> (String, String) {
+    let asked = spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("text");
+        text
+    });
+    let text = timeout(PATIENCE, asked).await.expect("an answer").expect("it runs");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+}
+
+async fn scrape(address: SocketAddr) -> Samples {
+    let (status, body) = ask(address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    Samples::parse(&body)
+}
+
+/// Each series with its value.
+struct Samples(BTreeMap<String, f64>);
+
+impl Samples {
+    /// Every line is a comment of its family or a sample of it, and none comes twice.
+    fn parse(text: &str) -> Samples {
+        let (mut all, mut family, mut helped) = (BTreeMap::new(), String::new(), String::new());
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                helped = rest.split_once(' ').expect("a sentence").0.to_owned();
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').expect("a type");
+                assert_eq!(name, helped, "a family without help");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+                family = name.to_owned();
+            } else {
+                let (series, value) = line.rsplit_once(' ').expect("a value");
+                let name = series.split('{').next().expect("a name");
+                assert_eq!(name, family, "a sample outside of its family");
+                let value = value.parse().expect("a number");
+                assert!(all.insert(series.to_owned(), value).is_none(), "{series} comes twice");
+            }
+        }
+        Samples(all)
+    }
+
+    #[track_caller]
+    fn is(&self, series: &str, value: u64) {
+        assert_eq!(self.0.get(series), Some(&(value as f64)), "{series}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_is_what_the_statistics_say() {
+    let (_broker, address, client) = start().await;
+    let jobs = client.queue("jobs").await.expect("opens");
+    for number in 0..5 {
+        jobs.send(format!("{number}")).await.expect("sends");
+    }
+    let delivery = jobs.receive(Selector::Any).await.expect("receives");
+    delivery.ack().await.expect("acks");
+    let held = jobs.receive(Selector::Any).await.expect("receives");
+    let mut news = client.subscribe("news").await.expect("subscribes");
+    let publisher = client.publisher("news").await.expect("opens");
+    publisher.publish("a").await.expect("publishes");
+    timeout(PATIENCE, news.next()).await.expect("it comes");
+    let server = client.serve_with("sums", 1, None).await.expect("serves");
+    let samples = scrape(address).await;
+    let stat = client.admin().queues("jobs").await.expect("lists").remove(0);
+    let expected = [
+        ("messages", stat.messages, 3),
+        ("leased", stat.leased, 1),
+        ("accepted_total", stat.accepted, 5),
+        ("delivered_total", stat.delivered, 2),
+        ("acked_total", stat.acked, 1),
+        ("bytes", stat.bytes, stat.bytes),
+        ("bytes_max", stat.options.bytes_max, stat.options.bytes_max),
+    ];
+    for (name, told, known) in expected {
+        assert_eq!(told, known, "{name}");
+        samples.is(&format!("busbar_queue_{name}{{queue=\"jobs\"}}"), told);
+    }
+    samples.is("busbar_topic_published_total{topic=\"news\"}", 1);
+    samples.is("busbar_topic_subscribers{topic=\"news\"}", 1);
+    samples.is("busbar_service_servers{service=\"sums\"}", 1);
+    let info = client.admin().broker().await.expect("tells");
+    samples.is("busbar_queues", info.queues);
+    samples.is("busbar_messages", info.messages);
+    samples.is("busbar_sessions", info.sessions);
+    samples.is("busbar_dropped_series", 0);
+    drop((held, publisher, server));
+}
+
+#[tokio::test]
+async fn it_says_whether_the_broker_is_well_and_nothing_else_is_answered() {
+    let (broker, address, _client) = start().await;
+    let cases = [
+        ("GET /health HTTP/1.1\r\n\r\n", "200"),
+        ("GET /health/ready HTTP/1.0\r\n\r\n", "200"),
+        ("GET /health/alive HTTP/1.1\r\n\r\n", "200"),
+        ("GET / HTTP/1.1\r\n\r\n", "404"),
+        ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
+        ("hello\r\n\r\n", "400"),
+    ];
+    for (request, expected) in cases {
+        let (status, _) = ask(address, request).await;
+        assert_eq!(status.split(' ').nth(1), Some(expected), "{request}");
+    }
+    broker.drain(PATIENCE).await;
+    // The thread ends in its own time.
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_ok() {
+        assert!(Instant::now() < deadline, "it listens on");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn other_hosts_see_nothing_without_a_word() {
+    let open = || BrokerConfig::default().metrics("0.0.0.0:0".parse().expect("an address"));
+    let refused = Broker::start(open()).await.err();
+    assert!(matches!(refused, Some(StartError::MetricsOpen { .. })), "{refused:?}");
+    Broker::start(open().metrics_open(true)).await.expect("they may");
+}
+
+#[tokio::test]
+async fn who_asks_slowly_or_without_end_keeps_nobody_from_being_answered() {
+    let (_broker, address, client) = start().await;
+    client.queue("jobs").await.expect("opens").send("a").await.expect("sends");
+    let mut hostile = Vec::new();
+    for number in 0..200 {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        // It may have been cut off for another one already.
+        let _ = match number % 3 {
+            0 => stream.write_all(b"GET /metr"),
+            1 => stream.write_all(&[b'a'; 20_000]),
+            _ => stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n"),
+        };
+        hostile.push(stream);
+    }
+    scrape(address).await.is("busbar_queue_messages{queue=\"jobs\"}", 1);
+    client.ping().await.expect("the broker goes on");
+    drop(hostile);
+    scrape(address).await.is("busbar_queue_messages{queue=\"jobs\"}", 1);
+}
+
+/// The measure: `cargo test --release -p bus-broker --test metrics -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "a measurement, to be read by people"]
+async fn measure_a_scrape_with_a_thousand_queues_and_the_round_trip_of_others() {
+    let (broker, address, client) = start().await;
+    for number in 0..1000 {
+        client.queue(&format!("q{number}")).await.expect("opens").send("a").await.expect("sends");
+    }
+    let other = Client::connect(broker.url()).await.expect("connects");
+    let pings = async |how: &str| {
+        let mut all = Vec::new();
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until {
+            all.push(other.ping().await.expect("it is there"));
+        }
+        all.sort();
+        let at = |part: usize| all[(all.len() - 1) * part / 1000];
+        println!(
+            "{how}: {} pings, p50 {:?}, p99 {:?}, p99.9 {:?}",
+            all.len(),
+            at(500),
+            at(990),
+            at(999)
+        );
+    };
+    pings("alone").await;
+    let scrapes = tokio::spawn(async move {
+        let mut all = Vec::new();
+        loop {
+            let began = Instant::now();
+            // It is not parsed here: that would take time of the thread that pings.
+            let (_, body) = ask(address, "GET /metrics HTTP/1.1\r\n\r\n").await;
+            all.push(began.elapsed());
+            assert!(body.contains("busbar_queue_messages{queue=\"q999\"} 1"));
+            if all.len() == 20 {
+                all.sort();
+                println!("scrape: {} times, p50 {:?}, longest {:?}", all.len(), all[10], all[19]);
+                return;
+            }
+            // As often as a scraper that is in a hurry.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    });
+    pings("beside four scrapes a second").await;
+    scrapes.await.expect("it runs");
+}
