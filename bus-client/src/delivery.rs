@@ -32,6 +32,11 @@ impl Delivery {
         Delivery { handle, life, leased, settled }
     }
 
+    #[cfg(feature = "blocking")]
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
     /// The message itself.
     pub fn message(&self) -> &Message {
         &self.leased.message

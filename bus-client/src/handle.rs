@@ -173,6 +173,33 @@ impl Shared {
         result
     }
 
+    /// Writes what was handed over, as far as this needs nobody else. `false` if the driver must.
+    #[cfg(feature = "blocking")]
+    pub fn let_out(&self) -> bool {
+        if !self.with(|state| state.session.wants_write()) {
+            return true;
+        }
+        let Some(mut pump) = self.pump.try_lock() else { return false };
+        let out = pump.as_mut().is_some_and(|pump| pump.let_out(self));
+        drop(pump);
+        if !out {
+            self.alarm.wake_driver();
+        }
+        out
+    }
+
+    /// Ready when the client has ended.
+    #[cfg(feature = "blocking")]
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with(|state| match state.check() {
+            Err(_) => Poll::Ready(()),
+            Ok(()) => {
+                state.wait_to_send(cx);
+                Poll::Pending
+            }
+        })
+    }
+
     pub fn subscribe_events(&self) -> broadcast::Receiver<ClientEvent> {
         self.events.subscribe()
     }

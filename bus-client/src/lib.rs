@@ -20,6 +20,8 @@
 mod admin;
 mod alarm;
 mod backoff;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod connect;
 mod connection;
