@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub transport: Option<Transport>,
     /// Why it is that one.
     pub transport_reason: String,
+    /// Where the broker was reached.
+    pub address: String,
     pub(crate) replies: BTreeMap<RequestId, Slot<Result<Answer, Failure>>>,
     pub(crate) verdicts: Sequence<Slot<Verdict>>,
     pub(crate) inboxes: Vec<Option<Inbox>>,
@@ -78,6 +80,19 @@ pub(crate) enum Verdict {
 }
 
 impl State {
+    /// That of a process which was forked after its parent had connected: ended, and of no session.
+    #[cold]
+    pub fn forked() -> State {
+        let text = "this process was forked after the client had connected, and the connection is its parent's: connect anew, or leave the child a connection when it is started";
+        let ended = Some(Failure::new(ErrorKind::Forked, text));
+        State { ended, life: u64::MAX, ..State::default() }
+    }
+
+    /// What a forked process is told, in one.
+    fn fork(&self) -> Option<&Failure> {
+        self.ended.as_ref().filter(|failure| failure.kind() == ErrorKind::Forked)
+    }
+
     /// Whether the driver has something to do.
     #[inline]
     pub fn wants_driver(&self) -> bool {
@@ -231,7 +246,9 @@ impl State {
                 Some(Slot::Done(verdict)) => Poll::Ready(verdict),
                 _ => Poll::Ready(Verdict::Failed(lost_outcome())),
             },
-            Some(Slot::Detached) | None => Poll::Ready(Verdict::Failed(lost_outcome())),
+            Some(Slot::Detached) | None => {
+                Poll::Ready(Verdict::Failed(self.fork().cloned().unwrap_or_else(lost_outcome)))
+            }
         }
     }
 
@@ -271,6 +288,9 @@ impl State {
     }
 
     pub fn poll_ack(&mut self, number: u64, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Some(fork) = self.fork() {
+            return Poll::Ready(Err(fork.clone().into()));
+        }
         if self.acks_lost.iter().flatten().any(|lost| lost.contains(&number)) {
             let text = "the connection was lost before the acknowledgement was answered; the message may be delivered again";
             return Poll::Ready(Err(Error::new(ErrorKind::OutcomeUnknown, text)));

@@ -1,6 +1,7 @@
 //! A blocking client: connect, open handles, watch, end.
 
 use std::fmt;
+use std::process::Command;
 use std::time::Duration;
 
 use bus_core::{BusUrl, Message};
@@ -44,6 +45,32 @@ impl Client {
     /// As [`Client::connect`].
     pub fn connect_with(url: &str, options: ClientOptions) -> Result<Client, Error> {
         Client::open(client::Client::connect_with(url, options))
+    }
+
+    /// Connects as the process that has started this one has provided for: as
+    /// [`crate::Client::inherited`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn inherited() -> Result<Client, Error> {
+        Client::inherited_with(ClientOptions::default())
+    }
+
+    /// As [`Client::inherited`], with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn inherited_with(options: ClientOptions) -> Result<Client, Error> {
+        Client::open(client::Client::inherited_with(options))
+    }
+
+    /// Leaves the programs that this command starts a connection to the same broker: as
+    /// [`crate::Client::leave_to`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn leave_to(&self, command: &mut Command) -> Result<(), Error> {
+        self.inner.leave_to(command)
     }
 
     fn open(

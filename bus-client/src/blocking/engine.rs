@@ -7,6 +7,7 @@
 //! no handle's destructor blocks; the runtime is taken down on the client's thread.
 
 use std::future::{Future, poll_fn};
+use std::mem::ManuallyDrop;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -124,10 +125,21 @@ impl Engine {
         })
     }
 
+    /// Whether this process is a child of the one whose client it is.
+    pub fn is_forked(&self) -> bool {
+        self.keeper.common.is_forked()
+    }
+
     /// Blocks until the future is ready.
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
         let common = &self.keeper.common;
         match &self.keeper.runtime {
+            // Its calls fail at once. The gate may be locked for ever, and the runtime's
+            // descriptors are the parent's too.
+            runtime if common.is_forked() => {
+                let _context = runtime.as_ref().map(|runtime| runtime.enter());
+                park_until(future)
+            }
             Some(runtime) if !is_foreign() => {
                 let _caller = common.gate.enter(true);
                 runtime.block_on(future)
@@ -141,10 +153,21 @@ impl Engine {
     }
 }
 
+impl Common {
+    fn is_forked(&self) -> bool {
+        self.client.get().is_some_and(|client| client.is_forked())
+    }
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
         // Whoever drops a runtime waits for what it still does: that is for the client's thread.
         let over = self.runtime.take();
+        if self.common.is_forked() {
+            // What it gives back would be taken from the parent.
+            let _kept = ManuallyDrop::new(over);
+            return;
+        }
         *self.common.over.lock().unwrap_or_else(PoisonError::into_inner) = over;
         self.common.gate.end();
     }

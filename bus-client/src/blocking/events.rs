@@ -23,6 +23,9 @@ impl Events {
     /// # Errors
     /// The time, when it is up.
     pub fn next_timeout(&mut self, limit: Duration) -> Result<Option<ClientEvent>, Duration> {
+        if self.engine.is_forked() {
+            return Ok(None);
+        }
         self.engine.wait_for(limit, self.inner.next()).ok_or(limit)
     }
 }
@@ -32,6 +35,9 @@ impl Iterator for Events {
 
     /// The next event, however long it takes.
     fn next(&mut self) -> Option<ClientEvent> {
+        if self.engine.is_forked() {
+            return None;
+        }
         self.engine.wait(self.inner.next())
     }
 }

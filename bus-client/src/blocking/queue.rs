@@ -100,8 +100,7 @@ impl Queue {
     /// As [`crate::Queue::post`].
     pub fn post(&self, message: impl Into<Message>) -> Result<PendingReceipt, Error> {
         let what = || self.tried("sending to");
-        let inner =
-            self.engine.hand_over(self.inner.handle(), what, self.inner.post(message))?;
+        let inner = self.engine.hand_over(self.inner.handle(), what, self.inner.post(message))?;
         Ok(PendingReceipt { inner, engine: self.engine.clone() })
     }
 

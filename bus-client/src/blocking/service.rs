@@ -138,10 +138,7 @@ impl Call {
         self.answer(|call| call.fail(reason))
     }
 
-    fn answer(
-        self,
-        answer: impl FnOnce(server::Call) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn answer(self, answer: impl FnOnce(server::Call) -> Result<(), Error>) -> Result<(), Error> {
         let Call { inner, engine } = self;
         let handle = inner.handle().clone();
         engine.hand_over(&handle, || "answering a call".into(), async { answer(inner) })
