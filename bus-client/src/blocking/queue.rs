@@ -181,6 +181,15 @@ impl Queue {
         self.engine.call(|| self.tried("looking into"), self.inner.peek(selector, index))
     }
 
+    /// Why this queue cannot be used now, if it lives at another broker: as
+    /// [`crate::Queue::trouble`].
+    ///
+    /// # Errors
+    /// Why the client has ended.
+    pub fn trouble(&self) -> Result<Option<String>, Error> {
+        self.engine.call(|| self.tried("asking about"), self.inner.trouble())
+    }
+
     fn delivered(&self, result: Result<crate::Delivery, Error>) -> Result<Delivery, Error> {
         result.map(|inner| Delivery::new(inner, self.engine.clone()))
     }
