@@ -33,6 +33,7 @@ mod drain;
 mod driver;
 mod error;
 mod events;
+mod forked;
 mod handle;
 mod inbox;
 mod inheritance;

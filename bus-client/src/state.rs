@@ -62,7 +62,7 @@ pub(crate) struct State {
     pub(crate) next_ping: u64,
 }
 
-/// Something that is waited for.
+/// Something waited for.
 pub(crate) enum Slot<T> {
     Waiting(Option<Waker>),
     Done(T),
@@ -80,19 +80,6 @@ pub(crate) enum Verdict {
 }
 
 impl State {
-    /// That of a process which was forked after its parent had connected: ended, and of no session.
-    #[cold]
-    pub fn forked() -> State {
-        let text = "this process was forked after the client had connected, and the connection is its parent's: connect anew, or leave the child a connection when it is started";
-        let ended = Some(Failure::new(ErrorKind::Forked, text));
-        State { ended, life: u64::MAX, ..State::default() }
-    }
-
-    /// What a forked process is told, in one.
-    fn fork(&self) -> Option<&Failure> {
-        self.ended.as_ref().filter(|failure| failure.kind() == ErrorKind::Forked)
-    }
-
     /// Whether the driver has something to do.
     #[inline]
     pub fn wants_driver(&self) -> bool {
@@ -247,7 +234,8 @@ impl State {
                 _ => Poll::Ready(Verdict::Failed(lost_outcome())),
             },
             Some(Slot::Detached) | None => {
-                Poll::Ready(Verdict::Failed(self.fork().cloned().unwrap_or_else(lost_outcome)))
+                let failure = self.fork().cloned().unwrap_or_else(lost_outcome);
+                Poll::Ready(Verdict::Failed(failure))
             }
         }
     }

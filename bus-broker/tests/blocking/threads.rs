@@ -157,3 +157,30 @@ fn goodbye_goes_out_although_nobody_calls_any_more() {
         }
     }
 }
+
+#[test]
+fn what_is_sent_may_be_made_by_waiting_for_the_same_client() {
+    let stage = Stage::new();
+    for scheme in ["shm", "unix"] {
+        let (client, other) = (stage.client(scheme), stage.client(scheme));
+        let source = client.subscribe("source").expect("subscribes");
+        let mut sink = other.subscribe("sink").expect("subscribes");
+        let publisher = client.publisher("sink").expect("opens");
+        let queue = client.queue(&format!("sink.{scheme}")).expect("opens");
+        thread::scope(|scope| {
+            let texts: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+            scope.spawn(|| {
+                let source = other.publisher("source").expect("opens");
+                source.publish_all(texts.clone()).expect("is handed over");
+            });
+            let mut made = source.map(|next| next.expect("comes").into_message());
+            assert_eq!(publisher.publish_all(made.by_ref().take(100)).expect("goes"), 100);
+            assert_eq!(queue.send_all(made.take(100)).expect("goes"), 100);
+            for text in &texts[..100] {
+                let message = sink.next_timeout(SOON).expect("goes on").expect("comes");
+                assert_eq!(message.payload(), text);
+            }
+        });
+        assert_eq!(queue.peek(Selector::Any, 99).expect("is there").message.payload(), "199");
+    }
+}

@@ -113,6 +113,8 @@ impl Queue {
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<usize, Error> {
+        // They are made outside of the call: whoever makes them may wait for the bus himself.
+        let messages: Vec<Message> = messages.into_iter().map(Into::into).collect();
         self.engine.call(|| self.tried("sending to"), self.inner.send_all(messages))
     }
 
