@@ -167,8 +167,8 @@ fn what_is_sent_may_be_made_by_waiting_for_the_same_client() {
         let mut sink = other.subscribe("sink").expect("subscribes");
         let publisher = client.publisher("sink").expect("opens");
         let queue = client.queue(&format!("sink.{scheme}")).expect("opens");
+        let texts: Vec<String> = (0..200).map(|number| number.to_string()).collect();
         thread::scope(|scope| {
-            let texts: Vec<String> = (0..200).map(|number| number.to_string()).collect();
             scope.spawn(|| {
                 let source = other.publisher("source").expect("opens");
                 source.publish_all(texts.clone()).expect("is handed over");

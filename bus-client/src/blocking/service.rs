@@ -91,7 +91,7 @@ impl Server {
         &mut self,
         mut answer: impl FnMut(&Call) -> Result<Message, E>,
     ) -> Result<(), Error> {
-        while let Some(call) = self.next() {
+        for call in self.by_ref() {
             let call = call?;
             // Whether the caller or his session is still there is not the server's business.
             let _ = match answer(&call) {
