@@ -161,12 +161,14 @@ mod tests {
         let (tell, told) = sync_channel(16);
         let gate = gate.clone();
         let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let runtime = runtime.expect("a runtime");
             loop {
                 let turn = gate.await_turn();
                 if tell.send(turn).is_err() || turn == Turn::End {
                     return;
                 }
-                futures::executor::block_on(gate.left());
+                runtime.block_on(gate.left());
             }
         });
         (told, thread)
