@@ -33,7 +33,7 @@ use crate::subscriber::Subscriber;
 #[derive(Clone)]
 pub struct Client {
     pub(crate) handle: Arc<Handle>,
-    url: BusUrl,
+    pub(crate) url: BusUrl,
 }
 
 /// How a client is connected, and why so.
@@ -69,7 +69,10 @@ impl Client {
                 .unwrap_or_else(|| "local:".into()),
             url => url.to_owned(),
         };
-        let url: BusUrl = url.parse()?;
+        Client::connect_to(url.parse()?, options).await
+    }
+
+    pub(crate) async fn connect_to(url: BusUrl, options: ClientOptions) -> Result<Client, Error> {
         runtime()?;
         let hello = ClientSession::default().hello(&options.name, options.grace);
         let connected = connect(&url, &hello, &options).await?;

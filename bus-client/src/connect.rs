@@ -131,6 +131,13 @@ async fn exchange(
 }
 
 async fn dial(url: &BusUrl, options: &ClientOptions) -> Result<Box<dyn Link>, Error> {
+    if let Some(file) = &options.inherited {
+        match connect_local(&file.path()).await {
+            // That broker is gone: another one may be where it was.
+            Err(error) if is_absent(&error) => {}
+            result => return result.map_err(|error| explain(url, error)),
+        }
+    }
     let result = match url {
         BusUrl::Local(Some(path)) | BusUrl::Unix(Some(path)) | BusUrl::Shm(Some(path)) => {
             connect_local(path).await

@@ -32,6 +32,11 @@ impl Delivery {
         Delivery { handle, life, leased, settled }
     }
 
+    #[cfg(feature = "blocking")]
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
     /// The message itself.
     pub fn message(&self) -> &Message {
         &self.leased.message
@@ -203,7 +208,11 @@ impl Future for Ack {
             Some(number) => poll_assisted(&mut self.handle, cx, |handle, cx| {
                 handle.with(|state| state.poll_ack(number, cx))
             }),
-            None => Poll::Ready(Err(stale(self.lease))),
+            None => {
+                // Of a client that has ended for good its end is the better word.
+                self.handle.with(|state| state.check())?;
+                Poll::Ready(Err(stale(self.lease)))
+            }
         }
     }
 }

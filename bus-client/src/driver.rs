@@ -129,6 +129,7 @@ pub(crate) fn establish(shared: &Shared, connected: &Connected) -> Result<(), Fa
         let publishes = state.session.outbound.count_kept(Kind::Publish);
         let established = state.session.welcome(&connected.welcome)?;
         state.transport = Some(transport);
+        state.address.clone_from(&connected.link.peer().address);
         state.transport_reason.clone_from(&connected.reason);
         match established {
             Established::New => state.events.push(ClientEvent::Connected { transport }),

@@ -3,11 +3,13 @@
 //! The lock is held for moments only, never across an await or a system call; wakers are woken
 //! after it is released. The client ends when the last handle is dropped.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use bus_core::router::Channel;
+use bus_core::sys::Birth;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
@@ -34,6 +36,9 @@ pub(crate) struct Shared {
     /// Counts hand-overs.
     turn: AtomicU32,
     events: broadcast::Sender<ClientEvent>,
+    /// The process whose connection it is. A child has a copy of all this, and must not touch it:
+    /// locks may be held for ever there, and descriptors are its parent's too.
+    birth: Birth,
 }
 
 impl Shared {
@@ -46,11 +51,23 @@ impl Shared {
             alarm: Arc::default(),
             turn: AtomicU32::new(0),
             events,
+            birth: Birth::here(),
         })
+    }
+
+    /// Whether this process is a child of the one whose connection it is.
+    #[inline]
+    pub fn is_forked(&self) -> bool {
+        self.birth.is_elsewhere()
     }
 
     /// Sets or takes away the connection.
     pub fn set_pump(&self, pump: Option<Pump>) {
+        if self.is_forked() {
+            // What it gives back would be taken from the parent.
+            let _kept = ManuallyDrop::new(pump);
+            return;
+        }
         // Dropped after the lock is released: closing takes a while.
         let old = std::mem::replace(&mut *self.pump.lock(), pump);
         drop(old);
@@ -63,6 +80,9 @@ impl Shared {
 
     /// Drives the connection on behalf of the driver.
     pub fn poll_pump(&self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.is_forked() {
+            return Poll::Pending;
+        }
         self.wanted.store(true, Ordering::Relaxed);
         let mut pump = self.pump.lock();
         self.wanted.store(false, Ordering::Relaxed);
@@ -79,7 +99,7 @@ impl Shared {
         // Several tasks may count at once and lose some: it need not be exact.
         let turn = self.turn.load(Ordering::Relaxed).wrapping_add(1);
         self.turn.store(turn, Ordering::Relaxed);
-        if !turn.is_multiple_of(TURN) {
+        if !turn.is_multiple_of(TURN) || self.is_forked() {
             return Poll::Ready(());
         }
         let budget = ready!(tokio::task::coop::poll_proceed(cx));
@@ -96,6 +116,9 @@ impl Shared {
     /// Whether something has come, so that it is worth polling again. Takes part in the
     /// runtime's budget: a task that always finds something still lets others run.
     fn assist(&self, cx: &mut Context<'_>, alone: Option<Channel>) -> bool {
+        if self.is_forked() {
+            return false;
+        }
         let Some(mut pump) = self.pump.try_lock() else { return false };
         let Some(pump) = &mut *pump else { return false };
         match pump.assist(self, alone, || !self.wanted.load(Ordering::Relaxed)) {
@@ -131,6 +154,9 @@ impl Shared {
     /// Acts on the state; afterwards the driver is woken if there is something to write.
     #[inline]
     pub fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        if self.is_forked() {
+            return act(&mut State::forked());
+        }
         let mut state = self.state.lock();
         let result = act(&mut state);
         let driver = if state.wants_driver() { state.driver.take() } else { None };
@@ -152,6 +178,9 @@ impl Shared {
 
     /// Acts on the state on behalf of the driver; wakes whom it lists, and tells its events.
     pub fn drive<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        if self.is_forked() {
+            return act(&mut State::forked());
+        }
         let mut state = self.state.lock();
         let result = act(&mut state);
         if state.wakers.is_empty() && state.events.is_empty() {
@@ -173,8 +202,43 @@ impl Shared {
         result
     }
 
+    /// Writes what was handed over, as far as this needs nobody else. `false` if the driver must.
+    #[cfg(feature = "blocking")]
+    pub fn let_out(&self) -> bool {
+        if !self.with(|state| state.session.wants_write()) {
+            return true;
+        }
+        let Some(mut pump) = self.pump.try_lock() else { return false };
+        let out = pump.as_mut().is_some_and(|pump| pump.let_out(self));
+        drop(pump);
+        if !out {
+            self.alarm.wake_driver();
+        }
+        out
+    }
+
+    /// Ready when the client has ended.
+    #[cfg(feature = "blocking")]
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with(|state| match state.check() {
+            Err(_) => Poll::Ready(()),
+            Ok(()) => {
+                state.wait_to_send(cx);
+                Poll::Pending
+            }
+        })
+    }
+
     pub fn subscribe_events(&self) -> broadcast::Receiver<ClientEvent> {
         self.events.subscribe()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            let _kept = ManuallyDrop::new(self.pump.get_mut().take());
+        }
     }
 }
 

@@ -20,6 +20,8 @@
 mod admin;
 mod alarm;
 mod backoff;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod connect;
 mod connection;
@@ -31,8 +33,10 @@ mod drain;
 mod driver;
 mod error;
 mod events;
+mod forked;
 mod handle;
 mod inbox;
+mod inheritance;
 mod intake;
 mod knob;
 mod lanes;
@@ -73,6 +77,7 @@ pub use delivery::{Ack, Delivery};
 pub use drain::DrainReport;
 pub use error::Error;
 pub use events::{ClientEvent, Events};
+pub use inheritance::INHERITED_VARIABLE;
 pub use knob::Knob;
 pub use options::ClientOptions;
 pub use publisher::{Publisher, PublisherOptions};

@@ -1,8 +1,10 @@
 //! How a client connects and stays connected.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bus_core::sys::SocketFile;
 use bus_core::transport::{TlsClientFiles, Waiting};
 use bus_core::{CLIENT_NAME_BYTES_MAX, GRACE_DEFAULT, Token};
 
@@ -20,6 +22,8 @@ pub struct ClientOptions {
     pub(crate) tls: TlsClientFiles,
     pub(crate) token: Option<Token>,
     pub(crate) insecure: bool,
+    /// The broker's socket, if this process has inherited it.
+    pub(crate) inherited: Option<Arc<SocketFile>>,
 }
 
 impl Default for ClientOptions {
@@ -36,6 +40,7 @@ impl Default for ClientOptions {
             tls: TlsClientFiles::default(),
             token: None,
             insecure: false,
+            inherited: None,
         }
     }
 }

@@ -197,6 +197,12 @@ impl Pump {
         }
     }
 
+    /// As [`Pump::push`]. `false` also if nobody but the driver may write.
+    #[cfg(feature = "blocking")]
+    pub fn let_out(&mut self, shared: &Shared) -> bool {
+        self.can_assist() && self.push(shared)
+    }
+
     fn try_assist(
         &mut self,
         shared: &Shared,

@@ -117,6 +117,11 @@ impl fmt::Debug for Server {
 }
 
 impl Call {
+    #[cfg(feature = "blocking")]
+    pub(crate) fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
     /// What was asked.
     pub fn message(&self) -> &Message {
         &self.message

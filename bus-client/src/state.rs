@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub transport: Option<Transport>,
     /// Why it is that one.
     pub transport_reason: String,
+    /// Where the broker was reached.
+    pub address: String,
     pub(crate) replies: BTreeMap<RequestId, Slot<Result<Answer, Failure>>>,
     pub(crate) verdicts: Sequence<Slot<Verdict>>,
     pub(crate) inboxes: Vec<Option<Inbox>>,
@@ -60,7 +62,7 @@ pub(crate) struct State {
     pub(crate) next_ping: u64,
 }
 
-/// Something that is waited for.
+/// Something waited for.
 pub(crate) enum Slot<T> {
     Waiting(Option<Waker>),
     Done(T),
@@ -231,7 +233,10 @@ impl State {
                 Some(Slot::Done(verdict)) => Poll::Ready(verdict),
                 _ => Poll::Ready(Verdict::Failed(lost_outcome())),
             },
-            Some(Slot::Detached) | None => Poll::Ready(Verdict::Failed(lost_outcome())),
+            Some(Slot::Detached) | None => {
+                let failure = self.fork().cloned().unwrap_or_else(lost_outcome);
+                Poll::Ready(Verdict::Failed(failure))
+            }
         }
     }
 
@@ -271,6 +276,9 @@ impl State {
     }
 
     pub fn poll_ack(&mut self, number: u64, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Some(fork) = self.fork() {
+            return Poll::Ready(Err(fork.clone().into()));
+        }
         if self.acks_lost.iter().flatten().any(|lost| lost.contains(&number)) {
             let text = "the connection was lost before the acknowledgement was answered; the message may be delivered again";
             return Poll::Ready(Err(Error::new(ErrorKind::OutcomeUnknown, text)));

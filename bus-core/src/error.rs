@@ -113,6 +113,8 @@ kinds! {
     Insecure = 35, "insecure", false;
     /// It has been here already: the bridges between brokers form a loop.
     Loop = 36, "loop", false;
+    /// The process was forked after the client had connected: the connection is its parent's.
+    Forked = 37, "forked", false;
 }
 
 /// A failure as it travels: its kind, and a sentence that says what and where.

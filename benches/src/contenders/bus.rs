@@ -14,12 +14,13 @@ use anyhow::{Context, Result};
 use bus_broker::BrokerConfig;
 use bus_client::{Client, ClientOptions, Waiting};
 
+use super::bus_blocking::BlockingTopicConnector;
 use super::bus_certificates as certificates;
 use super::bus_queue::QueueConnector;
 use super::bus_server;
 use super::bus_topic::TopicConnector;
 use crate::cell::{Cell, Order, Role, WorkloadKind};
-use crate::child::run_tokio;
+use crate::child::{run_blocking, run_tokio};
 use crate::contender::{Contender, Environment};
 use crate::process::{Child, Room};
 
@@ -49,16 +50,24 @@ enum Transport {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Object {
     Topic,
+    /// A topic, by calls that block.
+    BlockingTopic,
     Queue,
 }
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = Bus> {
-    use Object::{Queue, Topic};
+    use Object::{BlockingTopic, Queue, Topic};
     use Transport::{Lanes, Local, Parked, Tcp, Tls};
     [
         ("bus-shm", "the bus over lanes in shared memory: a topic", Lanes, Topic),
         ("bus-shm-park", "the same; whoever waits sleeps at once", Parked, Topic),
+        (
+            "bus-shm-blocking",
+            "lanes, a topic, by calls that block and no runtime; whoever waits sleeps at once",
+            Parked,
+            BlockingTopic,
+        ),
         ("bus-local", "the bus over the local socket: a topic", Local, Topic),
         ("bus-tcp", "the bus over TCP on loopback: a topic", Tcp, Topic),
         ("bus-tls", "the bus over TLS on loopback: a topic", Tls, Topic),
@@ -95,8 +104,11 @@ impl Contender for Bus {
     }
 
     fn supports(&self, cell: &Cell) -> Result<(), String> {
-        if cell.workload == WorkloadKind::Selective && self.object == Object::Topic {
+        if cell.workload == WorkloadKind::Selective && self.object != Object::Queue {
             return Err("a topic's subscribers do not share its messages".to_owned());
+        }
+        if cell.workload == WorkloadKind::Crowd && self.object == Object::BlockingTopic {
+            return Err("a crowd is measured with one client of each sort".to_owned());
         }
         Ok(())
     }
@@ -131,6 +143,9 @@ impl Contender for Bus {
                 bus_server::serve(self.broker_config(order)?, Path::new(&order.address))
             }
             (_, Object::Topic) => run_tokio(TopicConnector::new(self.options()), order),
+            (_, Object::BlockingTopic) => {
+                run_blocking(BlockingTopicConnector::new(self.options()), order)
+            }
             (_, Object::Queue) => run_tokio(QueueConnector::new(self.options()), order),
         }
     }

@@ -12,6 +12,7 @@ use crate::joined::Joined;
 mod bells;
 mod blocking_streams;
 mod bus;
+mod bus_blocking;
 mod bus_bridge;
 mod bus_bridge_queue;
 mod bus_certificates;

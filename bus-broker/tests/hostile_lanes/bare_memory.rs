@@ -135,3 +135,25 @@ pub fn fork_and_hold() -> io::Result<u32> {
 fn outcome(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
+
+/// Forks; gives what the child finds. The child is this process at that moment with one thread: it
+/// may do what such a program can, and ends without returning.
+#[allow(dead_code, reason = "for the blocking clients' tests, which have this file too")]
+pub fn fork_and_ask(find: impl FnOnce() -> u8) -> io::Result<u8> {
+    // SAFETY: the child runs on with this thread's stack and a copy of the memory; what it does
+    // is the caller's business, and it ends below.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(find)).unwrap_or(255);
+        // SAFETY: it ends the child, and nothing of it is needed any more.
+        unsafe { libc::_exit(libc::c_int::from(found)) };
+    }
+    outcome(child as isize)?;
+    let mut status = 0;
+    // SAFETY: the status is writable.
+    outcome(unsafe { libc::waitpid(child, &mut status, 0) } as isize)?;
+    match (libc::WIFEXITED(status), u8::try_from(libc::WEXITSTATUS(status))) {
+        (true, Ok(found)) if found != 255 => Ok(found),
+        _ => Err(io::Error::other("the forked child did not end by itself")),
+    }
+}

@@ -1,10 +1,12 @@
 //! What differs between operating systems, and the only room beside `shm` with unsafe code.
 //!
-//! Thin and without policy: it asks the kernel who a peer is and how many files may be open, and takes what whoever
-//! started the process has left for it.
+//! Thin and without policy: it asks the kernel who a peer is, whether this process is still the one that it was,
+//! and how many files may be open, and takes what whoever started the process has left for it.
 
 mod aside;
+mod birth;
 mod clock;
+mod inheritance;
 mod inherited;
 mod limits;
 mod peer;
@@ -13,7 +15,9 @@ mod unacknowledged;
 mod watch;
 
 pub use aside::aside;
+pub use birth::Birth;
 pub use clock::monotonic_clock;
+pub use inheritance::SocketFile;
 pub use inherited::{Inherited, take_inherited, take_words};
 pub use limits::{file_limit, raise_file_limit};
 pub use peer::{

@@ -27,7 +27,11 @@ const TABLE: &[(Exit, &str, &[ErrorKind])] = {
     use ErrorKind as K;
     &[
         (Exit::Done, "done", &[]),
-        (Exit::Other, "something else went wrong", &[K::Other, K::Protocol, K::VersionMismatch]),
+        (
+            Exit::Other,
+            "something else went wrong",
+            &[K::Other, K::Protocol, K::VersionMismatch, K::Forked],
+        ),
         (
             Exit::Usage,
             "wrong usage: an argument, name, type, selector, URL or configuration",
