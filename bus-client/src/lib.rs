@@ -55,8 +55,8 @@ mod waiters;
 pub use admin::{Admin, Object, Retired, StatPage};
 pub use backoff::Backoff;
 pub use bus_core::router::{
-    Access, AdminAction, BrokerInfo, ClientStat, HostedStat, Lifetime, ObjectKind, OpenMode,
-    Peeked, Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat,
+    Access, AdminAction, BrokerInfo, ClientStat, GroupStat, HostedStat, Lifetime, MemberStat,
+    ObjectKind, OpenMode, Peeked, Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat,
     Touch, TypeCount,
 };
 #[cfg(feature = "tls")]

@@ -18,13 +18,15 @@ use crate::handle::{Handle, OpenChannel, Place, Waits, poll_assisted};
 use crate::inbox::Item;
 use crate::received::{Batch, Received, find, sequence_of};
 
-/// A subscription. Dropping it unsubscribes.
+/// A subscription. Dropping it unsubscribes; in a group the others get what it has not handed over.
 ///
 /// As a [`Stream`] it yields messages until it ends: with `TooSlow`, `Removed`,
 /// `PermissionDenied`, or the client's end as its last item.
 pub struct Subscriber {
     channel: OpenChannel,
     window: u64,
+    /// It is a member of a group: what it has not used up goes to others when it ends.
+    shares: bool,
     run: Option<Run>,
     origins: Vec<(u32, Arc<Origin>)>,
     origin: Arc<Origin>,
@@ -43,11 +45,12 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    pub(crate) fn new(channel: OpenChannel, window: u64) -> Subscriber {
+    pub(crate) fn new(channel: OpenChannel, window: u64, shares: bool) -> Subscriber {
         let life = channel.handle.with(|state| state.life());
         Subscriber {
             channel,
             window,
+            shares,
             run: None,
             origins: Vec::new(),
             origin: Arc::default(),
@@ -155,7 +158,18 @@ impl Subscriber {
                 // A new session counts from nothing; what may lie here is of the old one.
                 (self.life, self.consumed, self.reported) = (state.life(), 0, 0);
             }
-            if self.consumed - self.reported >= self.window / 4 {
+            let unreported = self.consumed - self.reported;
+            let due = match self.shares {
+                false => unreported >= self.window / 4,
+                // By what is known to be under way others are preferred to this one, and given what is
+                // left when it is gone; so it says at once that it has nothing to do.
+                true => {
+                    let inbox = state.inbox(channel, serial);
+                    let is_idle = inbox.is_none_or(|inbox| inbox.items.is_empty());
+                    unreported >= self.window / 16 || (is_idle && unreported > 0)
+                }
+            };
+            if due {
                 state.session.consumed(channel, self.consumed);
                 self.reported = self.consumed;
             }
@@ -172,6 +186,13 @@ impl Subscriber {
         });
         match item {
             None => Poll::Pending,
+            Some(Ok(Item::Run { run, life, .. })) if self.shares && life != self.life => {
+                // The others of the group have been given that, as far as the broker knew of it.
+                let count = run.views().count() as u64;
+                self.lost += count;
+                self.unconfirmed += count;
+                self.poll_run(cx)
+            }
             Some(Ok(Item::Run { run, origins, life })) => {
                 self.counts = life == self.life;
                 self.run = Some(run);
@@ -195,6 +216,21 @@ impl Subscriber {
 
     pub(crate) fn handle(&self) -> &Arc<Handle> {
         &self.channel.handle
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        // The others of a group are to get exactly what this one has not handed over.
+        if self.shares && self.consumed > self.reported {
+            let (channel, life, consumed) = (self.channel.channel, self.life, self.consumed);
+            // If the channel has ended, there is nobody to tell.
+            let _ = self.channel.with(|state| {
+                if state.life() == life {
+                    state.session.consumed(channel, consumed);
+                }
+            });
+        }
     }
 }
 

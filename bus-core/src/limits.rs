@@ -71,6 +71,9 @@ pub const BACKLOG_BYTES_MAX: u64 = 64 * MIB as u64;
 /// where the spool of a bridge would that goes the other way.
 pub const BRIDGE_BACKLOG_BYTES_MAX: u64 = 1024 * MIB as u64;
 
+/// Members of one group of subscribers: each message is compared with all of them.
+pub const GROUP_MEMBERS_MAX: usize = 1024;
+
 /// Bytes of messages in a queue, by default: the longest message fits.
 pub const QUEUE_BYTES_DEFAULT: u64 = (64 * MIB + 64 * KIB) as u64;
 /// Messages in a queue, by default.

@@ -178,7 +178,8 @@ fn each_group_gets_each_message_once() {
     let mut bus = Bus::new("ABCD");
     bus.publisher('A', 0, "work", TopicOptions::default());
     for (letter, group) in [('B', "one"), ('C', "one"), ('D', "two")] {
-        let options = SubscribeOptions { group: Some(name(group)), ..Default::default() };
+        let options =
+            SubscribeOptions { group: Some(crate::bus::group(group)), ..Default::default() };
         bus.subscribe(letter, 5, "work", options);
     }
     let told = bus.publish('A', 0, 1, 1);

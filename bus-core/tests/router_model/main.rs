@@ -20,6 +20,7 @@ mod dice;
 mod events;
 mod exchange_sides;
 mod exchanges;
+mod groups;
 mod offers;
 mod parcels;
 mod planted_bugs;
