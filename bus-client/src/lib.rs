@@ -56,8 +56,8 @@ pub use admin::{Admin, Object, Retired, StatPage};
 pub use backoff::Backoff;
 pub use bus_core::router::{
     Access, AdminAction, BrokerInfo, ClientStat, GroupStat, HostedStat, Lifetime, MemberStat,
-    ObjectKind, OpenMode, Peeked, Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat,
-    Touch, TypeCount,
+    ObjectKind, OpenMode, Peeked, Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy,
+    TopicChange, TopicStat, Touch, TypeCount,
 };
 #[cfg(feature = "tls")]
 pub use bus_core::transport::{Moment, TlsFailure};

@@ -250,7 +250,9 @@ impl Subscription {
     pub(super) fn shares_at_once(&self, ground: &Ground, parcel: &Parcel) -> bool {
         // What is left of a window may be too small for the next message.
         let spare = parcel.longest() + MESSAGE_OVERHEAD_BYTES as u64;
-        let served = self.members.iter().filter(|member| ground.is_served(member.session));
+        let served = self.members.iter().filter(|member| {
+            ground.is_served(member.session) && ground.has_flow_for(member.session, parcel.cost())
+        });
         let rooms = served.map(|member| member.room().saturating_sub(spare));
         !self.has_backlog() && rooms.sum::<u64>() >= parcel.cost()
     }
@@ -271,7 +273,10 @@ impl Subscription {
             let Some(index) = self.choose(ground, None, parcel.first_length() as usize) else {
                 return Some((at, stamp, parcel));
             };
-            let fitting = parcel.fitting(self.members[index].room(), run);
+            let member = &self.members[index];
+            // Near the bound of what may be unwritten each message is looked at by itself.
+            let run = if ground.has_flow_for(member.session, parcel.cost()) { run } else { 1 };
+            let fitting = parcel.fitting(member.room(), run);
             // The first fits, if not by its cost then by its charge.
             let front = parcel.split_to(fitting.max(1));
             let charge = |window| front.charge(window);
@@ -323,7 +328,8 @@ impl Subscription {
         }
         let forgets = ground.planted(Fault::GroupForgetsGone);
         let returned: Vec<_> = gone.unused().filter(|_| !forgets).collect();
-        let lowest = returned.first().map_or(u64::MAX, |(at, ..)| *at);
+        // What it was given in place of another one that had left came to it out of order.
+        let lowest = returned.iter().map(|(at, ..)| *at).min().unwrap_or(u64::MAX);
         self.members.iter_mut().for_each(|it| it.part.looked = it.part.looked.min(lowest));
         for (at, stamp, what) in returned {
             match what {

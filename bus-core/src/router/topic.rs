@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::arena::{Arena, Id};
 use crate::frame::Parcel;
-use crate::limits::{KEPT_TYPES_MAX, window_charge};
+use crate::limits::{KEPT_BYTES_OF_TOPIC_MAX, KEPT_TYPES_MAX, window_charge};
 use crate::message::{Message, SharedSender};
 use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
@@ -37,6 +37,8 @@ pub struct Topic {
     pub(crate) links: Vec<Link>,
     pub(crate) publishers: u64,
     pub(crate) kept: BTreeMap<MessageType, (u64, Stamp, Message)>,
+    /// What those count.
+    pub(crate) kept_bytes: u64,
     /// Subscriptions that hold publishers back: they are full, or have stopped this topic.
     pub(crate) holding: u32,
     pub(crate) held: VecDeque<Held>,
@@ -310,13 +312,33 @@ impl Topic {
         self.held.iter().any(|held| !matches!(held, Held::Flush { .. }))
     }
 
+    /// Keeps the last message of its type. Where there are too many, or they count too much, the one
+    /// that was published longest ago goes, and is counted as dropped.
     fn keep(&mut self, stamp: &Stamp, mut message: Message) {
         message.compact();
-        if self.kept.len() >= KEPT_TYPES_MAX && !self.kept.contains_key(&message.kind()) {
-            self.kept.pop_first();
+        if let Some((.., before)) = self.kept.remove(&message.kind()) {
+            self.kept_bytes -= before.cost();
+        }
+        while self.kept.len() >= KEPT_TYPES_MAX
+            || self.kept_bytes + message.cost() > KEPT_BYTES_OF_TOPIC_MAX
+        {
+            let oldest = self.kept.iter().min_by_key(|(_, (serial, ..))| *serial);
+            let Some((.., gone)) =
+                oldest.map(|(kind, _)| *kind).and_then(|it| self.kept.remove(&it))
+            else {
+                break;
+            };
+            self.kept_bytes -= gone.cost();
             self.dropped += 1;
         }
+        self.kept_bytes += message.cost();
         self.kept.insert(message.kind(), (self.published, stamp.clone(), message));
+    }
+
+    /// Keeps nothing of what was published so far.
+    pub(crate) fn forget_kept(&mut self) {
+        self.kept.clear();
+        self.kept_bytes = 0;
     }
 
     /// The kept messages, oldest first.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use bus_core::SERVICE_PENDING_MAX;
 use bus_core::router::{
     AdminAction, Command, ObjectKind, SlowPolicy, SubscribeOptions, TopicChange, TopicOptions,
 };
+use bus_core::{KEPT_TYPES_MAX, Message, SERVICE_PENDING_MAX};
 
-use crate::bus::{Bus, message, name, user};
+use crate::bus::{Bus, group, kind, message, name, user};
+use crate::events::payload;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -171,6 +172,32 @@ fn a_late_joiner_gets_the_last_message_of_each_type_in_their_order() {
     bus.close('A', 0);
     let told = bus.subscribe('A', 5, ">", SubscribeOptions::default());
     assert_eq!(told, ["A heard 2 on 5", "A heard 3 on 5"]);
+}
+
+#[test]
+fn what_is_kept_is_bounded_and_the_oldest_goes_and_is_counted() {
+    let mut bus = Bus::new("AB");
+    let options = TopicOptions { keep_last: true, ..TopicOptions::default() };
+    bus.publisher('A', 0, "state", options);
+    let long = |number: u64| {
+        let message = Message::new(kind(number), payload(number, 30 << 20));
+        Command::Publish { channel: 0, message, ticket: None }
+    };
+    // Two of them find room; of a type that has one the new one takes its place.
+    for number in [3, 2, 3, 1] {
+        bus.tell('A', long(number));
+    }
+    let options = SubscribeOptions { window_bytes: 16 << 20, ..Default::default() };
+    let told = bus.subscribe('B', 5, "state", options);
+    assert_eq!(told, ["B heard 3 on 5", "B heard 1 on 5"]);
+    let stat = bus.topic_stat("state").expect("there");
+    assert_eq!((stat.kept, stat.dropped), (2, 1));
+    bus.close('B', 5);
+    for number in 1..=KEPT_TYPES_MAX as u64 + 1 {
+        bus.publish('A', 0, 10 + number, number);
+    }
+    let stat = bus.topic_stat("state").expect("there");
+    assert_eq!((stat.kept, stat.dropped), (KEPT_TYPES_MAX as u64, 4));
 }
 
 #[test]

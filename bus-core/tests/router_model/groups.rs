@@ -41,7 +41,8 @@ fn step(dice: &mut Dice) -> Step {
     let slot = 1 + dice.below(SLOTS as u64 - 1) as usize;
     match dice.below(100) {
         0..40 => {
-            let count = dice.weighted(&[(3, 1), (1, 2 + dice.below(30))]);
+            let many = 2 + dice.below(30);
+            let count = dice.weighted(&[(3, 1), (1, many)]);
             let length = dice.weighted(&[(6, 8), (3, 300), (1, 3000)]);
             Step::Publish { kind: 1 + dice.below(3), count, length }
         }

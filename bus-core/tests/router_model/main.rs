@@ -10,6 +10,7 @@ mod bus;
 mod contract_calls_beyond;
 mod contract_caution;
 mod contract_flow;
+mod contract_groups;
 mod contract_leases;
 mod contract_permits;
 mod contract_queues;

@@ -1,6 +1,8 @@
 //! Statistics as JSON, for `ls` and `stat`. Keys are stable: scripts read them.
 
-use bus_client::{Access, BrokerInfo, ClientStat, GroupStat, MemberStat, QueueStat, ServiceStat, TopicStat, Touch};
+use bus_client::{
+    Access, BrokerInfo, ClientStat, GroupStat, MemberStat, QueueStat, ServiceStat, TopicStat, Touch,
+};
 use serde_json::{Value, json};
 
 use crate::show::sender_json;

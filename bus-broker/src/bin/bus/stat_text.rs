@@ -1,6 +1,8 @@
 //! Statistics for people, one fact a line, for `stat`.
 
-use bus_client::{Access, BrokerInfo, GroupStat, HostedStat, QueueStat, ServiceStat, TopicStat, Touch};
+use bus_client::{
+    Access, BrokerInfo, GroupStat, HostedStat, QueueStat, ServiceStat, TopicStat, Touch,
+};
 
 use crate::table::pairs;
 use crate::users;

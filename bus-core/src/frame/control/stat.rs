@@ -5,8 +5,8 @@ use bus_proto::v1;
 use super::convert::{Convert, record};
 use crate::error::Failure;
 use crate::router::{
-    BrokerInfo, ClientStat, GroupStat, HostedStat, Listing, MemberStat, QueueStat, ServiceStat, TopicStat, Touch,
-    TypeCount,
+    BrokerInfo, ClientStat, GroupStat, HostedStat, Listing, MemberStat, QueueStat, ServiceStat,
+    TopicStat, Touch, TypeCount,
 };
 
 record! {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::draw::Draw;
 use crate::router::{
-    Access, BrokerInfo, ClientStat, GroupStat, HostedStat, Listing, MemberStat, QueueStat, ServiceStat, TopicStat, Touch,
-    TypeCount,
+    Access, BrokerInfo, ClientStat, GroupStat, HostedStat, Listing, MemberStat, QueueStat,
+    ServiceStat, TopicStat, Touch, TypeCount,
 };
 
 impl Draw {
