@@ -35,6 +35,7 @@ mod listing;
 mod near;
 mod objects;
 mod parcels;
+mod parting;
 mod permit;
 mod permits;
 mod policy;
