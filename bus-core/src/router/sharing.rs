@@ -8,18 +8,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::arena::Id;
 use crate::frame::Parcel;
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, window_charge};
 use crate::message::Message;
 use crate::message_type::MessageType;
 use crate::selector::Selector;
 
-use super::command::Channel;
 use super::effect::{Output, Stamp};
 use super::fault::Fault;
 use super::ground::Ground;
-use super::session::Session;
 use super::topic::{Backlogged, Member, Subscription};
 
 /// What a group has beside what every subscription has.
