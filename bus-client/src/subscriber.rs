@@ -15,7 +15,7 @@ use futures::Stream;
 
 use crate::error::Error;
 use crate::handle::{Handle, OpenChannel, Place, Waits, poll_assisted};
-use crate::inbox::Item;
+use crate::inbox::{Inbox, Item};
 use crate::received::{Batch, Received, find, sequence_of};
 
 /// A subscription. Dropping it unsubscribes; in a group the others get what it has not handed over.
@@ -158,18 +158,10 @@ impl Subscriber {
                 // A new session counts from nothing; what may lie here is of the old one.
                 (self.life, self.consumed, self.reported) = (state.life(), 0, 0);
             }
+            let waits = |inbox: &mut Inbox| inbox.items.is_empty();
+            let waits = self.shares && state.inbox(channel, serial).is_none_or(waits);
             let unreported = self.consumed - self.reported;
-            let due = match self.shares {
-                false => unreported >= self.window / 4,
-                // By what is known to be under way others are preferred to this one, and given what is
-                // left when it is gone; so it says at once that it has nothing to do.
-                true => {
-                    let inbox = state.inbox(channel, serial);
-                    let is_idle = inbox.is_none_or(|inbox| inbox.items.is_empty());
-                    unreported >= self.window / 16 || (is_idle && unreported > 0)
-                }
-            };
-            if due {
+            if is_due(unreported, self.window, self.shares, waits) {
                 state.session.consumed(channel, self.consumed);
                 self.reported = self.consumed;
             }
@@ -187,10 +179,7 @@ impl Subscriber {
         match item {
             None => Poll::Pending,
             Some(Ok(Item::Run { run, life, .. })) if self.shares && life != self.life => {
-                // The others of the group have been given that, as far as the broker knew of it.
-                let count = run.views().count() as u64;
-                self.lost += count;
-                self.unconfirmed += count;
+                self.leave_to_others(&run);
                 self.poll_run(cx)
             }
             Some(Ok(Item::Run { run, origins, life })) => {
@@ -214,8 +203,26 @@ impl Subscriber {
         }
     }
 
+    /// The others of the group have been given what came in a session that is over, as far as its broker
+    /// knew of it.
+    fn leave_to_others(&mut self, run: &Run) {
+        let count = run.views().count() as u64;
+        self.lost += count;
+        self.unconfirmed += count;
+    }
+
     pub(crate) fn handle(&self) -> &Arc<Handle> {
         &self.channel.handle
+    }
+}
+
+/// Whether the broker is to be told of so many bytes used up. By what is known to be under way to a
+/// member of a group others are preferred to it, and given what is left when it is gone; so it says
+/// early that it has done something, and at once that it has nothing to do.
+fn is_due(unreported: u64, window: u64, shares: bool, waits: bool) -> bool {
+    match shares {
+        false => unreported >= window / 4,
+        true => unreported >= window / 16 || (waits && unreported > 0),
     }
 }
 
