@@ -170,13 +170,13 @@ impl Client {
         let pattern = Pattern::new(pattern)?;
         let text = pattern.as_str().to_owned();
         let options = options.finish()?;
-        let window = options.window_bytes;
+        let (window, shares) = (options.window_bytes, options.group.is_some());
         let (channel, _) = self
             .open(ChannelKind::Subscription, Some(text), move |request, channel| {
                 Command::Subscribe { request, channel, pattern, options }
             })
             .await?;
-        Ok(Subscriber::new(channel, window))
+        Ok(Subscriber::new(channel, window, shares))
     }
 
     /// Opens a queue; creates it with default options if it is not there. Cancelling undoes

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use bus_core::{ErrorKind, Failure, InvalidHeader, InvalidName, InvalidUrl};
+use bus_core::{ErrorKind, Failure, InvalidGroupName, InvalidHeader, InvalidName, InvalidUrl};
 
 use crate::knob::Knob;
 
@@ -101,6 +101,12 @@ impl From<Failure> for Error {
 
 impl From<InvalidName> for Error {
     fn from(error: InvalidName) -> Error {
+        Failure::from(error).into()
+    }
+}
+
+impl From<InvalidGroupName> for Error {
+    fn from(error: InvalidGroupName) -> Error {
         Failure::from(error).into()
     }
 }

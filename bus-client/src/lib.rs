@@ -59,9 +59,9 @@ mod waiters;
 pub use admin::{Admin, Object, Retired, StatPage};
 pub use backoff::Backoff;
 pub use bus_core::router::{
-    Access, AdminAction, BrokerInfo, ClientStat, HostedStat, Lifetime, ObjectKind, OpenMode,
-    Peeked, Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy, TopicChange, TopicStat,
-    Touch, TypeCount,
+    Access, AdminAction, BrokerInfo, ClientStat, GroupStat, HostedStat, Lifetime, MemberStat,
+    ObjectKind, OpenMode, Peeked, Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy,
+    TopicChange, TopicStat, Touch, TypeCount,
 };
 #[cfg(feature = "tls")]
 pub use bus_core::transport::{Moment, TlsFailure};

@@ -2,7 +2,7 @@
 
 use bus_core::router::{self, SlowPolicy};
 use bus_core::{
-    BACKLOG_BYTES_MAX, ErrorKind, Failure, Name, Selector, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
+    BACKLOG_BYTES_MAX, ErrorKind, Failure, GroupName, Selector, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
 
 use crate::error::Error;
@@ -40,8 +40,35 @@ impl SubscribeOptions {
         self
     }
 
-    /// Shares the subscription with all others of this group on the same pattern: each message
-    /// reaches one of them.
+    /// Shares what the pattern matches with all others of this group on the same pattern: each message
+    /// goes to one member that takes its type, so that work is spread over them. The name is one token
+    /// (letters, digits, `-`, `_`). Other groups, and subscribers without one, get it as well.
+    ///
+    /// It goes to the member with least under way, so a slow one holds up no quick one. What nobody has
+    /// window for waits for all of them, within the backlog of the member that came first; then the policy
+    /// acts on the group as a whole. Members are of one user and have one policy; what they select
+    /// may differ.
+    ///
+    /// Dropping a member leaves what it has not handed over to the others, exactly. When one is lost with
+    /// its session they also get again what it had not reported yet: what it has read since it
+    /// last waited for more, at most a sixteenth of its window and 64 KiB beside the message at hand.
+    /// Nothing else comes twice to a group. To one member the messages of a publisher come in order,
+    /// those aside that another one has left. With the last member the group ends, and so does what waits.
+    ///
+    /// # Example
+    /// ```
+    /// # async fn work(client: bus_client::Client) -> Result<(), bus_client::Error> {
+    /// use bus_client::SubscribeOptions;
+    ///
+    /// // In as many programs as shall share the work:
+    /// let share = SubscribeOptions::default().group("resizers");
+    /// let mut images = client.subscribe_with("image.uploaded", share).await?;
+    /// while let Some(image) = images.next().await {
+    ///     println!("{:?}", image?.payload());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn group(mut self, group: impl Into<String>) -> Self {
         self.group = Some(group.into());
         self
@@ -49,7 +76,7 @@ impl SubscribeOptions {
 
     pub(crate) fn finish(mut self) -> Result<router::SubscribeOptions, Error> {
         if let Some(group) = &self.group {
-            self.options.group = Some(Name::new(group)?);
+            self.options.group = Some(GroupName::new(group)?);
         }
         let within = |what: &str, value: u64, min: u64, max: u64| match (min..=max).contains(&value)
         {

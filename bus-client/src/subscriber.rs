@@ -15,16 +15,18 @@ use futures::Stream;
 
 use crate::error::Error;
 use crate::handle::{Handle, OpenChannel, Place, Waits, poll_assisted};
-use crate::inbox::Item;
+use crate::inbox::{Inbox, Item};
 use crate::received::{Batch, Received, find, sequence_of};
 
-/// A subscription. Dropping it unsubscribes.
+/// A subscription. Dropping it unsubscribes; in a group the others get what it has not handed over.
 ///
 /// As a [`Stream`] it yields messages until it ends: with `TooSlow`, `Removed`,
 /// `PermissionDenied`, or the client's end as its last item.
 pub struct Subscriber {
     channel: OpenChannel,
     window: u64,
+    /// It is a member of a group: what it has not used up goes to others when it ends.
+    shares: bool,
     run: Option<Run>,
     origins: Vec<(u32, Arc<Origin>)>,
     origin: Arc<Origin>,
@@ -43,11 +45,12 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    pub(crate) fn new(channel: OpenChannel, window: u64) -> Subscriber {
+    pub(crate) fn new(channel: OpenChannel, window: u64, shares: bool) -> Subscriber {
         let life = channel.handle.with(|state| state.life());
         Subscriber {
             channel,
             window,
+            shares,
             run: None,
             origins: Vec::new(),
             origin: Arc::default(),
@@ -155,7 +158,10 @@ impl Subscriber {
                 // A new session counts from nothing; what may lie here is of the old one.
                 (self.life, self.consumed, self.reported) = (state.life(), 0, 0);
             }
-            if self.consumed - self.reported >= self.window / 4 {
+            let waits = |inbox: &mut Inbox| inbox.items.is_empty();
+            let waits = self.shares && state.inbox(channel, serial).is_none_or(waits);
+            let unreported = self.consumed - self.reported;
+            if is_due(unreported, self.window, self.shares, waits) {
                 state.session.consumed(channel, self.consumed);
                 self.reported = self.consumed;
             }
@@ -172,6 +178,10 @@ impl Subscriber {
         });
         match item {
             None => Poll::Pending,
+            Some(Ok(Item::Run { run, life, .. })) if self.shares && life != self.life => {
+                self.leave_to_others(&run);
+                self.poll_run(cx)
+            }
             Some(Ok(Item::Run { run, origins, life })) => {
                 self.counts = life == self.life;
                 self.run = Some(run);
@@ -193,8 +203,41 @@ impl Subscriber {
         }
     }
 
+    /// The others of the group have been given what came in a session that is over, as far as its broker
+    /// knew of it.
+    fn leave_to_others(&mut self, run: &Run) {
+        let count = run.views().count() as u64;
+        self.lost += count;
+        self.unconfirmed += count;
+    }
+
     pub(crate) fn handle(&self) -> &Arc<Handle> {
         &self.channel.handle
+    }
+}
+
+/// Whether the broker is to be told of so many bytes used up. By what is known to be under way to a
+/// member of a group others are preferred to it, and given what is left when it is gone; so it says
+/// early that it has done something, and at once that it has nothing to do.
+fn is_due(unreported: u64, window: u64, shares: bool, waits: bool) -> bool {
+    match shares {
+        false => unreported >= window / 4,
+        true => unreported >= window / 16 || (waits && unreported > 0),
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        // The others of a group are to get exactly what this one has not handed over.
+        if self.shares && self.consumed > self.reported {
+            let (channel, life, consumed) = (self.channel.channel, self.life, self.consumed);
+            // If the channel has ended, there is nobody to tell.
+            let _ = self.channel.with(|state| {
+                if state.life() == life {
+                    state.session.consumed(channel, consumed);
+                }
+            });
+        }
     }
 }
 

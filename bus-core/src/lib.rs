@@ -7,6 +7,7 @@
 mod arena;
 mod error;
 mod frame;
+mod group_name;
 mod intersection;
 mod limits;
 mod message;
@@ -40,6 +41,7 @@ pub use frame::{
     FLAG_TRY, Frame, FrameError, Header, Incoming, Kind, Notice, Parcel, Run, Stretch, View,
     control,
 };
+pub use group_name::{GroupName, InvalidGroupName};
 pub use limits::*;
 pub use message::{Headers, InvalidHeader, Message, Sender};
 pub use message_type::MessageType;

@@ -71,6 +71,9 @@ pub const BACKLOG_BYTES_MAX: u64 = 64 * MIB as u64;
 /// where the spool of a bridge would that goes the other way.
 pub const BRIDGE_BACKLOG_BYTES_MAX: u64 = 1024 * MIB as u64;
 
+/// Members of one group of subscribers: each message is compared with all of them.
+pub const GROUP_MEMBERS_MAX: usize = 1024;
+
 /// Bytes of messages in a queue, by default: the longest message fits.
 pub const QUEUE_BYTES_DEFAULT: u64 = (64 * MIB + 64 * KIB) as u64;
 /// Messages in a queue, by default.
@@ -103,6 +106,8 @@ pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 pub const DELIVERIES_DEFAULT: u32 = 16;
 /// Types whose last message a topic keeps for late joiners.
 pub const KEPT_TYPES_MAX: usize = 1024;
+/// What they may count in bytes: the longest message can be one of them.
+pub const KEPT_BYTES_OF_TOPIC_MAX: u64 = QUEUE_BYTES_DEFAULT;
 /// How long a topic lets a slow subscriber hold its publishers back, by default.
 pub const HOLD_DEFAULT: Duration = Duration::from_secs(1);
 /// The longest that a topic may allow.

@@ -22,6 +22,7 @@ mod away;
 mod circles;
 mod cuts;
 mod far_backlog;
+mod groups;
 mod holding;
 mod pair;
 mod queues;

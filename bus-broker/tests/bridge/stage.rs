@@ -107,7 +107,7 @@ pub async fn hears(subscriber: &mut Subscriber, numbers: impl Iterator<Item = u6
     }
 }
 
-fn number(received: &bus_client::Received) -> u64 {
+pub fn number(received: &bus_client::Received) -> u64 {
     let bytes: &[u8] = received.payload();
     u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"))
 }

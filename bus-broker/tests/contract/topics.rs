@@ -288,15 +288,58 @@ async fn point_15_each_group_gets_each_message_once() {
             assert_eq!(seen, (0..300).collect::<Vec<_>>(), "group {name}");
             assert_eq!(busy, if name == "blue" { 3 } else { 1 }, "members that had work");
         }
-        let other = subscriber_error(&bus, &reader).await;
-        assert_eq!(other, ErrorKind::InvalidArgument, "members of a group select alike");
+        let of_another_policy = group("blue").policy(SlowPolicy::DropOldest);
+        let refused = reader.subscribe_with(&bus.name("t"), of_another_policy).await;
+        assert_eq!(failed(refused), ErrorKind::InvalidArgument, "members agree on their policy");
+        for name in ["", "a.b", "*"] {
+            let refused = reader.subscribe_with(&bus.name("t"), group(name)).await;
+            assert_eq!(failed(refused), ErrorKind::InvalidName, "`{name}`");
+        }
     })
     .await;
 }
 
-async fn subscriber_error(bus: &Bus, client: &Client) -> ErrorKind {
-    let other = SubscribeOptions::default().group("blue").selector(Selector::Eq(kind(9)));
-    failed(client.subscribe_with(&bus.name("t"), other).await)
+#[tokio::test]
+async fn point_15_what_a_member_has_not_handed_over_goes_to_the_others_once() {
+    everywhere(async |bus: Bus| {
+        let (reader, writer) = (bus.client().await, bus.client().await);
+        let topic = publisher(&bus, &writer, "t").await;
+        let group = || SubscribeOptions::default().group("work");
+        let mut first = subscriber(&bus, &reader, group()).await;
+        let mut odd = subscriber(&bus, &writer, group().selector(Selector::Eq(kind(9)))).await;
+        for number in 0..500 {
+            topic.publish(message(1, format!("{number}"))).await.expect("publishes");
+        }
+        topic.publish(message(9, "odd")).await.expect("publishes");
+        topic.flush().await.expect("all has arrived");
+        let mut seen = Vec::new();
+        for _ in 0..120 {
+            seen.push(next(&mut first).await);
+        }
+        let mut second = subscriber(&bus, &writer, group()).await;
+        let stat = writer.admin().stat(&bus.name("t")).await.expect("there").topics.remove(0);
+        let told: Vec<_> = stat.groups.iter().map(|it| (it.name.as_str(), it.members)).collect();
+        assert_eq!(told, [("work", 3)]);
+        assert_eq!(stat.groups[0].first.len(), 3);
+        drop(first);
+        // What the first one had not handed over, and nothing of what it had.
+        while seen.iter().filter(|text| *text != "odd").count() < 500 {
+            seen.push(next(&mut second).await);
+        }
+        if !seen.contains(&"odd".to_owned()) {
+            seen.push(next(&mut odd).await);
+        }
+        let mut numbers: Vec<u32> = seen.iter().filter_map(|text| text.parse().ok()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+        assert_eq!(seen.len(), 501);
+        for member in [&mut second, &mut odd] {
+            reader.ping().await.expect("answers");
+            writer.ping().await.expect("answers");
+            assert!(member.next().now_or_never().is_none(), "something came twice");
+        }
+    })
+    .await;
 }
 
 /// The numbers of messages under the texts that they bear, read one by one and in batches.

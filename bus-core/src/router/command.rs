@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::error::Failure;
+use crate::group_name::GroupName;
 use crate::limits::{
     BACKLOG_BYTES_DEFAULT, DELIVERIES_DEFAULT, HOLD_DEFAULT, LEASE_DEFAULT, QUEUE_BYTES_DEFAULT,
     QUEUE_COUNT_DEFAULT, WINDOW_BYTES_DEFAULT,
@@ -198,8 +199,8 @@ pub struct SubscribeOptions {
     pub window_bytes: u64,
     /// Bytes that wait at the broker beyond that.
     pub backlog_bytes: u64,
-    /// Members of one group share the subscription.
-    pub group: Option<Name>,
+    /// Members of one group on one pattern share what it matches: each message goes to one of them.
+    pub group: Option<GroupName>,
 }
 
 /// How somebody takes from a queue.

@@ -65,6 +65,12 @@ pub enum Fault {
     HostedBatchNotNoted,
     /// Home's verdict on sends that went together is passed on of the first one only.
     HostedBatchVerdictLost,
+    /// A message for a group goes to two of its members now and then.
+    GroupHandsTwice,
+    /// What a member that is gone has not used up is gone with it, though others are there.
+    GroupForgetsGone,
+    /// Nobody looks at what a member of a group selects.
+    GroupIgnoresSelector,
     /// A new policy does not act on those who are connected.
     PolicyNotRechecked,
 }
@@ -92,6 +98,11 @@ impl Fault {
     /// Those of calls over bridges.
     pub const OF_CALLS: &'static [Fault] =
         &[Fault::HopsIgnored, Fault::CallsTravel, Fault::ServedStays];
+
+    /// Those of groups.
+    pub const OF_GROUPS: &'static [Fault] =
+        &[Fault::GroupHandsTwice, Fault::GroupForgetsGone, Fault::GroupIgnoresSelector];
+
     /// Those of hosted queues.
     pub const OF_HOSTING: &'static [Fault] = &[
         Fault::HostedAckEarly,

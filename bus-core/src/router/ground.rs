@@ -113,7 +113,12 @@ impl Ground {
         self.sessions.get(session).is_some_and(|entry| !entry.congested)
     }
 
-    /// Whether that still holds when so much more was handed to it.
+    /// Whether a session is connected too. If not, members of a group are given nothing.
+    pub fn is_served(&self, session: Id<Session>) -> bool {
+        self.sessions.get(session).is_some_and(|entry| entry.connected && !entry.congested)
+    }
+
+    /// Whether a session's connection has still no more to write when so much more was handed to it.
     pub fn has_flow_for(&self, session: Id<Session>, cost: u64) -> bool {
         let limit = self.unwritten_bytes_max;
         let fits = |entry: &Session| entry.unwritten_bytes + cost <= limit;

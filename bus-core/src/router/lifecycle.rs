@@ -90,6 +90,7 @@ impl Router {
         self.note_host(session);
         self.serve_session(session);
         self.dispatch_for(session, &channels);
+        self.rejoin_groups(session, &channels);
         self.recall_from(session);
         self.settle_down();
     }

@@ -48,7 +48,9 @@ impl Router {
             ObjectKind::Topic => {
                 let (rows, next) = page(&self.topic_names, pattern, after);
                 let topics = rows.into_iter().filter_map(|id| self.topics.get(id));
-                listing.topics = topics.map(|topic| self.topic_stat(topic)).collect();
+                // Who asks for one name is told more of it.
+                let groups = pattern.as_name().is_some();
+                listing.topics = topics.map(|topic| self.topic_stat(topic, groups)).collect();
                 listing.next = next;
             }
             ObjectKind::Service => {
@@ -183,7 +185,7 @@ impl Router {
         }
     }
 
-    fn topic_stat(&self, topic: &Topic) -> TopicStat {
+    fn topic_stat(&self, topic: &Topic, groups: bool) -> TopicStat {
         let backlog = |link: &super::topic::Link| {
             self.subscriptions.get(link.subscription).map_or(0, |s| s.backlog_bytes)
         };
@@ -203,6 +205,7 @@ impl Router {
             backlog_bytes: topic.links.iter().map(backlog).sum(),
             kept: topic.kept.len() as u64,
             last_publish: self.touch(&topic.last_publish),
+            groups: if groups { self.group_stats(topic) } else { Vec::new() },
         }
     }
 

@@ -15,12 +15,14 @@ mod calls_beyond;
 mod caution;
 mod choosing;
 mod command;
+mod config;
 mod delay;
 mod effect;
 mod fault;
 mod flow;
 mod flushing;
 mod ground;
+mod group_stats;
 mod guard;
 mod holding;
 mod hosted;
@@ -33,6 +35,7 @@ mod listing;
 mod near;
 mod objects;
 mod parcels;
+mod parting;
 mod permit;
 mod permits;
 mod policy;
@@ -49,6 +52,7 @@ mod sending;
 mod service;
 mod session;
 mod settle;
+mod sharing;
 mod shelf;
 mod stat;
 mod stopping;
@@ -64,12 +68,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arena::{Arena, Id};
 use crate::error::{ErrorKind, Failure};
-use crate::limits::UNWRITTEN_BYTES_MAX;
+use crate::group_name::GroupName;
 use crate::name::{Name, Pattern};
 use crate::time::Time;
 
 pub use bridge_command::{BridgeCommand, ServeBeyond};
 pub use command::*;
+pub use config::RouterConfig;
 pub use effect::{Answer, Effect, Output, Peeked, Source, Stamp};
 pub use fault::Fault;
 pub use hosted::{Forsaken, HostedAsk, HostedTell};
@@ -94,57 +99,6 @@ use watching::Watchers;
 /// The number of a session at its router.
 pub type SessionId = Id<Session>;
 
-/// What an operator settles for all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouterConfig {
-    /// What names this boot of the broker to others; 0 if it has no bridges.
-    pub epoch: Epoch,
-    /// Mode of a queue that is created without one.
-    pub queue_mode: u16,
-    /// Mode of a topic that is created without one.
-    pub topic_mode: u16,
-    /// Mode of a service that is created without one.
-    pub service_mode: u16,
-    /// Sessions in all.
-    pub sessions_max: usize,
-    /// Sessions of one user (root and the broker's own user aside).
-    pub sessions_per_user_max: usize,
-    /// Queues in all.
-    pub queues_max: usize,
-    /// Queues and topics that one user may own.
-    pub objects_per_user_max: usize,
-    /// Topics in all.
-    pub topics_max: usize,
-    /// Subscriptions in all.
-    pub subscriptions_max: usize,
-    /// Services in all.
-    pub services_max: usize,
-    /// Bytes of a session's messages that wait for room.
-    pub parked_bytes_max: u64,
-    /// Bytes of messages that a connection has still to write, before its session is given no more.
-    pub unwritten_bytes_max: u64,
-}
-
-impl Default for RouterConfig {
-    fn default() -> Self {
-        RouterConfig {
-            epoch: 0,
-            queue_mode: 0o700,
-            topic_mode: 0o744,
-            service_mode: 0o722,
-            sessions_max: 16_384,
-            sessions_per_user_max: 4096,
-            queues_max: 1_000_000,
-            objects_per_user_max: 100_000,
-            topics_max: 1_000_000,
-            subscriptions_max: 1_000_000,
-            services_max: 100_000,
-            parked_bytes_max: 256 << 20,
-            unwritten_bytes_max: UNWRITTEN_BYTES_MAX,
-        }
-    }
-}
-
 /// The router.
 pub struct Router {
     config: RouterConfig,
@@ -156,7 +110,7 @@ pub struct Router {
     topics: Arena<Topic>,
     topic_names: BTreeMap<Name, Id<Topic>>,
     subscriptions: Arena<Subscription>,
-    groups: BTreeMap<(Pattern, Name), Id<Subscription>>,
+    groups: BTreeMap<(Pattern, GroupName), Id<Subscription>>,
     services: Arena<Service>,
     service_names: BTreeMap<Name, Id<Service>>,
     calls: BTreeMap<u64, Call>,

@@ -1,14 +1,13 @@
 //! Parcels: many small messages that were published together, routed with the work of one.
 //!
 //! A parcel goes its way whole only where nobody could tell the difference: every subscription
-//! takes all types, shares with nobody, and has window or backlog for all of it. Where that is
+//! takes all types, and has window or backlog for all of it. A group gives it out in runs. Where that is
 //! not so, its messages go one by one, each as if it had come by itself.
 
 use crate::arena::Id;
 use crate::frame::Parcel;
 use crate::limits::WINDOW_BYTES_DEFAULT;
 use crate::message::Message;
-use crate::selector::Selector;
 use crate::time::Time;
 
 use super::command::Channel;
@@ -200,7 +199,7 @@ impl Router {
 impl Subscription {
     /// How many from the front of this it can take without being full with them.
     fn taken_of(&self, ground: &Ground, parcel: &Parcel) -> u64 {
-        if self.members.len() != 1 || self.options.selector != Selector::Any {
+        if !self.shares_parcels() {
             return 0;
         }
         match self.goes_out(ground, parcel) {
@@ -214,6 +213,9 @@ impl Subscription {
 
     /// Whether all of it can be sent at once.
     fn goes_out(&self, ground: &Ground, parcel: &Parcel) -> bool {
+        if self.share.is_some() {
+            return self.shares_at_once(ground, parcel);
+        }
         let [member] = &self.members[..] else { return false };
         self.backlog.is_empty()
             && member.has_window(parcel.charge(member.window))
@@ -222,17 +224,27 @@ impl Subscription {
 
     /// Sends what the window allows, and keeps the rest for later.
     fn offer_parcel(&mut self, ground: &mut Ground, stamp: &Stamp, shared: &mut Parcel) {
-        if !self.goes_out(ground, shared) {
-            // One copy for all of them.
+        if self.share.is_some() || !self.goes_out(ground, shared) {
+            // One copy for all of them. A group keeps it until its members have used it up.
             shared.compact();
         }
         let (mut parcel, mut stamp) = (shared.clone(), stamp.clone());
+        if self.share.is_some() {
+            let at = self.arrive(parcel.count());
+            let rest = match self.has_backlog() {
+                true => Some((at, stamp, parcel)),
+                false => self.share_out(ground, at, stamp, parcel),
+            };
+            if let Some((at, stamp, parcel)) = rest {
+                self.keep_for_later(at, stamp, Backlogged::Parcel(parcel));
+            }
+            return;
+        }
         if self.backlog.is_empty() {
             self.send_parcel(ground, &mut stamp, &mut parcel);
         }
         if !parcel.is_empty() {
-            self.backlog_bytes += parcel.cost();
-            self.backlog.push_back((stamp, Backlogged::Parcel(parcel)));
+            self.keep_for_later(0, stamp, Backlogged::Parcel(parcel));
         }
     }
 
@@ -255,7 +267,7 @@ impl Subscription {
                 let stamp = std::mem::replace(stamp, rest);
                 ground.tell(session, Output::DeliverParcel { channel, stamp, parcel: front });
             }
-            // Shared by turns, or in parts.
+            // In parts.
             _ => {
                 while let Some(message) = parcel.first() {
                     if !self.send(ground, stamp, &message) {
@@ -270,13 +282,13 @@ impl Subscription {
 
     /// Drops the oldest message of the backlog. What it cost, if there was one.
     pub(super) fn drop_oldest(&mut self) -> Option<u64> {
-        let (stamp, oldest) = self.backlog.pop_front()?;
+        let (at, stamp, oldest) = self.pop_oldest()?;
         let dropped: Message = match oldest {
             Backlogged::Message(message) => message,
             Backlogged::Parcel(mut parcel) => {
                 let first = parcel.pop_front()?;
                 if !parcel.is_empty() {
-                    self.backlog.push_front((stamp.after(1), Backlogged::Parcel(parcel)));
+                    self.put_back(at + 1, stamp.after(1), Backlogged::Parcel(parcel));
                 }
                 first
             }
@@ -287,11 +299,19 @@ impl Subscription {
 
     /// Messages in the backlog.
     pub(super) fn backlog_count(&self) -> u64 {
-        self.backlog.iter().map(|(_, entry)| entry.count()).sum()
+        let shared = self.share.iter().flat_map(|share| share.backlog.values());
+        self.backlog.iter().chain(shared).map(|(_, entry)| entry.count()).sum()
     }
 }
 
 impl Backlogged {
+    pub(super) fn cost(&self) -> u64 {
+        match self {
+            Backlogged::Message(message) => message.cost(),
+            Backlogged::Parcel(parcel) => parcel.cost(),
+        }
+    }
+
     fn count(&self) -> u64 {
         match self {
             Backlogged::Message(_) => 1,

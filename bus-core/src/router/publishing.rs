@@ -117,6 +117,7 @@ impl Router {
             links: Vec::new(),
             publishers: 0,
             kept: Default::default(),
+            kept_bytes: 0,
             holding: 0,
             held: Default::default(),
             published: 0,
@@ -286,7 +287,7 @@ impl Router {
         let count = match action {
             AdminAction::Purge => {
                 let count = topic.kept.len() as u64;
-                topic.kept.clear();
+                topic.forget_kept();
                 count
             }
             AdminAction::Retire => {
@@ -370,7 +371,7 @@ impl Router {
             topic.options.keep_last = change.keep_last.unwrap_or(topic.options.keep_last);
             topic.options.hold = change.hold.unwrap_or(topic.options.hold);
             if !topic.options.keep_last {
-                topic.kept.clear();
+                topic.forget_kept();
             }
             topic.pinned = true;
             topic.access = change_access(access, change.mode, change.owner, change.group);

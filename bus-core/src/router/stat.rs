@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use crate::group_name::GroupName;
 use crate::message::Sender;
 use crate::message_type::MessageType;
-use crate::name::Name;
+use crate::name::{Name, Pattern};
+use crate::selector::Selector;
 
 use super::command::{QueueOptions, TopicOptions};
 use super::rights::Access;
@@ -145,6 +147,38 @@ pub struct TopicStat {
     pub kept: u64,
     /// The last publish.
     pub last_publish: Option<Touch>,
+    /// The groups that share it, if this topic alone is asked for (the first 32).
+    pub groups: Vec<GroupStat>,
+}
+
+/// Subscribers that share what a pattern matches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupStat {
+    /// Its name.
+    pub name: GroupName,
+    /// What it is subscribed to.
+    pub pattern: Pattern,
+    /// How many members it has.
+    pub members: u64,
+    /// Messages that wait until a member can take them.
+    pub backlog_messages: u64,
+    /// What they count in bytes.
+    pub backlog_bytes: u64,
+    /// Its members (the first 32).
+    pub first: Vec<MemberStat>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberStat {
+    /// Who it is.
+    pub sender: Sender,
+    /// Which types it takes.
+    pub selector: Selector,
+    /// Whether it is connected: else it is given nothing.
+    pub connected: bool,
+    /// Bytes that it was given and has not said to have used up.
+    pub under_way_bytes: u64,
 }
 
 /// A service.

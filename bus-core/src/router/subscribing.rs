@@ -5,6 +5,7 @@
 
 use crate::arena::Id;
 use crate::error::{ErrorKind, Failure};
+use crate::limits::GROUP_MEMBERS_MAX;
 use crate::name::Pattern;
 
 use super::Router;
@@ -14,6 +15,7 @@ use super::interest::Interest;
 use super::policy::Deed;
 use super::rights::Right;
 use super::session::{Handle, Session};
+use super::sharing::Share;
 use super::timer::Timer;
 use super::topic::{Link, Member, Offered, Subscription, Topic};
 
@@ -41,8 +43,7 @@ impl Router {
             let (access, name) = (topic.access, topic.name.clone());
             self.check_right(session, &access, Right::Read, "topic", &name)?;
         }
-        let member =
-            Member { session, channel, window: options.window_bytes, sent: 0, consumed: 0 };
+        let member = Member::new(session, channel, &options);
         let key = options.group.clone().map(|group| (pattern.clone(), group));
         let shared = key.as_ref().and_then(|key| self.groups.get(key)).copied();
         let id = match shared {
@@ -87,12 +88,13 @@ impl Router {
         self.note_interest(&pattern, beyond.as_deref(), true);
         self.relays.wishes += 1;
         let since = self.relays.wishes;
+        let share = options.group.is_some().then(Share::default);
         self.subscriptions.insert_with(|id| Subscription {
             id,
             pattern,
             options,
             members: vec![member],
-            turn: 0,
+            share,
             backlog: Default::default(),
             backlog_bytes: 0,
             lost: 0,
@@ -113,14 +115,19 @@ impl Router {
         options: &SubscribeOptions,
     ) -> Result<(), Failure> {
         let Some(group) = self.subscriptions.get_mut(id) else { return Ok(()) };
-        if group.options.selector != options.selector {
-            return Err(Failure::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "the group on `{}` selects `{}`, not `{}`: its members must agree",
-                    group.pattern, group.options.selector, options.selector
-                ),
-            ));
+        if group.options.policy != options.policy {
+            let text = format!(
+                "the group on `{}` has another policy for when it is slow: its members must agree",
+                group.pattern
+            );
+            return Err(Failure::new(ErrorKind::InvalidArgument, text));
+        }
+        if group.members.len() >= GROUP_MEMBERS_MAX {
+            let text = format!(
+                "the group on `{}` has {GROUP_MEMBERS_MAX} members, which is the most",
+                group.pattern
+            );
+            return Err(Failure::new(ErrorKind::QuotaExceeded, text));
         }
         let first = group.members.first().map(|first| first.session);
         let sessions = &self.ground.sessions;
@@ -134,7 +141,7 @@ impl Router {
                 format!("the group on `{}` belongs to another user", group.pattern),
             ));
         }
-        group.members.push(member);
+        group.join_share(member);
         Ok(())
     }
 
@@ -171,7 +178,6 @@ impl Router {
         if hold && subscription.holds(topic_id) {
             topic.holding += 1;
         }
-        let selector = subscription.options.selector;
         let mut filled = false;
         if subscription.beyond.is_some() {
             // What is kept is old: it is not what comes next of its source.
@@ -180,7 +186,7 @@ impl Router {
             };
         }
         for (stamp, mut message) in topic.kept_in_order() {
-            if selector.matches(message.kind()) {
+            if subscription.takes(message.kind()) {
                 filled |= subscription.offer(&mut self.ground, true, &stamp, &mut message)
                     == Offered::Filled;
             }
@@ -233,10 +239,9 @@ impl Router {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         let mine = |member: &&mut Member| member.session == session && member.channel == channel;
         if let Some(member) = subscription.members.iter_mut().find(mine) {
-            // More than was sent cannot have been used up.
-            member.consumed = member.consumed.max(bytes.min(member.sent));
+            member.use_up(bytes);
         }
-        if !subscription.backlog.is_empty() {
+        if subscription.has_backlog() {
             self.pump(id);
         }
     }
@@ -251,14 +256,36 @@ impl Router {
     /// The session is about to end: what this lets in goes to the other members.
     pub(super) fn leave_groups(&mut self, session: Id<Session>, channels: &[Channel]) {
         for channel in channels {
-            let Ok(Handle::Subscription(id)) = self.ground.handle(session, *channel) else {
-                continue;
-            };
-            if let Some(subscription) = self.subscriptions.get_mut(*id)
-                && subscription.options.group.is_some()
+            if let Ok(Handle::Subscription(id)) = self.ground.handle(session, *channel)
+                && let Some(subscription) = self.subscriptions.get_mut(*id)
+                && subscription.share.is_some()
             {
-                subscription.members.retain(|member| member.session != session);
-                subscription.turn = 0;
+                let id = *id;
+                subscription.part_with(&self.ground, session, *channel);
+                self.note_left_over(id);
+            }
+        }
+    }
+
+    /// What a member has left to the others may be more than may wait.
+    fn note_left_over(&mut self, id: Id<Subscription>) {
+        let Some(group) = self.subscriptions.get(id).filter(|group| group.has_backlog()) else {
+            return;
+        };
+        let full = group.backlog_bytes >= group.options.backlog_bytes;
+        if full && group.topics.iter().any(|(_, hold)| *hold) {
+            self.set_full(id, true);
+        }
+    }
+
+    /// The session is connected again: its groups may give it something.
+    pub(super) fn rejoin_groups(&mut self, session: Id<Session>, channels: &[Channel]) {
+        for channel in channels {
+            if let Ok(Handle::Subscription(id)) = self.ground.handle(session, *channel) {
+                let id = *id;
+                if self.subscriptions.get(id).is_some_and(|group| group.share.is_some()) {
+                    self.pump(id);
+                }
             }
         }
     }
@@ -266,15 +293,12 @@ impl Router {
     /// A member leaves; the last one takes the subscription along.
     pub(super) fn leave(&mut self, id: Id<Subscription>, session: Id<Session>, channel: Channel) {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
-        subscription
-            .members
-            .retain(|member| (member.session, member.channel) != (session, channel));
-        subscription.turn = 0;
+        subscription.part_with(&self.ground, session, channel);
         if subscription.members.is_empty() {
-            self.drop_subscription(id);
-        } else {
-            self.pump(id);
+            return self.drop_subscription(id);
         }
+        self.note_left_over(id);
+        self.pump(id);
     }
 
     pub(super) fn end_too_slow(&mut self, id: Id<Subscription>, why: &str) {

@@ -1,18 +1,19 @@
 //! Topics and subscriptions, and the way of a message from the one to the other.
 //!
-//! A plain subscription is a group with one member. Invariants: a subscription's backlog is
-//! empty, or no member has window for its first message (where older ones were dropped, it goes
-//! out when the next bytes are used up); `Topic::holding` counts exactly the subscriptions that
+//! A plain subscription has one member; how a group shares one stands in `sharing`. Invariants: a
+//! subscription's backlog is empty, or its member has no window for the first message (where older ones
+//! were dropped, it goes out when the next bytes are used up); `Topic::holding` counts exactly the subscriptions that
 //! hold this topic back (`Subscription::holds`), each once.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::arena::{Arena, Id};
 use crate::frame::Parcel;
-use crate::limits::{KEPT_TYPES_MAX, window_charge};
+use crate::limits::{KEPT_BYTES_OF_TOPIC_MAX, KEPT_TYPES_MAX, window_charge};
 use crate::message::{Message, SharedSender};
 use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
+use crate::selector::Selector;
 use crate::time::Time;
 
 use super::command::{Channel, RequestId, SubscribeOptions, Ticket, TopicOptions};
@@ -21,6 +22,7 @@ use super::ground::Ground;
 use super::interest::Interest;
 use super::rights::Access;
 use super::session::Session;
+use super::sharing::{Part, Share};
 use super::stopping::Stop;
 
 /// A topic.
@@ -35,6 +37,8 @@ pub struct Topic {
     pub(crate) links: Vec<Link>,
     pub(crate) publishers: u64,
     pub(crate) kept: BTreeMap<MessageType, (u64, Stamp, Message)>,
+    /// What those count.
+    pub(crate) kept_bytes: u64,
     /// Subscriptions that hold publishers back: they are full, or have stopped this topic.
     pub(crate) holding: u32,
     pub(crate) held: VecDeque<Held>,
@@ -92,8 +96,8 @@ pub struct Subscription {
     pub(crate) pattern: Pattern,
     pub(crate) options: SubscribeOptions,
     pub(crate) members: Vec<Member>,
-    /// The member that is asked first next time.
-    pub(crate) turn: usize,
+    /// If it is a group.
+    pub(crate) share: Option<Share>,
     pub(crate) backlog: VecDeque<(Stamp, Backlogged)>,
     pub(crate) backlog_bytes: u64,
     /// Dropped since the last delivery.
@@ -113,14 +117,17 @@ pub struct Subscription {
     pub(crate) hold_until: Option<Time>,
 }
 
-/// A member of a subscription.
+/// A member of a subscription; without a group there is one.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub session: Id<Session>,
     pub channel: Channel,
+    pub selector: Selector,
     pub window: u64,
     pub sent: u64,
     pub consumed: u64,
+    /// In a group: what it has, and when it had its turn.
+    pub part: Part,
 }
 
 /// What a delivery came to.
@@ -137,6 +144,16 @@ pub(crate) enum Offered {
 }
 
 impl Member {
+    pub(crate) fn new(
+        session: Id<Session>,
+        channel: Channel,
+        options: &SubscribeOptions,
+    ) -> Member {
+        let (window, selector) = (options.window_bytes, options.selector);
+        let part = Part::default();
+        Member { session, channel, selector, window, sent: 0, consumed: 0, part }
+    }
+
     pub(crate) fn has_window(&self, charge: u64) -> bool {
         charge <= self.room()
     }
@@ -156,7 +173,12 @@ impl Subscription {
         stamp: &Stamp,
         message: &mut Message,
     ) -> Offered {
-        if self.backlog.is_empty() && self.send(ground, stamp, message) {
+        let at = self.arrive(1);
+        let sent = match &self.share {
+            None => self.backlog.is_empty() && self.send(ground, stamp, message),
+            Some(_) => self.hand_out(ground, at, stamp, message),
+        };
+        if sent {
             return Offered::Taken;
         }
         // One copy for all of them.
@@ -173,8 +195,7 @@ impl Subscription {
             }
             self.lost += dropped;
         }
-        self.backlog_bytes += cost;
-        self.backlog.push_back((stamp.clone(), Backlogged::Message(message.clone())));
+        self.keep_for_later(at, stamp.clone(), Backlogged::Message(message.clone()));
         match (dropped, hold && !self.full && self.backlog_bytes >= limit) {
             (0, true) => Offered::Filled,
             (0, false) => Offered::Taken,
@@ -195,33 +216,28 @@ impl Subscription {
         (count > 0).then_some(Output::Lost { channel, count, unconfirmed })
     }
 
-    /// Sends to the next member that has window for it.
+    /// Sends to its only member, if that has window for it.
     pub(super) fn send(&mut self, ground: &mut Ground, stamp: &Stamp, message: &Message) -> bool {
-        let count = self.members.len();
-        for step in 0..count {
-            let index = (self.turn + step) % count;
-            let member = &mut self.members[index];
-            let charge = window_charge(message.len(), member.window);
-            if !member.has_window(charge) || !ground.is_flowing(member.session) {
-                continue;
-            }
-            member.sent += charge;
-            let (session, channel) = (member.session, member.channel);
-            if let Some(lost) = self.take_lost(channel) {
-                ground.tell(session, lost);
-            }
-            ground.tell(
-                session,
-                Output::Deliver { channel, stamp: stamp.clone(), message: message.clone() },
-            );
-            self.turn = (index + 1) % count;
-            return true;
+        let Some(member) = self.members.first_mut() else { return false };
+        let charge = window_charge(message.len(), member.window);
+        if !member.has_window(charge) || !ground.is_flowing(member.session) {
+            return false;
         }
-        false
+        member.sent += charge;
+        let (session, channel) = (member.session, member.channel);
+        if let Some(lost) = self.take_lost(channel) {
+            ground.tell(session, lost);
+        }
+        let (stamp, message) = (stamp.clone(), message.clone());
+        ground.tell(session, Output::Deliver { channel, stamp, message });
+        true
     }
 
     /// Sends from the backlog what the windows allow. Whether it is full no longer.
     pub(crate) fn pump(&mut self, ground: &mut Ground) -> bool {
+        if self.share.is_some() {
+            self.pump_shared(ground);
+        }
         while let Some((mut stamp, entry)) = self.backlog.pop_front() {
             let left = match entry {
                 Backlogged::Message(message) if self.send(ground, &stamp, &message) => {
@@ -260,7 +276,7 @@ impl Topic {
         self.published += 1;
         for link in &self.links {
             let Some(subscription) = subscriptions.get_mut(link.subscription) else { continue };
-            if !subscription.options.selector.matches(message.kind()) {
+            if !subscription.takes(message.kind()) {
                 continue;
             }
             if link.passes {
@@ -296,13 +312,33 @@ impl Topic {
         self.held.iter().any(|held| !matches!(held, Held::Flush { .. }))
     }
 
+    /// Keeps the last message of its type. Where there are too many, or they count too much, the one
+    /// that was published longest ago goes, and is counted as dropped.
     fn keep(&mut self, stamp: &Stamp, mut message: Message) {
         message.compact();
-        if self.kept.len() >= KEPT_TYPES_MAX && !self.kept.contains_key(&message.kind()) {
-            self.kept.pop_first();
+        if let Some((.., before)) = self.kept.remove(&message.kind()) {
+            self.kept_bytes -= before.cost();
+        }
+        while self.kept.len() >= KEPT_TYPES_MAX
+            || self.kept_bytes + message.cost() > KEPT_BYTES_OF_TOPIC_MAX
+        {
+            let oldest = self.kept.iter().min_by_key(|(_, (serial, ..))| *serial);
+            let Some((.., gone)) =
+                oldest.map(|(kind, _)| *kind).and_then(|it| self.kept.remove(&it))
+            else {
+                break;
+            };
+            self.kept_bytes -= gone.cost();
             self.dropped += 1;
         }
+        self.kept_bytes += message.cost();
         self.kept.insert(message.kind(), (self.published, stamp.clone(), message));
+    }
+
+    /// Keeps nothing of what was published so far.
+    pub(crate) fn forget_kept(&mut self) {
+        self.kept.clear();
+        self.kept_bytes = 0;
     }
 
     /// The kept messages, oldest first.

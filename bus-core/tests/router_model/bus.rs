@@ -12,7 +12,8 @@ use bus_core::router::{
 };
 use bus_core::session::Outbound;
 use bus_core::{
-    Arrival, Decoder, Header, Kind, Message, MessageType, Name, Pattern, Selector, Sender, Time,
+    Arrival, Decoder, GroupName, Header, Kind, Message, MessageType, Name, Pattern, Selector,
+    Sender, Time,
 };
 
 use crate::events::{number_of, payload};
@@ -22,6 +23,11 @@ pub struct Bus {
     pub router: Router,
     now: Time,
     sessions: Vec<(char, SessionId)>,
+}
+
+/// The name of a group.
+pub fn group(text: &str) -> GroupName {
+    GroupName::new(text).expect("one token")
 }
 
 /// An identity of this user and group.

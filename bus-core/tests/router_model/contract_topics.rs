@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use bus_core::SERVICE_PENDING_MAX;
 use bus_core::router::{
     AdminAction, Command, ObjectKind, SlowPolicy, SubscribeOptions, TopicChange, TopicOptions,
 };
+use bus_core::{KEPT_TYPES_MAX, Message, SERVICE_PENDING_MAX};
 
-use crate::bus::{Bus, message, name, user};
+use crate::bus::{Bus, group, kind, message, name, user};
+use crate::events::payload;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -174,11 +175,38 @@ fn a_late_joiner_gets_the_last_message_of_each_type_in_their_order() {
 }
 
 #[test]
+fn what_is_kept_is_bounded_and_the_oldest_goes_and_is_counted() {
+    let mut bus = Bus::new("AB");
+    let options = TopicOptions { keep_last: true, ..TopicOptions::default() };
+    bus.publisher('A', 0, "state", options);
+    let long = |number: u64| {
+        let message = Message::new(kind(number), payload(number, 30 << 20));
+        Command::Publish { channel: 0, message, ticket: None }
+    };
+    // Two of them find room; of a type that has one the new one takes its place.
+    for number in [3, 2, 3, 1] {
+        bus.tell('A', long(number));
+    }
+    let options = SubscribeOptions { window_bytes: 16 << 20, ..Default::default() };
+    let told = bus.subscribe('B', 5, "state", options);
+    assert_eq!(told, ["B heard 3 on 5", "B heard 1 on 5"]);
+    let stat = bus.topic_stat("state").expect("there");
+    assert_eq!((stat.kept, stat.dropped), (2, 1));
+    bus.close('B', 5);
+    for number in 1..=KEPT_TYPES_MAX as u64 + 1 {
+        bus.publish('A', 0, 10 + number, number);
+    }
+    let stat = bus.topic_stat("state").expect("there");
+    assert_eq!((stat.kept, stat.dropped), (KEPT_TYPES_MAX as u64, 4));
+}
+
+#[test]
 fn each_group_gets_each_message_once() {
     let mut bus = Bus::new("ABCD");
     bus.publisher('A', 0, "work", TopicOptions::default());
     for (letter, group) in [('B', "one"), ('C', "one"), ('D', "two")] {
-        let options = SubscribeOptions { group: Some(name(group)), ..Default::default() };
+        let options =
+            SubscribeOptions { group: Some(crate::bus::group(group)), ..Default::default() };
         bus.subscribe(letter, 5, "work", options);
     }
     let told = bus.publish('A', 0, 1, 1);

@@ -13,7 +13,7 @@ use bus_core::router::{
 };
 use bus_core::{Arrival, Kind, Message, Parcel, Pattern, Selector, Time, WINDOW_BYTES_DEFAULT};
 
-use crate::bus::{arrival, kind, name, user};
+use crate::bus::{arrival, group, kind, name, user};
 use crate::dice::{self, Dice};
 use crate::events::{number_of, payload};
 
@@ -148,7 +148,8 @@ fn options(bits: u64) -> SubscribeOptions {
         ]),
         window_bytes: dice.weighted(&[(1, 4096), (2, 20_000)]),
         backlog_bytes: dice.weighted(&[(1, 0), (2, 3000), (2, 30_000)]),
-        group: dice.chance(20).then(|| name("g")),
+        // Of one member: several are given runs, or take turns.
+        group: dice.chance(20).then(|| group(&format!("g{bits}"))),
     }
 }
 

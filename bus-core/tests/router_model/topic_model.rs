@@ -35,7 +35,9 @@ pub struct Subscription {
     pub slow: Slow,
     pub limit: u64,
     pub members: Vec<Member>,
-    /// Accepted and not sent yet.
+    /// All that was accepted for it, in that order.
+    pub arrived: Vec<u64>,
+    /// Accepted and not sent yet, or left by a member that is gone.
     pub backlog: Vec<u64>,
     /// Dropped and not told yet.
     pub lost: u64,
@@ -54,8 +56,8 @@ pub struct Member {
     pub window: u64,
     pub sent: u64,
     pub consumed: u64,
-    /// Charges of what it was sent and has not used up.
-    pub unused: Vec<u64>,
+    /// What it was sent and has not used up, with what each took of its window.
+    pub unused: Vec<(u64, u64)>,
 }
 
 /// Bytes accepted from a publisher, and those of which it was told.
@@ -106,24 +108,31 @@ impl Model {
         for number in &self.kept {
             if self.takes(&subscription, *number) {
                 subscription.backlog.push(*number);
+                subscription.arrived.push(*number);
             }
         }
         self.subscriptions.push(subscription);
     }
 
-    /// What was kept may fill a subscription at once.
-    pub fn filled_by_kept(&mut self) {
+    /// What was kept, or left by a member, may fill a subscription at once.
+    pub fn fill(&mut self) {
         let bytes: Vec<u64> = self.subscriptions.iter().map(|all| self.bytes(all)).collect();
         for (subscription, bytes) in self.subscriptions.iter_mut().zip(bytes) {
             subscription.full |= subscription.slow == Slow::Hold && bytes >= subscription.limit;
         }
     }
 
-    /// A member leaves, the last one with the subscription.
+    /// A member leaves what it has not used up to the others, or takes the subscription along.
     pub fn left(&mut self, slot: usize, channel: u32) {
         if let Some((at, member)) = self.find(slot, channel) {
-            self.subscriptions[at].members.remove(member);
+            let subscription = &mut self.subscriptions[at];
+            let gone = subscription.members.remove(member);
+            subscription.backlog.extend(gone.unused.iter().map(|(number, _)| number));
+            let arrived = &subscription.arrived;
+            let place = |number: &u64| arrived.iter().position(|other| other == number);
+            subscription.backlog.sort_by_key(place);
             self.subscriptions.retain(|subscription| !subscription.members.is_empty());
+            self.fill();
         }
     }
 
@@ -162,6 +171,9 @@ impl Model {
         let costs: Vec<u64> =
             subscription.backlog.iter().map(|number| self.cost(*number)).collect();
         let subscription = &mut self.subscriptions[at];
+        if taken {
+            subscription.arrived.push(number);
+        }
         if subscription.direct.take() == Some(number) || !taken {
             return Ok(());
         }
@@ -212,7 +224,7 @@ impl Model {
         let member = &mut subscription.members[member];
         let charge = window_charge(length as usize, member.window);
         member.sent += charge;
-        member.unused.push(charge);
+        member.unused.push((number, charge));
         if member.sent - member.consumed > member.window {
             return Err(format!("the window is passed: {member:?}"));
         }

@@ -180,7 +180,7 @@ impl World {
         let Some((at, member)) = self.model.find(slot, channel) else { return Ok(()) };
         let member = &mut self.model.subscriptions[at].members[member];
         let used = member.unused.len().min(count as usize);
-        member.consumed += member.unused.drain(..used).sum::<u64>();
+        member.consumed += member.unused.drain(..used).map(|(_, charge)| charge).sum::<u64>();
         let bytes = member.consumed;
         self.tell(slot, Command::Consumed { channel, bytes })
     }
@@ -199,14 +199,15 @@ impl World {
                 .clone();
         let policy = [SlowPolicy::Auto, SlowPolicy::Hold, SlowPolicy::DropOldest, SlowPolicy::End]
             [(pick / 4 % 4) as usize];
-        // A group shares one user and one selector.
-        let group = more.is_multiple_of(4).then(|| (pattern.to_owned(), format!("g{slot}")));
+        // A group shares one user and one policy; and one selector, as far as this goes.
+        let group = more.is_multiple_of(4);
+        let group = group.then(|| (pattern.to_owned(), format!("g{slot}-{policy:?}")));
         let options = SubscribeOptions {
             selector: selector(if group.is_some() { 0 } else { more >> 8 }),
             policy,
             window_bytes: [300, 1000, 4096][(pick / 16 % 3) as usize],
             backlog_bytes: [200, 500, 1500][(pick / 48 % 3) as usize],
-            group: group.as_ref().map(|(_, group)| name(group)),
+            group: group.as_ref().map(|(_, group)| crate::bus::group(group)),
         };
         let window = options.window_bytes;
         let member = Member { slot, channel, window, sent: 0, consumed: 0, unused: Vec::new() };
@@ -227,6 +228,7 @@ impl World {
                     slow,
                     limit: options.backlog_bytes,
                     members: vec![member],
+                    arrived: Vec::new(),
                     backlog: Vec::new(),
                     lost: 0,
                     clock: None,
@@ -238,7 +240,7 @@ impl World {
         }
         let pattern = Pattern::new(pattern).map_err(|error| format!("{error:?}"))?;
         self.tell(slot, Command::Subscribe { request: 0, channel, pattern, options })?;
-        self.model.filled_by_kept();
+        self.model.fill();
         Ok(())
     }
 

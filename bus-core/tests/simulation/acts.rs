@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bus_core::router::{Command, SlowPolicy, SubscribeOptions, TopicOptions};
 use bus_core::session::ChannelKind;
-use bus_core::{Name, Pattern, Selector, window_charge};
+use bus_core::{GroupName, Name, Pattern, Selector, window_charge};
 
 use crate::client::{Client, Handle, Item, Reader, Scene, Sent, What};
 use crate::plan::Act;
@@ -151,17 +151,20 @@ impl Client {
             _ => scene.dice.pick(&scene.plan.topics),
         };
         let pattern = Pattern::new(text).expect("a well formed pattern");
-        let group = scene.dice.chance(15).then(|| name("group"));
+        let policy = scene.dice.pick(&[
+            SlowPolicy::Auto,
+            SlowPolicy::Hold,
+            SlowPolicy::DropOldest,
+            SlowPolicy::DropOldest,
+            SlowPolicy::End,
+        ]);
+        // Members of a group agree on its policy.
+        let group = scene.dice.chance(15);
+        let group = group.then(|| GroupName::new(&format!("{policy:?}")).expect("one token"));
         let window_bytes = scene.dice.pick(&[4096, 20_000, 1 << 20]);
         let options = SubscribeOptions {
             selector: if group.is_some() { Selector::Any } else { self.selector(scene) },
-            policy: scene.dice.pick(&[
-                SlowPolicy::Auto,
-                SlowPolicy::Hold,
-                SlowPolicy::DropOldest,
-                SlowPolicy::DropOldest,
-                SlowPolicy::End,
-            ]),
+            policy,
             window_bytes,
             backlog_bytes: scene.dice.pick(&[0, 500, 5000, 1 << 20]),
             group,

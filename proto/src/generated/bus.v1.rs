@@ -941,7 +941,7 @@ pub struct Touch {
     #[prost(uint64, tag = "2")]
     pub age_ms: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TopicStat {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -973,6 +973,37 @@ pub struct TopicStat {
     pub last_publish: ::core::option::Option<Touch>,
     #[prost(message, optional, tag = "15")]
     pub creator: ::core::option::Option<Sender>,
+    /// Told to who asks for this topic alone.
+    #[prost(message, repeated, tag = "16")]
+    pub groups: ::prost::alloc::vec::Vec<GroupStat>,
+}
+/// Subscribers that share what a pattern matches.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GroupStat {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub members: u64,
+    #[prost(uint64, tag = "4")]
+    pub backlog_messages: u64,
+    #[prost(uint64, tag = "5")]
+    pub backlog_bytes: u64,
+    /// The first of its members.
+    #[prost(message, repeated, tag = "6")]
+    pub first: ::prost::alloc::vec::Vec<MemberStat>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberStat {
+    #[prost(message, optional, tag = "1")]
+    pub sender: ::core::option::Option<Sender>,
+    #[prost(message, optional, tag = "2")]
+    pub selector: ::core::option::Option<Selector>,
+    #[prost(bool, tag = "3")]
+    pub connected: bool,
+    #[prost(uint64, tag = "4")]
+    pub under_way_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServiceStat {

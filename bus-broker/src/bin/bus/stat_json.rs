@@ -1,6 +1,8 @@
 //! Statistics as JSON, for `ls` and `stat`. Keys are stable: scripts read them.
 
-use bus_client::{Access, BrokerInfo, ClientStat, QueueStat, ServiceStat, TopicStat, Touch};
+use bus_client::{
+    Access, BrokerInfo, ClientStat, GroupStat, MemberStat, QueueStat, ServiceStat, TopicStat, Touch,
+};
 use serde_json::{Value, json};
 
 use crate::show::sender_json;
@@ -93,6 +95,26 @@ pub fn topic(stat: &TopicStat) -> Value {
         "backlog_bytes": stat.backlog_bytes,
         "kept": stat.kept,
         "last_publish": touch(&stat.last_publish),
+        "groups": stat.groups.iter().map(group).collect::<Vec<_>>(),
+    })
+}
+
+fn group(stat: &GroupStat) -> Value {
+    let member = |member: &MemberStat| {
+        json!({
+            "sender": sender_json(&member.sender),
+            "selector": member.selector.to_string(),
+            "connected": member.connected,
+            "under_way_bytes": member.under_way_bytes,
+        })
+    };
+    json!({
+        "name": stat.name.as_str(),
+        "pattern": stat.pattern.as_str(),
+        "members": stat.members,
+        "backlog_messages": stat.backlog_messages,
+        "backlog_bytes": stat.backlog_bytes,
+        "first": stat.first.iter().map(member).collect::<Vec<_>>(),
     })
 }
 

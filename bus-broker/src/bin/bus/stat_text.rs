@@ -1,6 +1,8 @@
 //! Statistics for people, one fact a line, for `stat`.
 
-use bus_client::{Access, BrokerInfo, HostedStat, QueueStat, ServiceStat, TopicStat, Touch};
+use bus_client::{
+    Access, BrokerInfo, GroupStat, HostedStat, QueueStat, ServiceStat, TopicStat, Touch,
+};
 
 use crate::table::pairs;
 use crate::users;
@@ -90,7 +92,7 @@ fn hosted_queue(stat: &QueueStat, hosted: &HostedStat) -> String {
 /// A topic.
 pub fn topic(stat: &TopicStat) -> String {
     let keeps = if stat.options.keep_last { "the last of each type" } else { "nothing" };
-    pairs(&[
+    let mut rows = vec![
         ("topic", stat.name.to_string()),
         ("id", stat.id.to_string()),
         ("access", access(&stat.access)),
@@ -106,7 +108,26 @@ pub fn topic(stat: &TopicStat) -> String {
         ("held back", show_count(stat.held)),
         ("backlog", show_bytes(stat.backlog_bytes)),
         ("last publish", touch(&stat.last_publish)),
-    ])
+    ];
+    rows.extend(stat.groups.iter().flat_map(group));
+    pairs(&rows)
+}
+
+/// A group that shares a topic, and its members.
+fn group(group: &GroupStat) -> Vec<(&'static str, String)> {
+    let (name, pattern, members) = (&group.name, &group.pattern, show_count(group.members));
+    let (count, bytes) = (show_count(group.backlog_messages), show_bytes(group.backlog_bytes));
+    let text = format!("{name} on {pattern}: {members} members, {count} messages wait ({bytes})");
+    let mut rows = vec![("group", text)];
+    for member in &group.first {
+        let away = if member.connected { "" } else { ", away" };
+        let (sender, selector) = (&member.sender, member.selector);
+        let bytes = show_bytes(member.under_way_bytes);
+        rows.push(("  member", format!("{sender}: takes {selector}, {bytes} under way{away}")));
+    }
+    let more = group.members.saturating_sub(group.first.len() as u64);
+    rows.extend((more > 0).then(|| ("  and", format!("{} more", show_count(more)))));
+    rows
 }
 
 /// A service.

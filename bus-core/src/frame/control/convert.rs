@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::{ErrorKind, Failure};
+use crate::group_name::GroupName;
 use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::router::{AdminAction, Lifetime, ObjectKind, OpenMode, SlowPolicy};
@@ -184,6 +185,16 @@ impl Convert<String> for Name {
 
     fn from_wire(given: String, field: &str) -> Result<Self, Failure> {
         in_field(field, Name::new(&given))
+    }
+}
+
+impl Convert<String> for GroupName {
+    fn to_wire(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn from_wire(given: String, field: &str) -> Result<Self, Failure> {
+        in_field(field, GroupName::new(&given))
     }
 }
 

@@ -5,8 +5,8 @@ use bus_proto::v1;
 use super::convert::{Convert, record};
 use crate::error::Failure;
 use crate::router::{
-    BrokerInfo, ClientStat, HostedStat, Listing, QueueStat, ServiceStat, TopicStat, Touch,
-    TypeCount,
+    BrokerInfo, ClientStat, GroupStat, HostedStat, Listing, MemberStat, QueueStat, ServiceStat,
+    TopicStat, Touch, TypeCount,
 };
 
 record! {
@@ -18,8 +18,12 @@ record! {
     }
     TopicStat as TopicStat {
         name, id, access, creator, options, published, delivered, dropped, too_slow, publishers,
-        subscribers, held, backlog_bytes, kept, last_publish
+        subscribers, held, backlog_bytes, kept, last_publish, groups
     }
+    GroupStat as GroupStat {
+        name, pattern, members, backlog_messages, backlog_bytes, first
+    }
+    MemberStat as MemberStat { sender, selector, connected, under_way_bytes }
     ServiceStat as ServiceStat {
         name, access, servers, pending, running, requests, replies, late, expired
     }

@@ -83,6 +83,8 @@ pub struct Ledger {
     accepted: Vec<usize>,
     /// What the command at hand has published: taken back if the publisher is refused.
     published: Option<(usize, u64, At)>,
+    /// How many were published.
+    arrivals: u64,
 }
 
 impl Ledger {
@@ -110,6 +112,7 @@ impl Ledger {
             expired: Vec::new(),
             accepted: Vec::new(),
             published: None,
+            arrivals: 0,
         }
     }
 

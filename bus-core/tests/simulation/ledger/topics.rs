@@ -27,6 +27,8 @@ pub(super) struct TopicBook {
 /// A published message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Published {
+    /// In which order they came.
+    serial: u64,
     topic: usize,
     number: u64,
     by: At,
@@ -50,6 +52,8 @@ struct Member {
     window: u64,
     sent: u64,
     consumed: u64,
+    /// What it was sent, and how much that was up to there.
+    given: VecDeque<(u64, Published)>,
 }
 
 impl TopicBook {
@@ -98,7 +102,13 @@ impl Ledger {
     pub(super) fn open_sub(&mut self, session: bus_core::router::SessionId, command: &Command) {
         let Command::Subscribe { channel, pattern, options, .. } = command else { return };
         let at = (session, *channel);
-        let member = Member { at, window: options.window_bytes, sent: 0, consumed: 0 };
+        let member = Member {
+            at,
+            window: options.window_bytes,
+            sent: 0,
+            consumed: 0,
+            given: VecDeque::new(),
+        };
         let shares = |sub: &SubBook| {
             let same = sub.pattern == *pattern && sub.options.group == options.group;
             options.group.is_some() && same && !sub.members.is_empty()
@@ -127,7 +137,12 @@ impl Ledger {
 
     pub(super) fn leave(&mut self, sub: usize, at: At) {
         let book = &mut self.subs[sub];
-        book.members.retain(|member| member.at != at);
+        let Some(index) = book.members.iter().position(|member| member.at == at) else { return };
+        // The others get what it has not said to have used up.
+        let Member { given, consumed, .. } = book.members.remove(index);
+        let unused = given.into_iter().filter(|(upto, _)| *upto > consumed);
+        book.expected.extend(unused.map(|(_, published)| published));
+        book.expected.make_contiguous().sort_by_key(|published| published.serial);
         if book.members.is_empty() {
             book.expected.clear();
             book.lost = 0;
@@ -139,7 +154,8 @@ impl Ledger {
             self.open_ticket(at.0, ticket, Open::Publish);
         }
         let Some(Chan::Publisher(topic)) = self.chan(at).cloned() else { return };
-        let published = Published { topic, number, by: at };
+        self.arrivals += 1;
+        let published = Published { serial: self.arrivals, topic, number, by: at };
         let charge = window_charge(self.post.original(number).len(), WINDOW_BYTES_DEFAULT);
         let book = &mut self.topics[topic];
         let (came, credited) = book.publishers.get_mut(&at).expect("an open publisher");
@@ -206,7 +222,7 @@ impl Ledger {
         let topics = &self.topics;
         let book = &mut self.subs[sub];
         let found = book.expected.iter().find(|published| published.number == number).copied();
-        let Some(Published { topic, by, .. }) = found else {
+        let Some(published @ Published { topic, by, .. }) = found else {
             panic!("{at:?} hears {number}, which is not for it, or once too often");
         };
         assert_eq!(topics[topic].name, source.topic, "{number} has another topic");
@@ -228,6 +244,7 @@ impl Ledger {
         }
         let member = book.members.iter_mut().find(|member| member.at == at).expect("a member");
         member.sent += window_charge(length, member.window);
+        member.given.push_back((member.sent, published));
         let under_way = member.sent - member.consumed;
         assert!(under_way <= member.window, "{at:?} is sent {under_way} bytes");
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::super::{Answer, Notice};
 use crate::error::{ErrorKind, Failure};
+use crate::group_name::GroupName;
 use crate::limits::*;
 use crate::message::{Message, Sender};
 use crate::message_type::MessageType;
@@ -224,8 +225,15 @@ impl Draw {
             policy: self.one(&[Auto, Hold, DropOldest, End]),
             window_bytes: self.number(WINDOW_BYTES_MIN..=WINDOW_BYTES_MAX),
             backlog_bytes: self.number(0..=BACKLOG_BYTES_MAX),
-            group: self.option(Draw::name),
+            group: self.option(Draw::group),
         }
+    }
+
+    pub(super) fn group(&mut self) -> GroupName {
+        // The first token of any name is one.
+        let name = self.name();
+        let token = name.as_str().split('.').next().unwrap_or_default();
+        GroupName::new(token.trim_start_matches('$')).expect("one token")
     }
 
     pub(super) fn consume_options(&mut self) -> ConsumeOptions {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::draw::Draw;
 use crate::router::{
-    Access, BrokerInfo, ClientStat, HostedStat, Listing, QueueStat, ServiceStat, TopicStat, Touch,
-    TypeCount,
+    Access, BrokerInfo, ClientStat, GroupStat, HostedStat, Listing, MemberStat, QueueStat,
+    ServiceStat, TopicStat, Touch, TypeCount,
 };
 
 impl Draw {
@@ -93,6 +93,19 @@ impl Draw {
             backlog_bytes: self.id64(),
             kept: self.id64(),
             last_publish: self.option(Draw::touch),
+            groups: self.list(|draw| GroupStat {
+                name: draw.group(),
+                pattern: draw.pattern(),
+                members: draw.id64(),
+                backlog_messages: draw.id64(),
+                backlog_bytes: draw.id64(),
+                first: draw.list(|draw| MemberStat {
+                    sender: draw.sender(),
+                    selector: draw.selector(),
+                    connected: draw.flag(),
+                    under_way_bytes: draw.id64(),
+                }),
+            }),
         }
     }
 
