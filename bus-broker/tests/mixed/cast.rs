@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus_client::{Client, Selector};
+use bus_client::{Client, ErrorKind, Selector};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,7 +24,7 @@ use crate::survivors::{self, Shared, patient, with};
 
 /// Members at a time.
 const AT_A_TIME: usize = 6;
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 /// Buffers that are used again, and marks of publishers that are gone (for an hour), come to be over time: no
 /// more memory than so much more than after the first round.
 const KEPT_KIB: u64 = 48 * 1024;
@@ -227,15 +227,27 @@ impl Cast {
         self.drain_jobs().await?;
         with(&self.ledger, |ledger| ledger.settle_jobs(fates))?;
         self.nothing_is_wrong()?;
-        with(&self.ledger, |ledger| ledger.forget());
-        if self.survivors.iter().any(JoinHandle::is_finished) {
-            return Err("one of those who stay has ended".into());
-        }
+        self.all_jobs_are_settled().await?;
         self.look_at_figures().await
     }
 
     fn nothing_is_wrong(&self) -> Result<(), String> {
+        if self.survivors.iter().any(JoinHandle::is_finished) {
+            return Err("one of those who stay has ended".into());
+        }
         with(&self.ledger, |ledger| ledger.wrong.take()).map_or(Ok(()), Err)
+    }
+
+    /// The broker says of each job that it was accepted that somebody has acknowledged it: also of those
+    /// that a member was killed with.
+    async fn all_jobs_are_settled(&self) -> Result<(), String> {
+        let queues = self.far.admin().queues(JOBS).await.map_err(text)?;
+        let acked: u64 = queues.iter().map(|queue| queue.acked).sum();
+        let fed = with(&self.ledger, |ledger| ledger.fed);
+        match acked == fed {
+            true => Ok(()),
+            false => Err(format!("{acked} of {fed} jobs were acknowledged: {queues:?}")),
+        }
     }
 
     /// Members whose sessions are there.
@@ -252,11 +264,22 @@ impl Cast {
     /// Takes the jobs that nobody has done, until the feeder has stopped and all are taken.
     async fn drain_jobs(&self) -> Result<(), String> {
         let queue = self.far.queue_with(JOBS, queue_options()).await.map_err(text)?;
+        let deadline = Instant::now() + SOON;
         loop {
+            self.nothing_is_wrong()?;
+            if Instant::now() > deadline {
+                return Err("the feeder does not stop".into());
+            }
             let last = with(&self.ledger, |ledger| ledger.fed == ledger.stopped_at);
-            while let Ok(delivery) = queue.try_receive(Selector::Any).await {
-                with(&self.ledger, |ledger| ledger.job(delivery.payload()));
-                delivery.ack().await.map_err(text)?;
+            loop {
+                match queue.try_receive(Selector::Any).await {
+                    Ok(delivery) => {
+                        with(&self.ledger, |ledger| ledger.job(delivery.payload()));
+                        delivery.ack().await.map_err(text)?;
+                    }
+                    Err(error) if error.kind() == ErrorKind::Empty => break,
+                    Err(error) => return Err(error.to_string()),
+                }
             }
             if last {
                 return Ok(());
@@ -264,11 +287,26 @@ impl Cast {
         }
     }
 
+    /// What the brokers hold when nothing has come or gone for a while.
+    async fn figures_at_rest(&self) -> [Figures; 2] {
+        let (mut last, mut same) = (self.brokers.figures(), 0);
+        while same < 20 {
+            sleep(Duration::from_millis(10)).await;
+            let now = self.brokers.figures();
+            let is_same = now.iter().zip(&last).all(|(now, last)| {
+                (now.descriptors, &now.mappings) == (last.descriptors, &last.mappings)
+            });
+            same = if is_same { same + 1 } else { 0 };
+            last = now;
+        }
+        last
+    }
+
     /// The brokers hold what they held after the first round, and nothing has a name.
     async fn look_at_figures(&mut self) -> Result<(), String> {
         let Some(before) = &self.before else {
             // What is made once, on first use, belongs to the baseline.
-            self.before = Some(self.brokers.figures());
+            self.before = Some(self.figures_at_rest().await);
             return Ok(());
         };
         let deadline = Instant::now() + SOON;
@@ -294,7 +332,7 @@ impl Cast {
     /// What has happened so far.
     pub fn sum(&self) -> String {
         let (messages, answers, fed) = with(&self.ledger, |ledger| {
-            (ledger.messages + ledger.news.count, ledger.answers, ledger.fed)
+            (ledger.messages() + ledger.news.count, ledger.answers, ledger.fed)
         });
         format!(
             "{} members in {} rounds, {messages} messages, {fed} jobs, {answers} answers; near and far hold {:?}, after the first round {:?}",

@@ -65,8 +65,6 @@ pub struct Ledger {
     pub looked_at: u64,
     /// The first thing that was wrong.
     pub wrong: Option<String>,
-    /// Messages of members that are forgotten.
-    pub messages: u64,
 }
 
 impl Ledger {
@@ -140,6 +138,10 @@ impl Ledger {
         let left: BTreeSet<u64> = std::mem::take(&mut self.jobs).into_iter().collect();
         let got: BTreeSet<u64> = fates.iter().flat_map(|fate| fate.got.iter().copied()).collect();
         let mut done = BTreeSet::new();
+        let all = left.iter().chain(&got).chain(fates.iter().flat_map(|fate| &fate.done));
+        if let Some(job) = all.into_iter().find(|job| **job < self.looked_at) {
+            return Err(format!("job {job} came again, of a round that is over"));
+        }
         for job in fates.iter().flat_map(|fate| &fate.done) {
             if !done.insert(*job) {
                 return Err(format!("job {job} was done twice"));
@@ -157,12 +159,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// Those who are gone are not asked for again: whatever comes of them now is wrong, unless it
-    /// begins with their first message.
-    pub fn forget(&mut self) {
+    /// How many messages have come of members.
+    pub fn messages(&self) -> u64 {
         let rows = self.published.values().flat_map(BTreeMap::values).chain(self.sent.values());
-        self.messages += rows.map(|row| row.count).sum::<u64>();
-        self.published.values_mut().for_each(BTreeMap::clear);
-        self.sent.clear();
+        rows.map(|row| row.count).sum()
     }
 }

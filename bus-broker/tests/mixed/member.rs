@@ -75,6 +75,7 @@ pub fn message(mark: Mark) -> Vec<u8> {
 
 async fn publish(client: &Client, writer: u64, steps: std::ops::Range<u64>, lies: &str) {
     let publisher = client.publisher(TOPIC).await.expect("it opens");
+    let count = steps.end;
     for number in steps {
         let mut bytes = message(Mark { writer, number });
         match (lies, number) {
@@ -89,6 +90,7 @@ async fn publish(client: &Client, writer: u64, steps: std::ops::Range<u64>, lies
         }
     }
     publisher.flush().await.expect("there is a broker");
+    say(format_args!("accepted {count}"));
 }
 
 async fn send(client: &Client, writer: u64, steps: std::ops::Range<u64>, lies: &str) {

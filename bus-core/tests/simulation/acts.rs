@@ -151,6 +151,9 @@ impl Client {
             _ => scene.dice.pick(&scene.plan.topics),
         };
         let pattern = Pattern::new(text).expect("a well formed pattern");
+        let grouped = scene.dice.chance(15);
+        let window_bytes = scene.dice.pick(&[4096, 20_000, 1 << 20]);
+        let selector = if grouped { Selector::Any } else { self.selector(scene) };
         let policy = scene.dice.pick(&[
             SlowPolicy::Auto,
             SlowPolicy::Hold,
@@ -159,11 +162,9 @@ impl Client {
             SlowPolicy::End,
         ]);
         // Members of a group agree on its policy.
-        let group = scene.dice.chance(15);
-        let group = group.then(|| GroupName::new(&format!("{policy:?}")).expect("one token"));
-        let window_bytes = scene.dice.pick(&[4096, 20_000, 1 << 20]);
+        let group = grouped.then(|| GroupName::new(&format!("{policy:?}")).expect("one token"));
         let options = SubscribeOptions {
-            selector: if group.is_some() { Selector::Any } else { self.selector(scene) },
+            selector,
             policy,
             window_bytes,
             backlog_bytes: scene.dice.pick(&[0, 500, 5000, 1 << 20]),
