@@ -7,7 +7,7 @@ use bus_core::router::{
 };
 use bus_core::{KEPT_TYPES_MAX, Message, SERVICE_PENDING_MAX};
 
-use crate::bus::{Bus, group, kind, message, name, user};
+use crate::bus::{Bus, kind, message, name, user};
 use crate::events::payload;
 
 const SECOND: Duration = Duration::from_secs(1);

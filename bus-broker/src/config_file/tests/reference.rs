@@ -43,6 +43,12 @@ const SECTIONS: &[Section] = &[
             ("shared_memory", "whether clients of this machine may have lanes", ""),
             ("waiting", "how it waits for what comes over lanes: `park`, `adaptive` or `spin`", ""),
             ("throttle", "whether who connects again and again has to wait", ""),
+            (
+                "metrics",
+                "address and port for metrics and health over HTTP, such as `127.0.0.1:9464`",
+                "none",
+            ),
+            ("metrics_open", "whether that may be another address than loopback", ""),
             ("tls", "see `[tls]`", "none"),
             ("defaults", "see `[defaults]`", ""),
             ("limits", "see `[limits]`", ""),
