@@ -318,7 +318,7 @@ impl Ledger {
         let waiter = &mut self.waiters[leased.waiter];
         waiter.outstanding -= 1;
         if waiter.outstanding == 0 {
-            waiter.cautious_until = None;
+            (waiter.cautious_until, waiter.perhaps_until) = (None, None);
         }
         if why == Why::Returned {
             waiter.since = clock;

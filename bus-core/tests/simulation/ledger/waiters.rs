@@ -17,6 +17,10 @@ pub(super) struct Waiter {
     pub trusted: bool,
     /// When it is, if it stands aside until then, or its application keeps a suspect.
     pub cautious_until: Option<Time>,
+    /// The same, counted from when it stood aside for the first time since it got something, also while it was
+    /// away: the router need not see that for a moment it did not, between two suspects, and counts from when it was
+    /// held back, connected or not. It may trust it as soon as this is over.
+    pub perhaps_until: Option<Time>,
     /// In which turn it has gone to the back of the line.
     pub since: u64,
     pub alive: bool,
@@ -50,6 +54,7 @@ impl Ledger {
             outstanding,
             trusted,
             cautious_until,
+            perhaps_until: None,
             since,
             alive,
         });
@@ -65,7 +70,7 @@ impl Ledger {
         let turn = self.turn;
         let book = &mut self.waiters[waiter];
         book.outstanding += 1;
-        book.cautious_until = None;
+        (book.cautious_until, book.perhaps_until) = (None, None);
         book.since = turn;
         if book.options.once {
             self.close_channel(at);
@@ -74,6 +79,12 @@ impl Ledger {
 
     /// Whether this receiver may have this message now; gives its entry.
     pub(super) fn check_delivery(&mut self, waiter: usize, number: u64) -> usize {
+        let is_over = self.waiters[waiter].perhaps_until.is_some_and(|until| until <= self.now);
+        let found = self.live(self.waiters[waiter].queue).find(|(_, it)| it.number == Some(number));
+        if is_over && found.is_some_and(|(index, _)| self.must_wait(waiter, index)) {
+            let book = &mut self.waiters[waiter];
+            (book.trusted, book.cautious_until) = (true, None);
+        }
         let book = &self.waiters[waiter];
         let (at, options) = (book.at, book.options);
         let found = self.live(book.queue).find(|(_, entry)| entry.number == Some(number));
@@ -87,7 +98,11 @@ impl Ledger {
         assert!(entry.length <= options.bytes_max, "{at:?} gets {number}, which is too long");
         assert!(book.outstanding < options.credit, "{at:?} gets {number} beyond its credit");
         assert!(!self.has_suspect(waiter), "{at:?} gets {number} beside a suspect");
-        assert!(!self.must_wait(waiter, index), "{at:?} gets {number}, a suspect, beside others");
+        assert!(
+            !self.must_wait(waiter, index),
+            "{at:?} gets {number}, a suspect, beside others: {book:?} at {:?}",
+            self.now
+        );
         self.check_choice(waiter, index);
         self.check_turn(waiter, index);
         index
@@ -210,7 +225,15 @@ impl Ledger {
     /// Who stands aside does so for the time of a lease.
     pub(super) fn note_caution(&mut self) {
         for waiter in 0..self.waiters.len() {
-            if !self.waiters[waiter].alive || self.is_sated(waiter) {
+            if !self.waiters[waiter].alive {
+                continue;
+            }
+            if self.is_sated(waiter) {
+                // One that is away may have been held back all the same.
+                let away = !self.is_connected(self.waiters[waiter].at.0);
+                if away && !self.has_suspect(waiter) && self.stands_aside(waiter) {
+                    self.perhaps_begin_caution(waiter);
+                }
                 continue;
             }
             match self.stands_aside(waiter) {
@@ -222,11 +245,17 @@ impl Ledger {
 
     /// It is trusted when the time of a lease is over, if not sooner.
     pub(super) fn begin_caution(&mut self, waiter: usize) {
+        self.perhaps_begin_caution(waiter);
         let until = self.now.after(self.queues[self.waiters[waiter].queue].options.lease);
         let book = &mut self.waiters[waiter];
         if !book.trusted {
             book.cautious_until.get_or_insert(until);
         }
+    }
+
+    fn perhaps_begin_caution(&mut self, waiter: usize) {
+        let until = self.now.after(self.queues[self.waiters[waiter].queue].options.lease);
+        self.waiters[waiter].perhaps_until.get_or_insert(until);
     }
 
     /// Caution with these has lasted for long enough.
