@@ -276,7 +276,7 @@ fn wrong(name: &str) -> impl Fn(ArchiveError) -> Problem {
     move |error| {
         let hint = match error {
             ArchiveError::CutOff { .. } | ArchiveError::Damaged { .. } => {
-                " (--partial takes what is whole)"
+                " (--partial takes the messages before that)"
             }
             _ => "",
         };

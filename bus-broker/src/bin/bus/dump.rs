@@ -49,7 +49,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     session::with_client(url, session::once("dump"), async |client| {
-        let queue = send::open(client, &args.queue, false).await?;
+        let queue = send::open_existing(client, &args.queue, "").await?;
         let before = stat(client, &queue).await?;
         let description = describe(client, &queue, &before).await?;
         let mut writer = Writer::create(args.file.as_deref(), args.force, &description).await?;

@@ -5,6 +5,7 @@
 //! found whole; a gap in the record is said where it is.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,15 +40,15 @@ pub struct Args {
     #[arg(long, value_name = "FACTOR", default_value = "1", allow_hyphen_values = true)]
     speed: Speed,
     /// Play it so many times; without a number until interrupted
-    #[arg(long = "loop", value_name = "N", num_args = 0..=1, default_missing_value = "0")]
-    times: Option<u64>,
+    #[arg(long = "loop", value_name = "N", num_args = 0..=1)]
+    times: Option<Option<NonZeroU64>>,
     /// Publish below this name: `test` makes `test.a` of `a`
     #[arg(long, value_name = "PREFIX")]
     to: Option<Name>,
     /// Publish what is at or below one name at or below another; can be given again
     #[arg(long, value_name = "FROM=TO", value_parser = renaming)]
     rename: Vec<(Name, Name)>,
-    /// Take what is whole of a record that is cut off or damaged
+    /// Take what stands before the damage of a record that is cut off or damaged
     #[arg(long)]
     partial: bool,
     /// Print what was done as one JSON object
@@ -107,8 +108,9 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         return Err(Problem::usage(text));
     }
     let checked = reader.check().await?;
-    let times = args.times.unwrap_or(1);
-    if times != 1 && !checked {
+    // None is for ever.
+    let times = args.times.unwrap_or(Some(NonZeroU64::MIN)).map(NonZeroU64::get);
+    if times != Some(1) && !checked {
         return Err(Problem::usage("what comes through a pipe can be played only once"));
     }
     session::with_client(url, session::once("replay"), async |client| {
@@ -118,7 +120,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
             let put = async |message: ArchivedMessage| stage.publish(message).await;
             play(async || reader.next().await, args.speed, put, &mut played).await?;
             round += 1;
-            if round == times {
+            if Some(round) == times {
                 break;
             }
             reader.rewind().await?;

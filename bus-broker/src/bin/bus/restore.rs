@@ -42,7 +42,7 @@ pub struct Args {
     /// Pass over so many messages at the beginning
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
-    /// Take what is whole of a file that is cut off or damaged
+    /// Take what stands before the damage of a file that is cut off or damaged
     #[arg(long)]
     partial: bool,
     /// Print what was done as one JSON object
@@ -107,15 +107,17 @@ async fn fill(
     args: &Args,
 ) -> Result<u64, Problem> {
     let (mut patience, mut read, mut accepted) = (Patience::sending(client, queue), 0u64, 0u64);
-    let so_far = |problem: Problem, accepted: u64| match problem.exit() {
+    let so_far = |problem: Problem, accepted: u64| {
+        match problem.exit() {
         Exit::Lost => problem.hint(format_args!(
-            " (messages restored before that one: {accepted}; --skip {} goes on with it)",
+            " (messages restored before that one: {accepted}; if the broker began anew they are gone with it, else --skip {} goes on with that one: `bus stat` tells)",
             args.skip + accepted
         )),
         _ => problem.hint(format_args!(
             " (messages restored: {accepted}; --skip {} goes on behind them)",
             args.skip + accepted
         )),
+    }
     };
     while let Some(entry) = reader.next().await.map_err(|problem| so_far(problem, accepted))? {
         let archived = match entry {
@@ -139,6 +141,10 @@ async fn fill(
         };
         sent.map_err(|error| so_far(error.into(), accepted))?;
         accepted += 1;
+    }
+    if read < args.skip {
+        let text = format!("--skip {}: {} has {read} messages", args.skip, reader.name());
+        return Err(Problem::usage(text));
     }
     Ok(accepted)
 }

@@ -51,14 +51,18 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
 
 /// Opens a queue; unless asked to create it, one that is not there is an error.
 pub async fn open(client: &Client, name: &str, create: bool) -> Result<Queue, Problem> {
-    let options = QueueOptions::default();
-    let options = if create { options } else { options.must_exist() };
-    client.queue_with(name, options).await.map_err(|error| {
+    if create {
+        return Ok(client.queue_with(name, QueueOptions::default()).await?);
+    }
+    open_existing(client, name, ", or --create here").await
+}
+
+/// Opens a queue that is there; what else its maker can do is `hint`.
+pub async fn open_existing(client: &Client, name: &str, hint: &str) -> Result<Queue, Problem> {
+    client.queue_with(name, QueueOptions::default().must_exist()).await.map_err(|error| {
         let problem = Problem::from(error);
         match problem.exit() {
-            Exit::Nothing => {
-                problem.hint(format_args!(" (`bus create {name}` creates it, or --create here)"))
-            }
+            Exit::Nothing => problem.hint(format_args!(" (`bus create {name}` creates it{hint})")),
             _ => problem,
         }
     })
