@@ -5,7 +5,7 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
-use crate::dice::mixed;
+use crate::dice::{Dice, mixed};
 
 /// Bytes of a record without its filling.
 pub const HEAD_BYTES: usize = 32;
@@ -31,6 +31,17 @@ pub fn record(mark: Mark, filling: usize) -> Vec<u8> {
     let sum = checksum(&bytes);
     bytes[24..HEAD_BYTES].copy_from_slice(&sum.to_le_bytes());
     bytes
+}
+
+/// A record of any length: in one frame, in several, and longer than a whole lane.
+pub fn any_length(mark: Mark) -> Vec<u8> {
+    let mut dice = Dice::new(mark.writer << 32 ^ mark.number);
+    let most = match dice.below(64) {
+        0 => 400_000,
+        1..8 => 40_000,
+        _ => 600,
+    };
+    record(mark, dice.below(most) as usize)
 }
 
 /// What a record says of itself, if it is whole.

@@ -15,8 +15,8 @@ use crate::broker::{BrokerProcess, Figures, named_shared_memory, open_folder};
 use crate::dice::Dice;
 use crate::ledger::{Fate, Ledger};
 use crate::process::{Process, program};
-use crate::record::Mark;
-use crate::victim::{JOBS, NEWS, SENT, TOPIC, message, queue_options};
+use crate::record::{Mark, any_length as message};
+use crate::victim::{JOBS, NEWS, SENT, TOPIC, queue_options};
 
 /// Victims at a time.
 const AT_A_TIME: usize = 4;

@@ -8,9 +8,8 @@ use bus_client::{
     Client, ClientOptions, Delivery, QueueOptions, Selector, SlowPolicy, SubscribeOptions,
 };
 
-use crate::dice::Dice;
 use crate::process::say;
-use crate::record::{self, Mark, record};
+use crate::record::{self, Mark, any_length as message};
 
 pub const TOPIC: &str = "killed.topic";
 pub const SENT: &str = "killed.sent";
@@ -43,17 +42,6 @@ pub async fn live(words: &[&str]) {
         "watch" => watch(&client).await,
         other => panic!("no such role: {other}"),
     }
-}
-
-/// Of all lengths: in one frame of a lane, in several, and longer than the whole lane.
-pub fn message(mark: Mark) -> Vec<u8> {
-    let mut dice = Dice::new(mark.writer << 32 ^ mark.number);
-    let most = match dice.below(64) {
-        0 => 400_000,
-        1..8 => 40_000,
-        _ => 600,
-    };
-    record(mark, dice.below(most) as usize)
 }
 
 async fn publish(client: &Client, writer: u64, role: &str) {

@@ -17,9 +17,9 @@ use crate::broker::{Figures, named_shared_memory};
 use crate::brokers::{Brokers, Place};
 use crate::dice::Dice;
 use crate::ledger::{Fate, PROBE};
-use crate::member::{JOBS, NAME, TOPIC, message, queue_options};
+use crate::member::{JOBS, NAME, TOPIC, queue_options};
 use crate::process::{Process, program};
-use crate::record::Mark;
+use crate::record::{Mark, any_length as message};
 use crate::survivors::{self, Shared, patient, with};
 
 /// Members at a time.

@@ -8,9 +8,8 @@ use bus_client::{
     Client, ClientOptions, Delivery, QueueOptions, Selector, SlowPolicy, SubscribeOptions,
 };
 
-use crate::dice::Dice;
 use crate::process::say;
-use crate::record::{self, Mark, record};
+use crate::record::{self, Mark, any_length as message};
 
 /// Topics that cross the bridge, on both ways.
 pub const TOPIC: &str = "mixed.topic";
@@ -60,17 +59,6 @@ pub async fn live(words: &[&str]) {
     let drained = client.drain(PATIENCE).await;
     assert_eq!(drained.undecided, 0, "all was confirmed: {drained:?}");
     say("left 0");
-}
-
-/// Of all lengths: in one frame, in several, and longer than a whole lane.
-pub fn message(mark: Mark) -> Vec<u8> {
-    let mut dice = Dice::new(mark.writer << 32 ^ mark.number);
-    let most = match dice.below(64) {
-        0 => 400_000,
-        1..8 => 40_000,
-        _ => 600,
-    };
-    record(mark, dice.below(most) as usize)
 }
 
 async fn publish(client: &Client, writer: u64, steps: std::ops::Range<u64>, lies: &str) {

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::brokers::{Brokers, Place};
 use crate::ledger::Ledger;
-use crate::member::{ECHO, JOBS, NEWS, SENT, TOPIC, message, queue_options};
-use crate::record::Mark;
+use crate::member::{ECHO, JOBS, NEWS, SENT, TOPIC, queue_options};
+use crate::record::{Mark, any_length as message};
 
 /// Longer than anything takes that works, also where the machine has much else to do.
 const SOON: Duration = Duration::from_secs(180);

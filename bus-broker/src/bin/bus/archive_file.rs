@@ -16,6 +16,7 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 
 use crate::exit::{Exit, Problem, say};
+use crate::output::Out;
 
 /// Bytes that are gathered before they are written, and read at a time.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -264,6 +265,17 @@ impl Reader {
         self.decoder.push(&self.buffer[..length]);
         Ok(length > 0)
     }
+}
+
+/// Says what was written: not on standard output if the file itself goes there.
+pub fn tell(stream: bool, text: String) -> Result<(), Problem> {
+    if stream {
+        say(text);
+        return Ok(());
+    }
+    let mut out = Out::new();
+    out.line(text)?;
+    out.flush()
 }
 
 /// Milliseconds since 1970.

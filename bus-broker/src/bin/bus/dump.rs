@@ -12,9 +12,8 @@ use futures::StreamExt;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::archive_file::{Writer, now_ms};
+use crate::archive_file::{self, Writer, now_ms};
 use crate::exit::{Exit, Problem, say};
-use crate::output::Out;
 use crate::value::show_bytes;
 use crate::{send, session};
 
@@ -172,12 +171,5 @@ fn tell(args: &Args, stream: bool, end: &ArchiveEnd, leased: u64) -> Result<(), 
             args.queue
         ),
     };
-    if stream {
-        // Standard output is the dump itself.
-        say(text);
-        return Ok(());
-    }
-    let mut out = Out::new();
-    out.line(text)?;
-    out.flush()
+    archive_file::tell(stream, text)
 }

@@ -18,9 +18,8 @@ use futures::{FutureExt, Stream, StreamExt};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use crate::archive_file::{Writer, now_ms};
+use crate::archive_file::{self, Writer, now_ms};
 use crate::exit::{Problem, say};
-use crate::output::Out;
 use crate::serve::Signals;
 use crate::value::show_bytes;
 use crate::{session, value};
@@ -317,14 +316,7 @@ fn tell(args: &Args, stream: bool, end: &ArchiveEnd) -> Result<(), Problem> {
             end.reason
         ),
     };
-    if stream {
-        // Standard output is the record itself.
-        say(text);
-        return Ok(());
-    }
-    let mut out = Out::new();
-    out.line(text)?;
-    out.flush()
+    archive_file::tell(stream, text)
 }
 
 #[cfg(test)]
