@@ -49,6 +49,11 @@ mod receipt;
 mod received;
 mod request;
 mod server;
+#[cfg(feature = "opentelemetry")]
+mod spans;
+#[cfg(not(feature = "opentelemetry"))]
+#[path = "no_spans.rs"]
+mod spans;
 mod state;
 mod subscribe_options;
 mod subscriber;
@@ -67,8 +72,8 @@ pub use bus_core::router::{
 pub use bus_core::transport::{Moment, TlsFailure};
 pub use bus_core::transport::{Transport, Waiting};
 pub use bus_core::{
-    BusUrl, ErrorKind, Headers, InvalidHeader, InvalidToken, Message, MessageType, Name, Pattern,
-    Selector, Sender, Token, UserName,
+    BusUrl, ErrorKind, Headers, InvalidHeader, InvalidToken, InvalidTraceContext, Message,
+    MessageType, Name, Pattern, Selector, Sender, Token, TraceContext, UserName,
 };
 pub use client::{Client, TransportInfo};
 pub use connection::{Connection, ConnectionEnd};
@@ -90,3 +95,18 @@ pub use server::{Call, Server};
 pub use subscribe_options::SubscribeOptions;
 pub use subscriber::Subscriber;
 pub use typed::{TypedDelivery, TypedPublisher, TypedQueue, TypedSubscriber};
+
+/// Traces of OpenTelemetry (feature `opentelemetry`).
+///
+/// With the feature, what is published, sent and called within a span of the application gets a span of its
+/// own (`publish NAME`, `send NAME`, `call NAME`), and its message bears that in the headers `traceparent` and
+/// `tracestate`. Whoever receives the message goes on with [`telemetry::process`] or [`telemetry::serve`]. Spans go to the
+/// application's own tracer provider (`opentelemetry::global`), which exports them as it likes. Without a current
+/// span nothing is made, and a message costs a look at a word of the thread.
+///
+/// Without the feature the headers can be written and read by hand: [`Message::with_trace_context`] and
+/// [`Message::trace_context`].
+#[cfg(feature = "opentelemetry")]
+pub mod telemetry {
+    pub use crate::spans::{process, remote_context, serve};
+}

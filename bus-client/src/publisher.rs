@@ -15,6 +15,7 @@ use crate::client::call;
 use crate::error::Error;
 use crate::handle::{OpenChannel, poll_assisted, poll_fairly};
 use crate::receipt::{PendingReceipt, Receipt};
+use crate::spans::{self, Act};
 
 /// What a topic is created with.
 #[derive(Clone, Debug, Default)]
@@ -79,10 +80,13 @@ impl Publisher {
     /// `TooBig`, `Removed`, `PermissionDenied`, or why the client has ended.
     #[inline]
     pub async fn publish(&self, message: impl Into<Message>) -> Result<(), Error> {
-        let mut message = Some(message.into());
+        let (message, mut span) = spans::begin(Act::Publish, &self.topic, message.into());
+        let mut message = Some(message);
         let mut poll =
             |_: &mut &OpenChannel, cx: &mut Context<'_>| self.poll_publish(&mut message, false, cx);
-        poll_fn(|cx| poll_fairly(&mut &self.channel, cx, &mut poll)).await.map(|_| ())
+        let published = poll_fn(|cx| poll_fairly(&mut &self.channel, cx, &mut poll)).await;
+        span.note(&published);
+        published.map(|_| ())
     }
 
     /// As [`Publisher::publish`], of a payload that stays the caller's: it is copied, and no message
@@ -92,7 +96,7 @@ impl Publisher {
     /// As [`Publisher::publish`].
     #[inline]
     pub async fn publish_slice(&self, kind: MessageType, payload: &[u8]) -> Result<(), Error> {
-        if payload.len() >= COPY_BYTES_MAX {
+        if payload.len() >= COPY_BYTES_MAX || spans::are_wanted() {
             return self.publish(Message::new(kind, Bytes::copy_from_slice(payload))).await;
         }
         let (channel, serial) = (self.channel.channel, self.channel.serial);
@@ -119,6 +123,7 @@ impl Publisher {
             if !state.session.can_publish(number, message.len()) || !state.has_room() {
                 return Some(message);
             }
+            let (message, _span) = spans::begin(Act::Publish, &self.topic, message);
             state.session.publish(number, &message, false);
             None
         })
@@ -130,11 +135,15 @@ impl Publisher {
     /// # Errors
     /// As [`Publisher::publish`]; `OutcomeUnknown` when the broker is lost before it answers.
     pub async fn publish_confirmed(&self, message: impl Into<Message>) -> Result<Receipt, Error> {
-        let mut message = Some(message.into());
+        let (message, mut span) = spans::begin(Act::Publish, &self.topic, message.into());
+        let mut message = Some(message);
         let mut poll =
             |_: &mut &OpenChannel, cx: &mut Context<'_>| self.poll_publish(&mut message, true, cx);
-        let ticket = poll_fn(|cx| poll_fairly(&mut &self.channel, cx, &mut poll)).await?;
-        PendingReceipt::new(self.channel.handle.clone(), ticket, false).await
+        let handed = poll_fn(|cx| poll_fairly(&mut &self.channel, cx, &mut poll)).await;
+        span.note(&handed);
+        let receipt = PendingReceipt::new(self.channel.handle.clone(), handed?, false).await;
+        span.note(&receipt);
+        receipt
     }
 
     /// Publishes all of these in order. Returns how many were handed over; cancelling keeps
@@ -238,10 +247,13 @@ impl Sink<Message> for Publisher {
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
         check_length(&self.topic, &message)?;
+        let (message, mut span) = spans::begin(Act::Publish, &self.topic, message);
         let channel = self.channel.channel;
-        self.channel.with(|state| {
+        let published = self.channel.with(|state| {
             state.session.publish(channel, &message, false);
-        })
+        });
+        span.note(&published);
+        published
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

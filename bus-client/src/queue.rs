@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::handle::{OpenChannel, poll_assisted, poll_fairly};
 use crate::publisher::check_length;
 use crate::receipt::{PendingReceipt, Receipt};
+use crate::spans::{self, Act};
 
 /// An open queue. Clones share one handle.
 #[derive(Clone)]
@@ -270,13 +271,15 @@ impl Queue {
         withdraw: bool,
     ) -> Result<PendingReceipt, Error> {
         check_length(&self.name, &message)?;
+        let (message, mut span) = spans::begin(Act::Send, &self.name, message);
         let mut message = Some(message);
         let mut poll =
             |_: &mut &OpenChannel, cx: &mut Context<'_>| self.poll_send(&mut message, no_wait, cx);
-        let ticket = poll_fn(|cx| poll_fairly(&mut &*self.channel, cx, &mut poll))
+        let handed = poll_fn(|cx| poll_fairly(&mut &*self.channel, cx, &mut poll))
             .await
-            .map_err(|error| self.sending(error))?;
-        Ok(PendingReceipt::new(self.channel.handle.clone(), ticket, withdraw))
+            .map_err(|error| self.sending(error));
+        span.note(&handed);
+        Ok(PendingReceipt::new(self.channel.handle.clone(), handed?, withdraw).within(span))
     }
 
     fn poll_send(
@@ -347,12 +350,14 @@ impl Permit<'_> {
     pub fn send(self, message: impl Into<Message>) -> Result<PendingReceipt, Error> {
         let message = message.into();
         check_length(&self.queue.name, &message)?;
+        let (message, mut span) = spans::begin(Act::Send, &self.queue.name, message);
         let channel = &self.queue.channel;
-        let ticket = channel.with(|state| {
+        let handed = channel.with(|state| {
             let ticket = state.session.send(channel.channel, message, false);
             state.expect_verdict(ticket)
         });
-        Ok(PendingReceipt::new(channel.handle.clone(), ticket?, false))
+        span.note(&handed);
+        Ok(PendingReceipt::new(channel.handle.clone(), handed?, false).within(span))
     }
 }
 

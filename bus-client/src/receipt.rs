@@ -9,6 +9,7 @@ use bus_core::ErrorKind;
 
 use crate::error::Error;
 use crate::handle::{Handle, poll_assisted};
+use crate::spans::Span;
 use crate::state::Verdict;
 
 /// How safe an accepted message is.
@@ -35,11 +36,19 @@ pub struct PendingReceipt {
     /// Taken back if it is dropped before the verdict.
     withdraw: bool,
     done: bool,
+    /// What the message was sent in: it ends with the verdict.
+    span: Option<Span>,
 }
 
 impl PendingReceipt {
     pub(crate) fn new(handle: Arc<Handle>, ticket: u64, withdraw: bool) -> PendingReceipt {
-        PendingReceipt { handle, ticket, withdraw, done: false }
+        PendingReceipt { handle, ticket, withdraw, done: false, span: None }
+    }
+
+    /// The same, and it ends this span.
+    pub(crate) fn within(mut self, span: Span) -> PendingReceipt {
+        self.span = Some(span);
+        self
     }
 
     /// Takes the message back if it still waits for room. The receipt then fails as
@@ -58,13 +67,17 @@ impl Future for PendingReceipt {
             handle.with(|state| state.poll_verdict(ticket, cx))
         }));
         self.done = true;
-        Poll::Ready(match verdict {
+        let receipt = match verdict {
             Verdict::Accepted => Ok(Receipt { level: ReceiptLevel::Accepted }),
             Verdict::Failed(failure) => Err(failure.into()),
             Verdict::Reply(_) => {
                 Err(Error::new(ErrorKind::Protocol, "the broker answered a send with a reply"))
             }
-        })
+        };
+        if let Some(mut span) = self.span.take() {
+            span.note(&receipt);
+        }
+        Poll::Ready(receipt)
     }
 }
 

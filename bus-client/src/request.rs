@@ -12,6 +12,7 @@ use crate::deadline::{ANSWER_MARGIN, after};
 use crate::error::Error;
 use crate::handle::{OpenChannel, wait_assisted};
 use crate::publisher::check_length;
+use crate::spans::{self, Act};
 use crate::state::Verdict;
 
 /// A service, open for calling.
@@ -47,6 +48,13 @@ impl Service {
     ) -> Result<Reply, Error> {
         let message = message.into();
         check_length(&self.name, &message)?;
+        let (message, mut span) = spans::begin(Act::Call, &self.name, message);
+        let reply = self.exchange(message, timeout).await;
+        span.note(&reply);
+        reply
+    }
+
+    async fn exchange(&self, message: Message, timeout: Duration) -> Result<Reply, Error> {
         let channel = self.channel.channel;
         let late = |_| {
             let text = format!("calling `{}`: no answer within {timeout:?}", self.name);

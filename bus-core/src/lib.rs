@@ -20,6 +20,7 @@ mod sequence;
 mod sync;
 mod time;
 mod token;
+mod trace_context;
 mod url;
 mod user_name;
 mod words;
@@ -50,5 +51,8 @@ pub use selector::Selector;
 pub use sequence::Sequence;
 pub use time::Time;
 pub use token::{InvalidToken, Token};
+pub use trace_context::{
+    InvalidTraceContext, TRACEPARENT, TRACESTATE, TRACESTATE_BYTES_MAX, TraceContext,
+};
 pub use url::{BusUrl, InvalidUrl};
 pub use user_name::{ANONYMOUS, InvalidUserName, UserName};
