@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_local};
 use tracing::error;
 
-use crate::bridge::{Bridges, SharedBridges};
+use crate::bridge::SharedBridges;
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
@@ -25,6 +25,7 @@ use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::preflight::{of_bridge, preflight};
 use crate::reload::{Reading, ReloadError, Reloaded};
 use crate::start_error::StartError;
 use crate::surroundings::Surroundings;
@@ -88,11 +89,12 @@ impl Broker {
         surroundings: Surroundings,
     ) -> Result<Broker, StartError> {
         let wanted = config.metrics;
-        if let Some(address) = wanted.filter(|at| !at.ip().is_loopback() && !config.metrics_open) {
-            return Err(StartError::MetricsOpen { address });
-        }
         // Files may be slow to read: whoever starts a broker may have others on his thread.
-        let (config, certificates) = aside(move || read_files(config)).await??;
+        let checked = aside(move || {
+            let certificates = preflight(&config)?;
+            Ok::<_, StartError>((config, certificates))
+        });
+        let (config, certificates) = checked.await??;
         let registry = Registry::default();
         let (connector, inside) = mem_listener();
         let ((changes, changed), (stop, stopped)) = (mpsc::channel(1), mpsc::channel(1));
@@ -245,7 +247,7 @@ async fn run(
     tasks.spawn_local(keep_time(hub.clone()));
     for bridge in settings.bridges {
         if let Err(failure) = bridges.borrow_mut().add(&hub, bridge, true) {
-            return drop(tell.send(Err(StartError::Bridge(failure.to_string()))));
+            return drop(tell.send(Err(of_bridge(failure))));
         }
     }
     tasks.spawn_local(own.run(hub.clone(), bridges.clone(), system_events));
@@ -344,15 +346,6 @@ async fn follow(
             }
         }
     }
-}
-
-/// Reads all files that a configuration names: none of it counts without all of them.
-fn read_files(config: BrokerConfig) -> Result<(BrokerConfig, Certificates), StartError> {
-    let certificates = Certificates::read(&config)?;
-    // Where it listens is not known yet, and is looked at when they begin.
-    let checked = Bridges::check(&config.bridges, &[]);
-    checked.map_err(|failure| StartError::Bridge(failure.to_string()))?;
-    Ok((config, certificates))
 }
 
 /// Lets the router do what is due, when it is due.

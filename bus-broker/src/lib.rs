@@ -37,6 +37,7 @@ mod membership;
 mod metrics;
 mod named_files;
 mod porter;
+mod preflight;
 mod pulse;
 mod refusals;
 mod registry;

@@ -43,6 +43,15 @@ pub enum StartError {
     /// The files of certificates and keys cannot be used.
     #[error("{0}")]
     Certificate(String),
+    /// Two of its listeners would have one address.
+    #[error("{url} is named twice among the listeners: leave one of them out")]
+    Twice {
+        /// Which.
+        url: String,
+    },
+    /// A file that a bridge names cannot be used.
+    #[error("{0}")]
+    BridgeFile(String),
     /// A bridge cannot be run.
     #[error("{0}")]
     Bridge(String),

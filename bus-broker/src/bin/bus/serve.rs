@@ -129,21 +129,14 @@ async fn run_until_told(
     }
 }
 
-/// Prints what would run, and says which of the files that it names cannot be used.
+/// Prints what would run. The last sentence and the exit code are those with which a start would end; before it stands
+/// each of the files that cannot be used, since a start names only the first of them.
 fn check(out: &mut Out, config: &BrokerConfig) -> Result<(), Problem> {
     out.bytes(render_config(config).as_bytes())?;
     out.flush()?;
     let wrong = config.unusable_files();
     wrong.iter().for_each(say);
-    match wrong.len() {
-        0 => Ok(()),
-        count => Err(Problem::new(
-            Exit::File,
-            format!(
-                "files or bridges that cannot be used: {count}; a broker would not start with them"
-            ),
-        )),
-    }
+    config.check().map_err(explain)
 }
 
 /// A broker goes on, and drains, also if nobody reads any more what it prints.
@@ -209,9 +202,10 @@ fn explain(error: StartError) -> Problem {
         StartError::Insecure { .. } | StartError::MetricsOpen { .. } => Exit::Denied,
         StartError::Unsupported { .. }
         | StartError::NoCertificate { .. }
+        | StartError::Twice { .. }
         | StartError::HandedOver(_)
         | StartError::Bridge(_) => Exit::Usage,
-        StartError::Certificate(_) => Exit::File,
+        StartError::Certificate(_) | StartError::BridgeFile(_) => Exit::File,
         StartError::Listen { error, .. } => match error.kind() {
             std::io::ErrorKind::AddrInUse => Exit::Conflict,
             std::io::ErrorKind::PermissionDenied => Exit::Denied,
