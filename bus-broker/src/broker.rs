@@ -24,13 +24,13 @@ use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::metrics::Metrics;
-use crate::registry::Registry;
 use crate::preflight::{of_bridge, preflight};
+use crate::registry::Registry;
 use crate::reload::{Reading, ReloadError, Reloaded};
 use crate::start_error::StartError;
 use crate::surroundings::Surroundings;
 use crate::system::System;
-use crate::{gate, handed_over, lobby, reload, system, vigil};
+use crate::{elbow_room, gate, handed_over, lobby, reload, system, vigil};
 
 /// How long a broker that ends waits for those who have connected and not said who they are.
 const LAST_HEARD: Duration = Duration::from_millis(500);
@@ -107,7 +107,7 @@ impl Broker {
             let runtime = match builder.build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
                 // Whoever waits for the start sees that it was dropped, or gets the error.
-                Err(error) => return drop(tell.send(Err(error.into()))),
+                Err(error) => return drop(tell.send(Err(elbow_room::of(error)))),
             };
             let main = run(config, shared, Listener::Mem(inside), tell, (changed, stopped));
             // In a task: what is awaited here is polled whenever any task is.
@@ -240,6 +240,9 @@ async fn run(
         Ok(own) => own,
         Err(error) => return drop(tell.send(Err(io::Error::other(error.to_string()).into()))),
     };
+    if let Err(error) = elbow_room::check() {
+        return drop(tell.send(Err(error)));
+    }
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
     let listening = Listening::begin(listeners, &hub, &handshakes, settings.listen.len());
     let (mut tasks, bridges) = (JoinSet::new(), SharedBridges::default());

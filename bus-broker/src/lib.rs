@@ -24,6 +24,7 @@ mod config;
 mod config_file;
 mod connection;
 mod doorstep;
+mod elbow_room;
 mod exposure;
 mod gate;
 mod handed_over;

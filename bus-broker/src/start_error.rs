@@ -66,6 +66,18 @@ pub enum StartError {
         /// Where.
         address: SocketAddr,
     },
+    /// It could open the files that it needs itself, and hardly one more.
+    #[error(
+        "this process may have {limit} files open, of which the broker itself needs {own}: nobody could connect; let it have {needed} at the least, and four more for each client (ulimit -n, or LimitNOFILE= of a service)"
+    )]
+    Descriptors {
+        /// The limit.
+        limit: u64,
+        /// What the broker has open when it has begun to listen.
+        own: u64,
+        /// The least limit with which it starts.
+        needed: u64,
+    },
     /// The operating system refuses a thread, or randomness.
     #[error("cannot start the broker: {0}")]
     System(#[from] io::Error),

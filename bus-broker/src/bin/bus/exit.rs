@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use bus_client::{Error, ErrorKind, Knob};
+use bus_core::sys::{file_limit, is_out_of_files};
 
 /// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ const TABLE: &[(Exit, &str, &[ErrorKind])] = {
         ),
         (
             Exit::Full,
-            "no room: queue full, message too big, or quota used up",
+            "no room: queue full, message too big, quota used up, or too few files may be open",
             &[K::QueueFull, K::TooBig, K::QuotaExceeded],
         ),
         (Exit::TimedOut, "timed out", &[K::TimedOut]),
@@ -158,6 +159,13 @@ impl From<io::Error> for Problem {
     fn from(error: io::Error) -> Problem {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Problem::Quiet,
+            _ if is_out_of_files(&error) => {
+                let limit = file_limit().map_or("no more".into(), |limit| limit.to_string());
+                Problem::new(
+                    Exit::Full,
+                    format!("{error}: this process may have {limit} open (ulimit -n)"),
+                )
+            }
             _ => Problem::new(Exit::File, error.to_string()),
         }
     }

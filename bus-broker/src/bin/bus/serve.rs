@@ -205,6 +205,7 @@ fn explain(error: StartError) -> Problem {
         | StartError::Twice { .. }
         | StartError::HandedOver(_)
         | StartError::Bridge(_) => Exit::Usage,
+        StartError::Descriptors { .. } => Exit::Full,
         StartError::Certificate(_) | StartError::BridgeFile(_) => Exit::File,
         StartError::Listen { error, .. } => match error.kind() {
             std::io::ErrorKind::AddrInUse => Exit::Conflict,
