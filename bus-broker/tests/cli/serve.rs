@@ -143,6 +143,10 @@ async fn metrics_are_served_where_it_is_said_and_not_to_other_hosts() {
     std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\n\r\n").expect("takes it");
     let text = std::io::read_to_string(stream).expect("an answer");
     assert!(text.contains("\nbusbar_queues 0\n"), "{text}");
+    // The client that asks for the figures is the broker's own.
+    broker.signal(Signal::TERM);
+    assert!(broker.line().await.starts_with("ending: 0 connected"));
+    assert!(broker.line().await.starts_with("ended: clients that were connected: 0;"));
 }
 
 #[tokio::test]

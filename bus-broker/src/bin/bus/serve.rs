@@ -97,12 +97,12 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
         reloaded
     })
     .await;
-    let clients = broker.registry().len();
+    let clients = broker.registry().of_others();
     manager.stopping(clients);
     tell(&mut out, format_args!("ending: {clients} connected, at most {:?} to drain", args.drain));
     tokio::select! {
         report = broker.drain(args.drain) => {
-            tell(&mut out, left_behind(&report));
+            tell(&mut out, left_behind(clients, &report));
             Ok(())
         }
         () = signals.next() => Err(Problem::new(Exit::Other, "ended at once, without draining")),
@@ -217,11 +217,12 @@ fn explain(error: StartError) -> Problem {
     Problem::new(exit, error.to_string())
 }
 
-fn left_behind(report: &DrainReport) -> String {
+/// The broker's own clients, which its report counts too, are nobody's business.
+fn left_behind(clients: usize, report: &DrainReport) -> String {
     format!(
         "ended: clients that were connected: {}; bytes not written to them: {}; messages in \
          queues, now gone: {}",
-        report.clients, report.unsent_bytes, report.messages
+        clients, report.unsent_bytes, report.messages
     )
 }
 
