@@ -59,7 +59,7 @@ pub use archive::{
 pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
 pub use bridge::{
     BridgeConfig, BridgeFault, BridgeStatus, CallsStatus, DeniedStatus, DirectionStatus, Followed,
-    InvalidBridge, LinkState, Setting, Words,
+    InvalidBridge, LastError, LinkState, Setting, Words,
 };
 pub use broker::{Broker, DrainReport};
 pub use bus_core::bridge::SpoolPolicy;

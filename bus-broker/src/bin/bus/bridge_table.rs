@@ -53,7 +53,13 @@ fn row(bridge: &Value, way: &str) -> Vec<String> {
     let dropped = DROPPED.iter().fold(0u64, |sum, key| sum.saturating_add(count(key)));
     let round_trip = direction["round_trip_us"].as_u64();
     let last_error = match direction["last_error"].as_str() {
-        Some(error) => format!("{} ago: {}", millis("last_error_ms"), harmless(error)),
+        Some(error) => {
+            let over = match direction["last_error_over_ms"].is_u64() {
+                true => format!(", over for {}", millis("last_error_over_ms")),
+                false => String::new(),
+            };
+            format!("{} ago{over}: {}", millis("last_error_ms"), harmless(error))
+        }
         None => "-".into(),
     };
     vec![
@@ -108,6 +114,10 @@ mod tests {
         let expected = "b tcp://h:1 out connecting 1m 1s - 1,234 2.0 KiB 2 5 7 + up to 3 7 2s ago: no route [2J";
         assert_eq!(lines[1], expected.split(' ').collect::<Vec<_>>());
         assert_eq!((lines.len(), lines[3][2]), (4, "in"));
+        let mut well_again = way.clone();
+        well_again["last_error_over_ms"] = json!(1000);
+        let shown_again = render(&json!({ "bridges": [bridge(&well_again, &Value::Null)] }));
+        assert!(shown_again.expect("a table").contains("2s ago, over for 1s: no route"));
         let queues =
             json!({ "state": "connected", "since_ms": 1000, "under_way": 3, "done": 1700 });
         let all = json!({ "bridges": [{ "name": "b", "url": "tcp://h:1", "in_queues": queues }] });
