@@ -308,6 +308,18 @@ async fn files_are_refused_where_they_make_no_sense() {
     let stage = Stage::new().await;
     let outcome = stage.bus(&["record", "a.*", "a.b", "-o", &stage.file("x")]).await;
     outcome.check(USAGE, &["overlap"]);
+    let file = stage.file("small");
+    let small = stage.bus(&["record", "a", "-o", &file, "--max-bytes", "1"]).await;
+    small.check(USAGE, &["--max-bytes 1 ", "bytes at the least"]);
+    assert!(!std::path::Path::new(&file).exists(), "nothing is written first");
+    let least = small.err.split("needs ").nth(1).and_then(|rest| rest.split(' ').next());
+    let mut record =
+        stage.start(&["record", "a", "-o", &file, "--max-bytes", least.expect("it is said")]);
+    stage.until_client("bus record", 1).await;
+    stage.good(&["pub", "a", ""]).await;
+    stage.good(&["pub", "a", &"x".repeat(600)]).await;
+    assert!(record.line().await.starts_with("recorded 1 messages"));
+    assert!(record.end().await.success());
     stage.bus(&["replay", &stage.file("none")]).await.check(FILE, &["none"]);
     let mut replay = command();
     replay.args(["replay", "--loop"]);
