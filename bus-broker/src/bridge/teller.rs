@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use super::denied::DeniedStatus;
 use super::last_error::{Cause, Trouble};
 use super::status::{Board, LinkState, SharedBoard};
+use crate::event_kinds::{BRIDGE, is_listed};
 use crate::hub::SharedHub;
 use crate::system::SystemEvent;
 
@@ -108,6 +109,7 @@ impl Teller {
 
     /// Tells it as an event.
     pub fn tell(&self, what: &'static str, reason: Option<String>) {
+        debug_assert!(is_listed(BRIDGE, what), "what is told is listed: {what}");
         let bridge = self.title.clone();
         self.hub.borrow_mut().tell(SystemEvent::Bridge { bridge, what, reason });
     }

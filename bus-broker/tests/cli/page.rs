@@ -131,6 +131,22 @@ async fn the_page_about_the_command_can_be_typed_as_it_stands() {
 }
 
 #[tokio::test]
+async fn kinds_of_events_stand_on_the_page_and_in_the_help_as_the_broker_has_them() {
+    let help = bus(&["events", "--help"]).await.check(DONE, &[]).out.clone();
+    for kind in bus_broker::EVENT_KINDS {
+        let states: Vec<String> =
+            kind.states.iter().map(|(state, _)| format!("`{state}`")).collect();
+        let row = format!("| `{}` | {} | {} |", kind.word, kind.meaning, states.join(", "));
+        let row = row.replace("|  |", "| |");
+        assert!(PAGE.contains(&row), "{row}");
+        assert!(help.contains(kind.meaning), "{}: {help}", kind.word);
+        for (state, meaning) in kind.states {
+            assert!(help.contains(&format!("state={state}")) && help.contains(meaning), "{state}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_verb_has_an_example_on_the_page() {
     let help = bus(&["--help"]).await;
     help.check(DONE, &[]);
