@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use bus_client::{Error, ErrorKind, Knob};
 use bus_core::sys::{file_limit, is_out_of_files};
 
+use crate::show::{printable, printable_lines};
+
 /// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -151,7 +153,7 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
-        Problem::new(exit_of(error.kind()), error.told(flags))
+        Problem::new(exit_of(error.kind()), printable(&error.told(flags).to_string()))
     }
 }
 
@@ -202,10 +204,10 @@ pub fn finish(result: Result<(), Problem>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// One line on standard error.
+/// One line on standard error. What it repeats of an argument, or of what a stranger has said, rules no terminal.
 pub fn say(text: impl std::fmt::Display) {
     // If even that cannot be written there is nobody to tell.
-    let _ = writeln!(io::stderr(), "bus: {text}");
+    let _ = writeln!(io::stderr(), "bus: {}", printable_lines(&text.to_string()));
 }
 
 /// The table for `bus --help`. It is broken here, so that no terminal breaks a row into what looks like
