@@ -17,19 +17,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_local};
 use tracing::error;
 
-use crate::bridge::{Bridges, SharedBridges};
+use crate::bridge::SharedBridges;
 use crate::certificates::Certificates;
 use crate::config::BrokerConfig;
 use crate::handshakes::Handshakes;
 use crate::hub::{Hub, SharedHub};
 use crate::listen::Listener;
 use crate::metrics::Metrics;
+use crate::preflight::{of_bridge, preflight};
 use crate::registry::Registry;
 use crate::reload::{Reading, ReloadError, Reloaded};
 use crate::start_error::StartError;
 use crate::surroundings::Surroundings;
 use crate::system::System;
-use crate::{gate, handed_over, lobby, reload, system, vigil};
+use crate::{elbow_room, gate, handed_over, lobby, reload, system, vigil};
 
 /// How long a broker that ends waits for those who have connected and not said who they are.
 const LAST_HEARD: Duration = Duration::from_millis(500);
@@ -88,11 +89,12 @@ impl Broker {
         surroundings: Surroundings,
     ) -> Result<Broker, StartError> {
         let wanted = config.metrics;
-        if let Some(address) = wanted.filter(|at| !at.ip().is_loopback() && !config.metrics_open) {
-            return Err(StartError::MetricsOpen { address });
-        }
         // Files may be slow to read: whoever starts a broker may have others on his thread.
-        let (config, certificates) = aside(move || read_files(config)).await??;
+        let checked = aside(move || {
+            let certificates = preflight(&config)?;
+            Ok::<_, StartError>((config, certificates))
+        });
+        let (config, certificates) = checked.await??;
         let registry = Registry::default();
         let (connector, inside) = mem_listener();
         let ((changes, changed), (stop, stopped)) = (mpsc::channel(1), mpsc::channel(1));
@@ -105,7 +107,7 @@ impl Broker {
             let runtime = match builder.build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
                 // Whoever waits for the start sees that it was dropped, or gets the error.
-                Err(error) => return drop(tell.send(Err(error.into()))),
+                Err(error) => return drop(tell.send(Err(elbow_room::of(error)))),
             };
             let main = run(config, shared, Listener::Mem(inside), tell, (changed, stopped));
             // In a task: what is awaited here is polled whenever any task is.
@@ -238,6 +240,9 @@ async fn run(
         Ok(own) => own,
         Err(error) => return drop(tell.send(Err(io::Error::other(error.to_string()).into()))),
     };
+    if let Err(error) = elbow_room::check() {
+        return drop(tell.send(Err(error)));
+    }
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
     let listening = Listening::begin(listeners, &hub, &handshakes, settings.listen.len());
     let (mut tasks, bridges) = (JoinSet::new(), SharedBridges::default());
@@ -245,7 +250,7 @@ async fn run(
     tasks.spawn_local(keep_time(hub.clone()));
     for bridge in settings.bridges {
         if let Err(failure) = bridges.borrow_mut().add(&hub, bridge, true) {
-            return drop(tell.send(Err(StartError::Bridge(failure.to_string()))));
+            return drop(tell.send(Err(of_bridge(failure))));
         }
     }
     tasks.spawn_local(own.run(hub.clone(), bridges.clone(), system_events));
@@ -344,15 +349,6 @@ async fn follow(
             }
         }
     }
-}
-
-/// Reads all files that a configuration names: none of it counts without all of them.
-fn read_files(config: BrokerConfig) -> Result<(BrokerConfig, Certificates), StartError> {
-    let certificates = Certificates::read(&config)?;
-    // Where it listens is not known yet, and is looked at when they begin.
-    let checked = Bridges::check(&config.bridges, &[]);
-    checked.map_err(|failure| StartError::Bridge(failure.to_string()))?;
-    Ok((config, certificates))
 }
 
 /// Lets the router do what is due, when it is due.

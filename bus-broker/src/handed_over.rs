@@ -98,6 +98,19 @@ fn listens_at(url: &BusUrl, address: &Address) -> bool {
     }
 }
 
+/// Whether two listeners would have one address. Free ports are as many as are asked for.
+pub(crate) fn is_same_place(one: &BusUrl, other: &BusUrl) -> bool {
+    match one {
+        BusUrl::Local(path) | BusUrl::Unix(path) => {
+            listens_at(other, &Address::Path(path.clone().unwrap_or_else(default_path)))
+        }
+        BusUrl::Tcp(host) | BusUrl::Tls(host) => host.to_socket_addrs().is_ok_and(|mut all| {
+            all.any(|at| at.port() != 0 && listens_at(other, &Address::Network(at)))
+        }),
+        BusUrl::Shm(_) | BusUrl::Mem(_) => false,
+    }
+}
+
 /// One folder may have several names.
 fn is_same_path(one: &Path, other: &Path) -> bool {
     let folder = |path: &Path| path.parent().and_then(|folder| folder.canonicalize().ok());

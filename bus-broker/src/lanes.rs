@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use bus_core::session::Hello;
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer, PeerLanes};
+use bus_core::sys::{file_limit, is_out_of_files};
 use bus_core::transport::{Bells, Link, could_stop_us, make_bell, take_bell};
 use bytes::Bytes;
 use tracing::{debug, warn};
@@ -35,13 +36,14 @@ impl Lanes {
     pub fn agree(link: &mut dyn Link, hello: &Hello, allowed: Result<(), String>) -> Lanes {
         let trusted = could_stop_us(link.peer());
         let Some(carrier) = link.carrier() else { return Lanes::Refused(String::new()) };
-        let mut theirs = carrier.take_descriptors();
+        let theirs = carrier.take_descriptors();
         if hello.lane_bytes == 0 {
             return Lanes::Refused(String::new());
         }
         if let Err(reason) = allowed {
             return Lanes::Refused(reason);
         }
+        let Some(mut theirs) = theirs else { return Lanes::Refused(no_descriptors()) };
         // Nobody of another user makes the broker write to what is his.
         let bell = match hello.rings && theirs.len() > LaneOffer::DESCRIPTORS {
             true => theirs.pop().filter(|_| trusted).and_then(take_bell),
@@ -78,8 +80,11 @@ impl Lanes {
             })
         };
         agreed().unwrap_or_else(|error| {
-            warn!(%error, "a client's lanes are not used");
-            Lanes::Refused(error.to_string())
+            let reason = match is_out_of_files(&*error) {
+                true => no_descriptors(),
+                false => error.to_string(),
+            };
+            Lanes::Refused(reason)
         })
     }
 
@@ -116,6 +121,14 @@ impl Lanes {
         *link = lanes;
         Bytes::new()
     }
+}
+
+/// Why there are no lanes where the broker may open no more files. It has them for connections first.
+fn no_descriptors() -> String {
+    let limit = file_limit().map_or("no more".into(), |limit| limit.to_string());
+    format!(
+        "the broker has no descriptors left for it: {limit} files may be open there; raise its limit (ulimit -n, LimitNOFILE=)"
+    )
 }
 
 #[cfg(test)]

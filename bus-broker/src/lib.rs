@@ -24,6 +24,8 @@ mod config;
 mod config_file;
 mod connection;
 mod doorstep;
+mod elbow_room;
+mod event_kinds;
 mod exposure;
 mod gate;
 mod handed_over;
@@ -37,6 +39,7 @@ mod membership;
 mod metrics;
 mod named_files;
 mod porter;
+mod preflight;
 mod pulse;
 mod refusals;
 mod registry;
@@ -57,7 +60,7 @@ pub use archive::{
 pub use authority::{Authority, AuthorityError, Certified, DAYS_MAX, Making};
 pub use bridge::{
     BridgeConfig, BridgeFault, BridgeStatus, CallsStatus, DeniedStatus, DirectionStatus, Followed,
-    InvalidBridge, LinkState, Setting, Words,
+    InvalidBridge, LastError, LinkState, Setting, Words,
 };
 pub use broker::{Broker, DrainReport};
 pub use bus_core::bridge::SpoolPolicy;
@@ -66,6 +69,7 @@ pub use bus_core::sys::Inherited;
 pub use bus_core::transport::{ClientCertificates, TlsClientFiles, TlsServerFiles};
 pub use config::BrokerConfig;
 pub use config_file::{ConfigError, parse_config, render_bridge, render_config};
+pub use event_kinds::{EVENT_KINDS, EventKind};
 pub use registry::{ClientInfo, Registry};
 pub use reload::{ReloadError, Reloaded};
 pub use start_error::StartError;

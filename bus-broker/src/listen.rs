@@ -63,6 +63,33 @@ pub(crate) enum Listener {
     Mem(MemListener),
 }
 
+/// Whether a broker with this configuration may listen where a URL says, and can; tells whether other hosts reach it there.
+///
+/// # Errors
+/// When it may not, or the host's name is not known.
+pub(crate) fn check(
+    url: &BusUrl,
+    config: &BrokerConfig,
+    certificates: &Certificates,
+) -> Result<bool, StartError> {
+    match url {
+        BusUrl::Local(_) | BusUrl::Unix(_) => Ok(false),
+        BusUrl::Tcp(address) => exposure::check(url, address, config),
+        #[cfg(feature = "tls")]
+        BusUrl::Tls(_) if certificates.server().is_none() => {
+            Err(StartError::NoCertificate { url: url.to_string() })
+        }
+        #[cfg(feature = "tls")]
+        BusUrl::Tls(address) => exposure::check(url, address, config),
+        #[cfg(not(feature = "tls"))]
+        BusUrl::Tls(_) => {
+            let Certificates {} = certificates;
+            Err(StartError::Unsupported { url: url.to_string() })
+        }
+        BusUrl::Shm(_) | BusUrl::Mem(_) => Err(StartError::Unsupported { url: url.to_string() }),
+    }
+}
+
 impl Listener {
     /// Listens where a URL says, with a socket that does so already if there is one.
     pub async fn bind(
@@ -72,6 +99,8 @@ impl Listener {
         socket: Option<OwnedFd>,
     ) -> Result<Listener, StartError> {
         let failed = |error: io::Error| StartError::Listen { url: url.to_string(), error };
+        // Once more: what the name of a host means may have changed since the start began.
+        let is_exposed = check(url, config, certificates)?;
         match url {
             BusUrl::Local(path) | BusUrl::Unix(path) => {
                 let path: PathBuf = path.clone().unwrap_or_else(default_path);
@@ -85,7 +114,7 @@ impl Listener {
                 })
             }
             BusUrl::Tcp(address) => {
-                if exposure::check(url, address, config)? {
+                if is_exposed {
                     warn!(%url, "it is not encrypted: what goes over it, tokens too, can be read on the way");
                 }
                 let listener = match socket {
@@ -99,7 +128,6 @@ impl Listener {
                 let Some(server) = certificates.server() else {
                     return Err(StartError::NoCertificate { url: url.to_string() });
                 };
-                exposure::check(url, address, config)?;
                 let listener = match socket {
                     Some(socket) => TlsListener::adopt(socket, server.clone()),
                     None => TlsListener::bind(address, server.clone()).await,
@@ -107,10 +135,7 @@ impl Listener {
                 listener.map(Listener::Tls).map_err(failed)
             }
             #[cfg(not(feature = "tls"))]
-            BusUrl::Tls(_) => {
-                let Certificates {} = certificates;
-                Err(StartError::Unsupported { url: url.to_string() })
-            }
+            BusUrl::Tls(_) => Err(StartError::Unsupported { url: url.to_string() }),
             BusUrl::Shm(_) | BusUrl::Mem(_) => {
                 Err(StartError::Unsupported { url: url.to_string() })
             }

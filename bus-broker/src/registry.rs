@@ -56,6 +56,11 @@ impl Registry {
         self.0.len()
     }
 
+    /// How many of them are other processes: not what this one has of its own, such as its metrics and its bridges.
+    pub fn of_others(&self) -> usize {
+        self.0.iter().filter(|entry| entry.value().transport != Transport::Mem).count()
+    }
+
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -43,6 +43,15 @@ pub enum StartError {
     /// The files of certificates and keys cannot be used.
     #[error("{0}")]
     Certificate(String),
+    /// Two of its listeners would have one address.
+    #[error("{url} is named twice among the listeners: leave one of them out")]
+    Twice {
+        /// Which.
+        url: String,
+    },
+    /// A file that a bridge names cannot be used.
+    #[error("{0}")]
+    BridgeFile(String),
     /// A bridge cannot be run.
     #[error("{0}")]
     Bridge(String),
@@ -56,6 +65,18 @@ pub enum StartError {
     MetricsOpen {
         /// Where.
         address: SocketAddr,
+    },
+    /// It could open the files that it needs itself, and hardly one more.
+    #[error(
+        "this process may have {limit} files open, of which the broker itself needs {own}: nobody could connect; let it have {needed} at the least, and four more for each client (ulimit -n, or LimitNOFILE= of a service)"
+    )]
+    Descriptors {
+        /// The limit.
+        limit: u64,
+        /// What the broker has open when it has begun to listen.
+        own: u64,
+        /// The least limit with which it starts.
+        needed: u64,
     },
     /// The operating system refuses a thread, or randomness.
     #[error("cannot start the broker: {0}")]

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use crate::bridge::SharedBridges;
 use crate::bridge_service;
 use crate::connection;
+use crate::event_kinds;
 use crate::hub::SharedHub;
 use crate::registry::ClientInfo;
 
@@ -36,6 +37,18 @@ pub(crate) enum SystemEvent {
     Bridge { bridge: String, what: &'static str, reason: Option<String> },
     /// Another configuration was taken over, or nothing of it was, for this reason.
     Reload { failure: Option<String> },
+}
+
+impl SystemEvent {
+    /// Its word, which `EVENT_KINDS` has.
+    fn kind(&self) -> &'static str {
+        match self {
+            SystemEvent::Connected(_) => event_kinds::CONNECTED,
+            SystemEvent::Disconnected(_) => event_kinds::DISCONNECTED,
+            SystemEvent::Bridge { .. } => event_kinds::BRIDGE,
+            SystemEvent::Reload { .. } => event_kinds::RELOAD,
+        }
+    }
 }
 
 /// Where events go in, and where they come out.
@@ -100,20 +113,20 @@ async fn tell(
 }
 
 fn describe(event: &SystemEvent) -> serde_json::Value {
-    let (what, info) = match event {
-        SystemEvent::Connected(info) => ("connected", info),
-        SystemEvent::Disconnected(info) => ("disconnected", info),
+    let kind = event.kind();
+    let info = match event {
+        SystemEvent::Connected(info) | SystemEvent::Disconnected(info) => info,
         SystemEvent::Bridge { bridge, what, reason } => {
-            return json!({ "event": "bridge", "bridge": bridge, "state": what, "reason": reason });
+            return json!({ "event": kind, "bridge": bridge, "state": what, "reason": reason });
         }
         SystemEvent::Reload { failure } => {
             let state = if failure.is_some() { "refused" } else { "done" };
-            return json!({ "event": "reload", "state": state, "reason": failure });
+            return json!({ "event": kind, "state": state, "reason": failure });
         }
     };
     let sender = &info.sender;
     json!({
-        "event": what,
+        "event": kind,
         "session": sender.session,
         "name": sender.name,
         "pid": sender.pid,

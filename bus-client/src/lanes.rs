@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use bus_core::BusUrl;
 use bus_core::session::{Hello, Welcome};
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
+use bus_core::sys::file_limit;
 use bus_core::transport::{
     Bells, Link, LinkError, could_stop_us, frame_bytes, is_same_user, make_bell, take_bell,
     write_frame,
@@ -92,7 +93,7 @@ pub(crate) fn take_up(
     welcome: &Welcome,
 ) -> Result<String, Error> {
     let trusted = could_stop_us(link.peer());
-    let mut theirs = link.carrier().map(|carrier| carrier.take_descriptors()).unwrap_or_default();
+    let theirs = link.carrier().map_or(Some(Vec::new()), |carrier| carrier.take_descriptors());
     let (offer, bell) = match asked {
         Asked::Nothing(reason) => return Ok(reason),
         Asked::Offered { .. } if welcome.lane_bytes == 0 => return Ok(welcome.no_lanes.clone()),
@@ -100,6 +101,10 @@ pub(crate) fn take_up(
     };
     let failed = |text: String| {
         Error::new(ErrorKind::Io, format!("the broker's shared memory is not used: {text}"))
+    };
+    let Some(mut theirs) = theirs else {
+        let limit = file_limit().map_or("no more".into(), |limit| limit.to_string());
+        return Err(failed(format!("{limit} files may be open in this process, and are")));
     };
     // Whose bell is rung could make this process wait: only who could stop it as well.
     let rung = match theirs.len() > LaneOffer::DESCRIPTORS {

@@ -9,6 +9,7 @@ mod calls;
 mod denied;
 mod fault;
 mod files;
+mod last_error;
 mod manager;
 mod queues;
 mod relays;
@@ -27,6 +28,7 @@ mod why;
 
 pub use denied::DeniedStatus;
 pub use fault::{BridgeFault, InvalidBridge, Setting, Words};
+pub use last_error::LastError;
 pub use manager::Followed;
 pub(crate) use manager::{Bridges, SharedBridges};
 pub use settings::BridgeConfig;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::denied::DeniedStatus;
+use super::last_error::{Cause, LastError, Trouble};
 use super::said::Said;
 
 /// Names of services that are shown for one direction.
@@ -68,8 +69,8 @@ pub struct DirectionStatus {
     pub denied: Vec<DeniedStatus>,
     /// Connections that were made again.
     pub reconnects: u64,
-    /// What has gone wrong last, and how long ago that was.
-    pub last_error: Option<(String, Duration)>,
+    /// What has gone wrong last, and whether it still does.
+    pub last_error: Option<LastError>,
 }
 
 /// Calls over one direction of a bridge.
@@ -91,8 +92,8 @@ pub struct CallsStatus {
     pub denied: Vec<DeniedStatus>,
     /// Connections that were made again.
     pub reconnects: u64,
-    /// What has gone wrong last, and how long ago that was.
-    pub last_error: Option<(String, Duration)>,
+    /// What has gone wrong last, and whether it still does.
+    pub last_error: Option<LastError>,
 }
 
 /// A bridge.
@@ -154,7 +155,7 @@ impl DirectionStatus {
                 "last_error": queue.last_error.as_ref().map(ToString::to_string),
             })
         };
-        json!({
+        let mut told = json!({
             "state": self.state.word(),
             "since_ms": millis(self.since),
             "round_trip_us": self.round_trip.map(micros),
@@ -162,14 +163,14 @@ impl DirectionStatus {
             "under_way": self.queues.iter().map(|queue| queue.sends).sum::<u64>(),
             "done": self.queues.iter().map(|queue| queue.sent + queue.delivered).sum::<u64>(),
             "reconnects": self.reconnects,
-            "last_error": self.last_error.as_ref().map(|(text, _)| text),
-            "last_error_ms": self.last_error.as_ref().map(|(_, age)| millis(*age)),
-        })
+        });
+        LastError::add_to(&mut told, self.last_error.as_ref());
+        told
     }
 
     fn to_json(&self, topics: &[String]) -> Value {
         let link = &self.link;
-        json!({
+        let mut told = json!({
             "state": self.state.word(),
             "since_ms": millis(self.since),
             "topics": topics,
@@ -190,15 +191,15 @@ impl DirectionStatus {
             "loop": link.in_loop,
             "interest_left_out": self.left_out,
             "reconnects": self.reconnects,
-            "last_error": self.last_error.as_ref().map(|(text, _)| text),
-            "last_error_ms": self.last_error.as_ref().map(|(_, age)| millis(*age)),
-        })
+        });
+        LastError::add_to(&mut told, self.last_error.as_ref());
+        told
     }
 }
 
 impl CallsStatus {
     fn to_json(&self, patterns: &[String]) -> Value {
-        json!({
+        let mut told = json!({
             "state": self.state.word(),
             "since_ms": millis(self.since),
             "patterns": patterns,
@@ -211,9 +212,9 @@ impl CallsStatus {
             "services_left_out": self.left_out,
             "denied": self.denied.iter().map(DeniedStatus::to_json).collect::<Vec<_>>(),
             "reconnects": self.reconnects,
-            "last_error": self.last_error.as_ref().map(|(text, _)| text),
-            "last_error_ms": self.last_error.as_ref().map(|(_, age)| millis(*age)),
-        })
+        });
+        LastError::add_to(&mut told, self.last_error.as_ref());
+        told
     }
 }
 
@@ -242,9 +243,9 @@ pub(super) struct Board {
     held_topics: Vec<String>,
     pub denied: Vec<DeniedStatus>,
     /// Why there is no connection, or was none.
-    pub last_error: Option<(String, Instant)>,
+    pub last_error: Option<Trouble>,
     /// Why a queue is not carried, or was not.
-    queue_error: Option<(String, Instant)>,
+    queue_error: Option<Trouble>,
     /// What was said of each.
     queues_said: Vec<Said>,
 }
@@ -286,10 +287,15 @@ impl Board {
         self.queues_said.resize_with(queues.len(), Said::default);
         for (index, queue) in queues.iter().enumerate() {
             self.queues_said[index].note(queue.is_carried);
+            let is_its = |error: &&mut Trouble| error.cause == Cause::Queue(queue.name.clone());
+            if let Some(error) = self.queue_error.as_mut().filter(is_its) {
+                error.set_over(queue.is_carried);
+            }
             let Some(failure) = &queue.last_error else { continue };
             let text = failure.to_string();
             if self.queues_said[index].is_new(&text) {
-                self.queue_error = Some((text.clone(), Instant::now()));
+                let cause = Cause::Queue(queue.name.clone());
+                self.queue_error = Some(Trouble::new(cause, text.clone()));
                 fresh.push((queue.name.clone(), text));
             }
         }
@@ -299,10 +305,12 @@ impl Board {
 
     /// What has gone wrong last. Without a connection that is why there is none, whatever its queues
     /// say.
-    fn last_error(&self) -> Option<&(String, Instant)> {
+    fn last_error(&self) -> Option<&Trouble> {
         let (connection, queue) = (self.last_error.as_ref(), self.queue_error.as_ref());
         match self.state {
-            LinkState::Connected => connection.into_iter().chain(queue).max_by_key(|(_, at)| *at),
+            LinkState::Connected => {
+                connection.into_iter().chain(queue).max_by_key(|error| error.at)
+            }
             _ => connection.or(queue),
         }
     }
@@ -313,13 +321,17 @@ impl Board {
         if changes {
             (self.state, self.since) = (state, Instant::now());
         }
+        let connection = |error: &&mut Trouble| error.cause == Cause::Connection;
+        if let Some(error) = self.last_error.as_mut().filter(connection) {
+            error.set_over(state == LinkState::Connected);
+        }
         changes
     }
 
     pub fn calls_status(&self) -> CallsStatus {
         let DirectionStatus { state, since, round_trip, left_out, denied, reconnects, .. } =
             self.status();
-        let last_error = self.last_error().map(|(text, at)| (text.clone(), at.elapsed()));
+        let last_error = self.last_error().map(Trouble::told);
         let (calls, services) = (self.calls, self.services.1.clone());
         CallsStatus {
             state,
@@ -335,7 +347,6 @@ impl Board {
     }
 
     pub fn status(&self) -> DirectionStatus {
-        let last_error = self.last_error();
         DirectionStatus {
             state: self.state,
             since: self.since.elapsed(),
@@ -346,46 +357,10 @@ impl Board {
             held_topics: self.held_topics.clone(),
             denied: self.denied.clone(),
             reconnects: self.connections.saturating_sub(1),
-            last_error: last_error.map(|(text, at)| (text.clone(), at.elapsed())),
+            last_error: self.last_error().map(Trouble::told),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use bus_core::{ErrorKind, Failure};
-
-    use super::*;
-
-    fn queue(why: Option<&str>) -> CarriedStat {
-        CarriedStat {
-            name: Name::new("jobs").expect("a name"),
-            is_carried: why.is_none(),
-            leased: 0,
-            receivers: 0,
-            sends: 0,
-            sent: 0,
-            delivered: 0,
-            last_error: why.map(|why| Failure::new(ErrorKind::NotFound, why)),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refused_connection_is_not_hidden_by_what_its_queues_say() {
-        let mut board = Rc::into_inner(Board::shared()).expect("nobody else has it").into_inner();
-        let said = |board: &Board| board.status().last_error.map(|(text, _)| text);
-        board.turn(LinkState::Connected);
-        assert_eq!(board.note_queues(vec![queue(Some("none here"))]).len(), 1);
-        assert_eq!(said(&board).as_deref(), Some("none here"));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        board.turn(LinkState::Connecting);
-        board.last_error = Some(("refused".to_owned(), Instant::now()));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        // What is known already is no news; what is new does not hide why there is no connection.
-        assert_eq!(board.note_queues(vec![queue(Some("none here"))]).len(), 0);
-        assert_eq!(board.note_queues(vec![queue(Some("no right"))]).len(), 1);
-        assert_eq!(said(&board).as_deref(), Some("refused"));
-        board.turn(LinkState::Connected);
-        assert_eq!(said(&board).as_deref(), Some("no right"));
-    }
-}
+mod tests;

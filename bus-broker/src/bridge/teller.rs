@@ -6,11 +6,12 @@ use std::cell::RefCell;
 
 use bus_core::Failure;
 use bus_core::bridge::{PermitNews, Permits};
-use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::denied::DeniedStatus;
+use super::last_error::{Cause, Trouble};
 use super::status::{Board, LinkState, SharedBoard};
+use crate::event_kinds::{BRIDGE, is_listed};
 use crate::hub::SharedHub;
 use crate::system::SystemEvent;
 
@@ -42,7 +43,7 @@ impl Teller {
             self.why.replace(reason.clone());
         }
         if let Some(reason) = &reason {
-            board.last_error = Some((reason.clone(), Instant::now()));
+            board.last_error = Some(Trouble::new(Cause::Connection, reason.clone()));
         }
         drop(board);
         if is_new || says_more {
@@ -84,7 +85,8 @@ impl Teller {
             match news {
                 PermitNews::Denied(denied) => {
                     let text = DeniedStatus::new(&denied, broker).reason;
-                    self.board.borrow_mut().last_error = Some((text.clone(), Instant::now()));
+                    self.board.borrow_mut().last_error =
+                        Some(Trouble::new(Cause::Denied, text.clone()));
                     self.say_trouble(text);
                 }
                 PermitNews::Allowed(pattern) => {
@@ -98,11 +100,16 @@ impl Teller {
         if is_new || board.denied.len() != permits.denied().count() {
             board.denied =
                 permits.denied().map(|denied| DeniedStatus::new(denied, broker)).collect();
+            let Board { denied, last_error, .. } = &mut *board;
+            if let Some(error) = last_error.as_mut().filter(|error| error.cause == Cause::Denied) {
+                error.set_over(denied.iter().all(|denied| denied.reason != error.text));
+            }
         }
     }
 
     /// Tells it as an event.
     pub fn tell(&self, what: &'static str, reason: Option<String>) {
+        debug_assert!(is_listed(BRIDGE, what), "what is told is listed: {what}");
         let bridge = self.title.clone();
         self.hub.borrow_mut().tell(SystemEvent::Bridge { bridge, what, reason });
     }
@@ -111,8 +118,8 @@ impl Teller {
     pub fn trouble(&self, failure: &Failure) {
         let text = failure.to_string();
         let mut board = self.board.borrow_mut();
-        let is_new = board.last_error.as_ref().is_none_or(|(last, _)| *last != text);
-        board.last_error = Some((text.clone(), Instant::now()));
+        let is_new = board.last_error.as_ref().is_none_or(|last| last.text != text);
+        board.last_error = Some(Trouble::new(Cause::Event, text.clone()));
         drop(board);
         match is_new {
             true => self.say_trouble(text),

@@ -185,6 +185,73 @@ async fn recorded_topics_are_played_below_another_name() {
     assert_eq!(rows[5].0, "t.a.y");
 }
 
+/// A record of four messages on `a`, published one after the other.
+async fn recorded(stage: &Stage) -> String {
+    let file = stage.file("four.bus");
+    let mut record = stage.start(&["record", "a", "-o", &file, "-n", "4"]);
+    stage.until_client("bus record", 1).await;
+    for body in ["1", "2", "3", "4"] {
+        stage.good(&["pub", "a", body]).await;
+    }
+    assert!(record.end().await.success());
+    file
+}
+
+#[tokio::test]
+async fn replay_that_is_interrupted_says_where_it_is_and_another_one_goes_on_there() {
+    let stage = Stage::new().await;
+    let file = recorded(&stage).await;
+    let mut sub = stage.start(&["sub", "a", "--raw"]);
+    stage.until_client("bus sub", 1).await;
+    // The message behind the first one is hours away.
+    let slow = ["replay", &file, "--speed", "0.000001", "--skip"];
+    let mut replay = stage.start(&[&slow[..], &["1"]].concat());
+    let mut at_the_end = stage.start(&[&slow[..], &["3"]].concat());
+    let mut first = [sub.line().await, sub.line().await];
+    first.sort();
+    assert_eq!(first, ["2", "4"]);
+    replay.signal(Signal::INT);
+    assert_eq!(replay.end().await.code(), Some(1));
+    let words = replay.words().await;
+    let told = "interrupted (2 of 4 messages published; next is record 3: --skip 2 goes on there)";
+    assert!(words.contains(told), "{words}");
+    // The end of the record is hours away too.
+    at_the_end.signal(Signal::TERM);
+    at_the_end.end().await;
+    assert!(at_the_end.words().await.contains("4 of 4 messages published"));
+    let rest = stage.bus(&["replay", &file, "--skip", "2", "--speed", "max"]).await;
+    rest.check(DONE, &["replayed 2"]);
+    stage.bus(&["replay", &file, "--skip", "5"]).await.check(USAGE, &["has 4 messages"]);
+}
+
+#[tokio::test]
+async fn replay_goes_on_at_a_broker_that_was_started_again() {
+    let mut stage = Stage::new().await;
+    let file = recorded(&stage).await;
+    let mut sub = stage.start(&["sub", "a", "--raw"]);
+    stage.until_client("bus sub", 1).await;
+    let mut replay = stage.start(&["replay", &file, "--loop", "--speed", "0.5"]);
+    assert_eq!(sub.line().await, "1");
+    stage.broker.signal(Signal::KILL);
+    stage.broker.end().await;
+    let mut broker = crate::stage::Process::start(&["serve", "-l", &stage.url]);
+    assert_eq!(broker.line().await, format!("listening on {}", stage.url));
+    // Whatever was lost with the broker, all that follows comes.
+    for body in ["4", "1", "2", "3", "4"] {
+        while sub.line().await != body {}
+    }
+    replay.signal(Signal::INT);
+    let code = replay.end().await.code();
+    let words = replay.words().await;
+    assert!(words.contains("connected again"), "{words}");
+    // What was on its way when the broker died may be lost, and that is said.
+    match code {
+        Some(0) => assert!(!words.contains("is not known whether"), "{words}"),
+        Some(8) => assert!(words.contains("is not known whether they arrived"), "{words}"),
+        other => panic!("it ended with {other:?}: {words}"),
+    }
+}
+
 #[tokio::test]
 async fn record_that_is_interrupted_is_whole_and_one_that_is_killed_can_be_saved() {
     let stage = Stage::new().await;
@@ -241,6 +308,18 @@ async fn files_are_refused_where_they_make_no_sense() {
     let stage = Stage::new().await;
     let outcome = stage.bus(&["record", "a.*", "a.b", "-o", &stage.file("x")]).await;
     outcome.check(USAGE, &["overlap"]);
+    let file = stage.file("small");
+    let small = stage.bus(&["record", "a", "-o", &file, "--max-bytes", "1"]).await;
+    small.check(USAGE, &["--max-bytes 1 ", "bytes at the least"]);
+    assert!(!std::path::Path::new(&file).exists(), "nothing is written first");
+    let least = small.err.split("needs ").nth(1).and_then(|rest| rest.split(' ').next());
+    let mut record =
+        stage.start(&["record", "a", "-o", &file, "--max-bytes", least.expect("it is said")]);
+    stage.until_client("bus record", 1).await;
+    stage.good(&["pub", "a", ""]).await;
+    stage.good(&["pub", "a", &"x".repeat(600)]).await;
+    assert!(record.line().await.starts_with("recorded 1 messages"));
+    assert!(record.end().await.success());
     stage.bus(&["replay", &stage.file("none")]).await.check(FILE, &["none"]);
     let mut replay = command();
     replay.args(["replay", "--loop"]);

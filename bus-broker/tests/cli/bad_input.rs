@@ -35,6 +35,40 @@ async fn bad_arguments_need_no_broker() {
 }
 
 #[tokio::test]
+async fn what_strangers_and_arguments_say_rules_no_terminal() {
+    let stage = Stage::new().await;
+    let evil = "\u{1b}]0;owned\u{7}\u{9b}2J";
+    for arguments in [
+        &["stat", evil][..],
+        &["send", evil, "x"],
+        &["ls", evil],
+        &[evil],
+        &["--url", evil, "ping"],
+        &["pub", "a", "x", "--type", evil],
+        &["create", "a", evil],
+        &["recv", "q", evil],
+        &["pub", "a", "-f", evil],
+        &["replay", evil],
+        &["serve", "--check", "--config", evil],
+        &["top", "--once", "--interval", "250ms", "--filter", evil],
+    ] {
+        let outcome = stage.bus(arguments).await;
+        assert_ne!(outcome.code, DONE, "{arguments:?}");
+        let is_bad = |one: char| one.is_control() && one != '\n';
+        assert!(!outcome.err.contains(is_bad), "{arguments:?}: {outcome:?}");
+        assert!(!outcome.out.contains(is_bad), "{arguments:?}: {outcome:?}");
+    }
+    // A message, and who answers a request badly.
+    stage.good(&["send", "q", evil, "--create", "-H", &format!("k:{evil}")]).await;
+    let shown = stage.good(&["peek", "q"]).await;
+    assert!(!shown.trim_end().contains(char::is_control), "{shown:?}");
+    assert!(shown.contains(r"\x1b]0;owned\x07\x9b2J"), "{shown}");
+    let json = stage.good(&["peek", "q", "--json"]).await;
+    assert!(!json.trim_end().contains(char::is_control), "{json:?}");
+    assert!(stage.good(&["recv", "q", "--raw"]).await.contains(evil), "as it was sent");
+}
+
+#[tokio::test]
 async fn help_documents_the_exit_codes() {
     let outcome = bus(&["--help"]).await;
     outcome.check(DONE, &["Exit codes:", " 3  nothing there", " 6  no room", "bench"]);

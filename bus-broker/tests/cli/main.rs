@@ -11,6 +11,7 @@ mod bridge_file;
 mod bridge_words;
 mod completions;
 mod contexts;
+mod descriptors;
 mod doctor;
 mod events;
 mod lease;

@@ -1,5 +1,8 @@
-//! `docs/command.md`, word for word: what it has somebody type is typed, and what it says that he sees is
-//! waited for. A verb without an example is found too.
+//! `docs/command.md` and `docs/operation.md`, word for word: what they have somebody type is typed, and what they say that
+//! he sees is waited for. A verb without an example is found too.
+//!
+//! A block whose first line says what it needs (`# Needs root and systemd.`) is left out where that is not had, and of all
+//! that the tests can have only programs are looked for.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,6 +14,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::stage::{DONE, PATIENCE, bus};
 
 const PAGE: &str = include_str!("../../../docs/command.md");
+const OPERATION: &str = include_str!("../../../docs/operation.md");
+/// The port on the page, for which the test takes a free one.
+const PORT: &str = "127.0.0.1:9464";
+/// What a block may need that is tried, and not left out: programs.
+const TRIED: &[&str] = &["curl"];
 
 /// One block, and what stands before it.
 struct Block<'a> {
@@ -29,6 +37,16 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
         rest = after;
     }
     blocks
+}
+
+impl Block<'_> {
+    /// Why it is not typed here, if it is not.
+    fn left_out(&self) -> Option<&str> {
+        let needs = self.text.strip_prefix("# Needs ")?.lines().next()?.trim_end_matches('.');
+        let has = TRIED.contains(&needs)
+            && std::process::Command::new(needs).arg("--version").output().is_ok();
+        (!has).then_some(needs)
+    }
 }
 
 /// Somebody who does what the page says.
@@ -105,17 +123,38 @@ impl Reader {
 
 #[tokio::test]
 async fn the_page_about_the_command_can_be_typed_as_it_stands() {
+    assert!(typed(PAGE).await.is_none_or(|blocks| blocks > 20));
+}
+
+#[tokio::test]
+async fn the_page_about_running_a_broker_can_be_typed_where_no_service_manager_is_needed() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").to_string();
+    drop(free);
+    assert!(OPERATION.contains(PORT));
+    assert!(typed(&OPERATION.replace(PORT, &port)).await.is_none_or(|blocks| blocks >= 7));
+}
+
+/// Types a page. How many blocks that were; `None` if there is no shell for it here.
+async fn typed(page: &str) -> Option<usize> {
     if std::process::Command::new("bash").arg("--version").output().is_err() {
-        return eprintln!("skipped: there is no bash here");
+        eprintln!("skipped: there is no bash here");
+        return None;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let home = folder.path().to_owned();
     std::fs::create_dir(home.join("run")).expect("a folder");
     let mut reader = Reader { home, terminals: Vec::new() };
-    let blocks = blocks(PAGE);
-    assert!(blocks.len() > 20, "the page has {} blocks", blocks.len());
+    let (blocks, mut done) = (blocks(page), 0);
     for (index, block) in blocks.iter().enumerate() {
+        if let Some(needs) = block.left_out() {
+            eprintln!("skipped: a block that needs {needs}");
+            continue;
+        }
+        done += 1;
         match block.kind {
+            // Configuration, whose keys another test compares.
+            "toml" => {}
             "sh" => reader.do_it(block).await,
             "text" => {
                 let again = blocks[..index].last().filter(|last| last.text.starts_with("bus pub"));
@@ -127,6 +166,23 @@ async fn the_page_about_the_command_can_be_typed_as_it_stands() {
     for mut terminal in reader.terminals.drain(..).rev() {
         // One that was to end by itself has ended.
         let _ = terminal.kill().await;
+    }
+    Some(done)
+}
+
+#[tokio::test]
+async fn kinds_of_events_stand_on_the_page_and_in_the_help_as_the_broker_has_them() {
+    let help = bus(&["events", "--help"]).await.check(DONE, &[]).out.clone();
+    for kind in bus_broker::EVENT_KINDS {
+        let states: Vec<String> =
+            kind.states.iter().map(|(state, _)| format!("`{state}`")).collect();
+        let row = format!("| `{}` | {} | {} |", kind.word, kind.meaning, states.join(", "));
+        let row = row.replace("|  |", "| |");
+        assert!(PAGE.contains(&row), "{row}");
+        assert!(help.contains(kind.meaning), "{}: {help}", kind.word);
+        for (state, meaning) in kind.states {
+            assert!(help.contains(&format!("state={state}")) && help.contains(meaning), "{state}");
+        }
     }
 }
 

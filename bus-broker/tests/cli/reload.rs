@@ -217,11 +217,11 @@ async fn a_check_opens_the_files_that_are_named_and_says_of_each_that_cannot_be_
     kept.write(&format!("{}{wrong}", kept.text("a").replace("/token\"", "/no-token\"")));
     let said = bus(&check).await;
     said.check(FILE, &["[tls] certificate", "/no/cert", "[tls] key", "/no/key"]);
-    said.check(FILE, &["`b` token_file", "no-token", "cannot be used: 3"]);
+    said.check(FILE, &["`b` token_file", "no-token"]);
     // What can be read can still be no token.
     fs::write(kept.path("token"), "short").expect("a file");
     kept.write(&kept.text("a"));
-    bus(&check).await.check(FILE, &["has no token", "cannot be used: 1"]);
+    bus(&check).await.check(FILE, &["has no token"]);
 }
 
 #[tokio::test]

@@ -88,6 +88,43 @@ async fn network_without_credentials_needs_a_word() {
 }
 
 #[tokio::test]
+async fn a_check_says_what_a_start_says_in_the_same_words_and_with_the_same_code() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().display().to_string();
+    let path = directory.path().join("bus.toml");
+    let local = format!("local:{place}/a");
+    let cases: &[(&str, &[&str], i32)] = &[
+        ("", &["-l", &local, "--metrics", "0.0.0.0:0"], DENIED),
+        ("", &["-l", &local, "-l", "tcp://0.0.0.0:0"], DENIED),
+        ("", &["-l", "tls://127.0.0.1:0"], USAGE),
+        ("", &["-l", &local, "-l", &local], USAGE),
+        ("", &["-l", "mem:x"], USAGE),
+        ("", &["-l", "tcp://nowhere.invalid:1"], FILE),
+        ("[tls]\ncertificate = \"/no/a\"\nkey = \"/no/b\"\n", &["-l", &local], FILE),
+        (
+            "[[bridge]]\nname = \"b\"\nurl = \"tcp://127.0.0.1:1\"\ntoken_file = \"/no/token\"\nout = [\"a\"]\n",
+            &["-l", &local],
+            FILE,
+        ),
+        (
+            "[[bridge]]\nname = \"b\"\nurl = \"tcp://127.0.0.1:7\"\nout = [\"a\"]\n",
+            &["-l", "tcp://127.0.0.1:7"],
+            USAGE,
+        ),
+    ];
+    for (text, flags, code) in cases {
+        fs::write(&path, text).expect("a file");
+        let path = path.display().to_string();
+        let serve = [&["serve", "--config", path.as_str()], *flags].concat();
+        let started = bus(&serve).await;
+        let checked = bus(&[&serve[..], &["--check"]].concat()).await;
+        started.check(*code, &[]);
+        checked.check(*code, &[]);
+        assert_eq!(checked.err.lines().last(), started.err.lines().last(), "{flags:?}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_served_where_it_is_said_and_not_to_other_hosts() {
     let directory = tempfile::tempdir().expect("a directory");
     let url = format!("local:{}", directory.path().join("bus.sock").display());
@@ -106,6 +143,10 @@ async fn metrics_are_served_where_it_is_said_and_not_to_other_hosts() {
     std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\n\r\n").expect("takes it");
     let text = std::io::read_to_string(stream).expect("an answer");
     assert!(text.contains("\nbusbar_queues 0\n"), "{text}");
+    // The client that asks for the figures is the broker's own.
+    broker.signal(Signal::TERM);
+    assert!(broker.line().await.starts_with("ending: 0 connected"));
+    assert!(broker.line().await.starts_with("ended: clients that were connected: 0;"));
 }
 
 #[tokio::test]

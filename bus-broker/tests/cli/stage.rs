@@ -111,7 +111,13 @@ impl Process {
     pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         let mut command = command();
         command.envs(environment.iter().copied());
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments);
+        Process::of(command)
+    }
+
+    /// Starts this.
+    pub fn of(mut command: Command) -> Process {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("piped")).lines();
         let err = BufReader::new(child.stderr.take().expect("piped")).lines();

@@ -4,9 +4,10 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::stage::{DONE, PATIENCE, Stage, USAGE};
+use crate::stage::{DONE, NOTHING, PATIENCE, Process, Stage, USAGE};
 
 #[tokio::test]
 async fn one_picture_shows_rates_and_what_is_stuck() {
@@ -18,14 +19,15 @@ async fn one_picture_shows_rates_and_what_is_stuck() {
     let top = ["top", "--once", "--interval", "250ms"];
     let told = stage.bus(&[&top[..], &["--json"]].concat()).await.json();
     let queue = &told["queues"][0];
-    assert_eq!((&queue["name"], &queue["messages"]), (&"jobs.full".into(), &1.0.into()));
+    assert_eq!((&queue["name"], &queue["messages"]), (&"jobs.full".into(), &1.into()));
     assert_eq!((&queue["slow"], &queue["accepted_per_s"]), (&true.into(), &0.0.into()));
     let clients = told["clients"].as_array().expect("a list");
     assert!(clients.iter().any(|client| client["transport"] == "shared memory"), "{told}");
     let text = stage.bus(&top).await;
     text.check(DONE, &["QUEUES", "CLIENTS", "!  jobs.full", "IN/s"]);
     let none = stage.bus(&[&top[..], &["--filter", "nothing.like.that", "--json"]].concat()).await;
-    assert_eq!(none.json()["queues"].as_array().map(Vec::len), Some(0));
+    // As `ls` does with a pattern that matches nothing.
+    none.check(NOTHING, &["nothing.like.that", "\"queues\":[]"]);
 }
 
 #[tokio::test]
@@ -35,26 +37,49 @@ async fn a_picture_that_moves_needs_a_terminal() {
     stage.bus(&["top", "--once", "--interval", "1ms"]).await.check(USAGE, &["is less than"]);
 }
 
+/// The program in a terminal, and what was seen there so far.
+struct Terminal {
+    script: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(stage: &Stage) -> Terminal {
+        let line = format!(
+            "stty rows 24 cols 80; stty -g; '{}' --url {} top; stty -g",
+            env!("CARGO_BIN_EXE_bus"),
+            stage.url
+        );
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm");
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut script = script.spawn().expect("it starts");
+        let input = script.stdin.take().expect("piped");
+        let output = script.stdout.take().expect("piped");
+        Terminal { script, input, output, seen: String::new() }
+    }
+
+    /// Waits until this is to be seen behind what was seen before.
+    async fn until(&mut self, text: &str) {
+        let before = self.seen.len();
+        let mut block = [0; 4096];
+        while !self.seen[before..].contains(text) {
+            let read = timeout(PATIENCE, self.output.read(&mut block)).await;
+            let read = read.unwrap_or_else(|_| panic!("no `{text}`: {}", self.seen));
+            let read = read.expect("it can be read");
+            assert!(read > 0, "it has ended: {}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&block[..read]));
+        }
+    }
+}
+
 /// What is to be seen when the program runs in a terminal, and ends by a key or else by a signal.
 async fn in_a_terminal(stage: &Stage, key: bool) -> String {
-    let line = format!(
-        "stty rows 24 cols 80; stty -g; '{}' --url {} top; stty -g",
-        env!("CARGO_BIN_EXE_bus"),
-        stage.url
-    );
-    let mut script = tokio::process::Command::new("script");
-    script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm");
-    script.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut script = script.spawn().expect("it starts");
-    let (mut input, mut output) =
-        (script.stdin.take().expect("piped"), script.stdout.take().expect("piped"));
-    let (mut seen, mut block) = (String::new(), [0; 4096]);
-    while !seen.contains("quit") {
-        let read = timeout(PATIENCE, output.read(&mut block)).await.expect("it draws");
-        let read = read.expect("it can be read");
-        assert!(read > 0, "it has ended: {seen}");
-        seen.push_str(&String::from_utf8_lossy(&block[..read]));
-    }
+    let mut terminal = Terminal::start(stage);
+    terminal.until("quit").await;
+    let Terminal { script: _script, mut input, mut output, mut seen } = terminal;
     if key {
         input.write_all(b"q").await.expect("it reads");
     } else {
@@ -68,6 +93,27 @@ async fn in_a_terminal(stage: &Stage, key: bool) -> String {
     let rest = timeout(PATIENCE, output.read_to_string(&mut seen)).await.expect("it ends");
     rest.expect("it can be read");
     seen
+}
+
+#[tokio::test]
+async fn a_broker_that_is_gone_is_told_and_one_that_comes_back_goes_on() {
+    if command_exists("script").await.is_err() || command_exists("stty").await.is_err() {
+        return eprintln!("skipped: there is no script or stty here");
+    }
+    let mut stage = Stage::new().await;
+    let mut terminal = Terminal::start(&stage);
+    terminal.until("quit").await;
+    stage.broker.signal(Signal::KILL);
+    stage.broker.end().await;
+    terminal.until("no connection for ").await;
+    let mut broker = Process::start(&["serve", "-l", &stage.url, "--name", "second"]);
+    assert_eq!(broker.line().await, format!("listening on {}", stage.url));
+    // Its line stands where the other one did.
+    terminal.until("second").await;
+    stage.good(&["create", "fresh.queue"]).await;
+    terminal.until("fresh.queue").await;
+    terminal.input.write_all(b"q").await.expect("it reads");
+    assert!(timeout(PATIENCE, terminal.script.wait()).await.expect("it ends").is_ok());
 }
 
 #[tokio::test]
@@ -91,7 +137,7 @@ async fn the_terminal_is_given_back_as_it_was() {
 }
 
 async fn command_exists(name: &str) -> std::io::Result<()> {
-    let mut asked = tokio::process::Command::new(name);
+    let mut asked = Command::new(name);
     asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
     asked.status().await.map(|_| ())
 }

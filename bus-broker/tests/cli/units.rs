@@ -49,6 +49,29 @@ fn systemd_has_nothing_to_say_of_the_unit_files_and_notices_a_mistake() {
     }
 }
 
+/// How a broker ends that is started as this unit says, but for its file, and only checks what it was told.
+fn checked(service: &str) -> Option<i32> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("bus.toml");
+    fs::write(&file, "listen = [\"local:/run/bus/broker.sock\"]\n").expect("a file");
+    let line = service.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("one");
+    let mut words = line.split(' ');
+    assert_eq!(words.next(), Some(PROGRAM));
+    let place = file.display().to_string();
+    let words = words.map(|word| if word == "/etc/bus/bus.toml" { place.as_str() } else { word });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bus"));
+    command.env_clear().args(words).arg("--check");
+    command.output().expect("it runs").status.code()
+}
+
+#[test]
+fn the_program_understands_how_the_unit_starts_it_and_a_mistake_is_noticed() {
+    assert_eq!(checked(SERVICE), Some(0));
+    assert_eq!(checked(&SERVICE.replace("--config", "--confg")), Some(2));
+    assert_eq!(checked(&SERVICE.replace(" serve ", " server ")), Some(2));
+    assert!(SERVICE.contains("ExecReload=/bin/kill -HUP $MAINPID"), "as SIGHUP is what it hears");
+}
+
 #[test]
 fn the_units_agree_with_each_other_and_with_the_page() {
     let page = include_str!("../../../docs/operation.md");

@@ -75,7 +75,7 @@ impl Crowd {
     /// messages have come meanwhile.
     pub async fn kill(&mut self, count: u64, seed: u64, roles: &[&str]) -> Result<u64, String> {
         let before = self.messages();
-        self.with(|ledger| ledger.stopped_at = u64::MAX);
+        self.with(|ledger| ledger.jobs.begin());
         self.feeding.send(true).map_err(text)?;
         let first = self.next_writer;
         self.next_writer += count;
@@ -158,7 +158,7 @@ impl Crowd {
     async fn drain_jobs(&self) -> Result<(), String> {
         let queue = self.admin.queue_with(JOBS, queue_options()).await.map_err(text)?;
         loop {
-            let last = self.with(|ledger| ledger.fed == ledger.stopped_at);
+            let last = self.with(|ledger| ledger.jobs.are_fed());
             while let Ok(delivery) = queue.try_receive(Selector::Any).await {
                 self.with(|ledger| ledger.job(delivery.payload()));
                 delivery.ack().await.map_err(text)?;
@@ -199,7 +199,7 @@ impl Crowd {
     fn messages(&self) -> u64 {
         self.with(|ledger| {
             let rows = ledger.published.values().chain(ledger.sent.values());
-            rows.map(|row| row.count).sum::<u64>() + ledger.news.count + ledger.fed
+            rows.map(|row| row.count).sum::<u64>() + ledger.news.count + ledger.jobs.fed
         })
     }
 }
@@ -258,13 +258,13 @@ async fn feed(url: String, ledger: Shared, mut feeding: watch::Receiver<bool>) {
     with(&ledger, |ledger| ledger.ready += 1);
     for number in 0.. {
         if !*feeding.borrow_and_update() {
-            with(&ledger, |ledger| ledger.stopped_at = number);
+            with(&ledger, |ledger| ledger.jobs.stopped_at = number);
             if feeding.wait_for(|feeding| *feeding).await.is_err() {
                 return;
             }
         }
         queue.send(message(Mark { writer: 0, number })).await.expect("there is a broker");
-        with(&ledger, |ledger| ledger.fed = number + 1);
+        with(&ledger, |ledger| ledger.jobs.fed = number + 1);
     }
 }
 

@@ -12,6 +12,8 @@ mod crowd;
 mod descriptors;
 #[path = "../common/dice.rs"]
 mod dice;
+#[path = "../common/jobs.rs"]
+mod jobs;
 #[path = "../common/layout.rs"]
 mod layout;
 mod ledger;

@@ -119,7 +119,7 @@ impl Cast {
     /// Lets so many come and go, a few at a time, and looks at what is left of them.
     pub async fn round(&mut self, count: u64, seed: u64, roles: &[&str]) -> Result<(), String> {
         self.rounds += 1;
-        with(&self.ledger, |ledger| ledger.stopped_at = u64::MAX);
+        with(&self.ledger, |ledger| ledger.jobs.begin());
         self.feeding.send(true).map_err(text)?;
         let first = self.next_writer;
         self.next_writer += count;
@@ -243,7 +243,7 @@ impl Cast {
     async fn all_jobs_are_settled(&self) -> Result<(), String> {
         let queues = self.far.admin().queues(JOBS).await.map_err(text)?;
         let acked: u64 = queues.iter().map(|queue| queue.acked).sum();
-        let fed = with(&self.ledger, |ledger| ledger.fed);
+        let fed = with(&self.ledger, |ledger| ledger.jobs.fed);
         match acked == fed {
             true => Ok(()),
             false => Err(format!("{acked} of {fed} jobs were acknowledged: {queues:?}")),
@@ -270,7 +270,7 @@ impl Cast {
             if Instant::now() > deadline {
                 return Err("the feeder does not stop".into());
             }
-            let last = with(&self.ledger, |ledger| ledger.fed == ledger.stopped_at);
+            let last = with(&self.ledger, |ledger| ledger.jobs.are_fed());
             loop {
                 match queue.try_receive(Selector::Any).await {
                     Ok(delivery) => {
@@ -332,7 +332,7 @@ impl Cast {
     /// What has happened so far.
     pub fn sum(&self) -> String {
         let (messages, answers, fed) = with(&self.ledger, |ledger| {
-            (ledger.messages() + ledger.news.count, ledger.answers, ledger.fed)
+            (ledger.messages() + ledger.news.count, ledger.answers, ledger.jobs.fed)
         });
         format!(
             "{} members in {} rounds, {messages} messages, {fed} jobs, {answers} answers; near and far hold {:?}, after the first round {:?}",

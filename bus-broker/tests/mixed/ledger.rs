@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{self, Mark, Row};
+use crate::jobs::{Jobs, Worked};
+use crate::record::{self, Row};
 
 /// Whoever publishes to find out whether a way is open.
 pub const PROBE: u64 = u64::MAX;
@@ -17,9 +18,7 @@ pub struct Fate {
     pub url: String,
     /// So many of its messages were accepted.
     pub accepted: u64,
-    /// Jobs that it had been handed, and jobs that the broker had settled for it.
-    pub got: Vec<u64>,
-    pub done: Vec<u64>,
+    pub worked: Worked,
     /// Whether it has left as it wanted to.
     pub left: bool,
 }
@@ -30,9 +29,8 @@ impl Fate {
         let (verb, number) = line.split_once(' ').ok_or_else(|| format!("it said {line}"))?;
         let number = number.parse().unwrap_or(0);
         match verb {
+            _ if self.worked.hear(verb, number) => {}
             "accepted" => self.accepted = number,
-            "got" => self.got.push(number),
-            "done" => self.done.push(number),
             "left" => self.left = true,
             "seen" | "answered" => {}
             "wrong" => return Err(format!("it got another answer to question {number}")),
@@ -55,14 +53,7 @@ pub struct Ledger {
     pub sent: BTreeMap<u64, Row>,
     pub news: Row,
     pub answers: u64,
-    /// Jobs that the broker has accepted, and those that no member had done, in the order in which they
-    /// came.
-    pub fed: u64,
-    /// Where the feeder has stopped, once it has.
-    pub stopped_at: u64,
-    pub jobs: Vec<u64>,
-    /// Jobs below this one were looked at before.
-    pub looked_at: u64,
+    pub jobs: Jobs,
     /// The first thing that was wrong.
     pub wrong: Option<String>,
 }
@@ -97,13 +88,7 @@ impl Ledger {
     }
 
     pub fn job(&mut self, bytes: &[u8]) {
-        let taken = record::read(bytes).and_then(|Mark { number, .. }| {
-            if self.jobs.last().is_some_and(|last| *last >= number) {
-                return Err(format!("job {number} came after {:?}", self.jobs.last()));
-            }
-            self.jobs.push(number);
-            Ok(())
-        });
+        let taken = self.jobs.take(bytes);
         self.note(taken);
     }
 
@@ -133,30 +118,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Every job was done once by whoever had it last, and comes to those who stay if it was not.
+    /// What has become of every job.
     pub fn settle_jobs(&mut self, fates: &[Fate]) -> Result<(), String> {
-        let left: BTreeSet<u64> = std::mem::take(&mut self.jobs).into_iter().collect();
-        let got: BTreeSet<u64> = fates.iter().flat_map(|fate| fate.got.iter().copied()).collect();
-        let mut done = BTreeSet::new();
-        let all = left.iter().chain(&got).chain(fates.iter().flat_map(|fate| &fate.done));
-        if let Some(job) = all.into_iter().find(|job| **job < self.looked_at) {
-            return Err(format!("job {job} came again, of a round that is over"));
-        }
-        for job in fates.iter().flat_map(|fate| &fate.done) {
-            if !done.insert(*job) {
-                return Err(format!("job {job} was done twice"));
-            }
-            if left.contains(job) {
-                return Err(format!("job {job} was done, and came once more"));
-            }
-        }
-        for job in self.looked_at..self.fed {
-            if !left.contains(&job) && !got.contains(&job) {
-                return Err(format!("job {job} is lost"));
-            }
-        }
-        self.looked_at = self.fed;
-        Ok(())
+        let all: Vec<_> = fates.iter().map(|fate| &fate.worked).collect();
+        self.jobs.settle(&all)
     }
 
     /// How many messages have come of members.

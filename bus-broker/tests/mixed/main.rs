@@ -12,6 +12,8 @@ mod brokers;
 mod cast;
 #[path = "../common/dice.rs"]
 mod dice;
+#[path = "../common/jobs.rs"]
+mod jobs;
 mod ledger;
 mod member;
 #[path = "../common/process.rs"]

@@ -112,12 +112,12 @@ async fn feed(client: Client, ledger: Shared, mut feeding: watch::Receiver<bool>
     with(&ledger, |ledger| ledger.ready += 1);
     for number in 0.. {
         if !*feeding.borrow_and_update() {
-            with(&ledger, |ledger| ledger.stopped_at = number);
+            with(&ledger, |ledger| ledger.jobs.stopped_at = number);
             if feeding.wait_for(|feeding| *feeding).await.is_err() {
                 return;
             }
         }
         queue.send(message(Mark { writer: 0, number })).await.expect("there is a broker");
-        with(&ledger, |ledger| ledger.fed = number + 1);
+        with(&ledger, |ledger| ledger.jobs.fed = number + 1);
     }
 }

@@ -19,10 +19,10 @@ pub use birth::Birth;
 pub use clock::monotonic_clock;
 pub use inheritance::SocketFile;
 pub use inherited::{Inherited, take_inherited, take_words};
-pub use limits::{file_limit, raise_file_limit};
+pub use limits::{file_limit, is_out_of_files, open_files, raise_file_limit};
 pub use peer::{
     Credentials, effective_uid, peer_groups, peer_process, process_ended, sees_our_processes,
 };
 pub use retransmission::bound_retransmission;
 pub use unacknowledged::unacknowledged;
-pub use watch::{read_into, read_with_descriptors, watch};
+pub use watch::{Passed, read_into, read_with_descriptors, watch};

@@ -16,6 +16,15 @@ use crate::limits::HANDSHAKE_FRAME_BYTES_MAX;
 /// Descriptors that a peer may hand over in its handshake: lane, cursor, bell.
 const DESCRIPTORS_MAX: usize = 3;
 
+/// What came along with bytes.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// The descriptors, closed on exec.
+    pub files: Vec<OwnedFd>,
+    /// Some were lost: this process may open no more. Then none are kept.
+    pub lost: bool,
+}
+
 /// Has the runtime watch a descriptor for this.
 ///
 /// # Errors
@@ -46,14 +55,15 @@ pub fn read_into(descriptor: &OwnedFd, buffer: &mut BytesMut, most: usize) -> io
     }
 }
 
-/// As [`read_into`]; descriptors that come along are kept, up to a few.
+/// As [`read_into`]; descriptors that come along are kept, up to a few. That there is no room for them in this process is
+/// no fault of the peer's, and the bytes count.
 ///
 /// # Errors
 /// As [`read_into`], and when more came than a handshake has.
 pub fn read_with_descriptors(
     descriptor: &OwnedFd,
     buffer: &mut BytesMut,
-    descriptors: &mut Vec<OwnedFd>,
+    passed: &mut Passed,
 ) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -72,11 +82,17 @@ pub fn read_with_descriptors(
     let message = result?;
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(files) = part {
-            descriptors.extend(files);
+            passed.files.extend(files);
         }
     }
-    if message.flags.contains(ReturnFlags::CTRUNC) || descriptors.len() > DESCRIPTORS_MAX {
+    let cut = message.flags.contains(ReturnFlags::CTRUNC);
+    // The kernel fills the space there is, unless it runs out of numbers before.
+    if passed.files.len() > DESCRIPTORS_MAX || (cut && passed.files.len() == DESCRIPTORS_MAX) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "too many descriptors came along"));
+    }
+    if cut {
+        passed.files.clear();
+        passed.lost = true;
     }
     Ok(message.bytes)
 }

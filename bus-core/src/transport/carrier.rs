@@ -24,8 +24,9 @@ pub trait Carrier {
         descriptors: &[std::os::fd::BorrowedFd<'_>],
     ) -> io::Result<()>;
 
-    /// Takes the descriptors that came with what was read so far.
-    fn take_descriptors(&mut self) -> Vec<OwnedFd>;
+    /// Takes the descriptors that came with what was read so far; `None` when they were lost, since this process may open
+    /// no more files.
+    fn take_descriptors(&mut self) -> Option<Vec<OwnedFd>>;
 
     /// The link over these lanes, with these bells, and this socket for tokens where there are
     /// none. The old link is of no more use.

@@ -21,7 +21,7 @@ use super::{Carrier, Link, Peer, Transport};
 use crate::limits::{HANDSHAKE_FRAME_BYTES_MAX, READ_BYTES};
 use crate::session::Passage;
 use crate::shm::{LaneOffer, LaneReader, LaneWriter};
-use crate::sys::{read_into, read_with_descriptors, unacknowledged, watch};
+use crate::sys::{Passed, read_into, read_with_descriptors, unacknowledged, watch};
 
 /// Most slices that go into one system call.
 const SLICES_MAX: usize = 64;
@@ -37,7 +37,7 @@ pub(super) struct StreamLink {
     transport: Transport,
     peer: Peer,
     /// Descriptors that came with bytes, while they are expected: during the handshake.
-    descriptors: Vec<OwnedFd>,
+    passed: Passed,
     expects_descriptors: bool,
     /// Bytes that the kernel has taken to be sent.
     sent: u64,
@@ -48,9 +48,9 @@ impl StreamLink {
     pub fn new(socket: OwnedFd, transport: Transport, peer: Peer) -> io::Result<StreamLink> {
         let socket = watch(socket, Interest::READABLE)?;
         let expects_descriptors = transport == Transport::Local;
-        let descriptors = Vec::new();
+        let passed = Passed::default();
         let (room, sent) = (None, 0);
-        Ok(StreamLink { socket, room, transport, peer, descriptors, expects_descriptors, sent })
+        Ok(StreamLink { socket, room, transport, peer, passed, expects_descriptors, sent })
     }
 
     /// Reads as [`Link::try_read`] does, at most so many bytes.
@@ -66,7 +66,7 @@ impl StreamLink {
         let mut count = 0;
         let result = self.socket.try_io(Interest::READABLE, |socket| {
             count = match self.expects_descriptors {
-                true => read_with_descriptors(socket, buffer, &mut self.descriptors)?,
+                true => read_with_descriptors(socket, buffer, &mut self.passed)?,
                 false => read_into(socket, buffer, room)?,
             };
             match count {
@@ -174,9 +174,10 @@ impl Carrier for StreamLink {
         }
     }
 
-    fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+    fn take_descriptors(&mut self) -> Option<Vec<OwnedFd>> {
         self.expects_descriptors = false;
-        std::mem::take(&mut self.descriptors)
+        let Passed { files, lost } = std::mem::take(&mut self.passed);
+        (!lost).then_some(files)
     }
 
     fn upgrade(

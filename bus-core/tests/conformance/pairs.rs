@@ -101,7 +101,7 @@ impl Listening {
         // As after a handshake: no descriptor is expected any more.
         for link in [&mut near, &mut far] {
             let none = link.carrier().map(|carrier| carrier.take_descriptors());
-            assert!(none.is_none_or(|none| none.is_empty()));
+            assert!(none.is_none_or(|none| none.is_some_and(|none| none.is_empty())));
             link.establish();
         }
         match self.transport {

@@ -192,25 +192,28 @@ impl Reader {
         }
     }
 
-    /// Reads a file to its end, and is at its beginning again; what can be read only once is not
-    /// looked at, and `false` is the answer.
-    pub async fn check(&mut self) -> Result<bool, Problem> {
+    /// Reads a file to its end, and is at its beginning again; the answer is how many messages are in it. What can be
+    /// read only once is not looked at, and has no answer.
+    pub async fn check(&mut self) -> Result<Option<u64>, Problem> {
         if let Source::Stream(_) = self.from {
-            return Ok(false);
+            return Ok(None);
         }
         self.description().await?;
         let partial = std::mem::replace(&mut self.partial, false);
-        let read = self.read_to_end().await;
+        let mut messages = 0;
+        let read = self.read_to_end(&mut messages).await;
         self.partial = partial;
         if !partial {
             read?;
         }
         self.rewind().await?;
-        Ok(true)
+        Ok(Some(messages))
     }
 
-    async fn read_to_end(&mut self) -> Result<(), Problem> {
-        while self.next().await?.is_some() {}
+    async fn read_to_end(&mut self, messages: &mut u64) -> Result<(), Problem> {
+        while let Some(entry) = self.next().await? {
+            *messages += u64::from(matches!(entry, ArchiveEntry::Message(_)));
+        }
         Ok(())
     }
 

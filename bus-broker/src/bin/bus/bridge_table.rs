@@ -1,7 +1,7 @@
 //! What `bus bridge ls` prints: a line for each direction of each bridge.
 //!
 //! What is shown comes from `$bus.bridge`. Reasons come from another broker, perhaps of strangers:
-//! nothing in them can break a line, or move the cursor.
+//! the table lets nothing in them break a line, or move the cursor.
 
 use std::time::Duration;
 
@@ -48,12 +48,18 @@ pub fn render(list: &Value) -> Option<String> {
 fn row(bridge: &Value, way: &str) -> Vec<String> {
     let direction = &bridge[way];
     let count = |key: &str| direction[key].as_u64().unwrap_or_default();
-    let text = |value: &Value| harmless(value.as_str().unwrap_or("-"));
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let millis = |key: &str| show_duration(Duration::from_millis(count(key)));
     let dropped = DROPPED.iter().fold(0u64, |sum, key| sum.saturating_add(count(key)));
     let round_trip = direction["round_trip_us"].as_u64();
     let last_error = match direction["last_error"].as_str() {
-        Some(error) => format!("{} ago: {}", millis("last_error_ms"), harmless(error)),
+        Some(error) => {
+            let over = match direction["last_error_over_ms"].is_u64() {
+                true => format!(", over for {}", millis("last_error_over_ms")),
+                false => String::new(),
+            };
+            format!("{} ago{over}: {}", millis("last_error_ms"), error)
+        }
         None => "-".into(),
     };
     vec![
@@ -82,11 +88,6 @@ fn show_dropped(dropped: u64, unknown: u64) -> String {
     }
 }
 
-/// The text in one line.
-fn harmless(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -105,9 +106,13 @@ mod tests {
         let shown = render(&all).expect("a table");
         let lines: Vec<Vec<&str>> =
             shown.lines().map(|line| line.split_whitespace().collect()).collect();
-        let expected = "b tcp://h:1 out connecting 1m 1s - 1,234 2.0 KiB 2 5 7 + up to 3 7 2s ago: no route [2J";
+        let expected = "b tcp://h:1 out connecting 1m 1s - 1,234 2.0 KiB 2 5 7 + up to 3 7 2s ago: no\\nroute \\x1b[2J";
         assert_eq!(lines[1], expected.split(' ').collect::<Vec<_>>());
         assert_eq!((lines.len(), lines[3][2]), (4, "in"));
+        let mut well_again = way.clone();
+        well_again["last_error_over_ms"] = json!(1000);
+        let shown_again = render(&json!({ "bridges": [bridge(&well_again, &Value::Null)] }));
+        assert!(shown_again.expect("a table").contains("2s ago, over for 1s: no\\nroute"));
         let queues =
             json!({ "state": "connected", "since_ms": 1000, "under_way": 3, "done": 1700 });
         let all = json!({ "bridges": [{ "name": "b", "url": "tcp://h:1", "in_queues": queues }] });

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use bus_broker::EVENT_KINDS;
 use bus_client::{Client, SlowPolicy, SubscribeOptions, Subscriber};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -26,15 +27,20 @@ const LOOKS_APART: Duration = Duration::from_secs(5);
 /// How long it may take to answer that.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// Flags of `events`.
-#[derive(clap::Args)]
-#[command(after_help = "Examples:
+const EXAMPLES: &str = "Examples:
   bus events                                  all that happens, until interrupted
   bus events --kind disconnected --json       who goes, for a script
   bus events --kind bridge --name alpha       how the bridge `alpha` fares
-  bus events -n 1 --name worker --wait 1m     wait until a worker comes or goes")]
+  bus events -n 1 --name worker --wait 1m     wait until a worker comes or goes
+
+Kinds:
+";
+
+/// Flags of `events`.
+#[derive(clap::Args)]
+#[command(after_help = help())]
 pub struct Args {
-    /// Only events of this kind, such as connected, disconnected or bridge; can be given again
+    /// Only events of this kind, one of those below; can be given again
     #[arg(long, short, value_name = "KIND")]
     kind: Vec<String>,
     /// Only events of clients and bridges whose name contains this
@@ -51,8 +57,28 @@ pub struct Args {
     json: bool,
 }
 
+/// Examples, and the kinds of events as the broker has them.
+fn help() -> String {
+    let mut text = String::from(EXAMPLES);
+    for kind in EVENT_KINDS {
+        text.push_str(&format!("  {:<14}{}\n", kind.word, kind.meaning));
+        for (state, meaning) in kind.states {
+            text.push_str(&format!("    state={state:<12}{meaning}\n"));
+        }
+    }
+    text.push_str("  lost          with --json: so many events were lost on the way here");
+    text
+}
+
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
+    // Another version's broker may have others.
+    let is_known = |kind: &&String| EVENT_KINDS.iter().any(|known| known.word == **kind);
+    for kind in args.kind.iter().filter(|kind| !is_known(kind)) {
+        say(format_args!(
+            "`{kind}` is no kind of event that is known here: see `bus events --help`"
+        ));
+    }
     session::with_client(url, session::lasting("events"), async |client| {
         session::tell_events(client);
         let options =

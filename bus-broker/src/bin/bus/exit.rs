@@ -4,6 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use bus_client::{Error, ErrorKind, Knob};
+use bus_core::sys::{file_limit, is_out_of_files};
+
+use crate::show::{printable, printable_lines};
 
 /// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +67,7 @@ const TABLE: &[(Exit, &str, &[ErrorKind])] = {
         ),
         (
             Exit::Full,
-            "no room: queue full, message too big, or quota used up",
+            "no room: queue full, message too big, quota used up, or too few files may be open",
             &[K::QueueFull, K::TooBig, K::QuotaExceeded],
         ),
         (Exit::TimedOut, "timed out", &[K::TimedOut]),
@@ -150,7 +153,7 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
-        Problem::new(exit_of(error.kind()), error.told(flags))
+        Problem::new(exit_of(error.kind()), printable(&error.told(flags).to_string()))
     }
 }
 
@@ -158,6 +161,13 @@ impl From<io::Error> for Problem {
     fn from(error: io::Error) -> Problem {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Problem::Quiet,
+            _ if is_out_of_files(&error) => {
+                let limit = file_limit().map_or("no more".into(), |limit| limit.to_string());
+                Problem::new(
+                    Exit::Full,
+                    format!("{error}: this process may have {limit} open (ulimit -n)"),
+                )
+            }
             _ => Problem::new(Exit::File, error.to_string()),
         }
     }
@@ -194,10 +204,10 @@ pub fn finish(result: Result<(), Problem>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// One line on standard error.
+/// One line on standard error. What it repeats of an argument, or of what a stranger has said, rules no terminal.
 pub fn say(text: impl std::fmt::Display) {
     // If even that cannot be written there is nobody to tell.
-    let _ = writeln!(io::stderr(), "bus: {text}");
+    let _ = writeln!(io::stderr(), "bus: {}", printable_lines(&text.to_string()));
 }
 
 /// The table for `bus --help`. It is broken here, so that no terminal breaks a row into what looks like

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use bus_broker::{ArchiveDescription, ArchiveEnd, ArchiveGap, ArchivedMessage};
+use bus_broker::{ArchiveDescription, ArchiveEncoder, ArchiveEnd, ArchiveGap, ArchivedMessage};
 use bus_client::{
     Client, ClientEvent, Error, ErrorKind, Pattern, Received, SlowPolicy, SubscribeOptions,
     Subscriber,
@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use crate::archive_file::{self, Writer, now_ms};
-use crate::exit::{Problem, say};
+use crate::exit::{Exit, Problem, say};
 use crate::serve::Signals;
 use crate::value::show_bytes;
 use crate::{session, value};
@@ -29,6 +29,8 @@ const BACKLOG_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of an entry beside topic, sender and message, and of an end with its reason.
 const ENTRY_BYTES: u64 = 40;
 const END_BYTES: u64 = 128;
+/// Bytes of a topic and of a sender at their longest.
+const NAMES_BYTES: u64 = 512;
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 500;
 
@@ -120,6 +122,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         let mut description = ArchiveDescription::of_topics(args.patterns.clone());
         description.broker = client.admin().broker().await?.name;
         description.begun_at_ms = now_ms();
+        check_room(&args, &description)?;
         let mut writer = Writer::create(args.output.as_deref(), args.force, &description).await?;
         let limits = Limits { count: args.count, duration: args.duration, bytes: args.max_bytes };
         let (mut end, failed) = take(select_all(sources), limits, &mut writer).await?;
@@ -145,6 +148,21 @@ fn check(patterns: &[String]) -> Result<(), Problem> {
         parsed.push(pattern);
     }
     Ok(())
+}
+
+/// A file that may not even hold one message is nobody's wish. Nothing is written before that is known.
+fn check_room(args: &Args, description: &ArchiveDescription) -> Result<(), Problem> {
+    let Some(max) = args.max_bytes else { return Ok(()) };
+    let (_, head) = ArchiveEncoder::begin(description).map_err(|error| {
+        Problem::new(Exit::Full, format!("these topics cannot be described in a file: {error}"))
+    })?;
+    let least = head.len() as u64 + ENTRY_BYTES + NAMES_BYTES + END_BYTES;
+    match max < least {
+        true => Err(Problem::usage(format!(
+            "--max-bytes {max} has no room for a record with a message in it: this one needs {least} bytes at the least"
+        ))),
+        false => Ok(()),
+    }
 }
 
 async fn subscribe(
@@ -241,8 +259,13 @@ async fn take(
         match next {
             Some(Heard::Message(mut message)) if timely => {
                 message.at = begun.elapsed();
-                if limits.bytes.is_some_and(|max| writer.bytes() + length(&message) > max) {
-                    return Ok((ended("as long as it may be", true), None));
+                let needed = writer.bytes() + length(&message);
+                if limits.bytes.is_some_and(|max| needed > max) {
+                    let none = writer.counted().messages == 0;
+                    return Ok((
+                        ended("as long as it may be", true),
+                        none.then(|| too_small(needed)),
+                    ));
                 }
                 writer.message(message).await?;
                 if limits.count == Some(writer.counted().messages) {
@@ -266,6 +289,12 @@ async fn take(
             }
         }
     }
+}
+
+/// The first message already does not fit.
+fn too_small(needed: u64) -> Problem {
+    let text = format!("nothing was recorded: with the first message the file has {needed} bytes");
+    Problem::new(Exit::Full, text)
 }
 
 fn over_word(error: &Error) -> &'static str {

@@ -2,7 +2,8 @@
 //!
 //! Each message is due at its time in the record, counted from the beginning, so that what is late
 //! once makes nothing else late. Invariants: of a file nothing is published before all of it was
-//! found whole; a gap in the record is said where it is.
+//! found whole; a gap in the record is said where it is; it goes on over a lost connection, and however it ends before
+//! its time, it says how far it came.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -10,19 +11,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bus_broker::{ArchiveContent, ArchiveEntry, ArchivedMessage};
-use bus_client::{Client, Name, Publisher};
+use bus_client::{Client, ClientEvent, ErrorKind, Events, Name, Publisher};
+use futures::FutureExt;
 use serde_json::json;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::archive_file::Reader;
 use crate::exit::{Exit, Problem, say};
 use crate::output::Out;
+use crate::serve::Signals;
 use crate::session;
 
 /// Topics of one record.
 const TOPICS_MAX: usize = 4096;
 /// What is later than that is said, once.
 const LATE: Duration = Duration::from_secs(1);
+
+/// How long a replay that ends early waits for what it has published to arrive.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Flags of `replay`.
 #[derive(clap::Args)]
@@ -32,7 +38,11 @@ const LATE: Duration = Duration::from_secs(1);
   bus replay prices.bus --speed 0.5 --loop over and over, at half the speed
   bus replay prices.bus --to test          on test.prices.eur, not on prices.eur
   bus replay prices.bus --rename prices=quotes
-                                           on quotes.eur")]
+                                           on quotes.eur
+  bus replay prices.bus --skip 1200        go on where another one ended: it says how far it came
+
+A lost connection is made again, and what was on its way is published once, unless the broker has
+begun anew: then it says how many may be missing, and ends with 8.")]
 pub struct Args {
     /// The file [default: standard input]; `-` is that too
     file: Option<PathBuf>,
@@ -48,6 +58,9 @@ pub struct Args {
     /// Publish what is at or below one name at or below another; can be given again
     #[arg(long, value_name = "FROM=TO", value_parser = renaming)]
     rename: Vec<(Name, Name)>,
+    /// Pass over so many messages at the beginning; the next one comes at once
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: u64,
     /// Take what stands before the damage of a record that is cut off or damaged
     #[arg(long)]
     partial: bool,
@@ -98,6 +111,8 @@ fn renaming(text: &str) -> Result<(Name, Name), String> {
 struct Played {
     messages: u64,
     gaps: u64,
+    /// So many messages of this round are behind it, those that were passed over too.
+    position: u64,
 }
 
 /// Runs it.
@@ -107,51 +122,141 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         let text = format!("{} is a dump of a queue: `bus restore` takes it", reader.name());
         return Err(Problem::usage(text));
     }
-    let checked = reader.check().await?;
+    let all = reader.check().await?;
     // None is for ever.
     let times = args.times.unwrap_or(Some(NonZeroU64::MIN)).map(NonZeroU64::get);
-    if times != Some(1) && !checked {
+    if times != Some(1) && all.is_none() {
         return Err(Problem::usage("what comes through a pipe can be played only once"));
     }
-    session::with_client(url, session::once("replay"), async |client| {
+    if let Some(all) = all.filter(|all| *all < args.skip) {
+        let text = format!("--skip {}: {} has {all} messages", args.skip, reader.name());
+        return Err(Problem::usage(text));
+    }
+    let mut signals = Signals::new()?;
+    session::with_client(url, session::lasting("replay"), async |client| {
+        session::tell_events(client);
+        let mut events = client.events();
         let mut stage = Stage { client, args: &args, publishers: BTreeMap::new() };
-        let (mut played, mut round) = (Played::default(), 0u64);
-        loop {
-            let put = async |message: ArchivedMessage| stage.publish(message).await;
-            play(async || reader.next().await, args.speed, put, &mut played).await?;
-            round += 1;
-            if Some(round) == times {
-                break;
+        let mut played = Played::default();
+        let ended = tokio::select! {
+            biased;
+            () = signals.next() => Ended::Interrupted,
+            result = play_all(&mut stage, &mut reader, times, &mut played) => match result {
+                Ok(()) => Ended::AtItsEnd,
+                Err(problem) => Ended::Early(problem),
+            },
+        };
+        let confirmed = matches!(ended, Ended::AtItsEnd) || stage.confirms().await;
+        match ended {
+            Ended::AtItsEnd => {}
+            // There is no other end of that.
+            Ended::Interrupted if times.is_none() && confirmed => {}
+            Ended::Interrupted => {
+                let problem = Problem::new(Exit::Other, "interrupted");
+                return Err(problem.hint(so_far(&played, all, confirmed)));
             }
-            reader.rewind().await?;
+            Ended::Early(problem) => return Err(problem.hint(so_far(&played, all, confirmed))),
         }
-        stage.flush(played.messages).await?;
-        let mut out = Out::new();
-        match args.json {
-            true => out.json(&json!({ "messages": played.messages, "gaps": played.gaps }))?,
-            false => out.line(format_args!("replayed {} messages", played.messages))?,
-        }
-        out.flush()
+        report(&args, &played, unknown(&mut events))
     })
     .await
 }
 
-/// Plays entries, each at its time.
+/// How it ended.
+enum Ended {
+    AtItsEnd,
+    Interrupted,
+    Early(Problem),
+}
+
+/// Plays it as often as was asked for; after that all of it has arrived.
+async fn play_all(
+    stage: &mut Stage<'_>,
+    reader: &mut Reader,
+    times: Option<u64>,
+    played: &mut Played,
+) -> Result<(), Problem> {
+    let (mut round, mut skip, speed) = (0u64, stage.args.skip, stage.args.speed);
+    loop {
+        let put = async |message: ArchivedMessage| stage.publish(message).await;
+        play(async || reader.next().await, (speed, skip), put, played).await?;
+        (round, skip) = (round + 1, 0);
+        if Some(round) == times {
+            return stage.flush().await;
+        }
+        reader.rewind().await?;
+        played.position = 0;
+    }
+}
+
+/// How far it came, and how to go on there.
+fn so_far(played: &Played, all: Option<u64>, confirmed: bool) -> String {
+    let Played { messages, position, .. } = played;
+    let of = all.map_or(String::new(), |all| format!(" of {all}"));
+    let unsure = match (confirmed, messages) {
+        (true, _) | (_, 0) => "",
+        _ => "; the last of them may not have arrived",
+    };
+    format!(
+        " ({position}{of} messages published{unsure}; next is record {}: --skip {position} goes on there)",
+        position + 1
+    )
+}
+
+/// Of how many it is not known whether they have arrived: those that were on their way when a broker began anew.
+fn unknown(events: &mut Events) -> u64 {
+    let mut count = 0u64;
+    while let Some(Some(event)) = events.next().now_or_never() {
+        if let ClientEvent::Restarted { publishes_unknown, .. } = event {
+            count = count.saturating_add(publishes_unknown);
+        }
+    }
+    count
+}
+
+fn report(args: &Args, played: &Played, unknown: u64) -> Result<(), Problem> {
+    let Played { messages, gaps, .. } = played;
+    let mut out = Out::new();
+    match args.json {
+        true => out.json(&json!({ "messages": messages, "gaps": gaps, "unknown": unknown }))?,
+        false => out.line(format_args!("replayed {messages} messages"))?,
+    }
+    out.flush()?;
+    match unknown {
+        0 => Ok(()),
+        count => {
+            let text = format!(
+                "of {count} of them it is not known whether they arrived: the broker began anew"
+            );
+            Err(Problem::new(Exit::Lost, text))
+        }
+    }
+}
+
+/// Plays entries, each at its time, from behind so many messages on.
 async fn play(
     mut next: impl AsyncFnMut() -> Result<Option<ArchiveEntry>, Problem>,
-    speed: Speed,
+    (speed, skip): (Speed, u64),
     mut put: impl AsyncFnMut(ArchivedMessage) -> Result<(), Problem>,
     played: &mut Played,
 ) -> Result<(), Problem> {
-    let (begun, mut told_late) = (Instant::now(), false);
-    let so_far = |problem: Problem, played: &Played| problem.not_known_of(played.messages);
-    while let Some(entry) = next().await.map_err(|problem| so_far(problem, played))? {
+    let (mut begun, mut told_late, mut from) = (Instant::now(), false, None);
+    while let Some(entry) = next().await? {
         let at = match &entry {
+            ArchiveEntry::Message(_) | ArchiveEntry::Gap(_) if played.position < skip => {
+                played.position += u64::from(matches!(entry, ArchiveEntry::Message(_)));
+                continue;
+            }
             ArchiveEntry::Message(message) => message.at,
             ArchiveEntry::Gap(gap) => gap.at,
             ArchiveEntry::End(end) => end.at,
         };
-        let due = speed.due(begun, at).map_err(|problem| so_far(problem, played))?;
+        // Behind what was passed over the first one is due at once.
+        let from = *from.get_or_insert_with(|| {
+            begun = Instant::now();
+            if skip == 0 { Duration::ZERO } else { at }
+        });
+        let due = speed.due(begun, at.saturating_sub(from))?;
         let late = Instant::now().saturating_duration_since(due);
         if late > LATE && !told_late && speed != Speed::Max {
             say(format_args!("it does not keep up: {late:.1?} late, and told only this once"));
@@ -163,8 +268,9 @@ async fn play(
         }
         match entry {
             ArchiveEntry::Message(message) => {
-                put(message).await.map_err(|problem| so_far(problem, played))?;
+                put(message).await?;
                 played.messages += 1;
+                played.position += 1;
             }
             ArchiveEntry::Gap(gap) => {
                 let count = match gap.count {
@@ -209,12 +315,23 @@ impl Stage<'_> {
         }
     }
 
-    async fn flush(&self, published: u64) -> Result<(), Problem> {
+    /// Waits until all of it has arrived. A broker that begins anew meanwhile is asked once more.
+    async fn flush(&self) -> Result<(), Problem> {
         for publisher in self.publishers.values() {
-            let flushed = publisher.flush().await;
-            flushed.map_err(|error| Problem::from(error).not_known_of(published))?;
+            loop {
+                match publisher.flush().await {
+                    Ok(()) => break,
+                    Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Whether all of it has arrived, as far as that is known soon.
+    async fn confirms(&self) -> bool {
+        matches!(timeout(LAST_WORD, self.flush()).await, Ok(Ok(())))
     }
 }
 

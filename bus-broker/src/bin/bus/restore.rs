@@ -68,7 +68,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
                 "queue": args.queue,
                 "messages": restored,
                 "skipped": args.skip,
-                "checked_first": checked,
+                "checked_first": checked.is_some(),
             }))?,
             false => {
                 out.line(format_args!("restored {restored} messages to queue {}", args.queue))?

@@ -97,12 +97,12 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
         reloaded
     })
     .await;
-    let clients = broker.registry().len();
+    let clients = broker.registry().of_others();
     manager.stopping(clients);
     tell(&mut out, format_args!("ending: {clients} connected, at most {:?} to drain", args.drain));
     tokio::select! {
         report = broker.drain(args.drain) => {
-            tell(&mut out, left_behind(&report));
+            tell(&mut out, left_behind(clients, &report));
             Ok(())
         }
         () = signals.next() => Err(Problem::new(Exit::Other, "ended at once, without draining")),
@@ -129,21 +129,14 @@ async fn run_until_told(
     }
 }
 
-/// Prints what would run, and says which of the files that it names cannot be used.
+/// Prints what would run. The last sentence and the exit code are those with which a start would end; before it stands
+/// each of the files that cannot be used, since a start names only the first of them.
 fn check(out: &mut Out, config: &BrokerConfig) -> Result<(), Problem> {
     out.bytes(render_config(config).as_bytes())?;
     out.flush()?;
     let wrong = config.unusable_files();
     wrong.iter().for_each(say);
-    match wrong.len() {
-        0 => Ok(()),
-        count => Err(Problem::new(
-            Exit::File,
-            format!(
-                "files or bridges that cannot be used: {count}; a broker would not start with them"
-            ),
-        )),
-    }
+    config.check().map_err(explain)
 }
 
 /// A broker goes on, and drains, also if nobody reads any more what it prints.
@@ -209,9 +202,11 @@ fn explain(error: StartError) -> Problem {
         StartError::Insecure { .. } | StartError::MetricsOpen { .. } => Exit::Denied,
         StartError::Unsupported { .. }
         | StartError::NoCertificate { .. }
+        | StartError::Twice { .. }
         | StartError::HandedOver(_)
         | StartError::Bridge(_) => Exit::Usage,
-        StartError::Certificate(_) => Exit::File,
+        StartError::Descriptors { .. } => Exit::Full,
+        StartError::Certificate(_) | StartError::BridgeFile(_) => Exit::File,
         StartError::Listen { error, .. } => match error.kind() {
             std::io::ErrorKind::AddrInUse => Exit::Conflict,
             std::io::ErrorKind::PermissionDenied => Exit::Denied,
@@ -222,11 +217,12 @@ fn explain(error: StartError) -> Problem {
     Problem::new(exit, error.to_string())
 }
 
-fn left_behind(report: &DrainReport) -> String {
+/// The broker's own clients, which its report counts too, are nobody's business.
+fn left_behind(clients: usize, report: &DrainReport) -> String {
     format!(
         "ended: clients that were connected: {}; bytes not written to them: {}; messages in \
          queues, now gone: {}",
-        report.clients, report.unsent_bytes, report.messages
+        clients, report.unsent_bytes, report.messages
     )
 }
 

@@ -7,6 +7,7 @@ use bus_client::{Client, ClientEvent, ClientOptions, Waiting};
 use clap::builder::FalseyValueParser;
 
 use crate::exit::{Problem, say};
+use crate::show::printable;
 use crate::{tls, token};
 
 /// How long a verb that is done waits for its last words to be written.
@@ -85,7 +86,7 @@ pub fn tell_events(client: &Client) {
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             if let Some(text) = sentence(&event) {
-                say(text);
+                say(printable(&text));
             }
         }
     });

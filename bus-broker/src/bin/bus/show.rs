@@ -15,7 +15,7 @@ const BINARY_BYTES_SHOWN: usize = 32;
 /// How to print messages.
 #[derive(Clone, Copy, clap::Args)]
 pub struct ShowArgs {
-    /// Print the payload only
+    /// Print the payload only, as it is: what it does to a terminal is its sender's word
     #[arg(long, conflicts_with = "json")]
     raw: bool,
     /// Print no line end after a raw payload
@@ -160,12 +160,30 @@ pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            '\t' => shown.push(character),
-            control if control.is_control() => shown.extend(control.escape_default()),
-            other => shown.push(other),
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            other => push_harmless(&mut shown, other),
         }
     }
     shown
+}
+
+/// The same of a text of several lines, which are this program's own.
+pub fn printable_lines(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|character| push_harmless(&mut shown, character));
+    shown
+}
+
+fn push_harmless(shown: &mut String, character: char) {
+    match character {
+        '\t' | '\n' => shown.push(character),
+        // None of them is above that.
+        control if control.is_control() => {
+            let _ = write!(shown, "\\x{:02x}", u32::from(control));
+        }
+        other => shown.push(other),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -196,8 +214,19 @@ mod tests {
     #[test]
     fn messages_cannot_rule_the_terminal() {
         let none = Headers::default();
-        assert_eq!(shown(&none, b"hi\x1b[2J\n").text(), r"a.b type 1: hi\u{1b}[2J\n");
+        assert_eq!(shown(&none, b"hi\x1b[2J\n").text(), r"a.b type 1: hi\x1b[2J\n");
         assert_eq!(shown(&none, &[0xff, 0]).text(), "a.b type 1: <2 bytes: ff00>");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left_and_all_else_is_as_it_was() {
+        let text: String = ('\u{0}'..'\u{300}').collect();
+        for (shown, kept) in [(printable(&text), "\t"), (printable_lines(&text), "\t\n")] {
+            assert!(!shown.chars().any(|one| one.is_control() && !kept.contains(one)), "{shown}");
+            assert!(shown.contains(r"\x1b") && shown.contains(r"\x9b") && shown.contains(r"\x7f"));
+        }
+        assert_eq!(printable("a \\ ä 日"), "a \\ ä 日");
+        assert_eq!(printable("a\r\nb"), r"a\r\nb");
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
+use crate::show::printable;
+
 /// A table: the first column is aligned to the left, and all others as `right` says.
 pub fn table(header: &[&str], right: &[bool], rows: Vec<Vec<String>>) -> String {
     let mut table = bare();
     table.set_header(header.iter().copied());
     for row in rows {
-        table.add_row(row);
+        // A cell is never more than a part of one line.
+        table.add_row(row.iter().map(|cell| printable(cell)));
     }
     for (column, right) in table.column_iter_mut().zip(right) {
         column.set_padding((0, 2));

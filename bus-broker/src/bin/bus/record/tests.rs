@@ -103,6 +103,19 @@ async fn a_record_is_never_longer_than_it_may_be() {
     assert!(length <= 4096 && length > 3500, "{length} bytes, {end:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_first_message_that_does_not_fit_is_an_error_and_the_file_has_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("record.bus");
+    let description = ArchiveDescription::of_topics(vec!["a.>".into()]);
+    let mut writer = Writer::create(Some(&path), false, &description).await.expect("a file");
+    let limits = Limits { bytes: Some(writer.bytes() + END_BYTES), ..Limits::default() };
+    let heard = vec![(0, message("0123456789"))];
+    let (end, failed) = take(after(heard), limits, &mut writer).await.expect("it can be written");
+    assert_eq!(failed.expect("nothing was recorded").exit(), Exit::Full);
+    assert_eq!(writer.end(end).await.expect("it can be written").messages, 0);
+}
+
 #[test]
 fn patterns_that_overlap_are_refused() {
     let check = |patterns: &[&str]| {

@@ -32,7 +32,7 @@ async fn played(entries: Vec<ArchiveEntry>, speed: Speed, takes_ms: u64) -> Vec<
         Ok(())
     };
     let mut count = Played::default();
-    play(async || Ok(entries.next()), speed, put, &mut count).await.expect("it goes well");
+    play(async || Ok(entries.next()), (speed, 0), put, &mut count).await.expect("it goes well");
     assert_eq!(count.messages, times.len() as u64);
     times
 }
@@ -53,6 +53,30 @@ async fn what_was_late_delays_nothing_that_is_due_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn behind_what_is_passed_over_the_next_one_comes_at_once_and_the_others_at_their_distance() {
+    let mut entries = record(&[5000, 6000, 7000, 7500]).into_iter();
+    let (begun, mut times) = (Instant::now(), Vec::new());
+    let put = async |_| {
+        times.push(begun.elapsed().as_millis());
+        Ok(())
+    };
+    let mut played = Played::default();
+    let next = async || Ok(entries.next());
+    play(next, (Speed::Times(1.0), 2), put, &mut played).await.expect("it goes well");
+    assert_eq!(times, [0, 500]);
+    assert_eq!(played, Played { messages: 2, gaps: 0, position: 4 });
+}
+
+#[test]
+fn how_far_it_came_is_said_with_the_way_to_go_on() {
+    let played = Played { messages: 1, gaps: 0, position: 3 };
+    let told = so_far(&played, Some(9), true);
+    assert!(told.contains("3 of 9 messages published; next is record 4: --skip 3"), "{told}");
+    let unsure = so_far(&played, None, false);
+    assert!(unsure.contains("3 messages published; the last of them may not have"), "{unsure}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_silence_before_the_end_is_played_too() {
     let mut entries = record(&[0]);
     entries.pop();
@@ -69,11 +93,13 @@ async fn a_gap_is_counted_and_a_time_that_never_comes_is_an_error() {
     let mut entries = vec![ArchiveEntry::Gap(gap)].into_iter();
     let mut count = Played::default();
     let none = async |_| Ok(());
-    play(async || Ok(entries.next()), Speed::Max, none, &mut count).await.expect("it goes well");
-    assert_eq!(count, Played { messages: 0, gaps: 1 });
+    play(async || Ok(entries.next()), (Speed::Max, 0), none, &mut count)
+        .await
+        .expect("it goes well");
+    assert_eq!(count, Played { gaps: 1, ..Played::default() });
     let slow = Speed::Times(1e-6);
     let mut entries = record(&[u64::MAX / 1000]).into_iter();
-    let failed = play(async || Ok(entries.next()), slow, none, &mut count).await;
+    let failed = play(async || Ok(entries.next()), (slow, 0), none, &mut count).await;
     assert_eq!(failed.expect_err("it never comes").exit(), Exit::File);
 }
 

@@ -4,6 +4,7 @@
 //! the terminal. Invariants: it is given back as it was on every way out, also a panic and a signal; the
 //! broker is asked at most four times a second, and never before it has answered.
 
+mod line;
 mod model;
 mod sample;
 mod screen;
@@ -11,7 +12,7 @@ mod screen;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use bus_client::Client;
+use bus_client::{Client, ClientEvent};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use serde_json::{Map, Value, json};
@@ -23,7 +24,8 @@ use crate::output::Out;
 use crate::serve::Signals;
 use crate::table::table;
 use crate::{session, value};
-use model::{Figure, Look, Pane};
+use line::Line;
+use model::{Figure, Kind, Look, Pane};
 use screen::{Screen, Wish};
 
 /// How often the broker is asked at most.
@@ -78,7 +80,16 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         if args.once {
             sleep(args.interval).await;
             screen.take(sample::look(client, begun).await?);
-            return print(&screen, args.json);
+            print(&screen, args.json)?;
+            let is_empty = Pane::ALL.iter().all(|pane| screen.rows(*pane).is_empty());
+            return match is_empty && !args.filter.is_empty() {
+                // As `ls` and `stat` end.
+                true => {
+                    let text = format!("there is nothing with `{}` in its name", args.filter);
+                    Err(Problem::new(Exit::Nothing, text))
+                }
+                false => Ok(()),
+            };
         }
         let mut signals = Signals::new()?;
         // With a hook that gives the terminal back before a panic is told.
@@ -104,7 +115,9 @@ async fn show(
     signals: &mut Signals,
 ) -> Result<(), Problem> {
     let (mut keys, mut looks) = (keyboard(), looks(client.clone(), begun, pause));
+    let (mut events, mut line) = (client.events(), Line::new(pause));
     loop {
+        screen.gone = line.trouble();
         terminal.draw(|frame| screen.draw(frame)).map_err(|error| unusable(&error))?;
         tokio::select! {
             biased;
@@ -120,11 +133,23 @@ async fn show(
                 None => return Err(Problem::new(Exit::File, "the keyboard is gone")),
             },
             look = looks.recv() => match look {
-                Some(Ok(look)) => screen.take(look),
+                Some(Ok(look)) => {
+                    line.answered();
+                    screen.take(look);
+                }
                 Some(Err(Problem::Said(_, text))) => screen.trouble = text,
                 Some(Err(other)) => return Err(other),
                 None => return Ok(()),
             },
+            event = events.next() => match event {
+                Some(ClientEvent::Closed { reason }) => {
+                    return Err(Problem::new(Exit::Unreachable, reason));
+                }
+                Some(event) => line.note(event),
+                None => return Ok(()),
+            },
+            // For how long there is none is told anew.
+            () = sleep(line.pause()) => {}
         }
     }
 }
@@ -202,10 +227,13 @@ fn json_row(pane: Pane, row: &model::Row) -> Value {
     let mut told = Map::new();
     told.insert("name".into(), json!(row.name));
     told.insert("slow".into(), json!(row.slow));
-    for (figure, (_, key, _)) in row.figures.iter().zip(pane.columns()) {
-        let value = match figure {
-            Figure::Number(number) => json!(number),
-            Figure::Text(text) => json!(text),
+    for (figure, (_, key, kind)) in row.figures.iter().zip(pane.columns()) {
+        let value = match (figure, kind) {
+            (Figure::Text(text), _) => json!(text),
+            (Figure::Number(None), _) => Value::Null,
+            // What is behind that is noise: of the moments at which it was asked.
+            (Figure::Number(Some(rate)), Kind::Rate) => json!((rate * 100.0).round() / 100.0),
+            (Figure::Number(Some(whole)), _) => json!(whole.round() as u64),
         };
         told.insert((*key).into(), value);
     }

@@ -29,6 +29,8 @@ pub struct Screen {
     skip: usize,
     /// What went wrong last.
     pub trouble: String,
+    /// Why what is shown is old, and since when; `None` while the broker answers.
+    pub gone: Option<String>,
 }
 
 /// What a key asks for beyond the screen.
@@ -108,7 +110,12 @@ impl Screen {
             Constraint::Length(1),
         ];
         let [broker, tabs, table, help] = Layout::vertical(lines).areas(frame.area());
-        frame.render_widget(Line::from(self.now.broker.as_str()), broker);
+        let reversed = Style::default().add_modifier(Modifier::REVERSED);
+        let top = match &self.gone {
+            Some(gone) => Line::from(gone.as_str()).style(reversed.add_modifier(Modifier::BOLD)),
+            None => Line::from(self.now.broker.as_str()),
+        };
+        frame.render_widget(top, broker);
         frame.render_widget(Line::from(self.tabs()), tabs);
         self.draw_table(frame, table);
         let bottom = match (self.typing, self.trouble.is_empty()) {
@@ -116,7 +123,6 @@ impl Screen {
             (false, false) => self.trouble.clone(),
             (false, true) => HELP.to_owned(),
         };
-        let reversed = Style::default().add_modifier(Modifier::REVERSED);
         frame.render_widget(Line::from(bottom).style(reversed), help);
     }
 
@@ -257,6 +263,17 @@ mod tests {
         assert!(lines[3].starts_with("! jobs.big") && lines[3].contains("5000"), "{lines:#?}");
         assert!(lines[4].starts_with("  jobs.small") && lines[4].contains(" 42 "), "{lines:#?}");
         assert!(lines[23].starts_with("tab pane"), "{lines:#?}");
+    }
+
+    #[test]
+    fn figures_of_before_are_told_as_such_until_the_broker_is_back() {
+        let mut screen = screen();
+        screen.gone = Some("no connection for 3s".into());
+        let lines = picture(&mut screen, 80, 24);
+        assert!(lines[0].starts_with("no connection for 3s"), "{lines:#?}");
+        assert!(lines[3].contains("jobs.big"), "what was seen last stays: {lines:#?}");
+        screen.gone = None;
+        assert!(picture(&mut screen, 80, 24)[0].starts_with("bus 0.1.0"));
     }
 
     #[test]
