@@ -1,10 +1,9 @@
 //! Lanes in shared memory, as a client asks for them in its handshake.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use bus_core::BusUrl;
 use bus_core::session::{Hello, Welcome};
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
+use bus_core::sys::{AsFd, OwnedFd};
 use bus_core::transport::{
     Bells, Link, LinkError, could_stop_us, frame_bytes, is_same_user, make_bell, take_bell,
     write_frame,

@@ -5,11 +5,11 @@
 //! verified what they got, the socket bears nothing but tokens.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use super::Link;
 use super::bell::Bells;
 use crate::shm::{LaneReader, LaneWriter};
+use crate::sys::{BorrowedFd, OwnedFd};
 
 /// A link that can carry descriptors, and be exchanged for lanes.
 pub trait Carrier {
@@ -21,7 +21,7 @@ pub trait Carrier {
     fn write_with(
         &mut self,
         bytes: &[u8],
-        descriptors: &[std::os::fd::BorrowedFd<'_>],
+        descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()>;
 
     /// Takes the descriptors that came with what was read so far.

@@ -6,6 +6,7 @@
 mod brokers;
 mod finding;
 mod judge;
+#[cfg_attr(not(target_os = "linux"), path = "probe_elsewhere.rs")]
 mod probe;
 
 use bus_client::BusUrl;
