@@ -3,8 +3,8 @@
 //! The address decides, nothing else. All of them are looked at before anything listens: one that cannot be used, or
 //! that no listener wants, is a mistake of the configuration, and the broker does not start beside it.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::net::ToSocketAddrs;
+use std::path::Path;
 
 use bus_core::BusUrl;
 use bus_core::sys::{Inherited, Listening, OwnedFd, listening_address};

@@ -15,21 +15,25 @@ pub const LANE_BYTES_DEFAULT: usize = 256 * 1024;
 #[error("shared memory: {0}")]
 pub struct RegionError(#[from] io::Error);
 
+/// What there is none of.
+#[derive(Debug)]
+enum Never {}
+
 /// A lane's writing side: there is none.
 #[derive(Debug)]
-pub enum LaneWriter {}
+pub struct LaneWriter(Never);
 
 /// A lane's reading side: there is none.
 #[derive(Debug)]
-pub enum LaneReader {}
+pub struct LaneReader(Never);
 
 /// One side's half of a pair of lanes: there is none.
 #[derive(Debug)]
-pub enum LaneOffer {}
+pub struct LaneOffer(Never);
 
 /// The other side's half: there is none.
 #[derive(Debug)]
-pub enum PeerLanes {}
+pub struct PeerLanes(Never);
 
 #[cfg(feature = "net")]
 impl PeerLanes {
@@ -61,7 +65,7 @@ impl LaneOffer {
 
     /// What the peer must be handed.
     pub fn descriptors(&self) -> [BorrowedFd<'_>; LaneOffer::DESCRIPTORS] {
-        match *self {}
+        match self.0 {}
     }
 
     /// Joins it with what the peer has handed over.
@@ -74,11 +78,11 @@ impl LaneOffer {
         _cursor: BorrowedFd<'_>,
         _capacity: usize,
     ) -> Result<(LaneWriter, LaneReader), RegionError> {
-        match self {}
+        match self.0 {}
     }
 
     /// Joins it with what was verified before.
     pub fn join_verified(self, _theirs: PeerLanes) -> (LaneWriter, LaneReader) {
-        match self {}
+        match self.0 {}
     }
 }

@@ -63,16 +63,16 @@ pub use birth::Birth;
 pub use bound::listening_address;
 pub use children::{ask_to_end, end_with_parent, kill_group, shell};
 pub use clock::monotonic_clock;
+pub use credentials::Credentials;
 pub use descriptors::{AsFd, BorrowedFd, OwnedFd};
-pub use files::{folder_mode, file_mode, owner_and_mode};
+pub use files::{file_mode, folder_mode, owner_and_mode};
 pub use inheritance::SocketFile;
 pub use inherited::{Inherited, take_inherited, take_words};
-pub use listening::Listening;
 pub use limits::{file_limit, raise_file_limit};
-pub use notify::Notify;
-pub use credentials::Credentials;
+pub use listening::Listening;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use local_stream::{LocalStream, local_stream, poll_written};
+pub use notify::Notify;
 pub use peer::{peer_groups, process_ended};
 #[cfg(target_os = "linux")]
 pub use peer::{peer_process, sees_our_processes};

@@ -18,11 +18,7 @@ pub trait Carrier {
     ///
     /// # Errors
     /// When the bytes do not go at once, or the link has ended.
-    fn write_with(
-        &mut self,
-        bytes: &[u8],
-        descriptors: &[BorrowedFd<'_>],
-    ) -> io::Result<()>;
+    fn write_with(&mut self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()>;
 
     /// Takes the descriptors that came with what was read so far.
     fn take_descriptors(&mut self) -> Vec<OwnedFd>;

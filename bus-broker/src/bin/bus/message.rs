@@ -104,9 +104,10 @@ impl MessageArgs {
     /// Where the payload is read from, and what that is called.
     async fn open(self) -> Result<(Box<dyn AsyncRead + Unpin>, String), Problem> {
         match (self.body, self.file) {
-            (Some(body), _) => {
-                Ok((Box::new(std::io::Cursor::new(body.into_encoded_bytes())), "the argument".into()))
-            }
+            (Some(body), _) => Ok((
+                Box::new(std::io::Cursor::new(body.into_encoded_bytes())),
+                "the argument".into(),
+            )),
             (None, Some(path)) if path != Path::new("-") => {
                 let name = path.display().to_string();
                 let file = tokio::fs::File::open(&path).await;

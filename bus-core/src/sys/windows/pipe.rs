@@ -18,13 +18,11 @@ use windows_sys::Win32::Security::Authorization::{
     ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
 };
 use windows_sys::Win32::Security::{PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES};
-use windows_sys::Win32::System::Pipes::{
-    GetNamedPipeClientProcessId, GetNamedPipeServerProcessId,
-};
+use windows_sys::Win32::System::Pipes::{GetNamedPipeClientProcessId, GetNamedPipeServerProcessId};
 
+use super::Credentials;
 use super::local_stream::{LocalStream, PIPE_BYTES};
 use super::user::{is_system, number, own_user, user_of_process};
-use super::Credentials;
 
 /// Pause before a client tries again that has found all instances taken.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -27,6 +27,7 @@ enum Socket {
     Local(LocalStream),
 }
 
+#[allow(dead_code, reason = "local links are made otherwise on Windows than on Unix")]
 impl StreamLink {
     /// Over a connected local socket that does not block.
     pub fn new(socket: OwnedFd, transport: Transport, peer: Peer) -> io::Result<StreamLink> {

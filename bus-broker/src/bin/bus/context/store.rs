@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bus_client::Token;
+use bus_core::sys::{effective_uid, file_mode, folder_mode, owner_and_mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
