@@ -54,7 +54,10 @@ pub(crate) async fn say_hello(
 ) -> Result<Asked, LinkError> {
     let asked = match (wish, link.carrier().is_some()) {
         (Wish::Never(reason), _) => Asked::Nothing(reason.into()),
-        (_, false) => Asked::Nothing("only a local socket can hand over shared memory".into()),
+        (_, false) => Asked::Nothing(match LaneOffer::supported() {
+            Ok(()) => "only a local socket can hand over shared memory".into(),
+            Err(error) => error.to_string(),
+        }),
         _ => match LaneOffer::new(LANE_BYTES_DEFAULT) {
             Ok(lane) => {
                 let bell = match is_same_user(link.peer()) {

@@ -12,7 +12,7 @@ pub const LANE_BYTES_DEFAULT: usize = 256 * 1024;
 
 /// Why a region cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("shared memory: {0}")]
+#[error("{0}")]
 pub struct RegionError(#[from] io::Error);
 
 /// What there is none of.
@@ -46,7 +46,7 @@ impl PeerLanes {
         _cursor: BorrowedFd<'_>,
         _capacity: usize,
     ) -> Result<PeerLanes, RegionError> {
-        Err(not_available("lanes").into())
+        Err(not_available("shared memory").into())
     }
 }
 
@@ -55,12 +55,20 @@ impl LaneOffer {
     /// Descriptors that each side hands to the other, where there are lanes.
     pub const DESCRIPTORS: usize = 2;
 
+    /// Whether this system can have lanes at all.
+    ///
+    /// # Errors
+    /// Shared memory is not available.
+    pub fn supported() -> Result<(), RegionError> {
+        Err(not_available("shared memory").into())
+    }
+
     /// Makes a lane.
     ///
     /// # Errors
     /// Shared memory is not available.
     pub fn new(_capacity: usize) -> Result<LaneOffer, RegionError> {
-        Err(not_available("lanes").into())
+        Err(not_available("shared memory").into())
     }
 
     /// What the peer must be handed.

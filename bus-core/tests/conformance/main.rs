@@ -8,6 +8,7 @@ mod certificates;
 mod ends;
 mod flow;
 mod pairs;
+#[cfg(target_os = "linux")]
 mod paths;
 mod waking;
 
@@ -77,11 +78,13 @@ async fn local_sockets_conform() {
     check(Transport::Local).await;
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn lanes_conform() {
     check(Transport::SharedMemory).await;
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn lanes_with_bells_conform() {
     for bells in [[true, true], [true, false], [false, true]] {
