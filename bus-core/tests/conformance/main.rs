@@ -7,6 +7,7 @@
 mod certificates;
 mod ends;
 mod flow;
+#[cfg_attr(not(target_os = "linux"), allow(unused, reason = "lanes are on Linux alone"))]
 mod pairs;
 #[cfg(target_os = "linux")]
 mod paths;
