@@ -31,12 +31,19 @@ pub fn ask_to_end(child: u32) -> bool {
 /// Has the kernel end this process when its parent ends.
 ///
 /// # Errors
-/// When the kernel refuses; `Unsupported` where it cannot.
+/// When the kernel refuses.
+#[cfg(target_os = "linux")]
 pub fn end_with_parent() -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    return Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?);
-    #[cfg(not(target_os = "linux"))]
-    return Err(super::not_available("an end together with the parent process"));
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?)
+}
+
+/// Has the kernel end this process when its parent ends.
+///
+/// # Errors
+/// `Unsupported`.
+#[cfg(not(target_os = "linux"))]
+pub fn end_with_parent() -> io::Result<()> {
+    Err(super::not_available("an end together with the parent process"))
 }
 
 fn number(pid: u32) -> Option<Pid> {
