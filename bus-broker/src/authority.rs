@@ -6,10 +6,10 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use bus_core::sys::{file_mode, folder_mode};
 use bus_core::transport::Moment;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -97,7 +97,8 @@ impl Authority {
     /// When there is one, or its files cannot be written.
     pub fn create(folder: &Path, making: Making) -> Result<(Authority, Certified), AuthorityError> {
         let failed = |error| AuthorityError::File { path: folder.to_owned(), error };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let mut builder = fs::DirBuilder::new();
+        folder_mode(builder.recursive(true), 0o700).create(folder).map_err(failed)?;
         let key = KeyPair::generate()?;
         let mut params = authority_params(&key);
         let validity = validity(&mut params, making);
@@ -263,8 +264,9 @@ fn write(
 fn put(path: &Path, content: &[u8], mode: u32) -> Result<(), AuthorityError> {
     let failed = |error| AuthorityError::File { path: path.to_owned(), error };
     let new = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(&new).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    let options = file_mode(options.write(true).create_new(true), mode);
+    let mut file = options.open(&new).map_err(failed)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
     let put = written.and_then(|()| fs::rename(&new, path));
     put.map_err(|error| {

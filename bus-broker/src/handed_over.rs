@@ -3,24 +3,14 @@
 //! The address decides, nothing else. All of them are looked at before anything listens: one that cannot be used, or
 //! that no listener wants, is a mistake of the configuration, and the broker does not start beside it.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::net::ToSocketAddrs;
+use std::path::Path;
 
 use bus_core::BusUrl;
-use bus_core::sys::Inherited;
+use bus_core::sys::{Inherited, Listening, OwnedFd, listening_address};
 use bus_core::transport::default_path;
-use rustix::net::sockopt::{socket_acceptconn, socket_type};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname};
 
 use crate::start_error::StartError;
-
-/// Where a socket listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Address {
-    Path(PathBuf),
-    Network(SocketAddr),
-}
 
 /// Gives each of these listeners its socket, if there is one.
 ///
@@ -34,7 +24,7 @@ pub(crate) fn assign(
     let mut wrong = Vec::new();
     for socket in sockets {
         let Inherited { descriptor, number, name } = socket;
-        let address = match address_of(&descriptor) {
+        let address = match listening_address(&descriptor) {
             Ok(address) => address,
             Err(reason) => {
                 wrong.push(format!("`{name}` (descriptor {number}) {reason}"));
@@ -58,40 +48,13 @@ pub(crate) fn assign(
     }
 }
 
-/// Where a socket listens, or why nobody could connect there.
-fn address_of(socket: &OwnedFd) -> Result<Address, String> {
-    match socket_type(socket) {
-        Ok(SocketType::STREAM) => {}
-        Ok(_) => return Err("is no stream socket (ListenStream=)".into()),
-        Err(error) => return Err(format!("is no socket: {error}")),
-    }
-    match socket_acceptconn(socket) {
-        Ok(true) => {}
-        Ok(false) => return Err("does not listen (Accept=no is needed)".into()),
-        Err(error) => return Err(format!("cannot be looked at: {error}")),
-    }
-    let address = getsockname(socket).map_err(|error| format!("has no address: {error}"))?;
-    match address.address_family() {
-        AddressFamily::UNIX => {
-            let local = SocketAddrUnix::try_from(address).map_err(|error| error.to_string())?;
-            let path = local.path().and_then(|path| path.to_str().map(PathBuf::from).ok());
-            // Everybody can connect to an abstract one.
-            path.map(Address::Path).ok_or_else(|| "has no path in the file system".into())
-        }
-        AddressFamily::INET | AddressFamily::INET6 => {
-            SocketAddr::try_from(address).map(Address::Network).map_err(|error| error.to_string())
-        }
-        other => Err(format!("is neither local nor TCP (address family {})", other.as_raw())),
-    }
-}
-
 /// Whether that is the address of this listener.
-fn listens_at(url: &BusUrl, address: &Address) -> bool {
+fn listens_at(url: &BusUrl, address: &Listening) -> bool {
     match (url, address) {
-        (BusUrl::Local(path) | BusUrl::Unix(path), Address::Path(bound)) => {
+        (BusUrl::Local(path) | BusUrl::Unix(path), Listening::Path(bound)) => {
             is_same_path(&path.clone().unwrap_or_else(default_path), bound)
         }
-        (BusUrl::Tcp(host) | BusUrl::Tls(host), Address::Network(bound)) => {
+        (BusUrl::Tcp(host) | BusUrl::Tls(host), Listening::Network(bound)) => {
             host.to_socket_addrs().is_ok_and(|mut all| all.any(|one| one == *bound))
         }
         _ => false,
@@ -102,10 +65,10 @@ fn listens_at(url: &BusUrl, address: &Address) -> bool {
 pub(crate) fn is_same_place(one: &BusUrl, other: &BusUrl) -> bool {
     match one {
         BusUrl::Local(path) | BusUrl::Unix(path) => {
-            listens_at(other, &Address::Path(path.clone().unwrap_or_else(default_path)))
+            listens_at(other, &Listening::Path(path.clone().unwrap_or_else(default_path)))
         }
         BusUrl::Tcp(host) | BusUrl::Tls(host) => host.to_socket_addrs().is_ok_and(|mut all| {
-            all.any(|at| at.port() != 0 && listens_at(other, &Address::Network(at)))
+            all.any(|at| at.port() != 0 && listens_at(other, &Listening::Network(at)))
         }),
         BusUrl::Shm(_) | BusUrl::Mem(_) => false,
     }
@@ -118,10 +81,10 @@ fn is_same_path(one: &Path, other: &Path) -> bool {
     one == other || (one.file_name() == other.file_name() && same_folder())
 }
 
-fn shown(address: &Address) -> String {
+fn shown(address: &Listening) -> String {
     match address {
-        Address::Path(path) => format!("local:{}", path.display()),
-        Address::Network(address) => format!("tcp://{address}"),
+        Listening::Path(path) => format!("local:{}", path.display()),
+        Listening::Network(address) => format!("tcp://{address}"),
     }
 }
 

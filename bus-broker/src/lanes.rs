@@ -1,10 +1,8 @@
 //! Lanes for a client of this machine: agreed on in the handshake, or refused with a reason.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use bus_core::session::Hello;
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer, PeerLanes};
-use bus_core::sys::{file_limit, is_out_of_files};
+use bus_core::sys::{AsFd, OwnedFd, file_limit, is_out_of_files};
 use bus_core::transport::{Bells, Link, could_stop_us, make_bell, take_bell};
 use bytes::Bytes;
 use tracing::{debug, warn};

@@ -4,11 +4,11 @@
 //! many come wait, and a few of them are heard at a time, while all others pass them by (`gate`).
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bus_core::BusUrl;
+use bus_core::sys::OwnedFd;
 #[cfg(feature = "tls")]
 use bus_core::transport::TlsListener;
 use bus_core::transport::{

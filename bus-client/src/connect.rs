@@ -3,14 +3,13 @@
 //! One attempt, with a deadline over all of it; trying again is the driver's business.
 
 use std::io;
-use std::path::Path;
 
 use bus_core::session::Welcome;
 #[cfg(feature = "tls")]
 use bus_core::sys::aside;
 use bus_core::transport::{
     Link, LinkError, Transport, candidate_paths, connect_local, connect_mem, connect_tcp,
-    next_frame,
+    folder_exists, next_frame,
 };
 #[cfg(feature = "tls")]
 use bus_core::transport::{TlsClient, TlsFailure, check_server_name, connect_tls};
@@ -244,16 +243,10 @@ fn explain(url: &BusUrl, error: io::Error) -> Error {
     let (kind, hint) = match error.kind() {
         io::ErrorKind::PermissionDenied => (ErrorKind::PermissionDenied, ""),
         io::ErrorKind::InvalidInput => (ErrorKind::InvalidUrl, ""),
-        io::ErrorKind::NotFound if !parent_exists(url) => {
+        io::ErrorKind::NotFound if !url.path().is_none_or(folder_exists) => {
             (ErrorKind::NoBroker, " (the directory is not there)")
         }
         _ => (ErrorKind::NoBroker, " (start one with `bus serve`)"),
     };
     Error::new(kind, format!("cannot reach a broker at {url}: {error}{hint}")).with_source(error)
-}
-
-fn parent_exists(url: &BusUrl) -> bool {
-    url.path()
-        .and_then(Path::parent)
-        .is_none_or(|parent| parent.as_os_str().is_empty() || parent.exists())
 }

@@ -6,7 +6,6 @@
 //! once. What becomes of its parent is nothing to it. A connection that the parent had made would bear
 //! the parent's name, end with the parent's process, and be lost if the child took its time.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -161,7 +160,7 @@ impl std::fmt::Display for Legacy {
 /// broker is another one.
 fn with_path(url: &BusUrl, reached: &Path) -> BusUrl {
     // What this process has inherited itself has no path but the one in its URL.
-    let reached = match reached.as_os_str().as_bytes().starts_with(b"/proc/self/") {
+    let reached = match reached.as_os_str().as_encoded_bytes().starts_with(b"/proc/self/") {
         true => url.path().unwrap_or(reached),
         false => reached,
     };

@@ -1,11 +1,9 @@
 //! Lanes in shared memory, as a client asks for them in its handshake.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use bus_core::BusUrl;
 use bus_core::session::{Hello, Welcome};
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
-use bus_core::sys::file_limit;
+use bus_core::sys::{AsFd, OwnedFd, file_limit};
 use bus_core::transport::{
     Bells, Link, LinkError, could_stop_us, frame_bytes, is_same_user, make_bell, take_bell,
     write_frame,
@@ -56,7 +54,10 @@ pub(crate) async fn say_hello(
 ) -> Result<Asked, LinkError> {
     let asked = match (wish, link.carrier().is_some()) {
         (Wish::Never(reason), _) => Asked::Nothing(reason.into()),
-        (_, false) => Asked::Nothing("only a local socket can hand over shared memory".into()),
+        (_, false) => Asked::Nothing(match LaneOffer::supported() {
+            Ok(()) => "only a local socket can hand over shared memory".into(),
+            Err(error) => error.to_string(),
+        }),
         _ => match LaneOffer::new(LANE_BYTES_DEFAULT) {
             Ok(lane) => {
                 let bell = match is_same_user(link.peer()) {

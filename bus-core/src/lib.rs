@@ -16,7 +16,7 @@ mod name;
 mod runs;
 mod selector;
 mod sequence;
-#[cfg(feature = "shm")]
+#[cfg(all(feature = "shm", target_os = "linux"))]
 mod sync;
 mod time;
 mod token;
@@ -29,6 +29,7 @@ pub mod bridge;
 pub mod router;
 pub mod session;
 #[cfg(feature = "shm")]
+#[cfg_attr(not(target_os = "linux"), path = "shm/absent.rs")]
 pub mod shm;
 #[cfg(feature = "net")]
 pub mod sys;

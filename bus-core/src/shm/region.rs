@@ -103,6 +103,14 @@ impl LaneOffer {
     /// Descriptors that each side hands to the other.
     pub const DESCRIPTORS: usize = 2;
 
+    /// Whether this system can have lanes at all.
+    ///
+    /// # Errors
+    /// Never, on this one.
+    pub fn supported() -> Result<(), RegionError> {
+        Ok(())
+    }
+
     /// Makes a lane with a ring of so many bytes, and a cursor for the peer's.
     ///
     /// # Errors

@@ -9,24 +9,6 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::watch::watch;
 
-/// A local peer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Credentials {
-    /// Its process; none if the kernel could not tell.
-    pub pid: Option<u32>,
-    /// Its user.
-    pub uid: u32,
-    /// Its group.
-    pub gid: u32,
-    /// Its supplementary groups.
-    pub groups: Vec<u32>,
-}
-
-/// The user for whom this process acts.
-pub fn effective_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 /// The supplementary groups that the peer of a local socket had when it connected
 /// (`SO_PEERGROUPS`).
 ///

@@ -7,7 +7,8 @@
 
 use std::io;
 use std::mem::size_of_val;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// The number of the option, which is Linux's own (`TCP_RTO_MAX_MS`, since 6.15). The crate of the C
@@ -17,8 +18,8 @@ const TCP_RTO_MAX_MS: libc::c_int = 44;
 /// Lets a TCP socket wait no longer than this between two attempts. The kernel takes 1 to 120 s.
 ///
 /// # Errors
-/// When the kernel does not know of that, or the socket is of another kind.
-pub fn bound_retransmission(socket: BorrowedFd<'_>, longest: Duration) -> io::Result<()> {
+/// When the kernel does not know of that.
+pub fn bound_retransmission(socket: &TcpStream, longest: Duration) -> io::Result<()> {
     let millis = libc::c_int::try_from(longest.as_millis()).unwrap_or(libc::c_int::MAX);
     let length = size_of_val(&millis) as libc::socklen_t;
     // SAFETY: the option's value is one `int`, and the kernel reads as many bytes from `millis` as

@@ -4,12 +4,8 @@
 //! where it is; so whoever has said nothing, or nothing that this port understands, costs no more than that
 //! look. Nothing here waits.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use super::clear::{self, Opening};
 use super::exchange::frame_bytes;
@@ -18,6 +14,7 @@ use super::{Peer, Transport, tcp};
 use crate::error::Failure;
 use crate::frame::{Decoder, FRAME_HEADER_BYTES_MAX, FrameError, Header, Kind, control};
 use crate::limits::HANDSHAKE_FRAME_BYTES_MAX;
+use crate::sys::will_say_no_more;
 
 /// What is looked at: the longest frame of a handshake, or that much of TLS.
 const LOOK_BYTES: usize = HANDSHAKE_FRAME_BYTES_MAX + FRAME_HEADER_BYTES_MAX;
@@ -31,7 +28,7 @@ const RECORD_BYTES_MAX: usize = 1 << 14;
 /// makes a link of it.
 #[derive(Debug)]
 pub struct Arrival {
-    socket: OwnedFd,
+    socket: TcpStream,
     address: SocketAddr,
     transport: Transport,
 }
@@ -50,7 +47,7 @@ pub enum Greeting {
 }
 
 impl Arrival {
-    pub(super) fn new(socket: OwnedFd, address: SocketAddr, transport: Transport) -> Arrival {
+    pub(super) fn new(socket: TcpStream, address: SocketAddr, transport: Transport) -> Arrival {
         Arrival { socket, address, transport }
     }
 
@@ -67,31 +64,29 @@ impl Arrival {
     /// What was said. It is one system call, or two, and takes nothing away.
     pub fn greeting(&self) -> Greeting {
         let mut room = [0; LOOK_BYTES];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let greeting = match recv(&self.socket, &mut room[..], flags) {
-            Ok((_, 0)) => return Greeting::Ended,
-            Ok((_, count)) => greeting(&room[..count.min(LOOK_BYTES)], self.transport),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Greeting::Unfinished,
-            Err(_) => return Greeting::Ended,
+        let greeting = match self.socket.peek(&mut room) {
+            Ok(0) => return Greeting::Ended,
+            Ok(count) => greeting(&room[..count], self.transport),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
+                    return Greeting::Unfinished;
+                }
+                _ => return Greeting::Ended,
+            },
         };
         match greeting {
-            Greeting::Unfinished if self.will_say_no_more() => Greeting::Ended,
+            Greeting::Unfinished if will_say_no_more(&self.socket) => Greeting::Ended,
             greeting => greeting,
         }
     }
 
-    fn will_say_no_more(&self) -> bool {
-        let mut socket = [PollFd::new(&self.socket, PollFlags::RDHUP)];
-        matches!(poll(&mut socket, Some(&Timespec::default())), Ok(1))
-    }
-
     /// Ends it, and tells why, in the clear: to be used where that is understood. One write: if it does not
     /// go at once nothing is told.
-    pub fn refuse(self, failure: &Failure) {
+    pub fn refuse(mut self, failure: &Failure) {
         // An end with bytes that nobody has taken is a reset, and may overtake what is said here.
-        let _ = recv(&self.socket, &mut [0; LOOK_BYTES][..], RecvFlags::DONTWAIT);
+        let _ = self.socket.read(&mut [0; LOOK_BYTES]);
         let frame = frame_bytes(Header::new(Kind::Refuse, 0, 0), &control::encode_failure(failure));
-        let _ = send(&self.socket, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        let _ = self.socket.write(&frame);
     }
 
     /// As a stream.
@@ -143,9 +138,6 @@ fn frame(said: &[u8]) -> Greeting {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-
     use super::super::TcpListener;
     use super::*;
     use crate::error::ErrorKind;

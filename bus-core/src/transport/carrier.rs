@@ -5,11 +5,11 @@
 //! verified what they got, the socket bears nothing but tokens.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use super::Link;
 use super::bell::Bells;
 use crate::shm::{LaneReader, LaneWriter};
+use crate::sys::{BorrowedFd, OwnedFd};
 
 /// A link that can carry descriptors, and be exchanged for lanes.
 pub trait Carrier {
@@ -18,11 +18,7 @@ pub trait Carrier {
     ///
     /// # Errors
     /// When the bytes do not go at once, or the link has ended.
-    fn write_with(
-        &mut self,
-        bytes: &[u8],
-        descriptors: &[std::os::fd::BorrowedFd<'_>],
-    ) -> io::Result<()>;
+    fn write_with(&mut self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()>;
 
     /// Takes the descriptors that came with what was read so far; `None` when they were lost, since this process may open
     /// no more files.

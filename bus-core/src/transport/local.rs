@@ -6,7 +6,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use interprocess::local_socket::{
     ConnectOptions, GenericFilePath, ListenerOptions, Name, ToFsName,
 };
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, RawMode, flock};
 use rustix::net::{getpeername, listen};
 use tokio::net::UnixStream;
 
@@ -25,7 +24,7 @@ use super::path::{explain, prepare_directory};
 use super::stream::StreamLink;
 use super::{Link, Peer, Transport};
 use crate::limits::SOCKET_PATH_BYTES_MAX;
-use crate::sys::{Credentials, effective_uid, peer_groups};
+use crate::sys::{AsFd, Credentials, OwnedFd, effective_uid, peer_groups};
 
 /// Everybody may connect.
 const SOCKET_MODE: u32 = 0o666;
@@ -60,7 +59,7 @@ impl LocalListener {
         let name = socket_name(path)?;
         let listener = ListenerOptions::new()
             .name(name)
-            .mode(SOCKET_MODE)
+            .mode(SOCKET_MODE as RawMode)
             .create_tokio()
             .map_err(|error| explain(error, "cannot listen on", path))?;
         let Listener::UdSocket(socket) = &listener;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Link, Peer, Transport};
 use crate::limits::READ_BYTES;
-use crate::sys::{Credentials, effective_uid};
+use crate::sys::{Credentials, effective_gid, effective_uid};
 
 /// Bytes that a pipe holds.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -150,7 +150,7 @@ pub fn mem_pair() -> (Box<dyn Link>, Box<dyn Link>) {
     let credentials = Credentials {
         pid: Some(std::process::id()),
         uid: effective_uid(),
-        gid: rustix::process::getegid().as_raw(),
+        gid: effective_gid(),
         groups: Vec::new(),
     };
     let peer = Peer { credentials: Some(credentials), address: "mem:".into(), ..Peer::default() };

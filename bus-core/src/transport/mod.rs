@@ -4,18 +4,24 @@
 //! bytes in order, or ends; what the frames in them mean is not its business.
 
 mod arrival;
+#[cfg_attr(not(target_os = "linux"), path = "elsewhere/bell.rs")]
 mod bell;
 mod carrier;
 mod certificate;
 mod clear;
+#[cfg(target_os = "linux")]
 mod ear;
 mod exchange;
+#[cfg(target_os = "linux")]
 mod lane;
+#[cfg_attr(windows, path = "windows/local.rs")]
 mod local;
 mod mem;
 mod pace;
+#[cfg_attr(windows, path = "windows/path.rs")]
 mod path;
 mod pulse;
+#[cfg_attr(not(target_os = "linux"), path = "elsewhere/stream.rs")]
 mod stream;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -41,7 +47,7 @@ pub use mem::{
     MemConnector, MemListener, connect_mem, mem_listener, mem_pair, register_mem, unregister_mem,
 };
 pub use pace::{Clock, InvalidWaiting, Pace, Waiting};
-pub use path::{candidate_paths, default_path, prepare_directory};
+pub use path::{candidate_paths, default_path, folder_exists, prepare_directory};
 pub use pulse::Pulse;
 pub use tcp::{Backlog, TcpListener, connect_tcp};
 #[cfg(feature = "tls")]

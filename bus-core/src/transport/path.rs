@@ -72,6 +72,11 @@ pub fn prepare_directory(socket: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the folder is there in which a broker would listen.
+pub fn folder_exists(socket: &Path) -> bool {
+    socket.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.exists())
+}
+
 fn unsafe_directory(directory: &Path, why: String) -> io::Error {
     let text =
         format!("the directory {} is not safe for a broker's socket: {why}", directory.display());

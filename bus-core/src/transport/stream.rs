@@ -7,6 +7,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
@@ -51,6 +52,11 @@ impl StreamLink {
         let passed = Passed::default();
         let (room, sent) = (None, 0);
         Ok(StreamLink { socket, room, transport, peer, passed, expects_descriptors, sent })
+    }
+
+    /// Over a connected socket of TCP that does not block.
+    pub fn tcp(socket: TcpStream, transport: Transport, peer: Peer) -> io::Result<StreamLink> {
+        StreamLink::new(socket.into(), transport, peer)
     }
 
     /// Reads as [`Link::try_read`] does, at most so many bytes.

@@ -4,21 +4,17 @@
 //! what is still to come.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::listen;
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay};
-use rustix::net::{SocketFlags, acceptfrom_with, getsockname, listen};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::net::TcpStream;
 
 use super::arrival::Arrival;
 use super::stream::StreamLink;
 use super::{Link, Peer, Transport};
-use crate::sys::{bound_retransmission, watch};
+use crate::sys::{Accepting, OwnedFd, accept, bound_retransmission};
 
 /// The longest pause before TCP sends again what was lost: so long after its healing a wire may lie
 /// idle. It is the shortest that the kernel takes.
@@ -30,10 +26,10 @@ const WAITING_MAX: i32 = 4096;
 
 /// Accepts TCP connections.
 pub struct TcpListener {
-    socket: Arc<OwnedFd>,
+    socket: Arc<std::net::TcpListener>,
     transport: Transport,
     /// While somebody waits for connections: the runtime then wakes for each.
-    watched: Option<AsyncFd<OwnedFd>>,
+    watched: Option<Accepting>,
 }
 
 impl TcpListener {
@@ -49,7 +45,7 @@ impl TcpListener {
     pub(super) async fn bind_for(address: &str, transport: Transport) -> io::Result<TcpListener> {
         let listener = tokio::net::TcpListener::bind(address).await?.into_std()?;
         listen(&listener, WAITING_MAX)?;
-        TcpListener::adopt_for(listener.into(), transport)
+        TcpListener::over(listener, transport)
     }
 
     /// Listens with a socket that is bound and listens already, made by somebody else.
@@ -62,7 +58,11 @@ impl TcpListener {
 
     /// The same, for what goes over TCP.
     pub(super) fn adopt_for(socket: OwnedFd, transport: Transport) -> io::Result<TcpListener> {
-        rustix::io::ioctl_fionbio(&socket, true)?;
+        TcpListener::over(socket.into(), transport)
+    }
+
+    fn over(socket: std::net::TcpListener, transport: Transport) -> io::Result<TcpListener> {
+        socket.set_nonblocking(true)?;
         let mut listener = TcpListener { socket: Arc::new(socket), transport, watched: None };
         listener.watched()?;
         Ok(listener)
@@ -73,7 +73,7 @@ impl TcpListener {
     /// # Errors
     /// When the operating system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(getsockname(&self.socket)?.try_into()?)
+        self.socket.local_addr()
     }
 
     /// The next connection, as it has come. Cancelling loses none.
@@ -82,8 +82,8 @@ impl TcpListener {
     /// When accepting fails, as without free descriptors. The listener stays usable.
     pub async fn arrival(&mut self) -> io::Result<Arrival> {
         let transport = self.transport;
-        let accept = |socket: &OwnedFd| accept(socket, transport);
-        self.watched()?.async_io(Interest::READABLE, accept).await
+        let (socket, address) = self.watched()?.accept().await?;
+        Ok(Arrival::new(socket, address, transport))
     }
 
     /// What has come and is not taken yet, to be taken by any thread. Until [`TcpListener::arrival`] is asked
@@ -111,10 +111,10 @@ impl TcpListener {
         self.link(arrival)
     }
 
-    fn watched(&mut self) -> io::Result<&AsyncFd<OwnedFd>> {
+    fn watched(&mut self) -> io::Result<&Accepting> {
         let watched = match self.watched.take() {
             Some(watched) => watched,
-            None => watch(self.socket.try_clone()?, Interest::READABLE)?,
+            None => Accepting::new(&self.socket)?,
         };
         Ok(self.watched.insert(watched))
     }
@@ -123,7 +123,7 @@ impl TcpListener {
 /// The connections that have come to a listener. As long as it is there the listener's address is taken.
 #[derive(Clone, Debug)]
 pub struct Backlog {
-    socket: Arc<OwnedFd>,
+    socket: Arc<std::net::TcpListener>,
     transport: Transport,
 }
 
@@ -133,19 +133,12 @@ impl Backlog {
     /// # Errors
     /// When accepting fails, as without free descriptors. It can be tried again.
     pub fn take(&self) -> io::Result<Option<Arrival>> {
-        match accept(&self.socket, self.transport) {
+        match accept(&*self.socket) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            result => result.map(Some),
+            Err(error) => Err(error),
+            Ok((socket, address)) => Ok(Some(Arrival::new(socket, address, self.transport))),
         }
     }
-}
-
-fn accept(listener: &OwnedFd, transport: Transport) -> io::Result<Arrival> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let (socket, address) = acceptfrom_with(listener, flags)?;
-    // One that is gone may have none any more.
-    let address = address.ok_or(io::ErrorKind::ConnectionAborted)?;
-    Ok(Arrival::new(socket, address.try_into()?, transport))
 }
 
 /// Connects to `HOST:PORT`.
@@ -158,14 +151,14 @@ pub async fn connect_tcp(address: &str) -> io::Result<Box<dyn Link>> {
 
 /// A TCP stream to `HOST:PORT`, of this transport.
 pub(super) async fn connect_stream(address: &str, transport: Transport) -> io::Result<StreamLink> {
-    let socket = TcpStream::connect(address).await?;
+    let socket = tokio::net::TcpStream::connect(address).await?;
     let address = socket.peer_addr()?;
-    stream(socket.into_std()?.into(), address, transport)
+    stream(socket.into_std()?, address, transport)
 }
 
 /// A connected socket that does not block, as a stream of this transport.
 pub(super) fn stream(
-    socket: OwnedFd,
+    socket: TcpStream,
     address: SocketAddr,
     transport: Transport,
 ) -> io::Result<StreamLink> {
@@ -174,8 +167,8 @@ pub(super) fn stream(
     set_socket_keepalive(&socket, true)?;
     // An older kernel doubles the pauses between its attempts as far as it likes: all works there, and
     // goes on later after a cut.
-    let _ = bound_retransmission(socket.as_fd(), RETRANSMISSION_MAX);
-    StreamLink::new(socket, transport, peer(address, transport))
+    let _ = bound_retransmission(&socket, RETRANSMISSION_MAX);
+    StreamLink::tcp(socket, transport, peer(address, transport))
 }
 
 /// Somebody at this address.

@@ -24,7 +24,6 @@ mod x509;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 
 use rustls::pki_types::ServerName;
 
@@ -39,6 +38,7 @@ use link::TlsLink;
 use super::arrival::Arrival;
 use super::tcp::{Backlog, TcpListener, connect_stream};
 use super::{Link, Transport};
+use crate::sys::OwnedFd;
 
 /// Accepts TLS connections.
 pub struct TlsListener {

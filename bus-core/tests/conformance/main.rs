@@ -7,7 +7,9 @@
 mod certificates;
 mod ends;
 mod flow;
+#[cfg_attr(not(target_os = "linux"), allow(unused, reason = "lanes are on Linux alone"))]
 mod pairs;
+#[cfg(target_os = "linux")]
 mod paths;
 mod waking;
 
@@ -77,11 +79,13 @@ async fn local_sockets_conform() {
     check(Transport::Local).await;
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn lanes_conform() {
     check(Transport::SharedMemory).await;
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn lanes_with_bells_conform() {
     for bells in [[true, true], [true, false], [false, true]] {

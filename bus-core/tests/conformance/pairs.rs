@@ -3,9 +3,9 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
 
 use bus_core::shm::{LANE_BYTES_DEFAULT, LaneOffer};
+use bus_core::sys::{AsFd, OwnedFd};
 use bus_core::transport::{
     Bells, Link, LocalListener, MemConnector, MemListener, TcpListener, TlsClient, TlsListener,
     Transport, connect_local, connect_tcp, connect_tls, make_bell, mem_listener, take_bell,

@@ -12,6 +12,7 @@ use bus_broker::{
     ArchiveDecoder, ArchiveDescription, ArchiveEncoder, ArchiveEnd, ArchiveEntry, ArchiveError,
     ArchiveGap, ArchivedMessage,
 };
+use bus_core::sys::file_mode;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 
@@ -51,19 +52,20 @@ impl Writer {
             return Ok(Writer { name, to, file: None, gathered, written: 0, encoder });
         };
         let name = path.display().to_string();
-        let mut options = OpenOptions::new();
-        options.write(true).mode(0o600);
+        let mut options = std::fs::OpenOptions::new();
+        file_mode(options.write(true), 0o600);
         match force {
             true => options.create(true).truncate(true),
             false => options.create_new(true),
         };
-        let file = options.open(path).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Problem::new(
-                Exit::Conflict,
-                format!("{name} is there already: --force replaces it"),
-            ),
-            _ => unwritable(&name, &error),
-        })?;
+        let file =
+            OpenOptions::from(options).open(path).await.map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => Problem::new(
+                    Exit::Conflict,
+                    format!("{name} is there already: --force replaces it"),
+                ),
+                _ => unwritable(&name, &error),
+            })?;
         let same = file.try_clone().await.map_err(|error| unwritable(&name, &error))?;
         Ok(Writer { name, to: Box::new(file), file: Some(same), gathered, written: 0, encoder })
     }

@@ -2,10 +2,11 @@
 //!
 //! Each is ended by its own process number, also when its parent fails or is killed.
 
+use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use bus_core::sys::ask_to_end;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
@@ -108,21 +109,23 @@ impl Helper {
 
     /// Asks it to end, and kills it if it does not.
     pub async fn stop(mut self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // It has not been waited for, so the number is still its own.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        if timeout(END_LIMIT, self.child.wait()).await.is_err() {
+        // It has not been waited for, so the number is still its own.
+        let told = self.child.id().is_some_and(ask_to_end);
+        if !told || timeout(END_LIMIT, self.child.wait()).await.is_err() {
             // Dropping does the same, but this waits.
             let _ = self.child.kill().await;
         }
     }
 }
 
-/// Has the kernel end this process when its parent ends.
+/// Has the kernel end this process when its parent ends. Where it cannot do that a parent still ends its children
+/// itself, unless it is killed.
 pub fn end_with_parent() -> Result<(), Problem> {
-    set_parent_process_death_signal(Some(Signal::TERM)).map_err(|error| {
-        Problem::new(Exit::Other, format!("cannot be tied to the parent process: {error}"))
-    })
+    match bus_core::sys::end_with_parent() {
+        Err(error) if error.kind() != io::ErrorKind::Unsupported => {
+            let text = format!("cannot be tied to the parent process: {error}");
+            Err(Problem::new(Exit::Other, text))
+        }
+        _ => Ok(()),
+    }
 }

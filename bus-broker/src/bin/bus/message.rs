@@ -1,7 +1,6 @@
 //! What is published, sent or asked: the payload's source, the type and the headers.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use bus_client::{Error, Headers, Message, MessageType};
@@ -89,7 +88,7 @@ impl MessageArgs {
 
     async fn payload(self) -> Result<Bytes, Problem> {
         if let Some(body) = self.body {
-            return Ok(body.into_vec().into());
+            return Ok(body.into_encoded_bytes().into());
         }
         let (reader, name) = self.open().await?;
         let mut payload = Vec::new();
@@ -105,9 +104,10 @@ impl MessageArgs {
     /// Where the payload is read from, and what that is called.
     async fn open(self) -> Result<(Box<dyn AsyncRead + Unpin>, String), Problem> {
         match (self.body, self.file) {
-            (Some(body), _) => {
-                Ok((Box::new(std::io::Cursor::new(body.into_vec())), "the argument".into()))
-            }
+            (Some(body), _) => Ok((
+                Box::new(std::io::Cursor::new(body.into_encoded_bytes())),
+                "the argument".into(),
+            )),
             (None, Some(path)) if path != Path::new("-") => {
                 let name = path.display().to_string();
                 let file = tokio::fs::File::open(&path).await;

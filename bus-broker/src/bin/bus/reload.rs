@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bus_broker::{Broker, BrokerConfig, Reloaded};
-use tokio::signal::unix::{Signal, SignalKind};
+use bus_core::sys::HangUp;
 
 use crate::exit::{Problem, say};
 use crate::output::Out;
-use crate::serve::{Args, catch, configure, read_file, tell};
+use crate::serve::{Args, configure, read_file, tell, uncaught};
 use crate::session::LaneArgs;
 
 /// For so long nobody must have written to the file. Whoever reads it in the middle would take half of it for
@@ -22,21 +22,19 @@ const SETTLED: Duration = Duration::from_millis(200);
 const ROUNDS_MAX: u32 = 25;
 
 /// The signal that asks for it. Where nothing could be read again it is left as it was.
-pub struct HangUps(Option<Signal>);
+pub struct HangUps(HangUp);
 
 impl HangUps {
     /// Catches it from now on.
     pub fn new(args: &Args, config: &BrokerConfig) -> Result<HangUps, Problem> {
         let has_files = args.config.is_some() || config.tls_files().is_some();
-        has_files.then(|| catch(SignalKind::hangup())).transpose().map(HangUps)
+        let signal = if has_files { HangUp::new() } else { Ok(HangUp::left_alone()) };
+        signal.map(HangUps).map_err(uncaught)
     }
 
     /// Waits for one. Those that come while nobody waits are one.
     pub async fn next(&mut self) {
-        match &mut self.0 {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        }
+        self.0.next().await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bus_client::{Call, Message, Server};
-use rustix::process::{Pid, Signal, kill_process_group};
+use bus_core::sys::{kill_group, shell};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::task::{JoinSet, LocalSet};
@@ -110,13 +110,11 @@ async fn answer(call: Call, how: Rc<How>) {
 /// Runs the command, at most as long as the caller waits.
 async fn execute(command: &str, call: &Call) -> Result<Vec<u8>, Problem> {
     let failed = |text: String| Problem::new(Exit::Failed, text);
-    let mut child = Command::new("sh")
-        .args(["-c", command])
+    let mut child = Command::from(shell(command))
         .env("BUS_TYPE", call.kind().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed(format!("cannot run the shell: {error}")))?;
@@ -145,20 +143,18 @@ async fn execute(command: &str, call: &Call) -> Result<Vec<u8>, Problem> {
 }
 
 /// The processes of a command that still runs; dropping this ends them all, not the shell alone.
-struct Group(Option<Pid>);
+struct Group(Option<u32>);
 
 impl Group {
     fn of(child: &Child) -> Group {
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        Group(pid.and_then(Pid::from_raw))
+        Group(child.id())
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // As long as one of them runs the number is theirs.
-            let _ = kill_process_group(pid, Signal::KILL);
+        if let Some(leader) = self.0 {
+            kill_group(leader);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use bus_core::sys::folder_mode;
 
 /// A private directory.
 pub struct Scratch(PathBuf);
@@ -15,7 +16,7 @@ impl Scratch {
         getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
         let tag: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let path = std::env::temp_dir().join(format!("bus-{}-{tag}", std::process::id()));
-        DirBuilder::new().mode(0o700).create(&path)?;
+        folder_mode(&mut DirBuilder::new(), 0o700).create(&path)?;
         Ok(Scratch(path))
     }
 

@@ -14,8 +14,8 @@ use bus_broker::{
     Broker, BrokerConfig, DrainReport, Reloaded, StartError, parse_config, render_config,
 };
 use bus_client::BusUrl;
+use bus_core::sys::Ending;
 use clap::builder::FalseyValueParser;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Exit, Problem, say};
@@ -191,10 +191,9 @@ pub fn configure(
     args.tls.apply(config)
 }
 
-/// Catches such signals from now on.
-pub fn catch(kind: SignalKind) -> Result<Signal, Problem> {
-    signal(kind)
-        .map_err(|error| Problem::new(Exit::Other, format!("cannot catch signals: {error}")))
+/// Why signals cannot be caught.
+pub fn uncaught(error: std::io::Error) -> Problem {
+    Problem::new(Exit::Other, format!("cannot catch signals: {error}"))
 }
 
 fn explain(error: StartError) -> Problem {
@@ -241,26 +240,17 @@ fn start_tracing(verbose: u8) {
         .init();
 }
 
-/// The signals that ask a process to end.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
+/// What asks a process to end.
+pub struct Signals(Ending);
 
 impl Signals {
     /// Catches them from now on.
     pub fn new() -> Result<Signals, Problem> {
-        Ok(Signals {
-            terminate: catch(SignalKind::terminate())?,
-            interrupt: catch(SignalKind::interrupt())?,
-        })
+        Ending::new().map(Signals).map_err(uncaught)
     }
 
     /// Waits for one.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        self.0.next().await;
     }
 }

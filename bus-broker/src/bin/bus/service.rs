@@ -6,16 +6,12 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, process};
 
 use bus_broker::{Inherited, Surroundings};
-use bus_core::sys::{monotonic_clock, take_inherited, take_words};
+use bus_core::sys::{Notify, monotonic_clock, take_inherited, take_words};
 
 use crate::exit::{Exit, Problem, say};
 
@@ -72,25 +68,12 @@ pub fn taken() -> (Surroundings, Manager) {
 
 /// Whoever wants to hear how the service stands; nobody by default.
 #[derive(Clone, Default)]
-pub struct Manager(Option<Arc<UnixDatagram>>);
+pub struct Manager(Option<Arc<Notify>>);
 
 impl Manager {
-    /// The one at this address: a path, or with `@` a name in the abstract namespace. The descriptor stays open, so
-    /// that it hears of a broker also that has no other one left.
+    /// The one at this address.
     fn at(address: &OsStr) -> io::Result<Manager> {
-        let socket = UnixDatagram::unbound()?;
-        // Whoever does not listen holds up nothing.
-        socket.set_nonblocking(true)?;
-        let address = match address.as_bytes() {
-            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
-            [b'/', ..] => SocketAddr::from_pathname(Path::new(address))?,
-            _ => {
-                let text = "it is neither a path nor `@` and a name";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-            }
-        };
-        socket.connect_addr(&address)?;
-        Ok(Manager(Some(Arc::new(socket))))
+        Ok(Manager(Some(Arc::new(Notify::at(address)?))))
     }
 
     /// It works, and on which addresses.

@@ -5,10 +5,10 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bus_client::Token;
+use bus_core::sys::{effective_uid, file_mode, folder_mode, owner_and_mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -255,19 +255,21 @@ fn is_name(name: &str) -> bool {
 /// A token that others can read is everybody's.
 fn check_private(file: &File, path: &Path) -> Result<(), Problem> {
     let found = file.metadata().map_err(|error| failed("look at", path, &error))?;
-    let (path, uid) = (path.display(), bus_core::sys::effective_uid());
-    if found.mode() & 0o077 != 0 {
+    let (path, uid) = (path.display(), effective_uid());
+    // Elsewhere it has the rights of the user's own folder.
+    let Some((owner, mode)) = owner_and_mode(&found) else { return Ok(()) };
+    if mode & 0o077 != 0 {
         let text = format!(
             "{path} holds a token, and others can read it (mode {:04o}): chmod 600 {path}",
-            found.mode() & 0o7777
+            mode & 0o7777
         );
         return Err(Problem::new(Exit::Denied, text));
     }
-    match found.uid() == uid || found.uid() == 0 {
+    match owner == uid || owner == 0 {
         true => Ok(()),
         false => Err(Problem::new(
             Exit::Denied,
-            format!("{path} holds a token, and belongs to uid {}: chown {uid} {path}", found.uid()),
+            format!("{path} holds a token, and belongs to uid {owner}: chown {uid} {path}"),
         )),
     }
 }
@@ -275,13 +277,15 @@ fn check_private(file: &File, path: &Path) -> Result<(), Problem> {
 /// Writes a file for its owner alone, wholly or not at all.
 fn write(path: &Path, text: &str) -> Result<(), Problem> {
     if let Some(folder) = path.parent() {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let mut builder = fs::DirBuilder::new();
+        let made = folder_mode(builder.recursive(true), 0o700).create(folder);
         made.map_err(|error| failed("make", folder, &error))?;
     }
     let new = path.with_extension(format!("new-{}", std::process::id()));
     let written = || {
         let mut options = File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let options = options.write(true).create(true).truncate(true);
+        let mut file = file_mode(options, 0o600).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, path)
@@ -299,7 +303,7 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
