@@ -36,7 +36,7 @@ async fn ask(address: SocketAddr, request: &'static str) -> (String, String) {
 }
 
 async fn scrape(address: SocketAddr) -> Samples {
-    let (status, body) = ask(address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (status, body) = ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(status, "HTTP/1.1 200 OK");
     Samples::parse(&body)
 }
@@ -118,11 +118,18 @@ async fn what_is_told_is_what_the_statistics_say() {
 async fn it_says_whether_the_broker_is_well_and_nothing_else_is_answered() {
     let (broker, address, _client) = start().await;
     let cases = [
-        ("GET /health HTTP/1.1\r\n\r\n", "200"),
+        ("GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "200"),
         ("GET /health/ready HTTP/1.0\r\n\r\n", "200"),
-        ("GET /health/alive HTTP/1.1\r\n\r\n", "200"),
-        ("GET / HTTP/1.1\r\n\r\n", "404"),
-        ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
+        ("GET /health/alive HTTP/1.1\r\nHost: [::1]:9464\r\n\r\n", "200"),
+        ("GET / HTTP/1.0\r\n\r\n", "200"),
+        ("HEAD /main.js HTTP/1.0\r\n\r\n", "200"),
+        ("GET /snapshot.json?table=lanes HTTP/1.0\r\n\r\n", "200"),
+        ("GET /snapshot.json?table=secrets HTTP/1.0\r\n\r\n", "400"),
+        ("GET /elsewhere HTTP/1.0\r\n\r\n", "404"),
+        ("POST /metrics HTTP/1.0\r\n\r\n", "405"),
+        // A name of somebody else's that leads here.
+        ("GET /snapshot.json HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421"),
+        ("GET /metrics HTTP/1.1\r\n\r\n", "400"),
         ("hello\r\n\r\n", "400"),
     ];
     for (request, expected) in cases {
@@ -157,7 +164,7 @@ async fn who_asks_slowly_or_without_end_keeps_nobody_from_being_answered() {
         let _ = match number % 3 {
             0 => stream.write_all(b"GET /metr"),
             1 => stream.write_all(&[b'a'; 20_000]),
-            _ => stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n"),
+            _ => stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n"),
         };
         hostile.push(stream);
     }
@@ -198,7 +205,7 @@ async fn measure_a_scrape_with_a_thousand_queues_and_the_round_trip_of_others() 
         loop {
             let began = Instant::now();
             // It is not parsed here: that would take time of the thread that pings.
-            let (_, body) = ask(address, "GET /metrics HTTP/1.1\r\n\r\n").await;
+            let (_, body) = ask(address, "GET /metrics HTTP/1.0\r\n\r\n").await;
             all.push(began.elapsed());
             assert!(body.contains("busbar_queue_messages{queue=\"q999\"} 1"));
             if all.len() == 20 {
