@@ -357,7 +357,10 @@ fn name_of(queue: &QueueStat) -> String {
 fn types_of(queue: &QueueStat) -> String {
     let mut shown: Vec<String> = Vec::new();
     for it in queue.types.iter().take(TYPES_SHOWN) {
-        let name = if it.name.is_empty() { it.kind.to_string() } else { it.name.clone() };
+        let name = match it.name.as_str() {
+            "" => format!("type {}", it.kind),
+            name => name.to_owned(),
+        };
         shown.push(format!("{name} \u{d7}{}", it.messages));
     }
     if queue.types.len() > TYPES_SHOWN {

@@ -3,7 +3,9 @@
 //! Invariants: what was not there before has no rate yet; a counter that went back begins anew; what another broker
 //! counted is compared with nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::borrow::Borrow;
+use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,22 +17,23 @@ const APART: Duration = Duration::from_millis(900);
 /// Beyond that it says nothing about now.
 const STALE: Duration = Duration::from_secs(10);
 
-/// What was counted of a kind of things, by their numbers.
-type Counts<const N: usize> = BTreeMap<u64, [u64; N]>;
+/// What was counted of a kind of things, in the order of their numbers or names.
+#[derive(Debug)]
+struct Counts<K, const N: usize>(Vec<(K, [u64; N])>);
 
 /// What a look has counted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Counted {
     at: Instant,
     epoch: u64,
     /// Accepted, delivered, acknowledged, dead, dropped.
-    pub queues: Counts<5>,
+    queues: Counts<u64, 5>,
     /// Published, delivered, dropped.
-    pub topics: Counts<3>,
-    /// Requests, replies, late, expired; by the place in the alphabet, since services have no number.
-    pub services: BTreeMap<String, [u64; 4]>,
+    topics: Counts<u64, 3>,
+    /// Requests, replies, late, expired. Services have no number.
+    services: Counts<String, 4>,
     /// Bytes in and out, frames in and out.
-    pub clients: Counts<4>,
+    clients: Counts<u64, 4>,
 }
 
 /// What there was in a second, of everything together.
@@ -46,16 +49,23 @@ pub(super) struct Totals {
 
 /// The looks of before.
 #[derive(Default)]
-pub(super) struct Past(VecDeque<Counted>);
+pub(super) struct Past(VecDeque<Rc<Counted>>);
 
 /// Two looks, some time apart.
 pub(super) struct Rates {
-    before: Option<Counted>,
-    pub now: Counted,
+    before: Option<Rc<Counted>>,
+    now: Rc<Counted>,
     seconds: f64,
 }
 
 impl Counted {
+    #[cfg(test)]
+    fn nothing(at: Instant, epoch: u64) -> Counted {
+        let (queues, topics) = (Counts(Vec::new()), Counts(Vec::new()));
+        let (services, clients) = (Counts(Vec::new()), Counts(Vec::new()));
+        Counted { at, epoch, queues, topics, services, clients }
+    }
+
     pub fn of(look: &Look) -> Counted {
         let queues = look
             .queues
@@ -72,11 +82,27 @@ impl Counted {
         Counted {
             at: look.at,
             epoch: look.broker.epoch,
-            queues: queues.collect(),
-            topics: topics.collect(),
-            services: services.collect(),
-            clients: clients.collect(),
+            queues: Counts::of(queues),
+            topics: Counts::of(topics),
+            services: Counts::of(services),
+            clients: Counts::of(clients),
         }
+    }
+}
+
+impl<K: Ord, const N: usize> Counts<K, N> {
+    fn of(all: impl Iterator<Item = (K, [u64; N])>) -> Counts<K, N> {
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        Counts(all)
+    }
+
+    fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&[u64; N]>
+    where
+        K: Borrow<Q>,
+    {
+        let place = self.0.binary_search_by(|(other, _)| other.borrow().cmp(key)).ok()?;
+        self.0.get(place).map(|(_, counts)| counts)
     }
 }
 
@@ -87,7 +113,7 @@ impl Past {
         while self.0.get(1).is_some_and(|next| now.at.duration_since(next.at) >= APART) {
             self.0.pop_front();
         }
-        let before = self.0.front().cloned();
+        let (before, now) = (self.0.front().cloned(), Rc::new(now));
         let seconds = before.as_ref().map_or(0.0, |it| now.at.duration_since(it.at).as_secs_f64());
         self.0.push_back(now.clone());
         Rates { before: before.filter(|_| seconds > 0.0), now, seconds }
@@ -137,17 +163,15 @@ impl Rates {
     /// Of nothing.
     #[cfg(test)]
     pub fn none() -> Rates {
-        let (queues, topics, clients) = Default::default();
-        let services = BTreeMap::new();
-        let now = Counted { at: Instant::now(), epoch: 0, queues, topics, services, clients };
-        Rates { before: None, now, seconds: 0.0 }
+        let now = Counted::nothing(Instant::now(), 0);
+        Rates { before: None, now: Rc::new(now), seconds: 0.0 }
     }
 
     fn of<const N: usize>(
         &self,
         counts: impl Fn(&Counted) -> Option<&[u64; N]>,
     ) -> [Option<f64>; N] {
-        let before = self.before.as_ref().and_then(&counts);
+        let before = self.before.as_deref().and_then(&counts);
         let both = before.zip(counts(&self.now));
         std::array::from_fn(|index| {
             let (before, now) = both?;
@@ -157,12 +181,9 @@ impl Rates {
 }
 
 /// How much all of them have grown.
-fn sum<K: Ord, const N: usize>(
-    before: &BTreeMap<K, [u64; N]>,
-    now: &BTreeMap<K, [u64; N]>,
-) -> [u64; N] {
+fn sum<K: Ord, const N: usize>(before: &Counts<K, N>, now: &Counts<K, N>) -> [u64; N] {
     let mut all = [0; N];
-    for (key, counts) in now {
+    for (key, counts) in &now.0 {
         let before = before.get(key).unwrap_or(&[0; N]);
         for index in 0..N {
             all[index] += grown(before[index], counts[index]);
@@ -180,9 +201,8 @@ mod tests {
     use super::*;
 
     fn counted(at: Instant, epoch: u64, accepted: &[(u64, u64)]) -> Counted {
-        let queues = accepted.iter().map(|(id, count)| (*id, [*count, 0, 0, 0, 0])).collect();
-        let (topics, clients) = Default::default();
-        Counted { at, epoch, queues, topics, services: BTreeMap::new(), clients }
+        let queues = accepted.iter().map(|(id, count)| (*id, [*count, 0, 0, 0, 0]));
+        Counted { queues: Counts::of(queues), ..Counted::nothing(at, epoch) }
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,10 +9,14 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const IMAGE: &str = "image/svg+xml";
 
+const STYLES: &str =
+    concat!(include_str!("page/third-party/uplot.min.css"), include_str!("page/page.css"));
+
 /// Where it is, what it is, and what stands in it.
 const FILES: &[(&str, &str, &[u8])] = &[
     ("/", HTML, include_bytes!("page/index.html")),
-    ("/page.css", STYLE, include_bytes!("page/page.css")),
+    // With the style of the plots, since nothing is painted before the last of the styles has come.
+    ("/page.css", STYLE, STYLES.as_bytes()),
     ("/theme.js", SCRIPT, include_bytes!("page/theme.js")),
     ("/main.js", SCRIPT, include_bytes!("page/main.js")),
     ("/overview.js", SCRIPT, include_bytes!("page/overview.js")),
@@ -22,7 +26,6 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("/icon.svg", IMAGE, include_bytes!("page/icon.svg")),
     // Not ours: see the folder.
     ("/uplot.js", SCRIPT, include_bytes!("page/third-party/uplot.min.js")),
-    ("/uplot.css", STYLE, include_bytes!("page/third-party/uplot.min.css")),
 ];
 
 /// The file at this path.

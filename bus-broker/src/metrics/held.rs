@@ -91,7 +91,8 @@ pub(super) fn of_queue(it: &QueueStat, rates: &Rates) -> Vec<Trouble> {
     let taken = it.last_receive.as_ref().map(|touch| touch.age);
     // Since it was taken from, or since something came if it never was.
     let still = taken.or(it.last_send.as_ref().map(|touch| touch.age)).unwrap_or_default();
-    let last = match &it.last_receive {
+    // Most queues have nothing to be said of them.
+    let last = || match &it.last_receive {
         Some(touch) => format!("last taken {} ago by {}", age(touch.age), touch.sender),
         None => "nothing was ever taken".to_owned(),
     };
@@ -105,17 +106,17 @@ pub(super) fn of_queue(it: &QueueStat, rates: &Rates) -> Vec<Trouble> {
             size(it.bytes),
             size(it.options.bytes_max)
         );
-        found.push((Level::Bad, format!("{sends} for room ({full}); {nobody}; {last}")));
+        found.push((Level::Bad, format!("{sends} for room ({full}); {nobody}; {}", last())));
     } else if it.messages > 0 && still >= UNTAKEN {
         let messages = many(it.messages, "message waits", "messages wait");
-        found.push((Level::Warn, format!("{messages}; {nobody}; {last}")));
+        found.push((Level::Warn, format!("{messages}; {nobody}; {}", last())));
     }
     if it.leased > 0 && taken.is_some_and(|taken| taken >= UNSETTLED) {
         let leased = many(it.leased, "delivery is", "deliveries are");
-        found.push((Level::Warn, format!("{leased} not settled; {last}")));
+        found.push((Level::Warn, format!("{leased} not settled; {}", last())));
     }
-    let [.., dead, _] = rates.queue(it.id);
     if it.dead > 0 {
+        let [.., dead, _] = rates.queue(it.id);
         let level = if dead.is_some_and(|rate| rate > 0.0) { Level::Warn } else { Level::Note };
         let own = format!("{}.dead", it.name);
         let place = it.options.dead_letter.as_ref().map_or(own, ToString::to_string);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -61,8 +61,12 @@ impl Browser {
         browser
     }
 
-    /// Gives an order, and waits for its answer.
+    /// Gives an order, and waits for its answer, which is no failure.
     pub fn order(&mut self, method: &str, params: Value) -> Value {
+        self.try_order(method, params).unwrap_or_else(|said| panic!("{method}: {said}"))
+    }
+
+    fn try_order(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.next += 1;
         let mut order = json!({ "id": self.next, "method": method, "params": params });
         if !self.session.is_empty() {
@@ -74,32 +78,50 @@ impl Browser {
             let said = self.answers.recv_timeout(PATIENCE);
             let said = said.unwrap_or_else(|error| panic!("{method} is not answered: {error}"));
             if said["id"] == json!(self.next) {
-                assert!(said.get("error").is_none(), "{method}: {said}");
-                return said["result"].clone();
+                return match said.get("error") {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(said["result"].clone()),
+                };
             }
         }
     }
 
     /// What an expression comes to; a promise is waited for.
     pub fn value(&mut self, expression: &str) -> Value {
+        let said = self.try_value(expression);
+        said.unwrap_or_else(|said| panic!("{expression}: {said}"))
+    }
+
+    fn try_value(&mut self, expression: &str) -> Result<Value, Value> {
         let asked = json!({
             "expression": expression, "awaitPromise": true, "returnByValue": true
         });
-        let said = self.order("Runtime.evaluate", asked);
-        assert!(said.get("exceptionDetails").is_none(), "{expression}: {said}");
-        said["result"]["value"].clone()
+        let said = self.try_order("Runtime.evaluate", asked)?;
+        match said.get("exceptionDetails") {
+            Some(details) => Err(details.clone()),
+            None => Ok(said["result"]["value"].clone()),
+        }
     }
 
-    /// Waits until a condition holds in the page.
+    /// Waits until a condition holds in the page. Where another page takes its place meanwhile, that one is asked.
     pub fn until(&mut self, condition: &str) {
-        let limit = PATIENCE.as_millis() * 2 / 3;
-        let met = self.value(&format!(
+        let end = Instant::now() + PATIENCE;
+        let limit = PATIENCE.as_millis() / 2;
+        let asked = format!(
             "new Promise((tell) => {{ const end = Date.now() + {limit}; const look = () => {{ \
              let is = false; try {{ is = Boolean({condition}); }} catch {{ is = false; }} \
              if (is || Date.now() > end) tell(is); else setTimeout(look, 25); }}; look(); }})"
-        ));
-        let text = "document.body.innerText.slice(0, 3000)";
-        assert!(met == json!(true), "never: {condition}\n{}", self.value(text));
+        );
+        loop {
+            match self.try_value(&asked) {
+                Ok(met) if met == json!(true) => return,
+                Err(_) if Instant::now() < end => {}
+                other => {
+                    let text = self.value("document.body.innerText.slice(0, 3000)");
+                    panic!("never: {condition}: {other:?}\n{text}");
+                }
+            }
+        }
     }
 
     /// Goes to this address, in a window of that size, under a system that prefers that.

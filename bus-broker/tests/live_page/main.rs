@@ -18,6 +18,14 @@ const PHONE: (u32, u32) = (360, 740);
 /// Looks that a page has had, so that there are rates.
 const HAS_RATES: &str = "Number(document.body.dataset.looks) >= 4 && \
                          document.querySelector('#totals .figure').textContent !== '–'";
+/// When something was painted first, in milliseconds after the page was asked for, and what that waited for.
+const PAINT: &str = "(() => { const of = (kind) => performance.getEntriesByType(kind); \
+                     const short = (url) => url.split('/').pop().split('?')[0]; \
+                     return [...of('paint').map((it) => [it.name, it.startTime]), \
+                     ...of('navigation').map((it) => ['first byte', it.responseStart]), \
+                     ...of('resource').map((it) => [short(it.name), it.responseEnd])] \
+                     .map(([name, at]) => name + ' ' + at.toFixed(0) + ' ms').join(', '); })()";
+const HAS_ROWS: &str = "document.querySelectorAll('#table tbody tr').length > 3";
 const NO_OVERFLOW: &str = "document.documentElement.scrollWidth <= innerWidth";
 
 fn browser() -> Option<Browser> {
@@ -49,10 +57,17 @@ async fn the_page_shows_what_there_is_and_who_holds_it_up() {
     let url = scene.page();
     drive(move || {
         browser.go(&url, DESK, "light");
-        browser.until("document.querySelectorAll('#table tbody tr').length > 3");
-        let paint = "performance.getEntriesByType('paint').map((it) => \
-                     it.name + ' ' + it.startTime.toFixed(0) + ' ms').join(', ')";
-        println!("{}", browser.value(paint));
+        browser.until(HAS_ROWS);
+        println!("in a browser that has just begun: {}", browser.value(PAINT));
+        browser.go(&format!("{url}health"), DESK, "light");
+        println!("one word alone, for comparison: {}", browser.value(PAINT));
+        browser.go(&url, DESK, "light");
+        browser.until(HAS_ROWS);
+        println!("in a tab that had nothing: {}", browser.value(PAINT));
+        browser.value("window.isBefore = true");
+        browser.order("Page.reload", json!({}));
+        browser.until(&format!("!window.isBefore && {HAS_ROWS}"));
+        println!("loaded again: {}", browser.value(PAINT));
         // The sender that waits, the client that does not come back, the letters that are dead.
         browser.until("document.querySelector('#held li.bad b').textContent === 'jobs.full'");
         let held = browser.value("document.getElementById('held-list').innerText");

@@ -45,7 +45,7 @@ const SECTIONS: &[Section] = &[
             ("throttle", "whether who connects again and again has to wait", ""),
             (
                 "metrics",
-                "address and port for metrics and health over HTTP, such as `127.0.0.1:9464`",
+                "address and port for the live page, metrics and health over HTTP, such as `127.0.0.1:9464`",
                 "none",
             ),
             ("metrics_open", "whether that may be another address than loopback", ""),

@@ -5,6 +5,10 @@ import { bytes, count, micros, rate } from "./words.js";
 /** Looks that are remembered: five minutes, twice a second. */
 const LOOKS_MAX = 600;
 const HEIGHT = 132;
+/** Seconds that are in the picture at least. */
+const SPAN_MIN = 60;
+/** Steps of an axis of bytes. */
+const BYTE_STEPS = Array.from({ length: 45 }, (_, power) => 2 ** power);
 
 const PLOTS = [
   ["plot-messages", ["messages_in", "messages_out"], rate, 10],
@@ -38,10 +42,13 @@ function options([, keys, show, least], width) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { drag: { setScale: false }, points: { size: 5 }, sync: { key: "time" } },
-    scales: { y: { range: (plot, low, high) => [0, Math.max(high ?? 0, least) * 1.1] } },
+    scales: {
+      x: { range: (plot, low, high) => [Math.min(low, high - SPAN_MIN), high] },
+      y: { range: (plot, low, high) => [0, Math.max(high ?? 0, least) * 1.1] },
+    },
     axes: [
-      { ...axis, size: 24, space: 70, values: [[1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] },
-      { ...axis, size: 58, space: 28, values: (plot, splits) => splits.map(show) },
+      { ...axis, size: 24, space: 80, values: [[1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] },
+      { ...axis, size: 58, space: 28, values: (plot, splits) => splits.map(show), ...(show === bytes && { incrs: BYTE_STEPS }) },
     ],
     series: [{}, ...series],
   };
