@@ -114,7 +114,7 @@ impl Browser {
         );
         loop {
             match self.try_value(&asked) {
-                Ok(met) if met == json!(true) => return,
+                Ok(Value::Bool(true)) => return,
                 Err(_) if Instant::now() < end => {}
                 other => {
                     let text = self.value("document.body.innerText.slice(0, 3000)");
