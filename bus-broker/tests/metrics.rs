@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bus_broker::{Broker, BrokerConfig, StartError};
-use bus_client::{Client, Selector};
+use bus_client::{Client, QueueOptions, Selector};
+use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
@@ -36,7 +37,7 @@ async fn ask(address: SocketAddr, request: &'static str) -> (String, String) {
 }
 
 async fn scrape(address: SocketAddr) -> Samples {
-    let (status, body) = ask(address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (status, body) = ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(status, "HTTP/1.1 200 OK");
     Samples::parse(&body)
 }
@@ -118,11 +119,18 @@ async fn what_is_told_is_what_the_statistics_say() {
 async fn it_says_whether_the_broker_is_well_and_nothing_else_is_answered() {
     let (broker, address, _client) = start().await;
     let cases = [
-        ("GET /health HTTP/1.1\r\n\r\n", "200"),
+        ("GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "200"),
         ("GET /health/ready HTTP/1.0\r\n\r\n", "200"),
-        ("GET /health/alive HTTP/1.1\r\n\r\n", "200"),
-        ("GET / HTTP/1.1\r\n\r\n", "404"),
-        ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
+        ("GET /health/alive HTTP/1.1\r\nHost: [::1]:9464\r\n\r\n", "200"),
+        ("GET / HTTP/1.0\r\n\r\n", "200"),
+        ("HEAD /main.js HTTP/1.0\r\n\r\n", "200"),
+        ("GET /snapshot.json?table=lanes HTTP/1.0\r\n\r\n", "200"),
+        ("GET /snapshot.json?table=secrets HTTP/1.0\r\n\r\n", "400"),
+        ("GET /elsewhere HTTP/1.0\r\n\r\n", "404"),
+        ("POST /metrics HTTP/1.0\r\n\r\n", "405"),
+        // A name of somebody else's that leads here.
+        ("GET /snapshot.json HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421"),
+        ("GET /metrics HTTP/1.1\r\n\r\n", "400"),
         ("hello\r\n\r\n", "400"),
     ];
     for (request, expected) in cases {
@@ -157,7 +165,7 @@ async fn who_asks_slowly_or_without_end_keeps_nobody_from_being_answered() {
         let _ = match number % 3 {
             0 => stream.write_all(b"GET /metr"),
             1 => stream.write_all(&[b'a'; 20_000]),
-            _ => stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n"),
+            _ => stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n"),
         };
         hostile.push(stream);
     }
@@ -165,6 +173,54 @@ async fn who_asks_slowly_or_without_end_keeps_nobody_from_being_answered() {
     client.ping().await.expect("the broker goes on");
     drop(hostile);
     scrape(address).await.is("busbar_queue_messages{queue=\"jobs\"}", 1);
+}
+
+#[tokio::test]
+async fn a_snapshot_says_who_holds_what_up_and_shows_no_more_rows_than_asked_for() {
+    let (_broker, address, client) = start().await;
+    let small = client.queue_with("full", QueueOptions::default().count_max(1)).await;
+    let small = small.expect("opens");
+    small.send("a").await.expect("there is room");
+    let waits = tokio::spawn({
+        let small = small.clone();
+        async move { small.send("b").await }
+    });
+    for number in 0..120 {
+        client.queue(&format!("q{number}")).await.expect("opens");
+    }
+    let told = told_when(address, |it| {
+        // The send is under way.
+        it["totals"]["blocked"] == 1 && it["counts"]["queues"] == 121
+    });
+    let told = told.await;
+    let part = &told["part"];
+    assert_eq!(part["matching"], 121);
+    let rows = part["rows"].as_array().expect("rows");
+    assert_eq!((rows.len(), &rows[0]["cells"][0]), (7, &json!("full")));
+    assert_eq!(rows[0]["mark"], "bad");
+    let held = &told["held"];
+    assert_eq!((&held["bad"], &held["first"][0]["name"]), (&json!(1), &json!("full")));
+    let text = held["first"][0]["text"].as_str().expect("a sentence");
+    assert!(text.starts_with("1 send waits for room (1 of 1 messages, "), "{text}");
+    // Nobody holds anything up any more.
+    small.receive(Selector::Any).await.expect("receives").ack().await.expect("acks");
+    waits.await.expect("it runs").expect("there was room");
+    told_when(address, |it| it["held"]["bad"] == 0).await;
+}
+
+/// The first snapshot of which that is so.
+async fn told_when(address: SocketAddr, is_so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let query = "GET /snapshot.json?sort=blocked&rows=7 HTTP/1.0\r\n\r\n";
+        let (status, body) = ask(address, query).await;
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        let told: Value = serde_json::from_str(&body).expect("JSON");
+        if is_so(&told) {
+            return told;
+        }
+        assert!(Instant::now() < deadline, "never: {told}");
+    }
 }
 
 /// The measure: `cargo test --release -p bus-broker --test metrics -- --ignored --nocapture`.
@@ -198,7 +254,7 @@ async fn measure_a_scrape_with_a_thousand_queues_and_the_round_trip_of_others() 
         loop {
             let began = Instant::now();
             // It is not parsed here: that would take time of the thread that pings.
-            let (_, body) = ask(address, "GET /metrics HTTP/1.1\r\n\r\n").await;
+            let (_, body) = ask(address, "GET /metrics HTTP/1.0\r\n\r\n").await;
             all.push(began.elapsed());
             assert!(body.contains("busbar_queue_messages{queue=\"q999\"} 1"));
             if all.len() == 20 {
@@ -212,4 +268,49 @@ async fn measure_a_scrape_with_a_thousand_queues_and_the_round_trip_of_others() 
     });
     pings("beside four scrapes a second").await;
     scrapes.await.expect("it runs");
+}
+
+/// The measure: `cargo test --release -p bus-broker --test metrics -- --ignored --nocapture the_page`.
+#[tokio::test]
+#[ignore = "a measurement, to be read by people"]
+async fn measure_what_the_page_costs_with_a_thousand_queues() {
+    const ASKED: u32 = 40;
+    let (_broker, address, client) = start().await;
+    for number in 0..1000 {
+        client.queue(&format!("q{number}")).await.expect("opens").send("a").await.expect("sends");
+    }
+    let (mut all, mut bytes, began) = (Vec::new(), 0, Instant::now());
+    let before = on_processors();
+    for number in 0..ASKED {
+        tokio::time::sleep_until(began + number * Duration::from_millis(500)).await;
+        let asked = Instant::now();
+        let (_, body) = ask(address, "GET /snapshot.json?rows=50 HTTP/1.0\r\n\r\n").await;
+        all.push(asked.elapsed());
+        bytes = body.len();
+    }
+    let (took, spent) = (began.elapsed(), on_processors());
+    all.sort();
+    println!(
+        "a picture: {bytes} bytes, p50 {:?}, longest {:?}",
+        all[all.len() / 2],
+        all[all.len() - 1]
+    );
+    for (name, nanos) in spent {
+        let part = (nanos - before[&name]) as f64 / took.as_nanos() as f64;
+        println!("{name}: {:.2} % of a core, twice a second for {took:?}", 100.0 * part);
+    }
+}
+
+/// What the broker's threads have been given of the processors, in nanoseconds, by the kernel's word.
+fn on_processors() -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").expect("Linux").flatten() {
+        let read = |file| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let (name, times) = (read("comm"), read("schedstat"));
+        if name.starts_with("bus-") {
+            let nanos = times.split(' ').next().and_then(|text| text.parse().ok());
+            all.insert(name.trim().to_owned(), nanos.unwrap_or_default());
+        }
+    }
+    all
 }

@@ -1,29 +1,10 @@
-//! What is counted, gathered as any client may ask for it, and told as families of samples.
-//!
-//! The broker is asked a page at a time, so that its thread does no more for it at a time than for anybody's `bus ls`; what
-//! is written of that is written elsewhere.
+//! What a look has found, told as families of samples. Pure.
 
-use std::time::Duration;
-
-use bus_client::{BrokerInfo, Client, ClientStat, Error, QueueStat, ServiceStat, TopicStat};
+use bus_client::{BrokerInfo, ClientStat, QueueStat, ServiceStat, TopicStat};
 use serde_json::Value;
 
+use super::look::Look;
 use super::text::{Kind, Page};
-
-/// How long the broker may take for its bridges.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// All that was told at one time.
-pub(super) struct Figures {
-    broker: BrokerInfo,
-    /// What only `$bus.stat` tells.
-    more: Value,
-    queues: Vec<QueueStat>,
-    topics: Vec<TopicStat>,
-    services: Vec<ServiceStat>,
-    clients: Vec<ClientStat>,
-    bridges: Value,
-}
 
 /// A family of what each object of a kind has: its name, what it is, what it means, its value.
 type Row<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
@@ -117,33 +98,11 @@ const BRIDGES: &[(&str, Kind, &str, &str)] = &[
     ("busbar_bridge_reconnects_total", Kind::Counter, "Connections made anew.", "reconnects"),
 ];
 
-impl Figures {
-    /// Asks for all of it, one page after the other.
-    ///
-    /// # Errors
-    /// When the broker has ended, or does not answer.
-    pub async fn gather(client: &Client) -> Result<Figures, Error> {
-        let admin = client.admin();
-        let ask = async |service: &str, asked: &'static str| -> Result<Value, Error> {
-            let answer = client.request(service, asked, PATIENCE).await?;
-            // It is the broker's own, and well made.
-            Ok(serde_json::from_slice(answer.payload()).unwrap_or_default())
-        };
-        Ok(Figures {
-            broker: admin.broker().await?,
-            more: ask("$bus.stat", "").await?,
-            queues: admin.queues(">").await?,
-            topics: admin.topics(">").await?,
-            services: admin.services(">").await?,
-            clients: admin.clients().await?,
-            bridges: ask("$bus.bridge", "{\"action\": \"list\"}").await?,
-        })
-    }
-
-    /// Writes it down.
-    pub fn page(&self) -> String {
+impl Look {
+    /// Writes it down for a scraper.
+    pub fn text(&self) -> String {
         let mut page = Page::new();
-        self.broker(&mut page);
+        self.write_broker(&mut page);
         let name = |it: &QueueStat| match it.retired {
             // Others may have had that name before, and one may have it now.
             true => format!("{}#{}", it.name, it.id),
@@ -164,11 +123,11 @@ impl Figures {
             let (session, name) = (it.sender.session.to_string(), it.sender.name.to_string());
             add(&[("session", &session), ("client", &name), ("transport", &it.transport)]);
         });
-        self.bridges(&mut page);
+        self.write_bridges(&mut page);
         page.finish()
     }
 
-    fn broker(&self, page: &mut Page) {
+    fn write_broker(&self, page: &mut Page) {
         let BrokerInfo { name, version, pid, epoch, uptime, .. } = &self.broker;
         let (pid, epoch) = (pid.to_string(), format!("{epoch:016x}"));
         page.family("busbar_info", Kind::Gauge, "Which broker it is; always 1.");
@@ -194,13 +153,12 @@ impl Figures {
         all.into_iter().for_each(|(name, kind, help, value)| page.single(name, kind, help, value));
     }
 
-    fn bridges(&self, page: &mut Page) {
-        let bridges = self.bridges["bridges"].as_array().map(Vec::as_slice).unwrap_or_default();
+    fn write_bridges(&self, page: &mut Page) {
         let ways = || {
             let of_one = |bridge: &'_ Value| {
                 ["out", "in"].map(|way| (bridge["name"].clone(), way, bridge[way].clone()))
             };
-            bridges.iter().flat_map(of_one).filter(|(.., status)| status.is_object())
+            self.bridges().iter().flat_map(of_one).filter(|(.., status)| status.is_object())
         };
         let all: Vec<(Value, &str, Value)> = ways().collect();
         page.family("busbar_bridge_connected", Kind::Gauge, "Whether it is connected.");

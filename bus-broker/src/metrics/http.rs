@@ -1,27 +1,38 @@
-//! As much of HTTP as a scraper speaks: one request, one answer, and the end of the connection.
+//! As much of HTTP as a scraper and a browser speak: one request, one answer, and the end of the connection.
 //!
-//! Whoever asks is not trusted: a request has few bytes and little time, and so has the reading of its answer. There is
+//! Whoever asks is not trusted: a request has few bytes, no body and little time, and so has the reading of its answer. There is
 //! always room for one more connection; the oldest one goes for it. Nothing of it happens on the broker's thread.
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
+use super::request::{REQUEST_BYTES_MAX, Request, parse};
+
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 32;
-/// A request, with all of its headers.
-const REQUEST_BYTES_MAX: usize = 8 * 1024;
-/// How long it may take to arrive, and the answer to be taken.
+/// How long a request may take to arrive, and the answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What is read of what somebody says who has been answered.
+const LEFTOVER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after accepting has failed, as without free descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
+/// What a browser is to know of every answer: nothing from elsewhere belongs to it, nothing in it runs that is not a file of
+/// its own, it stands in no other page's frame and is no other page's to read.
+const GUARDS: &str = "Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
+     X-Content-Type-Options: nosniff\r\n\
+     X-Frame-Options: DENY\r\n\
+     Cross-Origin-Resource-Policy: same-origin\r\n\
+     Cross-Origin-Opener-Policy: same-origin\r\n\
+     Referrer-Policy: no-referrer\r\n";
 
 /// An answer.
 pub(super) struct Answer {
@@ -30,10 +41,10 @@ pub(super) struct Answer {
     pub body: Bytes,
 }
 
-/// Serves for ever: `answer` is asked for each path.
+/// Serves for ever: `answer` is asked for each request.
 pub(super) async fn serve<F: Future<Output = Answer> + 'static>(
     listener: TcpListener,
-    answer: impl Fn(String) -> F + 'static,
+    answer: impl Fn(Request) -> F + 'static,
 ) {
     let answer = Rc::new(answer);
     let mut all: VecDeque<AbortHandle> = VecDeque::new();
@@ -42,6 +53,8 @@ pub(super) async fn serve<F: Future<Output = Answer> + 'static>(
             sleep(PAUSE).await;
             continue;
         };
+        // It has ended already.
+        let Ok(here) = stream.local_addr() else { continue };
         all.retain(|one| !one.is_finished());
         if all.len() >= CONNECTIONS_MAX
             && let Some(oldest) = all.pop_front()
@@ -49,62 +62,66 @@ pub(super) async fn serve<F: Future<Output = Answer> + 'static>(
             oldest.abort();
         }
         let answer = answer.clone();
-        all.push_back(spawn_local(async move { converse(stream, &*answer).await }).abort_handle());
+        let task = spawn_local(async move { converse(stream, here.ip(), &*answer).await });
+        all.push_back(task.abort_handle());
     }
 }
 
-async fn converse<F: Future<Output = Answer>>(mut stream: TcpStream, answer: impl Fn(String) -> F) {
-    let Ok(Some(request)) = timeout(PATIENCE, read_head(&mut stream)).await else { return };
-    let answer = match path_of(&request) {
-        Ok(path) => answer(path).await,
-        Err(status) => plain(status),
+async fn converse<F: Future<Output = Answer>>(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    here: IpAddr,
+    answer: impl Fn(Request) -> F,
+) {
+    let (head_only, answer) = match timeout(PATIENCE, read_head(&mut stream)).await {
+        Ok(None) => return,
+        Ok(Some(request)) => match parse(&request, here) {
+            (head_only, Ok(request)) => (head_only, answer(request).await),
+            (head_only, Err(status)) => (head_only, plain(status)),
+        },
+        Err(_) => (false, plain("408 Request Timeout")),
     };
-    let head = format!(
-        "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
-        answer.status,
-        answer.kind,
-        answer.body.len()
-    );
     let told = async {
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(&answer.body).await?;
+        stream.write_all(head(&answer).as_bytes()).await?;
+        if !head_only {
+            stream.write_all(&answer.body).await?;
+        }
         stream.shutdown().await?;
         // What it still says is read, or the system would cut its own answer off.
-        while stream.read(&mut [0; 1024]).await? > 0 {}
+        let mut leftover = 0;
+        while leftover < LEFTOVER_BYTES_MAX {
+            match stream.read(&mut [0; 1024]).await? {
+                0 => break,
+                read => leftover += read,
+            }
+        }
         Ok::<_, std::io::Error>(())
     };
     // Whoever does not take it has it no more.
     let _ = timeout(PATIENCE, told).await;
 }
 
-/// The request up to the empty line; `None` if it ends before.
-async fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
-        let mut bytes = [0; 1024];
-        let read = stream.read(&mut bytes).await.ok().filter(|read| *read > 0)?;
-        head.extend_from_slice(&bytes[..read]);
-        if head.len() > REQUEST_BYTES_MAX {
-            break;
-        }
-    }
-    Some(head)
+fn head(answer: &Answer) -> String {
+    let Answer { status, kind, body } = answer;
+    let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{allow}{GUARDS}Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+        body.len()
+    )
 }
 
-/// What is asked for, without what stands behind a question mark, or why that is not answered.
-fn path_of(request: &[u8]) -> Result<String, &'static str> {
-    if request.len() > REQUEST_BYTES_MAX {
-        return Err("431 Request Header Fields Too Large");
-    }
-    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let line = std::str::from_utf8(line).map_err(|_| "400 Bad Request")?;
-    match line.split(' ').collect::<Vec<_>>()[..] {
-        ["GET", target, "HTTP/1.1" | "HTTP/1.0"] if target.starts_with('/') => {
-            let path = target.split('?').next().unwrap_or_default();
-            Ok(path.to_owned())
+/// The request up to the empty line; `None` if it ends before.
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    loop {
+        let mut bytes = [0; 1024];
+        let read = stream.read(&mut bytes).await.ok().filter(|read| *read > 0)?;
+        // The empty line may have begun with what came before.
+        let from = head.len().saturating_sub(3);
+        head.extend_from_slice(&bytes[..read]);
+        let is_whole = head[from..].windows(4).any(|four| four == b"\r\n\r\n");
+        if is_whole || head.len() > REQUEST_BYTES_MAX {
+            return Some(head);
         }
-        [_, _, "HTTP/1.1" | "HTTP/1.0"] => Err("405 Method Not Allowed"),
-        _ => Err("400 Bad Request"),
     }
 }
 
@@ -115,25 +132,47 @@ pub(super) fn plain(status: &'static str) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::path_of;
+    use std::net::Ipv4Addr;
 
-    #[test]
-    fn requests_are_one_line_of_three_words() {
-        let cases: [(&str, Result<&str, &str>); 6] = [
-            ("GET /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n", Ok("/metrics")),
-            ("GET / HTTP/1.0\r\n\r\n", Ok("/")),
-            ("POST / HTTP/1.1\r\n\r\n", Err("405 Method Not Allowed")),
-            ("GET metrics HTTP/1.1\r\n\r\n", Err("405 Method Not Allowed")),
-            ("GET / HTTP/2\r\n\r\n", Err("400 Bad Request")),
-            ("\r\n\r\n", Err("400 Bad Request")),
-        ];
-        for (request, expected) in cases {
-            assert_eq!(
-                path_of(request.as_bytes()).as_deref(),
-                expected.as_ref().map(|it| *it),
-                "{request}"
-            );
+    use super::*;
+
+    /// What is answered to this, at once or when its time has passed.
+    async fn told(said: &str) -> String {
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        near.write_all(said.as_bytes()).await.expect("there is room");
+        let answer = |request: Request| async move {
+            Answer { status: "200 OK", kind: "text/plain", body: Bytes::from(request.path) }
+        };
+        let here = Ipv4Addr::LOCALHOST.into();
+        let read = async {
+            let mut text = String::new();
+            near.read_to_string(&mut text).await.expect("text");
+            drop(near);
+            text
+        };
+        tokio::join!(converse(far, here, answer), read).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_request_is_told_that_its_time_has_passed() {
+        assert!(told("GET / HTTP/1.1\r\nHost: loc").await.starts_with("HTTP/1.1 408 "));
+        assert!(told("").await.starts_with("HTTP/1.1 408 "));
+        let whole = told("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert!(whole.starts_with("HTTP/1.1 200 ") && whole.ends_with("\r\n\r\n/a"), "{whole}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_head_alone_says_how_long_the_body_would_be() {
+        let head = told("HEAD /abc HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert!(head.contains("Content-Length: 4\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_answer_is_guarded() {
+        for said in ["GET / HTTP/1.0\r\n\r\n", "hello\r\n\r\n", "PUT / HTTP/1.0\r\n\r\n", "GET"] {
+            let text = told(said).await;
+            assert!(text.contains(GUARDS), "{text}");
         }
-        assert!(path_of(&[b'a'; 9000]).is_err_and(|status| status.starts_with("431")));
+        assert!(told("PUT / HTTP/1.0\r\n\r\n").await.contains("\r\nAllow: GET, HEAD\r\n"));
     }
 }

@@ -1,14 +1,25 @@
-//! Figures for Prometheus, and whether the broker is well, over HTTP.
+//! Figures for Prometheus, whether the broker is well, and a page for people, over HTTP.
 //!
 //! A thread of its own with a client of its own: the broker's thread does for it what it does for any client that
-//! lists what there is, a page at a time. Many who ask at once are answered with one gathering.
+//! lists what there is, a page at a time. Many who ask at once are answered with one look.
 
+mod columns;
+mod counted;
 mod figures;
+mod files;
+mod held;
 mod http;
+mod look;
+mod request;
+mod snapshot;
+mod table;
 mod text;
+mod watch;
+mod words;
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
@@ -21,17 +32,20 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tracing::warn;
 
-use figures::Figures;
 use http::{Answer, plain};
+use request::Request;
+use table::Wanted;
+use watch::{Seen, Wish};
 
-/// Those who ask while figures are gathered.
-const WAITING_MAX: usize = 64;
+/// What the client calls itself.
+const CLIENT_NAME: &str = "metrics";
 /// How soon a broker that is well answers.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long gathering may take, behind another one.
-const GATHERING: Duration = Duration::from_secs(20);
+/// How long a look may take, behind another one.
+const LOOKING: Duration = Duration::from_secs(20);
 /// What Prometheus calls its text.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
 
 /// Serves metrics until it is dropped.
 #[derive(Debug)]
@@ -39,9 +53,6 @@ pub(crate) struct Metrics {
     address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
-
-/// Somebody who wants the page.
-type Wish = oneshot::Sender<Option<Bytes>>;
 
 impl Metrics {
     /// Listens there, and asks the broker at this URL, which is in this process.
@@ -80,26 +91,29 @@ impl Metrics {
 
 async fn serve(listener: std::net::TcpListener, url: String) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let options = ClientOptions::default().name("metrics").grace(Duration::ZERO);
+    let options = ClientOptions::default().name(CLIENT_NAME).grace(Duration::ZERO);
     let client = Client::connect_with(&url, options).await.map_err(io::Error::other)?;
-    let (wish, wishes) = mpsc::channel(WAITING_MAX);
-    spawn_local(gather(client.clone(), wishes));
-    http::serve(listener, move |path| answer(path, client.clone(), wish.clone())).await;
+    let (wish, wishes) = watch::wishes();
+    spawn_local(watch::watch(client.clone(), wishes));
+    http::serve(listener, move |request| answer(request, client.clone(), wish.clone())).await;
     Ok(())
 }
 
-async fn answer(path: String, client: Client, wish: mpsc::Sender<Wish>) -> Answer {
-    match &*path {
-        "/metrics" => {
-            let (tell, told) = oneshot::channel();
-            if wish.try_send(tell).is_err() {
-                return plain("503 Service Unavailable");
-            }
-            match timeout(GATHERING, told).await {
-                Ok(Ok(Some(body))) => Answer { status: "200 OK", kind: TEXT, body },
-                _ => plain("503 Service Unavailable"),
-            }
-        }
+async fn answer(request: Request, client: Client, wish: mpsc::Sender<Wish>) -> Answer {
+    match &*request.path {
+        "/metrics" => match seen(&wish, true).await {
+            Some(seen) => good(TEXT, seen.look.text()),
+            None => plain("503 Service Unavailable"),
+        },
+        "/snapshot.json" => match Wanted::parse(&request.query) {
+            Ok(wanted) => match seen(&wish, false).await.map(|it| snapshot::snapshot(&it, &wanted))
+            {
+                Some(Ok(value)) => good(JSON, value.to_string()),
+                Some(Err(status)) => plain(status),
+                None => plain("503 Service Unavailable"),
+            },
+            Err(status) => plain(status),
+        },
         // The broker's thread has answered.
         "/health" | "/health/ready" => match timeout(PATIENCE, client.ping()).await {
             Ok(Ok(_)) => plain("200 OK"),
@@ -107,29 +121,17 @@ async fn answer(path: String, client: Client, wish: mpsc::Sender<Wish>) -> Answe
         },
         // This thread has.
         "/health/alive" => plain("200 OK"),
-        _ => plain("404 Not Found"),
+        path => files::file(path).unwrap_or_else(|| plain("404 Not Found")),
     }
 }
 
-/// Gathers figures for all who wait, once for all of them.
-async fn gather(client: Client, mut wishes: mpsc::Receiver<Wish>) {
-    while let Some(first) = wishes.recv().await {
-        // Those who come from here on have not been waiting, and get newer ones.
-        let mut all = vec![first];
-        while let Ok(more) = wishes.try_recv() {
-            all.push(more);
-        }
-        let figures = Figures::gather(&client).await;
-        let page = match figures {
-            Ok(figures) => Some(Bytes::from(figures.page())),
-            Err(error) => {
-                warn!(%error, "no figures can be gathered");
-                None
-            }
-        };
-        for wish in all {
-            // It may have gone.
-            let _ = wish.send(page.clone());
-        }
-    }
+fn good(kind: &'static str, text: String) -> Answer {
+    Answer { status: "200 OK", kind, body: Bytes::from(text) }
+}
+
+/// A look, later than now or as good as now. `None` when too many want one, or there is none to be had.
+async fn seen(wish: &mpsc::Sender<Wish>, later: bool) -> Option<Rc<Seen>> {
+    let (tell, told) = oneshot::channel();
+    wish.try_send((later, tell)).ok()?;
+    timeout(LOOKING, told).await.ok()?.ok()?
 }

@@ -242,7 +242,7 @@ fn client_stat(entry: &Session) -> ClientStat {
         frames_in: 0,
         frames_out: 0,
         parked_bytes: entry.parked_bytes,
-        unsent_bytes: 0,
+        unsent_bytes: entry.unwritten_bytes,
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Args {
     /// The broker's name, for people
     #[arg(long, env = "BUS_NAME")]
     name: Option<String>,
-    /// Serve figures for Prometheus on http://ADDRESS:PORT/metrics, and /health
+    /// Serve a live page on http://ADDRESS:PORT/, figures for Prometheus on /metrics, and /health
     #[arg(long, env = "BUS_METRICS", value_name = "ADDRESS:PORT")]
     metrics: Option<SocketAddr>,
     /// Let other hosts read them: the names of all that there is, and how it fares
