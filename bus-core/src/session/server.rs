@@ -271,6 +271,9 @@ impl ServerSession {
             Output::Wanted { channel, added, removed, left_out, complete } => {
                 self.notice(&Notice::Wanted { channel, added, removed, left_out, complete });
             }
+            Output::Matching { channel, matched } => {
+                self.notice(&Notice::Matching { channel, matched });
+            }
             Output::HomeWay { channel, hops } => self.notice(&Notice::HomeWay { channel, hops }),
             Output::GivenUp { call } => self.notice(&Notice::GivenUp { call }),
             Output::Recall { lease } => self.notice(&Notice::Recall { lease }),

@@ -63,8 +63,9 @@ impl Client {
             | Event::Wanted { .. }
             | Event::GivenUp { .. }
             | Event::HomeWay { .. }
+            | Event::Matching { .. }
             | Event::Hosted { .. } => {
-                panic!("nobody bridges")
+                panic!("nobody bridges or asks who listens")
             }
             Event::Pong { .. } => self.pongs += 1,
             Event::Refused { failure } => panic!("client {}: {failure}", self.index),
