@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use bus_client::{Client, ClientOptions, ErrorKind, Publisher, PublisherOptions, SubscribeOptions};
+use bus_client::{
+    Client, ClientOptions, ErrorKind, Object, Publisher, PublisherOptions, SubscribeOptions,
+};
 use futures::FutureExt;
 
 use crate::bus::{Bus, everywhere, soon, until};
@@ -60,8 +62,9 @@ async fn publisher_of_a_topic_that_is_removed_waits_no_longer() {
         let publisher = publisher(&bus, &client).await;
         assert!(!soon(publisher.is_matched()).await.expect("is told"));
         let admin = bus.admin().await;
-        let object = bus_client::ObjectKind::Topic;
-        let removing = admin.admin().remove(&bus.name("t"), object);
+        let name = bus.name("t");
+        let admin = admin.admin();
+        let removing = admin.remove(Object::Topic, &name);
         let (removed, waited) = soon(async { tokio::join!(removing, publisher.matched()) }).await;
         removed.expect("is removed");
         assert_eq!(waited.expect_err("it is gone").kind(), ErrorKind::Removed);
