@@ -200,11 +200,10 @@ impl World {
                 }
             }
             Step::Remove { topic } => {
-                let (name, object, action) =
-                    (name(TOPICS[topic]), ObjectKind::Topic, AdminAction::Remove);
-                if self.tell(0, Command::Admin { request: 1, name, object, action }, None)? {
-                    self.open[topic] = true;
-                }
+                let (object, action) = (ObjectKind::Topic, AdminAction::Remove);
+                let remove =
+                    Command::Admin { request: 1, name: name(TOPICS[topic]), object, action };
+                self.open[topic] |= self.tell(0, remove, None)?;
             }
             Step::End { slot } => {
                 self.router.close_session(self.time(), self.sessions[slot], SessionEnd::Lost);

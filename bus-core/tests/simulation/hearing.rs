@@ -64,9 +64,7 @@ impl Client {
             | Event::GivenUp { .. }
             | Event::HomeWay { .. }
             | Event::Matching { .. }
-            | Event::Hosted { .. } => {
-                panic!("nobody bridges or asks who listens")
-            }
+            | Event::Hosted { .. } => panic!("nobody bridges or asks who listens"),
             Event::Pong { .. } => self.pongs += 1,
             Event::Refused { failure } => panic!("client {}: {failure}", self.index),
         }
