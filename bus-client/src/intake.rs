@@ -53,7 +53,7 @@ impl State {
                 self.on_acks();
             }
             Event::Granted => self.send_waiting.release(&mut self.wakers),
-            Event::Credit { channel } => self.wake_channel(channel),
+            Event::Credit { channel } | Event::Matching { channel } => self.wake_channel(channel),
             Event::Lost { channel, count, unconfirmed } => {
                 if let Some(Some(inbox)) = self.inboxes.get(channel as usize) {
                     let pattern = inbox.pattern.clone().unwrap_or_default();

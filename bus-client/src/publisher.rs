@@ -14,6 +14,7 @@ use futures::Sink;
 use crate::client::call;
 use crate::error::Error;
 use crate::handle::{OpenChannel, poll_assisted, poll_fairly};
+use crate::matching::{self, Matching};
 use crate::receipt::{PendingReceipt, Receipt};
 use crate::spans::{self, Act};
 
@@ -171,6 +172,38 @@ impl Publisher {
         let channel = self.channel.channel;
         self.channel.with(|_| ())?;
         call(&self.channel.handle, |request| Command::Flush { request, channel }).await.map(|_| ())
+    }
+
+    /// Waits until somebody listens: a subscriber, or a group, whose pattern matches the topic, at this
+    /// broker or beyond a bridge. Which types it selects is not looked at, and one that is away for
+    /// a moment still counts. Cancelling loses nothing, so a deadline may be set around it.
+    ///
+    /// # Errors
+    /// `Removed` if the topic was removed, `Unsupported` by a broker that does not tell it, or why
+    /// the client has ended.
+    pub async fn matched(&self) -> Result<(), Error> {
+        self.matching_other_than(Some(false)).await.map(|_| ())
+    }
+
+    /// Whether somebody listens, as [`Publisher::matched`] says: the broker is asked once, and says by
+    /// itself when it changes, a moment (10 ms) later. A publish costs nothing more for that.
+    ///
+    /// # Errors
+    /// As [`Publisher::matched`].
+    pub async fn is_matched(&self) -> Result<bool, Error> {
+        self.matching_other_than(None).await
+    }
+
+    /// Whether somebody listens: first how it is, then each change.
+    pub fn matching(&self) -> Matching<'_> {
+        Matching::new(self)
+    }
+
+    /// Whether somebody listens, once that is something else than this.
+    pub(crate) async fn matching_other_than(&self, seen: Option<bool>) -> Result<bool, Error> {
+        matching::other_than(&self.channel, seen)
+            .await
+            .map_err(|error| error.context(format_args!("asking who listens to `{}`", self.topic)))
     }
 
     /// Hands the message over when there is window for it; gives the ticket number, if any.

@@ -10,6 +10,7 @@ mod broker;
 mod calls;
 mod forked;
 mod inherited;
+mod matching;
 #[path = "../common/process.rs"]
 mod process;
 mod threads;

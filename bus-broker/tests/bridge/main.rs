@@ -24,6 +24,7 @@ mod cuts;
 mod far_backlog;
 mod groups;
 mod holding;
+mod matching;
 mod pair;
 mod queues;
 mod reload;

@@ -16,6 +16,7 @@ mod doctor;
 mod events;
 mod lease;
 mod lines;
+mod matching;
 mod operate;
 mod page;
 mod reload;

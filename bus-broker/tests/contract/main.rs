@@ -10,6 +10,7 @@ mod child;
 mod ends;
 mod handles;
 mod leases;
+mod matching;
 mod objects;
 mod order;
 mod peers;

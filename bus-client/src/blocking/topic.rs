@@ -115,6 +115,44 @@ impl Publisher {
         self.engine.call(|| self.tried(), self.inner.flush())
     }
 
+    /// Waits until somebody listens.
+    ///
+    /// # Errors
+    /// As [`crate::Publisher::matched`]; `TimedOut` of a handle with a deadline.
+    pub fn matched(&self) -> Result<(), Error> {
+        self.engine.call(|| self.asked(), self.inner.matched())
+    }
+
+    /// Whether somebody listens.
+    ///
+    /// # Errors
+    /// As [`Publisher::matched`].
+    pub fn is_matched(&self) -> Result<bool, Error> {
+        self.engine.call(|| self.asked(), self.inner.is_matched())
+    }
+
+    /// Whether somebody listens: first how it is, then each change, as an iterator that ends with the
+    /// publisher. The time of the handle's calls is for each.
+    pub fn matching(&self) -> impl Iterator<Item = Result<bool, Error>> + use<> {
+        let (publisher, mut seen, mut over) = (self.clone(), None, false);
+        std::iter::from_fn(move || {
+            if over {
+                return None;
+            }
+            let next = publisher.inner.matching_other_than(seen);
+            let next = publisher.engine.call(|| publisher.asked(), next);
+            match &next {
+                Ok(now) => seen = Some(*now),
+                Err(error) => over = error.kind() != ErrorKind::TimedOut,
+            }
+            Some(next)
+        })
+    }
+
+    fn asked(&self) -> String {
+        format!("waiting for who listens to `{}`", self.inner.topic())
+    }
+
     fn tried(&self) -> String {
         format!("publishing on `{}`", self.inner.topic())
     }

@@ -147,6 +147,7 @@ impl Router {
                 let (_, hold) = subscription.topics.remove(index);
                 topic.links.retain(|link| link.subscription != id);
                 topic.holding -= u32::from(hold && subscription.holds(at));
+                topic.note_matching(&mut self.ground);
                 self.forget_stop(id, at);
                 self.release(at);
             }

@@ -65,6 +65,9 @@ pub enum Command {
     Publish { channel: Channel, message: Message, ticket: Option<Ticket> },
     /// Answers when all that was published on the channel is accepted.
     Flush { request: RequestId, channel: Channel },
+    /// Asks to be told whether somebody listens to the topic of the publisher on this channel:
+    /// once before the answer (`Output::Matching`), and from then on a moment after it has changed.
+    WatchMatching { request: RequestId, channel: Channel },
     /// A subscriber has used up so many bytes in all.
     Consumed { channel: Channel, bytes: u64 },
 

@@ -66,6 +66,8 @@ pub enum Output {
     Grant { ticket: Ticket },
     /// So many bytes in all are accepted from a publisher.
     Credit { channel: Channel, bytes: u64 },
+    /// Whether somebody listens to the topic of a publisher that has asked for it.
+    Matching { channel: Channel, matched: bool },
     /// A relay's place among the upstreams of its source, when it changes; and how far the
     /// source has come, from time to time.
     Relay { channel: Channel, state: RelayState },

@@ -266,6 +266,7 @@ impl Router {
                 }
                 if let Some(topic) = self.topics.get_mut(publisher.topic) {
                     topic.publishers -= 1;
+                    topic.forget_watcher(session, channel);
                     self.drop_idle_topic(publisher.topic);
                 }
             }

@@ -32,6 +32,7 @@ mod leases;
 mod lifecycle;
 mod line;
 mod listing;
+mod matching;
 mod near;
 mod objects;
 mod parcels;
@@ -231,6 +232,9 @@ impl Router {
             Command::Serve { request, channel, name, credit, mode } => {
                 (request, self.serve_name(session, channel, name, credit, mode))
             }
+            Command::WatchMatching { request, channel } => {
+                (request, self.watch_matching(session, channel))
+            }
             Command::Declare { request, kind, name } => {
                 (request, self.declare(session, kind, name))
             }
@@ -294,6 +298,7 @@ impl Router {
                 Timer::Relays => self.look_after_relays(),
                 Timer::Linger(queue) => self.linger_is_over(queue),
                 Timer::Wanted => self.tell_wanted(),
+                Timer::Matching(topic) => self.tell_matching(topic),
             }
             self.settle_down();
         }

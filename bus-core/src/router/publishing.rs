@@ -125,6 +125,7 @@ impl Router {
             dropped: 0,
             too_slow: 0,
             last_publish: None,
+            matching: Default::default(),
         });
         self.topic_names.insert(name, id);
         let subscriptions: Vec<_> = self.subscriptions.iter().map(|(id, _)| id).collect();
@@ -306,6 +307,7 @@ impl Router {
     /// Removes a topic: its publishers are told, what is held fails.
     fn remove_topic(&mut self, id: Id<Topic>) -> u64 {
         let Some(topic) = self.topics.remove(id) else { return 0 };
+        topic.stop_matching(&mut self.ground);
         if self.topic_names.get(&topic.name) == Some(&id) {
             self.topic_names.remove(&topic.name);
         }

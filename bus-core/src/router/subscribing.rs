@@ -175,6 +175,7 @@ impl Router {
         let passes = subscription.passes_by(topic_id);
         topic.links.push(Link { subscription: id, hold, passes });
         subscription.topics.push((topic_id, hold));
+        topic.note_matching(&mut self.ground);
         if hold && subscription.holds(topic_id) {
             topic.holding += 1;
         }
@@ -219,6 +220,7 @@ impl Router {
         }
         if let Some(topic) = self.topics.get_mut(id) {
             topic.kept = kept;
+            topic.note_matching(&mut self.ground);
         }
         for link in linked {
             let still = |topic: &Topic| {
@@ -346,6 +348,7 @@ impl Router {
             if let Some(topic) = self.topics.get_mut(*topic) {
                 topic.links.retain(|link| link.subscription != id);
                 topic.holding -= u32::from(*hold && subscription.holds(topic.id));
+                topic.note_matching(&mut self.ground);
             }
         }
         if let Some(until) = subscription.hold_until {

@@ -40,6 +40,8 @@ pub(crate) enum Timer {
     Linger(Id<Queue>),
     /// What is wanted is to be told.
     Wanted,
+    /// Whether somebody listens to a topic is to be told.
+    Matching(Id<Topic>),
 }
 
 impl Timer {

@@ -20,6 +20,7 @@ use super::command::{Channel, RequestId, SubscribeOptions, Ticket, TopicOptions}
 use super::effect::{Output, Stamp};
 use super::ground::Ground;
 use super::interest::Interest;
+use super::matching::Matching;
 use super::rights::Access;
 use super::session::Session;
 use super::sharing::{Part, Share};
@@ -47,6 +48,8 @@ pub struct Topic {
     pub(crate) dropped: u64,
     pub(crate) too_slow: u64,
     pub(crate) last_publish: Option<(SharedSender, Time)>,
+    /// Publishers that are told whether somebody listens.
+    pub(crate) matching: Matching,
 }
 
 /// A subscription that matches a topic.

@@ -267,15 +267,29 @@ impl ServerSession {
                 self.notice(&Notice::Ended { channel, failure });
             }
             Output::Hosted { channel, ask } => self.home_ask(channel, ask),
-            Output::Relay { channel, state } => self.notice(&Notice::Relay { channel, state }),
-            Output::Wanted { channel, added, removed, left_out, complete } => {
-                self.notice(&Notice::Wanted { channel, added, removed, left_out, complete });
-            }
-            Output::HomeWay { channel, hops } => self.notice(&Notice::HomeWay { channel, hops }),
-            Output::GivenUp { call } => self.notice(&Notice::GivenUp { call }),
-            Output::Recall { lease } => self.notice(&Notice::Recall { lease }),
+            Output::Relay { .. }
+            | Output::Wanted { .. }
+            | Output::Matching { .. }
+            | Output::HomeWay { .. }
+            | Output::GivenUp { .. }
+            | Output::Recall { .. } => self.output_notice(output),
             Output::Expired { failure } => self.push_failure(Kind::Refuse, 0, &failure),
         }
+    }
+
+    /// What is told without being asked, and is no more than a notice.
+    fn output_notice(&mut self, output: Output) {
+        self.notice(&match output {
+            Output::Relay { channel, state } => Notice::Relay { channel, state },
+            Output::Wanted { channel, added, removed, left_out, complete } => {
+                Notice::Wanted { channel, added, removed, left_out, complete }
+            }
+            Output::Matching { channel, matched } => Notice::Matching { channel, matched },
+            Output::HomeWay { channel, hops } => Notice::HomeWay { channel, hops },
+            Output::GivenUp { call } => Notice::GivenUp { call },
+            Output::Recall { lease } => Notice::Recall { lease },
+            _ => return,
+        });
     }
 
     /// Writes what was folded, and a confirmation, before bytes go out.

@@ -360,6 +360,9 @@ fn sentence(output: Output) -> String {
         }
         Output::Result { ticket, message } => format!("result {ticket} is {}", number(&message)),
         Output::Ended { channel, failure } => format!("ended {channel} {:?}", failure.kind()),
+        Output::Matching { channel, matched } => {
+            format!("{} on {channel}", if matched { "matched" } else { "unmatched" })
+        }
         Output::HomeWay { channel, hops } => format!("way of {channel} {hops:?}"),
         Output::GivenUp { call } => format!("given up {call}"),
         Output::Hosted { channel, ask } => format!("home of {channel} asked {ask:?}"),

@@ -22,6 +22,7 @@ mod events;
 mod exchange_sides;
 mod exchanges;
 mod groups;
+mod matching;
 mod offers;
 mod parcels;
 mod planted_bugs;

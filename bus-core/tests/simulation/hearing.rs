@@ -63,9 +63,8 @@ impl Client {
             | Event::Wanted { .. }
             | Event::GivenUp { .. }
             | Event::HomeWay { .. }
-            | Event::Hosted { .. } => {
-                panic!("nobody bridges")
-            }
+            | Event::Matching { .. }
+            | Event::Hosted { .. } => panic!("nobody bridges or asks who listens"),
             Event::Pong { .. } => self.pongs += 1,
             Event::Refused { failure } => panic!("client {}: {failure}", self.index),
         }

@@ -147,7 +147,7 @@ pub struct Request {
     pub request: u32,
     #[prost(
         oneof = "request::Command",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 35, 25, 32, 33, 34, 26, 27, 28, 29, 30, 38"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 35, 25, 32, 33, 34, 26, 27, 28, 29, 30, 38, 39"
     )]
     pub command: ::core::option::Option<request::Command>,
 }
@@ -223,6 +223,8 @@ pub mod request {
         HomeSays(super::HomeSays),
         #[prost(message, tag = "38")]
         AskPermit(super::AskPermit),
+        #[prost(message, tag = "39")]
+        WatchMatching(super::WatchMatching),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -335,6 +337,12 @@ pub struct Return {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Flush {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+}
+/// Tells a publisher whether somebody listens, now and whenever that changes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchMatching {
     #[prost(uint32, tag = "1")]
     pub channel: u32,
 }
@@ -1091,7 +1099,7 @@ pub struct BrokerInfo {
 /// Told by the broker without being asked.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Notice {
-    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9, 6, 10")]
+    #[prost(oneof = "notice::Kind", tags = "1, 2, 3, 4, 5, 9, 6, 10, 11")]
     pub kind: ::core::option::Option<notice::Kind>,
 }
 /// Nested message and enum types in `Notice`.
@@ -1114,7 +1122,17 @@ pub mod notice {
         HomeAsk(super::HomeAsk),
         #[prost(message, tag = "10")]
         HomeWay(super::HomeWay),
+        #[prost(message, tag = "11")]
+        Matching(super::Matching),
     }
+}
+/// Whether somebody listens to the topic of the publisher on this channel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Matching {
+    #[prost(uint32, tag = "1")]
+    pub channel: u32,
+    #[prost(bool, tag = "2")]
+    pub matched: bool,
 }
 /// A queue that is open for a bridge comes another way now: the brokers on it, its home first.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

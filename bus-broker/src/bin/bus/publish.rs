@@ -1,8 +1,13 @@
-//! `bus pub`: publish on a topic. Ends when the broker has accepted everything.
+//! `bus pub`: publish on a topic. Ends when the broker has accepted everything. If it is told to, it
+//! waits first until somebody listens, or publishes nothing.
 
-use crate::exit::Problem;
+use std::time::Duration;
+
+use bus_client::Publisher;
+
+use crate::exit::{Exit, Problem};
 use crate::message::{ManyArgs, MessageArgs};
-use crate::session;
+use crate::{session, value};
 
 /// Flags of `pub`.
 #[derive(clap::Args)]
@@ -13,6 +18,9 @@ pub struct Args {
     message: MessageArgs,
     #[command(flatten)]
     many: ManyArgs,
+    /// Publish only once somebody has subscribed; after so long without anybody fail [default: wait for ever]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, require_equals = true)]
+    wait_for_subscriber: Option<Option<Duration>>,
 }
 
 /// Runs it.
@@ -21,6 +29,9 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     let mut messages = args.message.messages(&args.many).await?;
     session::with_client(url, session::once("pub"), async |client| {
         let publisher = client.publisher(&args.topic).await?;
+        if let Some(limit) = args.wait_for_subscriber {
+            wait_for_subscriber(&publisher, limit).await?;
+        }
         let mut published = 0u64;
         while let Some(message) = messages.next().await? {
             let sent = publisher.publish(message).await;
@@ -30,4 +41,20 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         publisher.flush().await.map_err(|error| Problem::from(error).not_known_of(published))
     })
     .await
+}
+
+async fn wait_for_subscriber(
+    publisher: &Publisher,
+    limit: Option<Duration>,
+) -> Result<(), Problem> {
+    let Some(limit) = limit else { return Ok(publisher.matched().await?) };
+    match tokio::time::timeout(limit, publisher.matched()).await {
+        Ok(matched) => Ok(matched?),
+        Err(_) => {
+            let topic = publisher.topic();
+            let text =
+                format!("nobody has subscribed to `{topic}` for {limit:?}; nothing was published");
+            Err(Problem::new(Exit::TimedOut, text))
+        }
+    }
 }

@@ -46,6 +46,7 @@ pub(super) fn check(command: &Wire) -> Checked {
         }
         Wire::Close(given) => channel(given.channel),
         Wire::Flush(given) => channel(given.channel),
+        Wire::WatchMatching(given) => channel(given.channel),
         Wire::Peek(given) => queue_channel(given.queue),
         Wire::Nack(given) => within("delay_ms", given.delay_ms, 0..=LEASE_MS_MAX),
         Wire::Extend(given) => within("by_ms", given.by_ms, 0..=LEASE_MS_MAX),

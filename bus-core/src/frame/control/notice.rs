@@ -68,6 +68,13 @@ pub enum Notice {
         /// Nothing more of this change follows.
         complete: bool,
     },
+    /// Whether somebody listens to a publisher's topic.
+    Matching {
+        /// The publisher's channel.
+        channel: Channel,
+        /// Whether.
+        matched: bool,
+    },
     /// A queue that is open for a bridge comes another way now.
     HomeWay {
         /// The channel on which it is open.
@@ -116,6 +123,9 @@ impl Notice {
                     left_out: *left_out,
                     complete: *complete,
                 })
+            }
+            Notice::Matching { channel, matched } => {
+                Wire::Matching(v1::Matching { channel: *channel, matched: *matched })
             }
             Notice::HomeWay { channel, hops } => {
                 Wire::HomeWay(v1::HomeWay { channel: *channel, hops: hops.clone() })
@@ -166,6 +176,9 @@ impl Notice {
                 left_out: given.left_out,
                 complete: given.complete,
             }),
+            Wire::Matching(v1::Matching { channel, matched }) => {
+                Ok(Notice::Matching { channel, matched })
+            }
             Wire::HomeWay(v1::HomeWay { channel, hops }) => Ok(Notice::HomeWay { channel, hops }),
             Wire::GivenUp(given) => Ok(Notice::GivenUp { call: given.call }),
         }

@@ -138,6 +138,7 @@ commands! {
     Serve { channel, name, credit, mode }
     Close { channel }
     Flush { channel }
+    WatchMatching { channel }
     Nack { lease; delay: delay_ms }
     Extend { lease; by: by_ms }
     Reject { lease, reason }

@@ -60,6 +60,9 @@ pub(super) struct Entry {
     pub noted: bool,
     /// The source of its last message.
     pub origin: u32,
+    /// On a publisher: whether it is told if somebody listens, and what it was told in this session.
+    pub watches: bool,
+    pub matched: Option<bool>,
     /// On a hosted queue: the last ticket of what was sent to its home.
     pub last_ticket: Ticket,
 }
@@ -113,6 +116,8 @@ impl Channels {
             unsettled: 0,
             noted: false,
             origin: 0,
+            watches: false,
+            matched: None,
             last_ticket: 0,
         };
         if let Some(slot) = self.entries.get_mut(channel as usize) {
@@ -193,6 +198,7 @@ impl Channels {
                     entry.unsettled = 0;
                     entry.noted = false;
                     entry.origin = 0;
+                    entry.matched = None;
                     entry.last_ticket = 0;
                     soften(&mut entry.opening);
                 }

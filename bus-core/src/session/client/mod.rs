@@ -7,6 +7,7 @@
 mod acks;
 mod channel;
 mod hosting;
+mod matching;
 mod offers;
 mod receiving;
 mod restart;
@@ -137,6 +138,8 @@ pub enum Event {
     Granted,
     /// A publisher's window has opened.
     Credit { channel: Channel },
+    /// Whether somebody listens to a publisher's topic was told.
+    Matching { channel: Channel },
     /// Where a relay stands.
     Relay { channel: Channel, state: RelayState },
     /// What is wanted here and beyond, since that was told last; it is whole when `complete`.

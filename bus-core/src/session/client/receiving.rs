@@ -247,6 +247,7 @@ impl ClientSession {
             Notice::HomeWay { channel, hops } => {
                 self.is_open(channel).then_some(Event::HomeWay { channel, hops })
             }
+            Notice::Matching { channel, matched } => self.matching(channel, matched),
             Notice::Relay { channel, state } => {
                 self.is_open(channel).then_some(Event::Relay { channel, state })
             }

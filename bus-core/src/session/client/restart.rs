@@ -142,6 +142,7 @@ impl ClientSession {
                 request
             });
             self.push_command(&renumbered(command, request));
+            self.watch_again(channel);
         }
         lost
     }

@@ -203,8 +203,9 @@ impl Ledger {
             | Output::Wanted { .. }
             | Output::GivenUp { .. }
             | Output::HomeWay { .. }
+            | Output::Matching { .. }
             | Output::Hosted { .. } => {
-                panic!("nobody bridges")
+                panic!("nobody bridges or asks who listens")
             }
             Output::Ended { channel, failure } => {
                 self.on_ended((session, *channel), failure.kind());

@@ -73,6 +73,7 @@ impl Draw {
             Command::Consume { request, channel, queue, options: self.consume_options() },
             Command::Close { request, channel },
             Command::Flush { request, channel },
+            Command::WatchMatching { request, channel },
         ]
     }
 
@@ -143,6 +144,7 @@ impl Draw {
             self.relay_notice(),
             self.wanted_notice(),
             Notice::GivenUp { call: self.id64() },
+            Notice::Matching { channel: self.channel(), matched: self.flag() },
             Notice::Ended { channel: self.channel(), failure: self.failure() },
             Notice::Recall { lease: self.id64() },
         ];

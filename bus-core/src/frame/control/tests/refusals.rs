@@ -154,6 +154,7 @@ fn channels_out_of_range_are_refused() {
         Wire::Consume(v1::Consume { channel, ..Default::default() }),
         Wire::Close(v1::Close { channel }),
         Wire::Flush(v1::Flush { channel }),
+        Wire::WatchMatching(v1::WatchMatching { channel }),
     ] {
         check(command, InvalidArgument, &words);
     }
