@@ -61,7 +61,9 @@ pub(crate) fn number_of<T: prost::Name>() -> MessageType {
 }
 
 /// The value of a payload.
-pub(crate) fn decode<T: prost::Message + prost::Name + Default>(payload: &Bytes) -> Result<T, Error> {
+pub(crate) fn decode<T: prost::Message + prost::Name + Default>(
+    payload: &Bytes,
+) -> Result<T, Error> {
     T::decode(payload.clone()).map_err(|error| {
         let text =
             format!("a payload of {} bytes is not a `{}`: {error}", payload.len(), T::full_name());
@@ -80,7 +82,10 @@ pub(crate) fn reason_of(error: &Error) -> String {
 }
 
 /// Registers the name and number of a type.
-pub(crate) async fn declare<T: prost::Name>(handle: &Handle, kind: MessageType) -> Result<(), Error> {
+pub(crate) async fn declare<T: prost::Name>(
+    handle: &Handle,
+    kind: MessageType,
+) -> Result<(), Error> {
     let name = T::full_name();
     // Noted first: a session that is lost before the answer comes must not lose the name.
     let noted = handle.with(|state| state.session.note_type(kind, &name));

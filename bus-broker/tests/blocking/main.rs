@@ -9,10 +9,12 @@ mod bare_memory;
 mod broker;
 mod calls;
 mod forked;
+mod idle;
 mod inherited;
 #[path = "../common/process.rs"]
 mod process;
 mod threads;
+mod typed;
 
 use std::future::Future;
 use std::time::Duration;
