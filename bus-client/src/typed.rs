@@ -56,11 +56,14 @@ pub struct TypedDelivery<T> {
 }
 
 /// The type number that stands for a protobuf message.
-fn number_of<T: prost::Name>() -> MessageType {
+pub(crate) fn number_of<T: prost::Name>() -> MessageType {
     MessageType::of_name(&T::full_name())
 }
 
-fn decode<T: prost::Message + prost::Name + Default>(payload: &Bytes) -> Result<T, Error> {
+/// The value of a payload.
+pub(crate) fn decode<T: prost::Message + prost::Name + Default>(
+    payload: &Bytes,
+) -> Result<T, Error> {
     T::decode(payload.clone()).map_err(|error| {
         let text =
             format!("a payload of {} bytes is not a `{}`: {error}", payload.len(), T::full_name());
@@ -68,11 +71,21 @@ fn decode<T: prost::Message + prost::Name + Default>(payload: &Bytes) -> Result<
     })
 }
 
-fn encode<T: prost::Message>(kind: MessageType, value: &T) -> Message {
+/// The message of a value.
+pub(crate) fn encode<T: prost::Message>(kind: MessageType, value: &T) -> Message {
     Message::new(kind, value.encode_to_vec())
 }
 
-async fn declare<T: prost::Name>(handle: &Handle, kind: MessageType) -> Result<(), Error> {
+/// With what reason a message goes to the dead letters that could not be decoded.
+pub(crate) fn reason_of(error: &Error) -> String {
+    error.to_string().chars().take(200).collect()
+}
+
+/// Registers the name and number of a type.
+pub(crate) async fn declare<T: prost::Name>(
+    handle: &Handle,
+    kind: MessageType,
+) -> Result<(), Error> {
     let name = T::full_name();
     // Noted first: a session that is lost before the answer comes must not lose the name.
     let noted = handle.with(|state| state.session.note_type(kind, &name));
@@ -227,8 +240,7 @@ impl<T: prost::Message + prost::Name + Default> TypedQueue<T> {
         match decode(delivery.payload()) {
             Ok(value) => Ok(TypedDelivery { value, delivery }),
             Err(error) => {
-                let reason: String = error.to_string().chars().take(200).collect();
-                delivery.reject(reason).await?;
+                delivery.reject(reason_of(&error)).await?;
                 Err(error)
             }
         }

@@ -9,11 +9,13 @@ mod bare_memory;
 mod broker;
 mod calls;
 mod forked;
+mod idle;
 mod inherited;
 mod matching;
 #[path = "../common/process.rs"]
 mod process;
 mod threads;
+mod typed;
 
 use std::future::Future;
 use std::time::Duration;

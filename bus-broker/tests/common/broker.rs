@@ -64,8 +64,22 @@ impl BrokerProcess {
         BrokerProcess::started_by(command).await.ok()
     }
 
-    async fn started_by(mut command: Command) -> std::io::Result<BrokerProcess> {
+    /// Kills it without a word, and has another one stand where it stood.
+    pub async fn replace(&mut self) {
+        self.child.kill().await.expect("it runs");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bus"));
+        command.args(["serve", "--end-with-parent"]);
+        let child = BrokerProcess::spawn(command, &self.home, &self.log).await;
+        self.child = child.expect("the program starts");
+    }
+
+    async fn started_by(command: Command) -> std::io::Result<BrokerProcess> {
         let (home, log) = (open_folder(), open_folder());
+        let child = BrokerProcess::spawn(command, &home, &log).await?;
+        Ok(BrokerProcess { child, home, log })
+    }
+
+    async fn spawn(mut command: Command, home: &TempDir, log: &TempDir) -> std::io::Result<Child> {
         let words = std::fs::File::create(log.path().join("log")).expect("a file");
         let url = format!("local:{}", home.path().join("bus.sock").display());
         for key in ["BUS_URL", "BUS_LISTEN", "BUS_CONFIG", "BUS_INSECURE", "BUS_NAME", "RUST_LOG"] {
@@ -78,7 +92,7 @@ impl BrokerProcess {
         let line = timeout(PATIENCE, lines.next_line()).await.expect("it says something");
         let line = line.expect("it can be read");
         assert_eq!(line, Some(format!("listening on {url}")));
-        Ok(BrokerProcess { child, home, log })
+        Ok(child)
     }
 
     pub fn pid(&self) -> u32 {

@@ -47,11 +47,13 @@ mod gate;
 mod queue;
 mod service;
 mod topic;
+mod typed;
 
 pub use admin::Admin;
 pub use client::Client;
 pub use delivery::{Ack, Delivery};
 pub use events::Events;
-pub use queue::{Consumer, PendingReceipt, Queue};
+pub use queue::{Consumer, PendingReceipt, Permit, Queue};
 pub use service::{Call, Server, Service};
 pub use topic::{Publisher, Subscriber};
+pub use typed::{TypedDelivery, TypedPublisher, TypedQueue, TypedSubscriber};

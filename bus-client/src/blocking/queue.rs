@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bus_core::router::Peeked;
-use bus_core::{ErrorKind, Message, Name, Selector};
+use bus_core::{ErrorKind, Message, MessageType, Name, Selector};
 
 use super::delivery::Delivery;
 use super::engine::Engine;
@@ -12,6 +12,7 @@ use crate::consumer::{self, ConsumerOptions};
 use crate::error::Error;
 use crate::queue;
 use crate::receipt::{self, Receipt};
+use crate::typed::declare;
 
 /// An open queue. Clones share one handle, and threads may use it at once.
 #[derive(Clone)]
@@ -33,6 +34,12 @@ pub struct Consumer {
 pub struct PendingReceipt {
     inner: receipt::PendingReceipt,
     engine: Engine,
+}
+
+/// Room for one send: using it does not wait.
+pub struct Permit<'a> {
+    inner: queue::Permit<'a>,
+    queue: &'a Queue,
 }
 
 impl Queue {
@@ -102,6 +109,16 @@ impl Queue {
         let what = || self.tried("sending to");
         let inner = self.engine.hand_over(self.inner.handle(), what, self.inner.post(message))?;
         Ok(PendingReceipt { inner, engine: self.engine.clone() })
+    }
+
+    /// Waits until a message can be handed over at once: who makes it only then does not make it in
+    /// vain.
+    ///
+    /// # Errors
+    /// As [`crate::Queue::reserve`]; `TimedOut` of a handle with a deadline.
+    pub fn reserve(&self) -> Result<Permit<'_>, Error> {
+        let inner = self.engine.call(|| self.tried("sending to"), self.inner.reserve())?;
+        Ok(Permit { inner, queue: self })
     }
 
     /// Sends all of these in order, many at a time, and waits for all receipts. Returns how many
@@ -192,6 +209,11 @@ impl Queue {
         self.engine.call(|| self.tried("asking about"), self.inner.trouble())
     }
 
+    /// Blocks until its name and number are registered.
+    pub(crate) fn declare<T: prost::Name>(&self, kind: MessageType) -> Result<(), Error> {
+        self.engine.call(|| self.tried("opening"), declare::<T>(self.inner.handle(), kind))
+    }
+
     fn delivered(&self, result: Result<crate::Delivery, Error>) -> Result<Delivery, Error> {
         result.map(|inner| Delivery::new(inner, self.engine.clone()))
     }
@@ -204,6 +226,26 @@ impl Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "blocking::{:?}", self.inner)
+    }
+}
+
+impl Permit<'_> {
+    /// Hands the message over; it is on its way when this returns.
+    ///
+    /// # Errors
+    /// As [`crate::Permit::send`].
+    pub fn send(self, message: impl Into<Message>) -> Result<PendingReceipt, Error> {
+        let Permit { inner, queue } = self;
+        let what = || queue.tried("sending to");
+        let sending = async { inner.send(message) };
+        let inner = queue.engine.hand_over(queue.inner.handle(), what, sending)?;
+        Ok(PendingReceipt { inner, engine: queue.engine.clone() })
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Permit({:?})", self.queue.name())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::publisher;
 use crate::receipt::Receipt;
 use crate::received::{Batch, Received};
 use crate::subscriber;
+use crate::typed::declare;
 
 /// Messages that are handed over in one call, of many.
 const TOGETHER: usize = 64;
@@ -153,6 +154,11 @@ impl Publisher {
         format!("waiting for who listens to `{}`", self.inner.topic())
     }
 
+    /// Blocks until its name and number are registered.
+    pub(crate) fn declare<T: prost::Name>(&self, kind: MessageType) -> Result<(), Error> {
+        self.engine.call(|| self.tried(), declare::<T>(self.inner.handle(), kind))
+    }
+
     fn tried(&self) -> String {
         format!("publishing on `{}`", self.inner.topic())
     }
@@ -196,6 +202,17 @@ impl Subscriber {
         }
     }
 
+    /// How long its calls may take.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.engine.limit()
+    }
+
+    /// Blocks until its name and number are registered.
+    pub(crate) fn declare<T: prost::Name>(&self, kind: MessageType) -> Result<(), Error> {
+        let declaring = declare::<T>(self.inner.handle(), kind);
+        self.engine.call(|| "registering a type".into(), declaring)
+    }
+
     /// As [`crate::Subscriber::lost`].
     pub fn lost(&self) -> u64 {
         self.inner.lost()
@@ -224,6 +241,7 @@ impl fmt::Debug for Subscriber {
     }
 }
 
-fn late(limit: Duration) -> Error {
+/// The time is up.
+pub(crate) fn late(limit: Duration) -> Error {
     Error::new(ErrorKind::TimedOut, format!("nothing was published within {limit:?}"))
 }
