@@ -17,6 +17,7 @@ use crate::handle::{OpenChannel, poll_assisted, poll_fairly};
 use crate::matching::{self, Matching};
 use crate::receipt::{PendingReceipt, Receipt};
 use crate::spans::{self, Act};
+use crate::state::State;
 
 /// What a topic is created with.
 #[derive(Clone, Debug, Default)]
@@ -120,14 +121,38 @@ impl Publisher {
         let message = message.into();
         check_length(&self.topic, &message)?;
         let number = self.channel.channel;
+        if spans::are_wanted() {
+            return self.try_publish_traced(message);
+        }
         self.channel.with(|state| {
             if !state.session.can_publish(number, message.len()) || !state.has_room() {
                 return Some(message);
             }
-            let (message, _span) = spans::begin(Act::Publish, &self.topic, message);
             state.session.publish(number, &message, false);
             None
         })
+    }
+
+    /// The same within a span: none is made for what is given back at once, and none begins or ends under the
+    /// client's lock.
+    fn try_publish_traced(&self, message: Message) -> Result<Option<Message>, Error> {
+        let number = self.channel.channel;
+        let fits = |state: &mut State, message: &Message| {
+            state.session.can_publish(number, message.len()) && state.has_room()
+        };
+        if !self.channel.with(|state| fits(state, &message))? {
+            return Ok(Some(message));
+        }
+        let (traced, mut span) = spans::begin(Act::Publish, &self.topic, message.clone());
+        let published = self.channel.with(|state| {
+            let fits = fits(state, &traced);
+            if fits {
+                state.session.publish(number, &traced, false);
+            }
+            fits
+        });
+        span.note(&published);
+        Ok(if published? { None } else { Some(message) })
     }
 
     /// Publishes, and waits until the broker has accepted the message. Cancelling before the
