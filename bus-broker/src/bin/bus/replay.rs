@@ -21,6 +21,7 @@ use crate::exit::{Exit, Problem, say};
 use crate::output::Out;
 use crate::serve::Signals;
 use crate::session;
+use crate::show::printable;
 
 /// Topics of one record.
 const TOPICS_MAX: usize = 4096;
@@ -138,26 +139,32 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         let mut events = client.events();
         let mut stage = Stage { client, args: &args, publishers: BTreeMap::new() };
         let mut played = Played::default();
+        let mut unknown = Unknown::default();
         let ended = tokio::select! {
             biased;
             () = signals.next() => Ended::Interrupted,
+            () = unknown.follow(&mut events) => Ended::Early(Problem::new(Exit::Unreachable, "the client has ended")),
             result = play_all(&mut stage, &mut reader, times, &mut played) => match result {
                 Ok(()) => Ended::AtItsEnd,
                 Err(problem) => Ended::Early(problem),
             },
         };
         let confirmed = matches!(ended, Ended::AtItsEnd) || stage.confirms().await;
+        // What was told in the meantime.
+        let _ = unknown.follow(&mut events).now_or_never();
         match ended {
             Ended::AtItsEnd => {}
             // There is no other end of that.
             Ended::Interrupted if times.is_none() && confirmed => {}
             Ended::Interrupted => {
                 let problem = Problem::new(Exit::Other, "interrupted");
-                return Err(problem.hint(so_far(&played, all, confirmed)));
+                return Err(problem.hint(so_far(&played, all, confirmed, &unknown)));
             }
-            Ended::Early(problem) => return Err(problem.hint(so_far(&played, all, confirmed))),
+            Ended::Early(problem) => {
+                return Err(problem.hint(so_far(&played, all, confirmed, &unknown)));
+            }
         }
-        report(&args, &played, unknown(&mut events))
+        report(&args, &played, &unknown)
     })
     .await
 }
@@ -190,47 +197,69 @@ async fn play_all(
 }
 
 /// How far it came, and how to go on there.
-fn so_far(played: &Played, all: Option<u64>, confirmed: bool) -> String {
+fn so_far(played: &Played, all: Option<u64>, confirmed: bool, unknown: &Unknown) -> String {
     let Played { messages, position, .. } = played;
     let of = all.map_or(String::new(), |all| format!(" of {all}"));
+    let missing = unknown.told().map_or(String::new(), |told| format!("; {told}"));
     let unsure = match (confirmed, messages) {
         (true, _) | (_, 0) => "",
         _ => "; the last of them may not have arrived",
     };
     format!(
-        " ({position}{of} messages published{unsure}; next is record {}: --skip {position} goes on there)",
+        " ({position}{of} messages published{unsure}{missing}; next is record {}: --skip {position} goes on there)",
         position + 1
     )
 }
 
 /// Of how many it is not known whether they have arrived: those that were on their way when a broker began anew.
-fn unknown(events: &mut Events) -> u64 {
-    let mut count = 0u64;
-    while let Some(Some(event)) = events.next().now_or_never() {
-        if let ClientEvent::Restarted { publishes_unknown, .. } = event {
-            count = count.saturating_add(publishes_unknown);
-        }
-    }
-    count
+#[derive(Debug, Default)]
+struct Unknown {
+    count: u64,
+    /// Events have passed by unread: there may be more.
+    more: bool,
 }
 
-fn report(args: &Args, played: &Played, unknown: u64) -> Result<(), Problem> {
+impl Unknown {
+    /// Counts what is told, until the client ends. Cancelling loses nothing that was counted.
+    async fn follow(&mut self, events: &mut Events) {
+        while let Some(event) = events.next().await {
+            self.note(&event);
+        }
+    }
+
+    fn note(&mut self, event: &ClientEvent) {
+        match event {
+            ClientEvent::Restarted { publishes_unknown, .. } => {
+                self.count = self.count.saturating_add(*publishes_unknown);
+            }
+            ClientEvent::Missed { .. } => self.more = true,
+            _ => {}
+        }
+    }
+
+    /// In words; `None` if everything is known.
+    fn told(&self) -> Option<String> {
+        let more = if self.more { " or more" } else { "" };
+        (self.count > 0 || self.more).then(|| {
+            format!(
+                "of {}{more} of them it is not known whether they arrived: the broker began anew",
+                self.count
+            )
+        })
+    }
+}
+
+fn report(args: &Args, played: &Played, unknown: &Unknown) -> Result<(), Problem> {
     let Played { messages, gaps, .. } = played;
     let mut out = Out::new();
     match args.json {
-        true => out.json(&json!({ "messages": messages, "gaps": gaps, "unknown": unknown }))?,
+        true => {
+            out.json(&json!({ "messages": messages, "gaps": gaps, "unknown": unknown.count }))?
+        }
         false => out.line(format_args!("replayed {messages} messages"))?,
     }
     out.flush()?;
-    match unknown {
-        0 => Ok(()),
-        count => {
-            let text = format!(
-                "of {count} of them it is not known whether they arrived: the broker began anew"
-            );
-            Err(Problem::new(Exit::Lost, text))
-        }
-    }
+    unknown.told().map_or(Ok(()), |text| Err(Problem::new(Exit::Lost, text)))
 }
 
 /// Plays entries, each at its time, from behind so many messages on.
@@ -279,7 +308,7 @@ async fn play(
                 };
                 say(format_args!(
                     "here {count} messages are missing in the record: {}",
-                    gap.reason
+                    printable(&gap.reason)
                 ));
                 played.gaps += 1;
             }

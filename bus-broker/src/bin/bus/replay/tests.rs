@@ -70,10 +70,18 @@ async fn behind_what_is_passed_over_the_next_one_comes_at_once_and_the_others_at
 #[test]
 fn how_far_it_came_is_said_with_the_way_to_go_on() {
     let played = Played { messages: 1, gaps: 0, position: 3 };
-    let told = so_far(&played, Some(9), true);
+    let told = so_far(&played, Some(9), true, &Unknown::default());
     assert!(told.contains("3 of 9 messages published; next is record 4: --skip 3"), "{told}");
-    let unsure = so_far(&played, None, false);
+    let unsure = so_far(&played, None, false, &Unknown::default());
     assert!(unsure.contains("3 messages published; the last of them may not have"), "{unsure}");
+    let mut unknown = Unknown::default();
+    let lost =
+        |count| ClientEvent::Restarted { reason: "x".into(), unknown: 0, publishes_unknown: count };
+    unknown.note(&lost(100));
+    unknown.note(&lost(30));
+    assert!(so_far(&played, None, true, &unknown).contains("; of 130 of them it is not known"));
+    unknown.note(&ClientEvent::Missed { count: 7 });
+    assert!(unknown.told().is_some_and(|told| told.contains("130 or more")), "{unknown:?}");
 }
 
 #[tokio::test(start_paused = true)]
