@@ -323,7 +323,12 @@ impl Board {
         }
         let connection = |error: &&mut Trouble| error.cause == Cause::Connection;
         if let Some(error) = self.last_error.as_mut().filter(connection) {
-            error.set_over(state == LinkState::Connected);
+            match state {
+                LinkState::Connected => error.set_over(true),
+                // Nobody tries: what was over stays so.
+                LinkState::Paused => {}
+                _ => error.set_over(false),
+            }
         }
         changes
     }

@@ -58,6 +58,8 @@ async fn why_there_was_no_connection_is_over_when_there_is_one() {
         (&json!(4000), &json!(1000))
     );
     assert_eq!(found["last_error"], "nobody there");
+    board.turn(LinkState::Paused);
+    assert_eq!(told(&board)["last_error_over_ms"], json!(1000), "what was over stays so");
     board.turn(LinkState::Connecting);
     assert_eq!(told(&board)["last_error_over_ms"], Value::Null, "it is so again");
 }
