@@ -18,7 +18,7 @@ const TOLD_MAX: usize = 30;
 const UNTAKEN: Duration = Duration::from_secs(10);
 /// Deliveries that are not settled for so long, after the last one, are told: twice the usual lease.
 const UNSETTLED: Duration = Duration::from_secs(60);
-/// Less than that is on its way to a client that reads.
+/// Less than that is no reason for a word.
 const UNREAD_BYTES: u64 = 16 * 1024;
 
 /// How bad it is.
@@ -55,7 +55,7 @@ pub(super) fn held_up(look: &Look, ways: &[Way], rates: &Rates) -> Value {
     look.queues.iter().for_each(|it| add("queues", it.name.as_str(), of_queue(it, rates)));
     look.topics.iter().for_each(|it| add("topics", it.name.as_str(), of_topic(it, rates)));
     look.services.iter().for_each(|it| add("services", it.name.as_str(), of_service(it, rates)));
-    look.clients.iter().for_each(|it| add("clients", &it.sender.to_string(), of_client(it)));
+    look.clients.iter().for_each(|it| add("clients", &it.sender.to_string(), of_client(it, rates)));
     ways.iter().for_each(|it| add("bridges", &format!("{} {}", it.bridge, it.way), of_way(it)));
     if look.broker.lanes_refused > 0 {
         let refused = many(look.broker.lanes_refused, "client was", "clients were");
@@ -171,9 +171,11 @@ pub(super) fn of_service(it: &ServiceStat, rates: &Rates) -> Vec<Trouble> {
     found
 }
 
-pub(super) fn of_client(it: &ClientStat) -> Vec<Trouble> {
+pub(super) fn of_client(it: &ClientStat, rates: &Rates) -> Vec<Trouble> {
     let mut found = Vec::new();
-    if it.unsent_bytes >= UNREAD_BYTES {
+    let [_, bytes_out, ..] = rates.client(it.sender.session);
+    // What waits for one who reads is on its way.
+    if it.unsent_bytes >= UNREAD_BYTES && bytes_out == Some(0.0) {
         let text = format!("does not read: {} wait to be written to it", size(it.unsent_bytes));
         found.push((Level::Bad, text));
     }

@@ -1,7 +1,8 @@
 //! What a request asks for, or why it is not answered. Pure: bytes go in.
 //!
 //! A page of a stranger can have a browser ask here under a name of the stranger's that leads to this address. So the name that
-//! was asked for has to be one that nobody else can have: that of the loopback, or the address itself.
+//! was asked for has to be one that nobody else can have: that of the loopback, or the address itself. Only the figures for scrapers
+//! are answered under any name, where they are open to other hosts: those have names for this one that are unknown here.
 
 use std::net::IpAddr;
 
@@ -29,7 +30,7 @@ pub(super) fn parse(bytes: &[u8], here: IpAddr) -> (bool, Result<Request, &'stat
         return (false, Err("400 Bad Request"));
     };
     let asked = match (method, target.starts_with('/')) {
-        ("GET" | "HEAD", true) => check_headers(lines, version, here),
+        ("GET" | "HEAD", true) => check_headers(lines, version, here, is_for_scrapers(target)),
         ("GET" | "HEAD", false) => Err("400 Bad Request"),
         _ => Err("405 Method Not Allowed"),
     };
@@ -43,13 +44,15 @@ fn check_headers<'a>(
     lines: impl Iterator<Item = &'a str>,
     version: &str,
     here: IpAddr,
+    for_scrapers: bool,
 ) -> Result<(), &'static str> {
     let mut hosts = 0;
+    let any_name = for_scrapers && !here.to_canonical().is_loopback();
     for line in lines.take_while(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').ok_or("400 Bad Request")?;
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {
-            "host" if !is_here(value, here) => return Err("421 Misdirected Request"),
+            "host" if !any_name && !is_here(value, here) => return Err("421 Misdirected Request"),
             "host" => hosts += 1,
             "content-length" if value != "0" => return Err("413 Content Too Large"),
             "transfer-encoding" => return Err("413 Content Too Large"),
@@ -61,6 +64,12 @@ fn check_headers<'a>(
         (1, _) | (0, "HTTP/1.0") => Ok(()),
         _ => Err("400 Bad Request"),
     }
+}
+
+/// Whether that is what monitoring asks for, from other hosts too.
+fn is_for_scrapers(target: &str) -> bool {
+    let (path, _) = target.split_once('?').unwrap_or((target, ""));
+    path == "/metrics" || path == "/health" || path.starts_with("/health/")
 }
 
 /// Whether a `Host` names the loopback or this address, whatever the port: it may be a tunnel's.
@@ -153,6 +162,21 @@ mod tests {
         bad.split_whitespace().for_each(|host| assert_eq!(ask(host), "421", "{host}"));
         assert_eq!(ask(""), "421");
         assert_eq!(status("GET / HTTP/1.0\r\nHost: evil.example\r\n\r\n"), "421");
+    }
+
+    #[test]
+    fn scrapers_of_other_hosts_may_use_any_name_and_browsers_may_not() {
+        let ask = |target: &str, here: IpAddr| {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: broker.lan:9464\r\n\r\n");
+            parse(request.as_bytes(), here).1.is_ok()
+        };
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        for target in ["/metrics", "/metrics?x=1", "/health", "/health/ready"] {
+            assert!(ask(target, HERE) && !ask(target, loopback), "{target}");
+        }
+        for target in ["/", "/snapshot.json", "/metricsx", "/?/metrics"] {
+            assert!(!ask(target, HERE), "{target}");
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn wanted_part(
     users: &[User],
     wanted: &Wanted,
 ) -> Result<Value, &'static str> {
-    let of_client = |it: &ClientStat| mark(&held::of_client(it));
+    let of_client = |it: &ClientStat| mark(&held::of_client(it, rates));
     match wanted.table.as_str() {
         "queues" => wanted.part(&look.queues, |it| mark(&held::of_queue(it, rates)), QUEUES, rates),
         "topics" => wanted.part(&look.topics, |it| mark(&held::of_topic(it, rates)), TOPICS, rates),
