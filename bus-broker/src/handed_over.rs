@@ -3,7 +3,8 @@
 //! The address decides, nothing else. All of them are looked at before anything listens: one that cannot be used, or
 //! that no listener wants, is a mistake of the configuration, and the broker does not start beside it.
 
-use std::net::ToSocketAddrs;
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use bus_core::BusUrl;
@@ -61,16 +62,28 @@ fn listens_at(url: &BusUrl, address: &Listening) -> bool {
     }
 }
 
-/// Whether two listeners would have one address. Free ports are as many as are asked for.
+/// Whether two listeners would have the same addresses and no other. Free ports are as many as are asked for, and who has
+/// several addresses takes one that is free.
 pub(crate) fn is_same_place(one: &BusUrl, other: &BusUrl) -> bool {
     match one {
         BusUrl::Local(path) | BusUrl::Unix(path) => {
             listens_at(other, &Listening::Path(path.clone().unwrap_or_else(default_path)))
         }
-        BusUrl::Tcp(host) | BusUrl::Tls(host) => host.to_socket_addrs().is_ok_and(|mut all| {
-            all.any(|at| at.port() != 0 && listens_at(other, &Listening::Network(at)))
-        }),
+        BusUrl::Tcp(_) | BusUrl::Tls(_) => {
+            let all = addresses(one);
+            !all.is_empty() && all.iter().all(|at| at.port() != 0) && all == addresses(other)
+        }
         BusUrl::Shm(_) | BusUrl::Mem(_) => false,
+    }
+}
+
+/// Where a listener of TCP would listen: none of a host that nobody knows.
+fn addresses(url: &BusUrl) -> BTreeSet<SocketAddr> {
+    match url {
+        BusUrl::Tcp(host) | BusUrl::Tls(host) => {
+            host.to_socket_addrs().map(Iterator::collect).unwrap_or_default()
+        }
+        _ => BTreeSet::new(),
     }
 }
 
