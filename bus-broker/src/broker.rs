@@ -236,13 +236,11 @@ async fn run(
     hub.borrow_mut().listeners = urls.clone();
     hub.borrow().warn_if_open();
     // Before anybody is accepted: the broker's own names are there for whoever comes first.
-    let own = match System::open(&hub).await {
+    let own = System::open(&hub).await.map_err(|error| io::Error::other(error.to_string()).into());
+    let own = match own.and_then(|own| elbow_room::check().map(|()| own)) {
         Ok(own) => own,
-        Err(error) => return drop(tell.send(Err(io::Error::other(error.to_string()).into()))),
+        Err(error) => return drop(tell.send(Err(error))),
     };
-    if let Err(error) = elbow_room::check() {
-        return drop(tell.send(Err(error)));
-    }
     let handshakes = Handshakes::new(hub.borrow().config.throttle);
     let listening = Listening::begin(listeners, &hub, &handshakes, settings.listen.len());
     let (mut tasks, bridges) = (JoinSet::new(), SharedBridges::default());

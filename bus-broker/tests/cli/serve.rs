@@ -140,7 +140,8 @@ async fn metrics_are_served_where_it_is_said_and_not_to_other_hosts() {
     let address =
         line.strip_prefix("metrics on http://").and_then(|it| it.strip_suffix("/metrics"));
     let mut stream = std::net::TcpStream::connect(address.expect("an address")).expect("listens");
-    std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("takes it");
+    std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("takes it");
     let text = std::io::read_to_string(stream).expect("an answer");
     assert!(text.contains("\nbusbar_queues 0\n"), "{text}");
     // The client that asks for the figures is the broker's own.

@@ -117,7 +117,7 @@ impl Router {
         let beyond: BTreeSet<Interest> = beyond.into_iter().collect();
         let mut changed = BTreeSet::new();
         for interest in before.symmetric_difference(&beyond) {
-            self.note_matching(&interest.pattern, &mut changed);
+            self.collect_matched_topics(&interest.pattern, &mut changed);
         }
         for at in changed {
             self.relink(at, id);
@@ -125,7 +125,7 @@ impl Router {
     }
 
     /// Adds the topics that a pattern matches.
-    fn note_matching(&self, pattern: &Pattern, found: &mut BTreeSet<Id<Topic>>) {
+    fn collect_matched_topics(&self, pattern: &Pattern, found: &mut BTreeSet<Id<Topic>>) {
         if let Some(name) = pattern.as_name() {
             return found.extend(self.topic_names.get(&name));
         }

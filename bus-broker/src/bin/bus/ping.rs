@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::exit::Problem;
 use crate::output::Out;
+use crate::show::printable;
 use crate::{session, value};
 
 /// Flags of `ping`.
@@ -62,7 +63,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
                 micros(*min),
                 micros(mean),
                 micros(*max),
-                info.reason
+                printable(&info.reason)
             ))?;
         }
         out.flush()

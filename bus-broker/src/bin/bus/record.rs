@@ -29,8 +29,6 @@ const BACKLOG_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of an entry beside topic, sender and message, and of an end with its reason.
 const ENTRY_BYTES: u64 = 40;
 const END_BYTES: u64 = 128;
-/// Bytes of a topic and of a sender at their longest.
-const NAMES_BYTES: u64 = 512;
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 500;
 
@@ -156,7 +154,7 @@ fn check_room(args: &Args, description: &ArchiveDescription) -> Result<(), Probl
     let (_, head) = ArchiveEncoder::begin(description).map_err(|error| {
         Problem::new(Exit::Full, format!("these topics cannot be described in a file: {error}"))
     })?;
-    let least = head.len() as u64 + ENTRY_BYTES + NAMES_BYTES + END_BYTES;
+    let least = head.len() as u64 + ENTRY_BYTES + END_BYTES;
     match max < least {
         true => Err(Problem::usage(format!(
             "--max-bytes {max} has no room for a record with a message in it: this one needs {least} bytes at the least"
@@ -261,11 +259,8 @@ async fn take(
                 message.at = begun.elapsed();
                 let needed = writer.bytes() + length(&message);
                 if limits.bytes.is_some_and(|max| needed > max) {
-                    let none = writer.counted().messages == 0;
-                    return Ok((
-                        ended("as long as it may be", true),
-                        none.then(|| too_small(needed)),
-                    ));
+                    let failed = (writer.counted().messages == 0).then(|| too_small(needed));
+                    return Ok((ended("as long as it may be", true), failed));
                 }
                 writer.message(message).await?;
                 if limits.count == Some(writer.counted().messages) {

@@ -15,6 +15,7 @@ use crate::archive_file::Reader;
 use crate::exit::{Exit, Problem, say};
 use crate::output::Out;
 use crate::patience::Patience;
+use crate::show::printable;
 use crate::{send, session, value};
 
 /// Flags of `restore`.
@@ -125,7 +126,10 @@ async fn fill(
             ArchiveEntry::Gap(_) => continue,
             ArchiveEntry::End(end) => {
                 if !end.whole {
-                    say(format_args!("what the dump says of its queue: {}", end.reason));
+                    say(format_args!(
+                        "what the dump says of its queue: {}",
+                        printable(&end.reason)
+                    ));
                 }
                 continue;
             }

@@ -31,7 +31,8 @@ impl ClientSession {
 
     /// It was told. A channel of which it was not asked is none of the publisher that it is now.
     pub(super) fn matching(&mut self, channel: Channel, matched: bool) -> Option<Event> {
-        let open = |entry: &&mut super::channel::Entry| !entry.closing && !entry.over;
+        let open =
+            |entry: &&mut super::channel::Entry| entry.watches && !entry.closing && !entry.over;
         let entry = self.channels.get_mut(channel).filter(open)?;
         entry.matched = Some(matched);
         Some(Event::Matching { channel })
