@@ -237,7 +237,7 @@ async fn run(
     hub.borrow().warn_if_open();
     // Before anybody is accepted: the broker's own names are there for whoever comes first.
     let own = System::open(&hub).await.map_err(|error| io::Error::other(error.to_string()).into());
-    let own = match own.and_then(|own| elbow_room::check().map(|()| own)) {
+    let own = match own.and_then(|own| elbow_room::check(&settings).map(|()| own)) {
         Ok(own) => own,
         Err(error) => return drop(tell.send(Err(error))),
     };

@@ -5,9 +5,11 @@
 
 use std::io;
 
+use bus_core::BusUrl;
 use bus_core::sys::{file_limit, is_out_of_files, open_files};
 use tracing::warn;
 
+use crate::config::BrokerConfig;
 use crate::start_error::StartError;
 
 /// Files of one client on lanes: its socket, its process, and a bell of either side.
@@ -15,6 +17,8 @@ const PER_CLIENT: u64 = 4;
 /// What must be free when a broker begins: as many as the handshake of one client on lanes takes for a moment,
 /// and those of another one.
 const FREE_MIN: u64 = 12 + PER_CLIENT;
+/// The same where nobody comes over lanes: one client's socket, and its process.
+const FREE_MIN_WITHOUT_LANES: u64 = 2;
 /// Below that it is said how few clients there is room for.
 const FREE_FEW: u64 = 64 * PER_CLIENT;
 
@@ -22,9 +26,15 @@ const FREE_FEW: u64 = 64 * PER_CLIENT;
 ///
 /// # Errors
 /// When they are too few for anybody to be served.
-pub(crate) fn check() -> Result<(), StartError> {
+pub(crate) fn check(config: &BrokerConfig) -> Result<(), StartError> {
     let (Some(limit), Some(own)) = (file_limit(), open_files()) else { return Ok(()) };
-    judge(limit, own)
+    if config.listen.is_empty() {
+        // Whoever is in the same process needs none.
+        return Ok(());
+    }
+    let is_local = |url: &BusUrl| matches!(url, BusUrl::Local(_) | BusUrl::Unix(_));
+    let has_lanes = config.shared_memory && config.listen.iter().any(is_local);
+    judge(limit, own, if has_lanes { FREE_MIN } else { FREE_MIN_WITHOUT_LANES })
 }
 
 /// What a system error means that has ended the start.
@@ -38,10 +48,10 @@ pub(crate) fn of(error: io::Error) -> StartError {
     }
 }
 
-fn judge(limit: u64, own: u64) -> Result<(), StartError> {
+fn judge(limit: u64, own: u64, least: u64) -> Result<(), StartError> {
     let free = limit.saturating_sub(own);
-    if free < FREE_MIN {
-        return Err(StartError::Descriptors { limit, own, needed: own + FREE_MIN });
+    if free < least {
+        return Err(StartError::Descriptors { limit, own, needed: own + least });
     }
     if free < FREE_FEW {
         let clients = free / PER_CLIENT;
@@ -61,12 +71,13 @@ mod tests {
 
     #[test]
     fn a_limit_below_what_one_client_needs_is_refused_and_says_which_would_do() {
-        let refused = judge(16, 16).expect_err("nobody could connect");
+        let refused = judge(16, 16, FREE_MIN).expect_err("nobody could connect");
         let StartError::Descriptors { needed, .. } = &refused else { panic!("{refused}") };
-        assert!(judge(*needed, 16).is_ok() && judge(needed - 1, 16).is_err());
+        assert!(judge(*needed, 16, FREE_MIN).is_ok() && judge(needed - 1, 16, FREE_MIN).is_err());
+        assert!(judge(18, 16, FREE_MIN_WITHOUT_LANES).is_ok());
         let told = refused.to_string();
         assert!(told.contains("16 files") && told.contains(&needed.to_string()), "{told}");
-        assert!(judge(1024, 16).is_ok());
+        assert!(judge(1024, 16, FREE_MIN).is_ok());
     }
 
     #[test]

@@ -20,7 +20,7 @@ export function rate(value) {
 export function bytes(value) {
   if (value == null) return "–";
   let unit = 0;
-  while (value >= 1000 && unit + 1 < SIZES.length) {
+  while (value >= 1024 && unit + 1 < SIZES.length) {
     value /= 1024;
     unit += 1;
   }
