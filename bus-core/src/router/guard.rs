@@ -16,6 +16,24 @@ use super::{Router, denied};
 pub(super) const DEAD_SUFFIX: &str = ".dead";
 
 impl Router {
+    /// Fails for a name that only the broker itself may use.
+    pub(super) fn check_reserved(
+        &self,
+        session: Id<Session>,
+        name: &Name,
+        what: &str,
+    ) -> Result<(), Failure> {
+        let is_system =
+            self.ground.sessions.get(session).is_some_and(|entry| entry.identity.system);
+        match name.is_reserved() && !is_system {
+            false => Ok(()),
+            true => Err(Failure::new(
+                ErrorKind::PermissionDenied,
+                format!("{what} `{name}`: names under `$bus.` belong to the broker"),
+            )),
+        }
+    }
+
     /// The access of a new object of this session, which must leave it one of these rights.
     pub(super) fn new_access(
         &self,
@@ -29,12 +47,7 @@ impl Router {
         let Some(entry) = self.ground.sessions.get(session) else {
             return Err(Failure::new(ErrorKind::Closed, "the session is over"));
         };
-        if name.is_reserved() && !entry.identity.system {
-            return Err(Failure::new(
-                ErrorKind::PermissionDenied,
-                format!("{what} `{name}`: names under `$bus.` belong to the broker"),
-            ));
-        }
+        self.check_reserved(session, name, what)?;
         let sender = &entry.identity.sender;
         if !entry.identity.admin {
             let owned = |access: &Access| access.owner == sender.uid;

@@ -47,6 +47,8 @@ impl Router {
         };
         entry.check_free(channel)?;
         let sender = entry.sender.clone();
+        // Of what the broker says there nobody else can say more, an administrator no more than others.
+        self.check_reserved(session, &name, "topic")?;
         let (id, created) = match self.topic_names.get(&name).copied() {
             Some(_) if exclusive => {
                 let text = format!(

@@ -231,6 +231,10 @@ fn reserved_names_belong_to_the_broker() {
             assert_eq!(bus.tell(letter, command), [seen]);
         }
     }
+    // Nor may an administrator speak there once it is there.
+    let (topic, options, exclusive) = (name("$bus.things"), TopicOptions::default(), false);
+    let publisher = Command::OpenPublisher { request: 1, channel: 1, topic, options, exclusive };
+    assert_eq!(bus.tell('A', publisher), ["A refused 1 PermissionDenied"]);
 }
 
 /// A bus where each thing is there once, and no second one may be.
