@@ -62,7 +62,8 @@ impl Delivery {
         &self.leased.origin.sender
     }
 
-    /// How often it was delivered before and not acknowledged, as far as that is known. Of a
+    /// How often it was delivered before and not acknowledged, as far as that is known: 0 at first
+    /// (`bus recv` shows which delivery it is, from 2 on). Of a
     /// process that was killed the broker may not have heard what it was handed last. If it was
     /// the only message that its receiver had, it counts; of several only those count that are
     /// known to have been handed over, and each is delivered alone from then on, so that the next

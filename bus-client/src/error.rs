@@ -12,7 +12,8 @@ use crate::knob::Knob;
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong. As small as a pointer: results are handed through many hands.
-#[derive(Debug)]
+///
+/// `{:?}` is its sentence with the word of its kind, since that is what a `main` shows that returns it.
 pub struct Error(Box<Inner>);
 
 #[derive(Debug)]
@@ -75,6 +76,12 @@ impl Error {
     pub fn tls_failure(&self) -> Option<&bus_core::transport::TlsFailure> {
         let source = self.0.source.as_ref()?;
         bus_core::transport::TlsFailure::of(&**source)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{self} [{}]", self.kind().word())
     }
 }
 
