@@ -1,6 +1,7 @@
 //! What stands in each table. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bus_client::{ClientStat, QueueStat, ServiceStat, TopicStat};
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use super::counted::Rates;
 use super::look::Look;
 use super::table::{Column, Kind, Row};
+use super::words::age;
 
 /// Types that are shown of a queue.
 const TYPES_SHOWN: usize = 3;
@@ -204,7 +206,14 @@ pub(super) const BRIDGES: &[Column<Way>] = &[
     }),
     ("url", "Where", Kind::Text, "Where the other broker is", |it, _| json!(it.url)),
     ("error", "Last error", Kind::Text, "What has gone wrong last", |it, _| {
-        it.status["last_error"].clone()
+        let over = it.status["last_error_over_ms"].as_u64();
+        match (it.status["last_error"].as_str(), over) {
+            (Some(error), Some(over)) => {
+                json!(format!("(over for {}) {error}", age(Duration::from_millis(over))))
+            }
+            (Some(error), None) => json!(error),
+            (None, _) => Value::Null,
+        }
     }),
 ];
 
