@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long, short)]
     follow: bool,
     /// Wait at most so long for each message: 5 (seconds), 250ms [default: for ever]
-    #[arg(long, short, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
+    #[arg(long, short, alias = "timeout", value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     wait: Option<Duration>,
     /// Do not wait: an empty queue is an answer
     #[arg(long = "try", conflicts_with = "wait")]

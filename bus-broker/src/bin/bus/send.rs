@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long = "try", conflicts_with = "timeout")]
     no_wait: bool,
     /// Wait at most so long for room: 5 (seconds), 250ms [default: for ever]
-    #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
+    #[arg(long, alias = "wait", value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// Create the queue if it is not there
     #[arg(long)]

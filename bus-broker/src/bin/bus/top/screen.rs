@@ -191,6 +191,9 @@ pub fn show(figure: &Figure, kind: Kind) -> String {
             return match text.as_str() {
                 "shared memory" => "lanes".to_owned(),
                 "local socket" => "socket".to_owned(),
+                // Cut, the two would differ by a letter.
+                "connected" => "up".to_owned(),
+                "connecting" => "trying".to_owned(),
                 other => other.chars().take(8).collect(),
             };
         }
