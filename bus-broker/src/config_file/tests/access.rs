@@ -162,7 +162,8 @@ fn mistakes_of_the_policy_are_named_with_their_line() {
 fn the_samples_in_the_readme_are_good_files() {
     let readme = include_str!("../../../../README.md");
     let samples = readme.split("```toml").skip(1).filter_map(|rest| rest.split("```").next());
-    let samples: Vec<&str> = samples.collect();
+    // That of a program that depends on the client is no file of a broker.
+    let samples: Vec<&str> = samples.filter(|sample| !sample.contains("[dependencies]")).collect();
     let bridges = parse_config(samples[1]).expect("a good file").bridges;
     assert_eq!(bridges.len(), 1);
     let sample = samples[0].replace("\"sha256:...\"", &format!("\"sha256:{HASH}\""));
