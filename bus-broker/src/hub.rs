@@ -29,6 +29,9 @@ const BATCHES_MAX: usize = 1;
 /// The hub, shared by the tasks of the broker's thread.
 pub(crate) type SharedHub = Rc<RefCell<Hub>>;
 
+/// What all connections read long frames into, those of bridges too: together they remember so much as one.
+pub(crate) type SharedBuffers = Rc<RefCell<Buffers>>;
+
 /// Router and sessions.
 pub(crate) struct Hub {
     pub config: BrokerConfig,
@@ -43,7 +46,7 @@ pub(crate) struct Hub {
     effects: Vec<Effect>,
     dirty: Vec<usize>,
     slices: Vec<Bytes>,
-    pub(crate) buffers: Buffers,
+    pub(crate) buffers: SharedBuffers,
     /// When the timer task looks next; it is told of anything earlier.
     armed: Option<Time>,
     /// No new sessions.
@@ -84,7 +87,7 @@ impl Hub {
             effects: Vec::new(),
             dirty: Vec::new(),
             slices: Vec::new(),
-            buffers: Buffers::default(),
+            buffers: SharedBuffers::default(),
             armed: None,
             ending: false,
             timer: Rc::new(Notify::new()),
@@ -133,7 +136,7 @@ impl Hub {
             }
             let filled = match std::mem::take(&mut own.more) {
                 true => Poll::Ready(Ok(true)),
-                false => own.poll_fill(cx, &mut self.buffers),
+                false => own.poll_fill(cx, &mut self.buffers.borrow_mut()),
             };
             let Poll::Ready(filled) = filled else { return self.drive_output(session, cx) };
             if let Err(reason) = self.take_filled(session, filled) {
@@ -185,7 +188,7 @@ impl Hub {
         let Some(line) = line_of(&mut self.slots, session) else { return };
         let filled = match line.more || line.ended.is_some() || line.is_paused() {
             true => None,
-            false => line.try_fill(&mut self.buffers).transpose(),
+            false => line.try_fill(&mut self.buffers.borrow_mut()).transpose(),
         };
         let taken = filled.map_or(Ok(()), |filled| self.take_filled(session, filled));
         self.has_woken |= taken.is_err();

@@ -104,7 +104,7 @@ impl Hub {
             self.router.handle(now, session, command);
         }
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
-        line.decoder.give_back(&mut self.buffers);
+        line.decoder.give_back(&mut self.buffers.borrow_mut());
         self.answer(session, asked);
         if result == Err(None) {
             self.router.close_session(now, session, SessionEnd::Goodbye);

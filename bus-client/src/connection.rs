@@ -5,6 +5,7 @@
 //! has come; when to connect again is its owner's business. Invariant: what it has read is taken
 //! before it reads more.
 
+use std::cell::RefCell;
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -31,7 +32,6 @@ const READ_BYTES_MAX: usize = 256 * 1024;
 pub struct Connection {
     connected: Connected,
     slices: Vec<Bytes>,
-    buffers: Buffers,
     blocked: bool,
     /// Frames that came with the Welcome have not been looked at.
     early: bool,
@@ -87,7 +87,6 @@ impl Connection {
             pulse: Pulse::of(&*connected.link, BROKER_SILENCE_MAX),
             connected,
             slices: Vec::new(),
-            buffers: Buffers::default(),
             blocked: false,
             early: true,
             heard: 0,
@@ -116,13 +115,15 @@ impl Connection {
 
     /// Reads what is there, once, and gives each event to `take`. Pending if nothing was: then the
     /// task is woken when there is something. Whoever was told that something came has not asked to be
-    /// woken for what comes next.
+    /// woken for what comes next. Long frames are read into `buffers`, which all connections of a thread can
+    /// share: what they remember is bounded together. They are let go of before `take` is called.
     ///
     /// # Errors
     /// When the connection has ended, the broker breaks the protocol, or gives no sign of life.
     pub fn read(
         &mut self,
         cx: &mut Context<'_>,
+        buffers: &RefCell<Buffers>,
         session: &mut ClientSession,
         mut take: impl FnMut(&mut ClientSession, Event),
     ) -> Poll<Result<(), ConnectionEnd>> {
@@ -136,14 +137,14 @@ impl Connection {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(lost("reading", &error))),
             }
-            let filled = self.fill()?;
+            let filled = self.fill(&mut buffers.borrow_mut())?;
             if filled > 0 {
                 self.heard += filled as u64;
                 break;
             }
         }
         self.take_frames(session, &mut take)?;
-        self.connected.decoder.give_back(&mut self.buffers);
+        self.connected.decoder.give_back(&mut buffers.borrow_mut());
         let measured = |at: Instant| at.elapsed() < MEASURE_EVERY;
         if self.pulse.is_some() && !self.asked_last.is_some_and(measured) {
             self.ask(session);
@@ -174,11 +175,11 @@ impl Connection {
         (self.asked, self.asked_last) = (Some(now), Some(now));
     }
 
-    fn fill(&mut self) -> Result<usize, ConnectionEnd> {
+    fn fill(&mut self, buffers: &mut Buffers) -> Result<usize, ConnectionEnd> {
         let Connected { link, decoder, .. } = &mut self.connected;
         let mut filled = 0;
         while filled < READ_BYTES_MAX && !decoder.has_frame() {
-            match link.try_read(decoder.room(&mut self.buffers)) {
+            match link.try_read(decoder.room(buffers)) {
                 Ok(0) => {
                     return Err(ConnectionEnd::Lost("the broker closed the connection".into()));
                 }

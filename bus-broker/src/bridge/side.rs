@@ -21,7 +21,7 @@ use super::fault::BridgeFault;
 use super::settings::BridgeConfig;
 use super::why::{Why, is_refusal};
 use crate::connection;
-use crate::hub::SharedHub;
+use crate::hub::{SharedBuffers, SharedHub};
 
 /// The shortest and the longest pause between attempts. Where nobody can be reached that takes no
 /// longer than a wire that has healed may lie idle; who has refused is left alone for longer.
@@ -74,6 +74,7 @@ pub(super) enum Change {
 /// A session at a broker.
 pub(super) struct Side {
     place: Place,
+    buffers: SharedBuffers,
     name: String,
     grace: Duration,
     pub session: ClientSession,
@@ -91,10 +92,17 @@ pub(super) struct Side {
 
 impl Side {
     /// A session that begins as soon as it is polled, of a bridge of the broker of this epoch.
-    pub fn new(place: Place, name: &str, grace: Duration, own_epoch: u64) -> Side {
+    pub fn new(
+        place: Place,
+        buffers: SharedBuffers,
+        name: &str,
+        grace: Duration,
+        own_epoch: u64,
+    ) -> Side {
         let now = Instant::now();
         Side {
             place,
+            buffers,
             name: name.to_owned(),
             grace,
             session: ClientSession::default(),
@@ -149,7 +157,7 @@ impl Side {
         take: impl FnMut(&mut ClientSession, Event),
     ) -> Poll<Option<Change>> {
         let State::Up(connection) = &mut self.state else { return Poll::Pending };
-        match ready!(connection.read(cx, &mut self.session, take)) {
+        match ready!(connection.read(cx, &self.buffers, &mut self.session, take)) {
             Ok(()) => Poll::Ready(None),
             Err(end) => Poll::Ready(Some(self.lose(end))),
         }

@@ -78,10 +78,11 @@ impl<R: Rules> Way<R> {
         let name = config.name.as_str();
         // Names of bridges are ASCII, and may be longer than a client's.
         let client = format!("bridge {} ({way})", &name[..name.len().min(SHOWN_BYTES)]);
-        let epoch = hub.borrow().epoch;
-        let own = Side::new(Place::Own(hub.clone()), &client, Duration::ZERO, epoch);
+        let (epoch, buffers) = (hub.borrow().epoch, hub.borrow().buffers.clone());
+        let own =
+            Side::new(Place::Own(hub.clone()), buffers.clone(), &client, Duration::ZERO, epoch);
         let grace = rules.grace(config, goes_out);
-        let remote = Side::new(Place::Remote(config.clone()), &client, grace, epoch);
+        let remote = Side::new(Place::Remote(config.clone()), buffers, &client, grace, epoch);
         let (home, guest) = if goes_out { (own, remote) } else { (remote, own) };
         Way {
             teller: Teller::new(format!("{name} ({way})"), hub.clone()),
