@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
+use super::files::GUARDS;
 use super::request::{REQUEST_BYTES_MAX, Request, parse};
 
 /// Connections at a time.
@@ -25,15 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LEFTOVER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after accepting has failed, as without free descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
-/// What a browser is to know of every answer: nothing from elsewhere belongs to it, nothing in it runs that is not a file of
-/// its own, it stands in no other page's frame and is no other page's to read.
-const GUARDS: &str = "Content-Security-Policy: default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
-     X-Content-Type-Options: nosniff\r\n\
-     X-Frame-Options: DENY\r\n\
-     Cross-Origin-Resource-Policy: same-origin\r\n\
-     Cross-Origin-Opener-Policy: same-origin\r\n\
-     Referrer-Policy: no-referrer\r\n";
-
 /// An answer.
 pub(super) struct Answer {
     pub status: &'static str,
@@ -102,9 +94,10 @@ async fn converse<F: Future<Output = Answer>>(
 
 fn head(answer: &Answer) -> String {
     let Answer { status, kind, body } = answer;
+    let guards = &*GUARDS;
     let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{allow}{GUARDS}Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{allow}{guards}Cache-Control: no-store\r\nConnection: close\r\n\r\n",
         body.len()
     )
 }
@@ -171,7 +164,7 @@ mod tests {
     async fn every_answer_is_guarded() {
         for said in ["GET / HTTP/1.0\r\n\r\n", "hello\r\n\r\n", "PUT / HTTP/1.0\r\n\r\n", "GET"] {
             let text = told(said).await;
-            assert!(text.contains(GUARDS), "{text}");
+            assert!(text.contains(&*GUARDS), "{text}");
         }
         assert!(told("PUT / HTTP/1.0\r\n\r\n").await.contains("\r\nAllow: GET, HEAD\r\n"));
     }
