@@ -104,6 +104,7 @@ impl Hub {
             self.router.handle(now, session, command);
         }
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
+        state.inbound.note_time(now);
         line.decoder.give_back(&mut self.buffers.borrow_mut());
         self.answer(session, asked);
         if result == Err(None) {

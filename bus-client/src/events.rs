@@ -41,7 +41,8 @@ pub enum ClientEvent {
         reason: String,
         /// Sends, requests and confirmed publishes whose outcome is not known.
         unknown: usize,
-        /// Publishes that were never confirmed by the old session: they may be lost.
+        /// Publishes that were never confirmed by the old session: they may be lost. A broker confirms at least
+        /// once a second while something comes, so of a slow publisher that is about what it said in the last one.
         publishes_unknown: u64,
     },
     /// Messages of a subscription are lost: dropped by its own policy, or not brought by a bridge.

@@ -3,10 +3,16 @@
 //! Invariant: `received` is the number of sequenced frames taken from the peer since the
 //! session began, whatever connections they came over.
 
+use std::time::Duration;
+
 use crate::limits::{CONFIRM_BYTES, CONFIRM_FRAMES};
+use crate::time::Time;
 
 /// A confirmation goes with other frames after this part of what makes it go alone.
 const WITH_OTHERS_PART: usize = 16;
+
+/// A confirmation goes alone after so long: whoever says little would else not learn for long what has arrived.
+const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
 
 /// The receiving half.
 #[derive(Debug, Default)]
@@ -16,6 +22,9 @@ pub struct Inbound {
     bytes: usize,
     /// The next frames that go out take a confirmation with them.
     hurries: bool,
+    /// When a confirmation was due for its age last, and whether it is now.
+    aged_at: Time,
+    is_aged: bool,
 }
 
 impl Inbound {
@@ -25,6 +34,13 @@ impl Inbound {
         self.bytes += bytes;
     }
 
+    /// Something has come, and it is so late now.
+    pub fn note_time(&mut self, now: Time) {
+        if self.received > self.confirmed && now.since(self.aged_at) >= CONFIRM_PAUSE {
+            (self.aged_at, self.is_aged) = (now, true);
+        }
+    }
+
     /// The number of the last sequenced frame.
     pub fn received(&self) -> u64 {
         self.received
@@ -32,7 +48,9 @@ impl Inbound {
 
     /// Whether a confirmation should be sent though nothing else is.
     pub fn must_confirm(&self) -> bool {
-        self.bytes >= CONFIRM_BYTES || self.received - self.confirmed >= CONFIRM_FRAMES
+        self.is_aged
+            || self.bytes >= CONFIRM_BYTES
+            || self.received - self.confirmed >= CONFIRM_FRAMES
     }
 
     /// Whether a confirmation should go with what is sent. Not with every frame of a
@@ -50,12 +68,40 @@ impl Inbound {
 
     /// What to confirm, if there is anything new.
     pub fn confirm(&mut self) -> Option<u64> {
-        self.hurries = false;
+        (self.hurries, self.is_aged) = (false, false);
         if self.received == self.confirmed {
             return None;
         }
         self.confirmed = self.received;
         self.bytes = 0;
         Some(self.received)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_little_is_confirmed_once_a_second() {
+        let mut inbound = Inbound::default();
+        let mut confirmed = Vec::new();
+        for tenth in 0..50 {
+            inbound.note(1, 100);
+            inbound.note_time(Time::ZERO.after(Duration::from_millis(100 * tenth)));
+            if inbound.must_confirm() {
+                confirmed.extend(inbound.confirm());
+            }
+        }
+        assert_eq!(confirmed, [11, 21, 31, 41], "every tenth of ten a second");
+    }
+
+    #[test]
+    fn what_is_confirmed_is_not_confirmed_again_for_its_age() {
+        let mut inbound = Inbound::default();
+        inbound.note(CONFIRM_FRAMES, 100);
+        assert_eq!(inbound.confirm(), Some(CONFIRM_FRAMES));
+        inbound.note_time(Time::ZERO.after(Duration::from_secs(9)));
+        assert!(!inbound.must_confirm());
     }
 }
