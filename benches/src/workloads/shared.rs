@@ -6,7 +6,7 @@
 //! sums of all that were sent and received are compared in the end.
 //! The sender's last message goes round: who gets it leaves the group, and hands it on to the others.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Figure, SMALL_PAYLOAD_BYTES, Scale, Workload, flow};
@@ -95,7 +95,9 @@ impl Account {
     /// Takes one message, or says what is wrong with it.
     #[inline]
     fn accept(&mut self, message: &[u8]) -> Result<()> {
-        let header = Header::read(message).context("a message has no header")?;
+        let Some(header) = Header::read(message) else {
+            bail!("a message of {} bytes has no header", message.len());
+        };
         let (number, next) = (header.sequence, self.next);
         ensure!(header.fits(message, self.payload_bytes), "message {number} is damaged");
         ensure!(self.last.is_none(), "message {number} comes after the last one");
