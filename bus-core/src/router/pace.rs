@@ -11,16 +11,13 @@ use crate::time::Time;
 
 /// So long others may have less to do than who was given a larger piece, if that one stays as quick as it was.
 const MOMENT: Duration = Duration::from_millis(2);
-/// No piece is larger than this unless an even share is, so that who is slow for once holds up no more, and
-/// that who is not so quick as others lags not too far behind them.
-const PIECE_BYTES_MAX: u64 = 32 * 1024;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Since when it has had something to do, or has not reported.
     since: Time,
-    /// What it has used up in a moment, by its last report, or `PIECE_BYTES_MAX`.
+    /// What it has used up in a moment, by its last report.
     bytes: u64,
 }
 
@@ -34,7 +31,7 @@ impl Pace {
     pub(super) fn report(&mut self, now: Time, bytes: u64) {
         let taken_nanos = now.since(self.since).as_nanos().max(1);
         let bytes = u128::from(bytes) * MOMENT.as_nanos() / taken_nanos;
-        self.bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(PIECE_BYTES_MAX);
+        self.bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.since = now;
     }
 
