@@ -15,7 +15,7 @@ use crate::machine::monotonic_ns;
 use crate::payload::{Header, Ledger};
 use crate::stage::Stage;
 
-const NS_PER_MS: u64 = 1_000_000;
+pub const NS_PER_MS: u64 = 1_000_000;
 
 /// Plays the cell's senders and receivers; `copies` is how many receivers get each message.
 pub fn play(stage: &mut Stage<'_>, copies: u64) -> Result<Vec<Figure>> {

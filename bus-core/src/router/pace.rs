@@ -7,17 +7,22 @@
 
 use std::time::Duration;
 
+use crate::limits::PARCEL_BYTES_MAX;
 use crate::time::Time;
 
 /// So long others may have less to do than who was given a larger piece, if that one stays as quick as it was.
 const MOMENT: Duration = Duration::from_millis(2);
+
+/// No more than so much is remembered: whoever has been quick and is slow now is known as slow after a few reports.
+const BYTES_MAX: u64 = 4 * PARCEL_BYTES_MAX as u64;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Since when it has had something to do, or has not reported.
     since: Time,
-    /// What it has used up in a moment, by its last report.
+    /// What it has used up in a moment: by its last report, or half of what was said before if that is more, since a
+    /// member that has waited for a processor for once is as quick as the others.
     bytes: u64,
 }
 
@@ -31,7 +36,8 @@ impl Pace {
     pub(super) fn report(&mut self, now: Time, bytes: u64) {
         let taken_nanos = now.since(self.since).as_nanos().max(1);
         let bytes = u128::from(bytes) * MOMENT.as_nanos() / taken_nanos;
-        self.bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(BYTES_MAX);
+        self.bytes = bytes.max(self.bytes / 2);
         self.since = now;
     }
 
