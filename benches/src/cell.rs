@@ -61,7 +61,7 @@ impl Cell {
                 format!("{size}/{}", self.pinning)
             }
             WorkloadKind::OneWay | WorkloadKind::BridgedOneWay | WorkloadKind::PublishCost => size,
-            WorkloadKind::FanOut | WorkloadKind::FanIn => {
+            WorkloadKind::FanOut | WorkloadKind::FanIn | WorkloadKind::Shared => {
                 format!("{size}/{}-to-{}", self.senders, self.receivers)
             }
             WorkloadKind::Selective => {
@@ -87,6 +87,8 @@ pub enum WorkloadKind {
     FanIn,
     /// One queue, many types, each receiver takes one type.
     Selective,
+    /// One sender, a group of receivers of whom one gets each message, beside one receiver.
+    Shared,
     /// CPU of a server whose clients do nothing.
     Idle,
     /// Memory of a server at rest and for each idle client.
@@ -116,6 +118,7 @@ impl fmt::Display for WorkloadKind {
             WorkloadKind::FanOut => "fan-out",
             WorkloadKind::FanIn => "fan-in",
             WorkloadKind::Selective => "selective",
+            WorkloadKind::Shared => "shared",
             WorkloadKind::Idle => "idle",
             WorkloadKind::Memory => "memory",
             WorkloadKind::Crowd => "crowd",
@@ -176,6 +179,8 @@ pub enum Role {
     Sender,
     /// Counts what arrives.
     Receiver,
+    /// Counts what arrives, as one of a group.
+    Member,
     /// Sends in short bursts, and notes what each takes.
     Publisher,
     /// Connects and does nothing.

@@ -19,7 +19,7 @@ use tokio::net::unix::pipe;
 
 use crate::cell::{Order, Role};
 use crate::contender::{Connector, Contender};
-use crate::workloads::{flow, publish_cost, round_trip};
+use crate::workloads::{flow, publish_cost, round_trip, shared};
 use crate::{machine, process};
 
 /// What a child found out.
@@ -32,6 +32,8 @@ pub enum Outcome {
     Sent(u64),
     /// A receiver's count.
     Received(Count),
+    /// A member's part of what a group shares.
+    Shared(shared::Part),
     /// What a publisher's messages took.
     Published(Published),
     /// The part is played; there is nothing to tell.
@@ -166,7 +168,12 @@ async fn perform<C: Connector, L: Leash>(
             until_dismissed(&mut leash).await
         }
         Role::Keeper => bail!("a keeper has no port"),
-        Role::Pinger | Role::Echo | Role::Sender | Role::Receiver | Role::Publisher => {
+        Role::Pinger
+        | Role::Echo
+        | Role::Sender
+        | Role::Receiver
+        | Role::Member
+        | Role::Publisher => {
             let mut port = connector.open(order).await?;
             let start = ready(&mut leash).await?;
             let outcome = match order.role {
@@ -174,6 +181,7 @@ async fn perform<C: Connector, L: Leash>(
                 Role::Echo => round_trip::echo(&mut port, order).await?,
                 Role::Sender => flow::send(&mut port, order, start).await?,
                 Role::Receiver => flow::receive(&mut port, order, start).await?,
+                Role::Member => shared::take(&mut port, order, start).await?,
                 Role::Publisher => publish_cost::publish(&mut port, order, start).await?,
                 _ => Outcome::Done,
             };

@@ -28,6 +28,11 @@ pub trait Contender: Sync {
         false
     }
 
+    /// Whether some of its receivers can be a group, each message going to one of them, while others get all.
+    fn has_groups(&self) -> bool {
+        false
+    }
+
     /// Sets the scene in the parent: starts a server or a keeper, chooses an address.
     /// Everything it makes ends with the environment.
     fn prepare(&self, cell: &Cell, room: &Room) -> Result<Environment>;
@@ -66,7 +71,7 @@ impl Environment {
 
 /// A child's way into the contender. `order` says which role wants what:
 /// a pinger sends requests and receives answers, an echo the reverse, a sender
-/// only sends, a receiver only receives (its own type, in `selective`), an idler does neither.
+/// only sends, a receiver only receives (its own type, in `selective`), a member likewise as one of a group, an idler does neither.
 #[allow(async_fn_in_trait, reason = "a port is driven on one thread; no future is ever sent")]
 pub trait Connector {
     /// What it opens.
@@ -105,6 +110,11 @@ pub trait Port {
     /// Lets what belongs to the contender and runs beside this task have its turn.
     async fn turn(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// A member's end: leaves its group, then sends what is left of it this one message.
+    async fn hand_on<F: FnOnce(&mut [u8])>(&mut self, _fill: F) -> Result<()> {
+        bail!("it has no groups")
     }
 
     /// Waits for at least one message and shows each that is there to `visit`, in order.

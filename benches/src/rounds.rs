@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::accounting::{Load, Watch};
-use crate::cell::Cell;
+use crate::cell::{Cell, WorkloadKind};
 use crate::cli::Plan;
 use crate::contender::Contender;
 use crate::probe::cache_line_round_trip_ns;
@@ -106,6 +106,9 @@ impl Record {
 /// Whether the contender does this work; if not, the reason.
 fn takes_part(contender: &dyn Contender, cell: &Cell) -> Result<(), String> {
     contender.supports(cell)?;
+    if cell.workload == WorkloadKind::Shared && !contender.has_groups() {
+        return Err("it has no groups beside receivers of all".to_owned());
+    }
     match (contender.is_bridged(), cell.workload.is_bridged()) {
         (true, false) => Err("it is measured across two brokers only".to_owned()),
         (false, true) => Err("it does not join two brokers".to_owned()),

@@ -29,6 +29,7 @@ fn quick_run_reports_every_contender_and_no_failure() {
         "fan-out",
         "fan-in",
         "selective",
+        "shared",
         "idle",
         "crowd",
         "publish-cost",

@@ -113,6 +113,10 @@ impl Contender for Bus {
         Ok(())
     }
 
+    fn has_groups(&self) -> bool {
+        self.object == Object::Topic
+    }
+
     fn prepare(&self, cell: &Cell, room: &Room) -> Result<Environment> {
         if self.transport == Transport::Tls {
             certificates::make(room.directory())?;

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 
 use anyhow::{Context, Result};
 use bus_client::{
-    Client, ClientOptions, Message, MessageType, Publisher, PublisherOptions, Subscriber,
+    Client, ClientOptions, Message, MessageType, Publisher, PublisherOptions, SubscribeOptions,
+    Subscriber,
 };
 use bytes::Bytes;
 
@@ -40,6 +41,7 @@ impl Connector for TopicConnector {
             Role::Pinger => (Some("question"), Some("answer")),
             Role::Echo => (Some("answer"), Some("question")),
             Role::Sender | Role::Publisher => (Some("flow"), None),
+            Role::Member => (Some("flow"), Some("flow")),
             _ => (None, Some("flow")),
         };
         let publisher = match out {
@@ -50,6 +52,10 @@ impl Connector for TopicConnector {
             None => None,
         };
         let subscriber = match into {
+            Some(topic) if order.role == Role::Member => {
+                let options = SubscribeOptions::default().group("members");
+                Some(client.subscribe_with(topic, options).await?)
+            }
             Some(topic) => Some(client.subscribe(topic).await?),
             None => None,
         };
@@ -97,6 +103,11 @@ impl Port for TopicPort {
     async fn turn(&mut self) -> Result<()> {
         tokio::task::yield_now().await;
         Ok(())
+    }
+
+    async fn hand_on<F: FnOnce(&mut [u8])>(&mut self, fill: F) -> Result<()> {
+        self.subscriber = None;
+        self.send(1, fill).await
     }
 
     async fn receive<V: FnMut(&[u8]) -> Result<()>>(&mut self, mut visit: V) -> Result<()> {

@@ -74,5 +74,7 @@ pub fn default_baselines(workload: WorkloadKind) -> &'static [&'static str] {
         | WorkloadKind::PublishCost => &["unix-tokio", "unix", "sysv-raised"],
         // Nothing that the system has joins two brokers.
         WorkloadKind::BridgedRoundTrip | WorkloadKind::BridgedOneWay => &[],
+        // Each is compared with itself.
+        WorkloadKind::Shared => &[],
     }
 }

@@ -15,7 +15,7 @@ use crate::machine::monotonic_ns;
 use crate::payload::{Header, Ledger};
 use crate::stage::Stage;
 
-const NS_PER_MS: u64 = 1_000_000;
+pub const NS_PER_MS: u64 = 1_000_000;
 
 /// Plays the cell's senders and receivers; `copies` is how many receivers get each message.
 pub fn play(stage: &mut Stage<'_>, copies: u64) -> Result<Vec<Figure>> {
@@ -23,23 +23,33 @@ pub fn play(stage: &mut Stage<'_>, copies: u64) -> Result<Vec<Figure>> {
     let receivers = (0..cell.receivers).map(|index| (Role::Receiver, index));
     let senders = (0..cell.senders).map(|index| (Role::Sender, index));
     let cast: Vec<_> = senders.chain(receivers).collect();
-    let outcomes = stage.play(&cast)?;
+    let per_second = rate(stage.play(&cast)?, copies)?;
+    Ok(vec![
+        Figure::new("messages", "msg/s", per_second),
+        Figure::new("bytes", "GB/s", per_second * cell.payload_bytes as f64 / 1e9),
+    ])
+}
+
+/// What all receivers got in a second, if each of `copies` got each message.
+pub fn rate(outcomes: Vec<Outcome>, copies: u64) -> Result<f64> {
     let (mut sent, mut received, mut per_second) = (0, 0, 0.0);
     for outcome in outcomes {
         match outcome {
             Outcome::Sent(count) => sent += count,
             Outcome::Received(count) => {
                 received += count.total;
-                per_second += count.window_messages as f64 * 1e9 / count.window_ns as f64;
+                per_second += self::per_second(&count);
             }
             other => bail!("{other:?} is neither a sender's nor a receiver's outcome"),
         }
     }
     ensure!(received == sent * copies, "{sent} sent, {copies} copies, but {received} received");
-    Ok(vec![
-        Figure::new("messages", "msg/s", per_second),
-        Figure::new("bytes", "GB/s", per_second * cell.payload_bytes as f64 / 1e9),
-    ])
+    Ok(per_second)
+}
+
+/// What one receiver got in a second.
+pub fn per_second(count: &Count) -> f64 {
+    count.window_messages as f64 * 1e9 / count.window_ns as f64
 }
 
 /// The sender's part: goes through the types in turn, ends each of them.
@@ -93,7 +103,7 @@ struct Mark {
 }
 
 /// The span in which messages count.
-struct Window {
+pub struct Window {
     opens_ns: u64,
     closes_ns: u64,
     stride: u64,
@@ -103,7 +113,8 @@ struct Window {
 }
 
 impl Window {
-    fn new(order: &Order, start_ns: u64) -> Window {
+    /// That of this order, for one who started then.
+    pub fn new(order: &Order, start_ns: u64) -> Window {
         let opens_ns = start_ns + order.timing.warm_up_ms * NS_PER_MS;
         Window {
             opens_ns,
@@ -115,8 +126,9 @@ impl Window {
         }
     }
 
+    /// So many are there now.
     #[inline]
-    fn observe(&mut self, messages: u64) {
+    pub fn observe(&mut self, messages: u64) {
         if messages < self.next_look || self.closed.is_some() {
             return;
         }
@@ -130,7 +142,7 @@ impl Window {
     }
 
     /// The count, also if the flow ended before the window did.
-    fn close(self, messages: u64) -> Result<Count> {
+    pub fn close(self, messages: u64) -> Result<Count> {
         let Some(opened) = self.opened else { bail!("nothing arrived after the warm-up") };
         let end = Mark { messages, at_ns: monotonic_ns() };
         let closed = self.closed.unwrap_or(end);

@@ -13,6 +13,7 @@ use crate::stage::Stage;
 pub mod flow;
 pub mod publish_cost;
 pub mod round_trip;
+pub mod shared;
 
 mod bridged;
 mod crowd;
@@ -75,7 +76,7 @@ impl Figure {
 const SMALL_PAYLOAD_BYTES: usize = 64;
 
 /// All workloads, in the order of reports.
-pub fn all() -> [&'static dyn Workload; 11] {
+pub fn all() -> [&'static dyn Workload; 12] {
     [
         &round_trip::RoundTrip,
         &bridged::BridgedRoundTrip,
@@ -84,6 +85,7 @@ pub fn all() -> [&'static dyn Workload; 11] {
         &fan_out::FanOut,
         &fan_in::FanIn,
         &selective::Selective,
+        &shared::Shared,
         &idle::Idle,
         &memory::Memory,
         &crowd::Crowd,

@@ -71,6 +71,8 @@ pub enum Fault {
     GroupForgetsGone,
     /// Nobody looks at what a member of a group selects.
     GroupIgnoresSelector,
+    /// A member of a group is given all of a parcel, however slow it is.
+    GroupIgnoresPace,
     /// Nobody is told when the last one who listened is gone.
     MatchingStays,
     /// A new policy does not act on those who are connected.

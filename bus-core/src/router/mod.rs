@@ -35,6 +35,7 @@ mod listing;
 mod matching;
 mod near;
 mod objects;
+mod pace;
 mod parcels;
 mod parting;
 mod permit;

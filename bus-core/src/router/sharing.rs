@@ -13,10 +13,12 @@ use crate::limits::{MESSAGE_OVERHEAD_BYTES, window_charge};
 use crate::message::Message;
 use crate::message_type::MessageType;
 use crate::selector::Selector;
+use crate::time::Time;
 
 use super::effect::{Output, Stamp};
 use super::fault::Fault;
 use super::ground::Ground;
+use super::pace::Pace;
 use super::topic::{Backlogged, Member, Subscription};
 
 /// What a group has beside what every subscription has.
@@ -41,6 +43,7 @@ pub(crate) struct Part {
     pub(super) looked: u64,
     /// The turn in which it was given something last.
     last: u64,
+    pace: Pace,
 }
 
 /// What a member was given.
@@ -190,6 +193,9 @@ impl Subscription {
         });
         let member = &mut self.members[index];
         let from = member.sent;
+        if member.consumed == from {
+            member.part.pace.begin(ground.now);
+        }
         member.sent += charge(member.window);
         member.part.last = turn;
         let (upto, stamp) = (member.sent, stamp.clone());
@@ -255,8 +261,8 @@ impl Subscription {
         !self.has_backlog() && rooms.sum::<u64>() >= parcel.cost()
     }
 
-    /// Gives a parcel out in runs, one for each member that can take something. What is left, if
-    /// nobody can take it.
+    /// Gives a parcel out in runs: one for each member that can take something, but longer ones to those
+    /// who are quick. What is left, if nobody can take it.
     pub(super) fn share_out(
         &mut self,
         ground: &mut Ground,
@@ -273,7 +279,10 @@ impl Subscription {
             };
             let member = &self.members[index];
             // Near the bound of what may be unwritten each message is looked at by itself.
-            let run = if ground.has_flow_for(member.session, parcel.cost()) { run } else { 1 };
+            let run = match ground.has_flow_for(member.session, parcel.cost()) {
+                true => run.max(member.quick_run(ground, &parcel)),
+                false => 1,
+            };
             let fitting = parcel.fitting(member.room(), run);
             // The first fits, if not by its cost then by its charge.
             let front = parcel.split_to(fitting.max(1));
@@ -311,10 +320,22 @@ impl Member {
         (self.sent - self.consumed, self.part.last)
     }
 
+    /// How many from the front of a parcel it will be done with in a moment, as far as one knows.
+    fn quick_run(&self, ground: &Ground, parcel: &Parcel) -> u64 {
+        match ground.planted(Fault::GroupIgnoresPace) {
+            true => parcel.count(),
+            false => parcel.fitting(self.part.pace.bytes(), u64::MAX),
+        }
+    }
+
     /// It has used up so many bytes in all.
-    pub(super) fn use_up(&mut self, bytes: u64) {
+    pub(super) fn use_up(&mut self, now: Time, bytes: u64) {
+        let before = self.consumed;
         // More than was sent cannot have been used up.
         self.consumed = self.consumed.max(bytes.min(self.sent));
+        if self.consumed > before {
+            self.part.pace.report(now, self.consumed - before);
+        }
         while self.part.given.front().is_some_and(|given| given.upto <= self.consumed) {
             self.part.given.pop_front();
         }

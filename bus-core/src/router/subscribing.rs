@@ -241,7 +241,7 @@ impl Router {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         let mine = |member: &&mut Member| member.session == session && member.channel == channel;
         if let Some(member) = subscription.members.iter_mut().find(mine) {
-            member.use_up(bytes);
+            member.use_up(self.ground.now, bytes);
         }
         if subscription.has_backlog() {
             self.pump(id);

@@ -3,6 +3,7 @@
 //! What the sessions are told comes out as short sentences, in order: `B got 7 on 5 as 1` is
 //! message 7 on channel 5 as lease 1. A message's number is also the ticket of its send.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bus_core::router::{
@@ -245,6 +246,23 @@ impl Bus {
     pub fn publish(&mut self, letter: char, channel: u32, kind: u64, number: u64) -> Vec<String> {
         let (message, ticket) = (message(kind, number), Some(number));
         self.tell(letter, Command::Publish { channel, message, ticket })
+    }
+
+    /// Publishes messages of these numbers together.
+    pub fn publish_together(
+        &mut self,
+        letter: char,
+        channel: u32,
+        numbers: Range<u64>,
+    ) -> Vec<String> {
+        let messages: Vec<Message> = numbers.map(|number| message(1, number)).collect();
+        let Some(Arrival::Parcel { parcel, .. }) = arrival(Kind::Publish, &messages) else {
+            panic!("no parcel of {} messages", messages.len());
+        };
+        let session = self.session(letter);
+        let rest = self.router.publish_parcel(self.now, session, channel, parcel);
+        assert!(rest.is_none(), "so few have few effects");
+        self.seen()
     }
 
     pub fn subscribe(

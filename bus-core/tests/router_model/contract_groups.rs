@@ -1,6 +1,8 @@
 //! Point 15 of the contract in short cases: who of a group gets what, and what those leave who go.
 
-use bus_core::router::{Command, SlowPolicy, SubscribeOptions, TopicOptions};
+use std::time::Duration;
+
+use bus_core::router::{Command, Fault, SlowPolicy, SubscribeOptions, TopicOptions};
 use bus_core::{Message, Pattern, Selector};
 
 use crate::bus::{Bus, group, kind, user};
@@ -57,6 +59,43 @@ fn a_member_that_is_away_is_given_nothing_until_it_is_back() {
     bus.suspend('C');
     assert_eq!(bus.publish('A', 0, 1, 3), ["A accepted 3"]);
     assert_eq!(bus.resume('B'), ["B heard 3 on 5"]);
+}
+
+/// Who hears what of 30 messages that come together, after three members have each had one and were done with it
+/// so much later.
+fn shares_after(fault: Option<Fault>, each: Duration) -> Vec<String> {
+    let mut bus = Bus::new("ABCD");
+    fault.into_iter().for_each(|fault| bus.router.plant(fault));
+    bus.publisher('A', 0, "work", TopicOptions::default());
+    for letter in ['B', 'C', 'D'] {
+        bus.subscribe(letter, 5, "work", member(Selector::Any));
+    }
+    for (number, letter) in (1..).zip(['B', 'C', 'D']) {
+        let heard = bus.publish('A', 0, 1, number);
+        assert_eq!(heard[0], format!("{letter} heard {number} on 5"));
+    }
+    bus.tick(each);
+    // Each message counts 72 bytes.
+    ['B', 'C', 'D'].into_iter().for_each(|letter| drop(bus.consumed(letter, 5, 72)));
+    bus.publish_together('A', 0, 4..34)
+}
+
+const EVENLY: [&str; 3] =
+    ["B heard 10 together on 5", "C heard 10 together on 5", "D heard 10 together on 5"];
+
+#[test]
+fn what_comes_together_is_shared_evenly_but_goes_to_the_quick_in_longer_runs() {
+    assert_eq!(shares_after(None, Duration::from_millis(10)), EVENLY);
+    // Twenty in two milliseconds.
+    let some = shares_after(None, Duration::from_micros(100));
+    assert_eq!(some, ["B heard 20 together on 5", "C heard 10 together on 5"]);
+    assert_eq!(shares_after(None, Duration::from_micros(20)), ["B heard 30 together on 5"]);
+}
+
+#[test]
+fn giving_all_of_it_to_one_who_is_slow_is_caught() {
+    let shares = shares_after(Some(Fault::GroupIgnoresPace), Duration::from_millis(10));
+    assert_ne!(shares, EVENLY);
 }
 
 #[test]

@@ -20,6 +20,8 @@ use crate::queue_model::wants;
 
 /// Slot 0 publishes; the others are members.
 const SLOTS: usize = 4;
+/// Before each step: members are quick, and slow.
+const PAUSES_NANOS: [u64; 3] = [1, 20_000, 5_000_000];
 const GROUPS: [&str; 2] = ["one", "two"];
 
 #[derive(Clone, Copy, Debug)]
@@ -307,7 +309,7 @@ fn check(steps: &[Step], fault: Option<Fault>) -> Result<(), String> {
     let mut world = World::new(fault);
     let all = steps.iter().enumerate();
     all.into_iter().try_for_each(|(at, step)| {
-        world.now += 1;
+        world.now += PAUSES_NANOS[at % PAUSES_NANOS.len()];
         let done = world.step(step).and_then(|()| world.settled());
         done.map_err(|text| format!("step {at} {step:?}: {text}"))
     })?;
