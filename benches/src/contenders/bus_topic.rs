@@ -15,6 +15,7 @@ use super::bus::{MODE, connect};
 use super::bus_crowd::Crowd;
 use crate::cell::{Order, Role};
 use crate::contender::{Connector, Port};
+use crate::workloads::shared;
 
 /// From here on payloads lie in buffers of their own, which the bus shares.
 const LARGE_BYTES: usize = 16 << 10;
@@ -40,8 +41,9 @@ impl Connector for TopicConnector {
         let (out, into) = match order.role {
             Role::Pinger => (Some("question"), Some("answer")),
             Role::Echo => (Some("answer"), Some("question")),
+            Role::Sender if shared::is_sender(order) => (Some("shared"), None),
             Role::Sender | Role::Publisher => (Some("flow"), None),
-            Role::Member => (Some("flow"), Some("flow")),
+            Role::Member => (Some("shared"), Some("shared")),
             _ => (None, Some("flow")),
         };
         let publisher = match out {

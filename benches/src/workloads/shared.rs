@@ -16,6 +16,15 @@ use crate::contender::Port;
 use crate::payload::Header;
 use crate::stage::Stage;
 
+/// The sender to the group. It has a topic of its own: behind a network the plain receiver's session may outlive
+/// its process, and hold back what goes to its topic.
+const SENDER: usize = 1;
+
+/// Whether this is the order of the sender to the group.
+pub fn is_sender(order: &Order) -> bool {
+    order.cell.workload == WorkloadKind::Shared && order.index == SENDER
+}
+
 /// See the module.
 pub struct Shared;
 
@@ -36,7 +45,7 @@ impl Workload for Shared {
         let one = stage.play(&[(Role::Sender, 0), (Role::Receiver, 0)])?;
         let one = flow::rate(one, 1)?;
         let members = (0..stage.cell().receivers).map(|index| (Role::Member, index));
-        let cast: Vec<_> = std::iter::once((Role::Sender, 0)).chain(members).collect();
+        let cast: Vec<_> = std::iter::once((Role::Sender, SENDER)).chain(members).collect();
         let measure_ns = stage.timing().measure_ms * flow::NS_PER_MS;
         let group = Sum::of(stage.play(&cast)?, measure_ns)?;
         Ok(vec![
