@@ -46,7 +46,7 @@ impl SubscribeOptions {
     ///
     /// It goes to the member with least under way, so a slow one holds up no quick one. What was published
     /// together is shared out in runs: one for each member, but as much as it uses up in two milliseconds,
-    /// by its last report, for one who is quick; all of it (64 KiB) at the most. What nobody has
+    /// by its last reports, for one who is quick; all of it (64 KiB) at the most. What nobody has
     /// window for waits for all of them, within the backlog of the member that came first; then the policy
     /// acts on the group as a whole. Members are of one user and have one policy; what they select
     /// may differ.
