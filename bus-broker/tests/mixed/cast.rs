@@ -24,7 +24,7 @@ use crate::survivors::{self, Shared, patient, with};
 
 /// Members at a time.
 const AT_A_TIME: usize = 6;
-const SOON: Duration = Duration::from_secs(180);
+pub const SOON: Duration = Duration::from_secs(180);
 /// Buffers that are used again, and marks of publishers that are gone (for an hour), come to be over time: no
 /// more memory than so much more than after the first round.
 const KEPT_KIB: u64 = 48 * 1024;

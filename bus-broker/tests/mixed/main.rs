@@ -10,6 +10,7 @@ mod authority;
 mod broker;
 mod brokers;
 mod cast;
+mod churn;
 #[path = "../common/dice.rs"]
 mod dice;
 #[path = "../common/jobs.rs"]
@@ -75,6 +76,21 @@ fn mixed_load_loses_nothing_and_leaves_nothing_behind() {
         eprintln!("{:?}: {}", began.elapsed(), cast.sum());
         cast.end().await;
     });
+}
+
+#[test]
+#[ignore = "it takes minutes: cargo test --release -p bus-broker --test mixed -- --ignored --nocapture bounded"]
+fn what_brokers_keep_of_those_who_were_there_is_bounded() {
+    let held = block_on(churn::run(given("BUS_MIXED_STEPS", 6)));
+    churn::is_bounded(&held).expect("it does not grow with them");
+}
+
+#[test]
+fn what_is_kept_of_each_client_is_found() {
+    let kept = |bytes: u64| -> Vec<_> { (0..6).map(|step| [40_000, step * bytes * 10]).collect() };
+    churn::is_bounded(&kept(400)).expect("two marks");
+    churn::is_bounded(&kept(1_000)).expect_err("more than that");
+    churn::is_bounded(&kept(400)[..2]).expect_err("it is not known yet");
 }
 
 /// The controls: the same checker finds what must not be.

@@ -296,6 +296,8 @@ impl Router {
             return self.elect(id);
         }
         relayed.active = None;
+        // Its room is several times what a mark takes, and marks are kept for long.
+        relayed.upstreams = Vec::new();
         if self.ground.planted(Fault::MarkGoesAlong) {
             return self.relays.forget(id);
         }
