@@ -194,7 +194,7 @@ pub const WANTED_ROWS_MAX: usize = 1024;
 /// How long the mark of a relayed source outlives its last upstream: longer than any session
 /// outlives its connection, so that whoever comes back late still finds it.
 pub const MARK_IDLE: Duration = Duration::from_secs(3600);
-/// Marks without an upstream; of more than these the oldest are forgotten (some 200 bytes each).
+/// Marks without an upstream; of more than these the oldest are forgotten (some 350 bytes each).
 pub const MARKS_IDLE_MAX: usize = 65_536;
 /// Messages after which all upstreams are told the mark, so that they can forget them.
 pub const MARK_MESSAGES: u64 = 64;

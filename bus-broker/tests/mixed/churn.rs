@@ -16,8 +16,8 @@ use crate::survivors::patient;
 const STEP: u64 = 10_000;
 /// Steps after which all that is bounded by a number is full.
 const FULL: u64 = 3;
-/// What may come to either broker in a step after that, for each client: two sources' marks.
-const BYTES_MAX: u64 = 600;
+/// What may come to either broker after that for each client, which is a source: a mark, and as much again.
+const BYTES_MAX: u64 = 400;
 /// At a time.
 const AT_A_TIME: usize = 8;
 
