@@ -324,7 +324,8 @@ impl Member {
     fn quick_run(&self, ground: &Ground, parcel: &Parcel) -> u64 {
         match ground.planted(Fault::GroupIgnoresPace) {
             true => parcel.count(),
-            false => parcel.fitting(self.part.pace.bytes(), u64::MAX),
+            // No more is looked at than there is room for.
+            false => parcel.fitting(self.part.pace.bytes().min(self.room()), u64::MAX),
         }
     }
 
