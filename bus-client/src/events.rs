@@ -41,8 +41,9 @@ pub enum ClientEvent {
         reason: String,
         /// Sends, requests and confirmed publishes whose outcome is not known.
         unknown: usize,
-        /// Publishes that were never confirmed by the old session: they may be lost. A broker confirms at least
-        /// once a second while something comes, so of a slow publisher that is about what it said in the last one.
+        /// Publishes that were never confirmed by the old session: they may be lost. A broker confirms what is
+        /// older than a second when something more comes, so of one that goes on slowly that is what it said in about
+        /// the last second; of one that has fallen silent it can be all that it said at once before.
         publishes_unknown: u64,
     },
     /// Messages of a subscription are lost: dropped by its own policy, or not brought by a bridge.

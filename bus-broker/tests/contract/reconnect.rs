@@ -288,6 +288,30 @@ async fn point_19_a_lost_session_is_told_with_its_gaps_and_unknown_publishes() {
 }
 
 #[tokio::test]
+async fn point_19_of_a_slow_publisher_only_the_last_are_unknown() {
+    everywhere(async |bus: Bus| {
+        let (proxy, client) = through(&bus, ClientOptions::default()).await;
+        let mut events = client.events();
+        let open = PublisherOptions::default().mode(0o777);
+        let topic = client.publisher_with(&bus.name("t"), open).await.expect("opens");
+        let (began, mut count) = (Instant::now(), 0);
+        // Too few for their number to have them confirmed; a second after the first they are for their age.
+        while began.elapsed() < Duration::from_millis(1300) {
+            topic.publish("slowly").await.expect("is handed over");
+            count += 1;
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        let other = start().await.into_iter().find(|other| other.tag == bus.tag);
+        let other = other.expect("the same transport");
+        proxy.lead_to(&other.url);
+        let told = restarted(&mut events).await;
+        let ClientEvent::Restarted { publishes_unknown, .. } = told else { panic!("{told:?}") };
+        assert!(publishes_unknown < count / 2, "{publishes_unknown} of {count}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn point_19_attempts_to_connect_again_back_off() {
     everywhere(async |bus: Bus| {
         let proxy = Proxy::start(bus.tag, &bus.url).await;

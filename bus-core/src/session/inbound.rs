@@ -11,7 +11,8 @@ use crate::time::Time;
 /// A confirmation goes with other frames after this part of what makes it go alone.
 const WITH_OTHERS_PART: usize = 16;
 
-/// A confirmation goes alone after so long: whoever says little would else not learn for long what has arrived.
+/// What has waited for so long is confirmed, alone if it must be, as soon as something more comes: whoever says
+/// little would else not learn for long what has arrived.
 const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
 
 /// The receiving half.
@@ -22,8 +23,8 @@ pub struct Inbound {
     bytes: usize,
     /// The next frames that go out take a confirmation with them.
     hurries: bool,
-    /// When a confirmation was due for its age last, and whether it is now.
-    aged_at: Time,
+    /// Since when something is not confirmed, and whether that is too long.
+    unconfirmed_since: Option<Time>,
     is_aged: bool,
 }
 
@@ -36,8 +37,9 @@ impl Inbound {
 
     /// Something has come, and it is so late now.
     pub fn note_time(&mut self, now: Time) {
-        if self.received > self.confirmed && now.since(self.aged_at) >= CONFIRM_PAUSE {
-            (self.aged_at, self.is_aged) = (now, true);
+        if self.received > self.confirmed {
+            let since = *self.unconfirmed_since.get_or_insert(now);
+            self.is_aged = now.since(since) >= CONFIRM_PAUSE;
         }
     }
 
@@ -68,7 +70,7 @@ impl Inbound {
 
     /// What to confirm, if there is anything new.
     pub fn confirm(&mut self) -> Option<u64> {
-        (self.hurries, self.is_aged) = (false, false);
+        (self.hurries, self.is_aged, self.unconfirmed_since) = (false, false, None);
         if self.received == self.confirmed {
             return None;
         }
@@ -88,12 +90,12 @@ mod tests {
         let mut confirmed = Vec::new();
         for tenth in 0..50 {
             inbound.note(1, 100);
-            inbound.note_time(Time::ZERO.after(Duration::from_millis(100 * tenth)));
+            inbound.note_time(Time::ZERO.after(Duration::from_millis(5_000 + 100 * tenth)));
             if inbound.must_confirm() {
                 confirmed.extend(inbound.confirm());
             }
         }
-        assert_eq!(confirmed, [11, 21, 31, 41], "every tenth of ten a second");
+        assert_eq!(confirmed, [11, 22, 33, 44], "a second after the first of them");
     }
 
     #[test]
