@@ -77,8 +77,11 @@ fn nothing_in_the_page_is_from_elsewhere_or_written_where_it_could_run() {
             assert!(!text.contains(word), "{path} has {word}");
         }
         let html = path == "/";
-        // Else it would be painted late, and without its script it would not follow the theme.
-        assert!(!html || text.contains(FIRST) && text.contains(STYLES), "{path}");
+        // Else it would be painted late, or begin with the rest of a style or script.
+        let head = text.split("</head>").next().unwrap_or_default();
+        assert!(!html || head.contains(FIRST) && head.contains(STYLES), "{path}");
+        assert!(!html || text.matches("</style").count() == 1, "{path}");
+        assert!(!html || !FIRST.contains("</script"), "{path}");
         assert!(!(html && (text.contains("style=") || text.contains("onclick"))), "{path}");
     }
 }

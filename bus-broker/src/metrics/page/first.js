@@ -18,6 +18,8 @@
       document.head.append(script);
     }
   }
-  // In the frame after the first one.
-  requestAnimationFrame(() => setTimeout(load));
+  // When all of the page is there, and its first frame is painted; nobody paints one that is not seen.
+  const begin = () => (document.hidden ? load() : requestAnimationFrame(() => setTimeout(load)));
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+  else begin();
 })();
