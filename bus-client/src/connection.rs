@@ -188,6 +188,10 @@ impl Connection {
                 Err(error) => return Err(lost("reading", &error)),
             }
         }
+        if filled == 0 {
+            // Whoever is idle has nothing of what others read into.
+            decoder.give_back(buffers);
+        }
         Ok(filled)
     }
 
