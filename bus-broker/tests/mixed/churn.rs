@@ -16,8 +16,9 @@ use crate::survivors::patient;
 const STEP: u64 = 10_000;
 /// Steps after which all that is bounded by a number is full.
 const FULL: u64 = 3;
-/// What may come to either broker after that for each client, which is a source: a mark, and as much again.
-const BYTES_MAX: u64 = 400;
+/// What may come to either broker after that for each client: half of them are sources from beyond the bridge, and a
+/// mark takes some 350 bytes.
+const BYTES_MAX: u64 = 300;
 /// At a time.
 const AT_A_TIME: usize = 8;
 
@@ -66,7 +67,7 @@ async fn visit(brokers: &Brokers, number: u64) {
 /// Whether it has stopped growing, but for marks.
 pub fn is_bounded(held: &[[u64; 2]]) -> Result<(), String> {
     let after = held.get(FULL as usize - 1..).unwrap_or_default();
-    let (Some(first), Some(last)) = (after.first(), after.last()) else {
+    let [first, .., last] = after else {
         return Err("too few steps".into());
     };
     let clients = (after.len() as u64 - 1) * STEP;

@@ -88,9 +88,9 @@ fn what_brokers_keep_of_those_who_were_there_is_bounded() {
 #[test]
 fn what_is_kept_of_each_client_is_found() {
     let kept = |bytes: u64| -> Vec<_> { (0..6).map(|step| [40_000, step * bytes * 10]).collect() };
-    churn::is_bounded(&kept(300)).expect("a mark");
-    churn::is_bounded(&kept(1_000)).expect_err("more than that");
-    churn::is_bounded(&kept(300)[..2]).expect_err("it is not known yet");
+    churn::is_bounded(&kept(170)).expect("a mark");
+    churn::is_bounded(&kept(450)).expect_err("more than that");
+    churn::is_bounded(&kept(170)[..3]).expect_err("it is not known yet");
 }
 
 /// The controls: the same checker finds what must not be.
