@@ -146,6 +146,7 @@ async fn names_of_strangers_run_nothing() {
         // What the answers forbid is left out of account first: escaping has to do by itself.
         browser.order("Page.setBypassCSP", json!({ "enabled": true }));
         browser.go(&url, DESK, "light");
+        browser.until("document.getElementById('tab-users') !== null");
         for table in ["queues", "clients", "users"] {
             browser.value(&format!("document.getElementById('tab-{table}').click()"));
             let inside = "document.querySelector('#table tbody').textContent.includes('<img')";
