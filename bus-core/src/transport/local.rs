@@ -54,7 +54,15 @@ impl LocalListener {
         check_length(path)?;
         prepare_directory(path)?;
         let lock_path = lock_path(path);
-        let mut lock = take_lock(&lock_path, path)?;
+        let lock = take_lock(&lock_path, path)?;
+        LocalListener::bind_locked(path, lock).inspect_err(|_| {
+            // Nobody is to find what nobody holds. It may be gone already.
+            let _ = fs::remove_file(&lock_path);
+        })
+    }
+
+    /// The same for whoever holds the path's lock.
+    fn bind_locked(path: &Path, mut lock: File) -> io::Result<LocalListener> {
         clear_stale(path)?;
         let name = socket_name(path)?;
         let listener = ListenerOptions::new()

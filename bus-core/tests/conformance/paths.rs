@@ -72,6 +72,7 @@ async fn what_is_no_socket_is_refused_and_left_alone() {
     fs::write(&path, "precious").expect("writes");
     let text = refused(&path, io::ErrorKind::AddrInUse);
     assert!(text.contains("not a socket"), "{text}");
+    assert!(!lock_of(&path).exists(), "nobody listens, so nobody holds it");
     assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
     fs::remove_file(&path).expect("removes");
     fs::create_dir(&path).expect("a folder");
