@@ -42,10 +42,11 @@ pub(crate) async fn connect(
     let limit = options.connect_timeout;
     match timeout(limit, attempt(url, hello, options)).await {
         Ok(result) => result,
-        Err(_) => Err(Error::new(
+        Err(elapsed) => Err(Error::new(
             ErrorKind::NoBroker,
-            format!("connecting to {url} took longer than {limit:?}: is the broker alive?"),
-        )),
+            format!("connecting to {url} took longer than {limit:?}: whoever listens there does not answer"),
+        )
+        .with_source(io::Error::new(io::ErrorKind::TimedOut, elapsed))),
     }
 }
 
@@ -240,13 +241,31 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn explain(url: &BusUrl, error: io::Error) -> Error {
-    let (kind, hint) = match error.kind() {
-        io::ErrorKind::PermissionDenied => (ErrorKind::PermissionDenied, ""),
-        io::ErrorKind::InvalidInput => (ErrorKind::InvalidUrl, ""),
-        io::ErrorKind::NotFound if !url.path().is_none_or(folder_exists) => {
-            (ErrorKind::NoBroker, " (the directory is not there)")
-        }
-        _ => (ErrorKind::NoBroker, " (start one with `bus serve`)"),
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+        io::ErrorKind::InvalidInput => ErrorKind::InvalidUrl,
+        _ => ErrorKind::NoBroker,
     };
+    let hint = hint(url, &error).map(|hint| format!(" ({hint})")).unwrap_or_default();
     Error::new(kind, format!("cannot reach a broker at {url}: {error}{hint}")).with_source(error)
+}
+
+/// What to do about it, where that is known. A broker that is elsewhere cannot be started from here.
+fn hint(url: &BusUrl, error: &io::Error) -> Option<String> {
+    let path = match url {
+        BusUrl::Local(path) | BusUrl::Unix(path) | BusUrl::Shm(path) => path.as_ref(),
+        BusUrl::Tcp(_) | BusUrl::Tls(_) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Some("nothing listens there".into());
+        }
+        BusUrl::Tcp(_) | BusUrl::Tls(_) | BusUrl::Mem(_) => return None,
+    };
+    match path {
+        _ if !is_absent(error) => None,
+        Some(path) if !folder_exists(path) => Some("the directory is not there".into()),
+        Some(path) => {
+            let listen = BusUrl::Local(Some(path.clone()));
+            Some(format!("start one with `bus serve --listen {listen}`"))
+        }
+        None => Some("start one with `bus serve`".into()),
+    }
 }

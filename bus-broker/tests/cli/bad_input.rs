@@ -81,11 +81,12 @@ async fn missing_broker_is_told() {
     let url = format!("local:{}", directory.path().join("none.sock").display());
     for arguments in [["ping", "--json"], ["pub", "a"], ["ls", "-q"]] {
         let outcome = bus(&[&["--url", url.as_str()], &arguments[..]].concat()).await;
-        outcome.check(UNREACHABLE, &["none.sock", "bus serve"]);
+        outcome.check(UNREACHABLE, &[&format!("bus serve --listen {url}")]);
     }
     // Port 1 is nobody's.
     let outcome = bus(&["--url", "tcp://127.0.0.1:1", "ping"]).await;
-    outcome.check(UNREACHABLE, &["tcp://127.0.0.1:1"]);
+    outcome.check(UNREACHABLE, &["tcp://127.0.0.1:1", "nothing listens there"]);
+    assert!(!outcome.err.contains("bus serve"), "nobody can start it from here: {outcome:?}");
 }
 
 #[tokio::test]
@@ -96,6 +97,8 @@ async fn unknown_names_are_told_with_near_ones() {
         stage.bus(&[verb, "jbos"]).await.check(NOTHING, &["`jbos`", "did you mean `jobs`?"]);
     }
     stage.bus(&["send", "jbos", "x"]).await.check(NOTHING, &["did you mean `jobs`?", "--create"]);
+    let peek = stage.bus(&["peek", "other"]).await;
+    assert!(!peek.err.contains("--create"), "it has no such flag: {peek:?}");
     stage.bus(&["set", "jbos", "--count", "3"]).await.check(NOTHING, &["`jobs`"]);
     stage.bus(&["ls", "zz.*"]).await.check(NOTHING, &["`zz.*`"]);
     stage.bus(&["request", "nobody", "x"]).await.check(UNREACHABLE, &["`nobody`"]);

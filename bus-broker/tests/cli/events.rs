@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::stage::{DONE, Stage, TIMED_OUT};
+use crate::stage::{DONE, Stage, TIMED_OUT, USAGE};
 
 #[tokio::test]
 async fn clients_that_come_and_go_are_told() {
@@ -36,5 +36,7 @@ async fn silence_ends_a_wait() {
     let stage = Stage::new().await;
     let outcome = stage.bus(&["events", "--kind", "bridge", "--wait", "50ms"]).await;
     outcome.check(TIMED_OUT, &["nothing like that happened"]);
+    let bogus = stage.bus(&["events", "--kind", "bogus"]).await;
+    bogus.check(USAGE, &["`bogus` is no kind of event", "disconnected"]);
     stage.bus(&["events", "--help"]).await.check(DONE, &["Examples:"]);
 }

@@ -26,6 +26,7 @@ mod service;
 mod show;
 mod stage;
 mod stopped;
+mod streams;
 mod tls;
 mod top;
 mod units;

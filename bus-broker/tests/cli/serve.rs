@@ -195,6 +195,23 @@ async fn receiver_whose_queue_died_with_the_broker_says_which() {
     assert_eq!(receiver.end().await.code(), Some(NOTHING));
     let words = receiver.words().await;
     assert!(words.contains("receiving from `jobs`: there is no queue `jobs`"), "{words}");
+    assert!(words.contains("with --create this makes it again"), "{words}");
+}
+
+#[tokio::test]
+async fn a_broker_beside_bus_url_says_that_it_does_not_go_by_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [here, there] =
+        ["here", "there"].map(|name| format!("local:{}", directory.path().join(name).display()));
+    let mut broker = Process::start_with(&["serve", "-l", &here], &[("BUS_URL", &there)]);
+    let told = broker.word().await;
+    assert!(told.contains(&format!("BUS_URL is `{there}`")), "{told}");
+    broker.signal(Signal::TERM);
+    assert!(broker.end().await.success());
+    let mut broker = Process::start_with(&["serve", "-l", &here], &[("BUS_URL", &here)]);
+    broker.line().await;
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.words().await, "", "it listens there");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ pub const DENIED: i32 = 4;
 pub const UNREACHABLE: i32 = 5;
 pub const FULL: i32 = 6;
 pub const TIMED_OUT: i32 = 7;
+pub const LOST: i32 = 8;
 pub const CONFLICT: i32 = 9;
 pub const FAILED: i32 = 10;
 pub const FILE: i32 = 11;

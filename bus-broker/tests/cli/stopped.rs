@@ -8,7 +8,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::bridge::{Other, until_out};
-use crate::stage::{DONE, Process, Stage};
+use crate::stage::{DONE, Process, Stage, UNREACHABLE};
 
 #[tokio::test]
 async fn a_stopped_broker_is_noticed_by_a_bridge_and_a_client_which_go_on_when_it_does() {
@@ -68,4 +68,23 @@ async fn whoever_tries_to_send_to_a_home_that_is_stopped_is_told_what_he_waits_f
     assert!(told.starts_with("bus: waits: queue `jobs` lives at broker"), "{told}");
     there.broker.signal(Signal::CONT);
     tries.end().await;
+}
+
+#[tokio::test]
+async fn a_stopped_broker_keeps_nobody_for_longer_than_he_would_wait() {
+    let stage = Stage::new().await;
+    stage.good(&["create", "jobs"]).await;
+    stage.broker.signal(Signal::STOP);
+    let at_once = ["--connect-timeout", "200ms"];
+    for (arguments, limit) in [
+        (vec!["recv", "jobs", "--wait", "1s"], "longer than 1s"),
+        (vec!["request", "name", "x", "--timeout", "10ms"], "longer than 1s"),
+        ([&at_once[..], &["send", "jobs", "x", "--timeout", "9s"]].concat(), "longer than 200ms"),
+        ([&at_once[..], &["ls"]].concat(), "longer than 200ms"),
+    ] {
+        stage.bus(&arguments).await.check(UNREACHABLE, &[&stage.url, limit, "does not answer"]);
+    }
+    let told = stage.bus(&[&at_once[..], &["doctor", "--quiet"]].concat()).await;
+    told.check(1, &["broken  connection", "somebody holds that address"]);
+    stage.broker.signal(Signal::CONT);
 }

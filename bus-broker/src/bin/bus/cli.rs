@@ -12,9 +12,9 @@ use crate::cert;
 use crate::context::{Choice, Context, Given, Settings, Sources, Store};
 use crate::exit::{self, Exit, Problem};
 use crate::{
-    bench, bridge, completions, context, create, demo, doctor, dump, events, ls, peek, ping,
-    publish, receive, record, removal, replay, reply, request, restore, role, send, serve, session,
-    set, stat, subscribe, suggest, tls, token, top,
+    bench, bridge, completions, connecting, context, create, demo, doctor, dump, events, ls, peek,
+    ping, publish, receive, record, removal, replay, reply, request, restore, role, send, serve,
+    session, set, stat, subscribe, suggest, tls, token, top,
 };
 
 const WHICH_BROKER: &str = "\
@@ -54,6 +54,8 @@ pub struct Cli {
     sources: Sources,
     #[command(flatten)]
     lanes: session::LaneArgs,
+    #[command(flatten)]
+    connecting: connecting::ConnectArgs,
     #[command(flatten)]
     tls: tls::TlsArgs,
     #[command(flatten)]
@@ -154,12 +156,13 @@ impl Cli {
         let context = self.use_context()?;
         let url = &self.url;
         session::set_lanes(self.lanes);
+        connecting::set(self.connecting);
         tls::set(self.tls)?;
         if self.verb.connects() {
             self.token.take(context)?;
         }
         match self.verb {
-            Verb::Serve(args) => serve::run(args, self.lanes).await,
+            Verb::Serve(args) => serve::run(url, args, self.lanes).await,
             Verb::Demo(args) => demo::run(args).await,
             Verb::Pub(args) => publish::run(url, args).await,
             Verb::Sub(args) => subscribe::run(url, args).await,

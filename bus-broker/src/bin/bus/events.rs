@@ -72,12 +72,14 @@ fn help() -> String {
 
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
-    // Another version's broker may have others.
+    // A misspelt kind would be waited for without end.
     let is_known = |kind: &&String| EVENT_KINDS.iter().any(|known| known.word == **kind);
-    for kind in args.kind.iter().filter(|kind| !is_known(kind)) {
-        say(format_args!(
-            "`{kind}` is no kind of event that is known here: see `bus events --help`"
-        ));
+    if let Some(kind) = args.kind.iter().find(|kind| !is_known(kind)) {
+        let known: Vec<&str> = EVENT_KINDS.iter().map(|kind| kind.word).collect();
+        let known = known.join(", ");
+        return Err(Problem::usage(format!(
+            "`{kind}` is no kind of event: there are {known} (`bus events --help` says what they are)"
+        )));
     }
     session::with_client(url, session::lasting("events"), async |client| {
         session::tell_events(client);

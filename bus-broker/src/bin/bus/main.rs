@@ -13,6 +13,7 @@ mod bridge_table;
 mod cert;
 mod cli;
 mod completions;
+mod connecting;
 mod context;
 mod create;
 mod demo;
@@ -54,6 +55,7 @@ mod table;
 mod tls;
 mod token;
 mod top;
+mod unknown;
 mod users;
 mod value;
 

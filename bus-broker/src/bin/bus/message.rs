@@ -44,6 +44,13 @@ pub struct ManyArgs {
     count: u64,
 }
 
+impl ManyArgs {
+    /// Whether they come as they come, for as long as they do: then a lost connection is made again.
+    pub fn is_stream(&self) -> bool {
+        self.lines
+    }
+}
+
 /// Messages, one after the other.
 pub struct Messages {
     kind: MessageType,

@@ -31,7 +31,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     session::with_client(url, session::once("peek"), async |client| {
-        let queue = send::open(client, &args.queue, false).await?;
+        let queue = send::open_existing(client, &args.queue, "").await?;
         let mut out = Out::new();
         let count = if args.all { u64::MAX } else { args.count };
         let end = args.index.saturating_add(count);

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bus_client::Publisher;
 
+use crate::connecting;
 use crate::exit::{Exit, Problem};
 use crate::message::{ManyArgs, MessageArgs};
+use crate::unknown::Unknown;
 use crate::{session, value};
 
 /// Flags of `pub`.
@@ -27,7 +29,14 @@ pub struct Args {
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     // Its body first: nobody connects to say nothing.
     let mut messages = args.message.messages(&args.many).await?;
-    session::with_client(url, session::once("pub"), async |client| {
+    let is_stream = args.many.is_stream();
+    let options = if is_stream { session::lasting("pub") } else { session::once("pub") };
+    let options = options.connect_timeout(connecting::limit(args.wait_for_subscriber.flatten()));
+    session::with_client(url, options, async |client| {
+        let mut events = client.events();
+        if is_stream {
+            session::tell_events(client);
+        }
         let publisher = client.publisher(&args.topic).await?;
         if let Some(limit) = args.wait_for_subscriber {
             wait_for_subscriber(&publisher, limit).await?;
@@ -38,7 +47,15 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
             sent.map_err(|error| Problem::from(error).not_known_of(published))?;
             published += 1;
         }
-        publisher.flush().await.map_err(|error| Problem::from(error).not_known_of(published))
+        publisher.flush().await.map_err(|error| Problem::from(error).not_known_of(published))?;
+        let mut unknown = Unknown::default();
+        unknown.catch_up(&mut events);
+        match unknown.told() {
+            None => Ok(()),
+            Some(told) => {
+                Err(Problem::new(Exit::Lost, format!("published {published} messages; {told}")))
+            }
+        }
     })
     .await
 }

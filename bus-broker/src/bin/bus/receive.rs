@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bus_client::{Delivery, Queue};
 
-use crate::exit::Problem;
+use crate::exit::{Exit, Problem};
 use crate::output::Out;
 use crate::patience::Patience;
 use crate::show::{ShowArgs, Shown};
 use crate::value::SelectArgs;
-use crate::{send, session, value};
+use crate::{connecting, send, session, value};
 
 /// Flags of `recv`.
 #[derive(clap::Args)]
@@ -44,6 +44,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         true => session::lasting("recv"),
         false => session::once("recv"),
     };
+    let options = options.connect_timeout(connecting::limit(args.wait));
     session::with_client(url, options, async |client| {
         if args.follow {
             session::tell_events(client);
@@ -53,7 +54,8 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         let mut out = Out::new();
         let mut left = args.count;
         while args.follow || left > 0 {
-            let delivery = receive(&queue, &args, &mut patience).await?;
+            let received = receive(&queue, &args, &mut patience).await;
+            let delivery = received.map_err(|problem| gone(problem, &args))?;
             args.show.show(
                 &mut out,
                 &Shown {
@@ -73,6 +75,16 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         Ok(())
     })
     .await
+}
+
+/// A queue that went with its broker does not come again by itself.
+fn gone(problem: Problem, args: &Args) -> Problem {
+    match problem.exit() == Exit::Nothing && args.follow && !args.create {
+        true => problem.hint(format_args!(
+            ": it went with its broker, or was removed (with --create this makes it again, and goes on)"
+        )),
+        false => problem,
+    }
 }
 
 async fn receive(

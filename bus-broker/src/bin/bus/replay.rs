@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bus_broker::{ArchiveContent, ArchiveEntry, ArchivedMessage};
-use bus_client::{Client, ClientEvent, ErrorKind, Events, Name, Publisher};
-use futures::FutureExt;
+use bus_client::{Client, ErrorKind, Name, Publisher};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -22,6 +21,7 @@ use crate::output::Out;
 use crate::serve::Signals;
 use crate::session;
 use crate::show::printable;
+use crate::unknown::Unknown;
 
 /// Topics of one record.
 const TOPICS_MAX: usize = 4096;
@@ -151,7 +151,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         };
         let confirmed = matches!(ended, Ended::AtItsEnd) || stage.confirms().await;
         // What was told in the meantime.
-        let _ = unknown.follow(&mut events).now_or_never();
+        unknown.catch_up(&mut events);
         match ended {
             Ended::AtItsEnd => {}
             // There is no other end of that.
@@ -209,44 +209,6 @@ fn so_far(played: &Played, all: Option<u64>, confirmed: bool, unknown: &Unknown)
         " ({position}{of} messages published{unsure}{missing}; next is record {}: --skip {position} goes on there)",
         position + 1
     )
-}
-
-/// Of how many it is not known whether they have arrived: those that were on their way when a broker began anew.
-#[derive(Debug, Default)]
-struct Unknown {
-    count: u64,
-    /// Events have passed by unread: there may be more.
-    more: bool,
-}
-
-impl Unknown {
-    /// Counts what is told, until the client ends. Cancelling loses nothing that was counted.
-    async fn follow(&mut self, events: &mut Events) {
-        while let Some(event) = events.next().await {
-            self.note(&event);
-        }
-    }
-
-    fn note(&mut self, event: &ClientEvent) {
-        match event {
-            ClientEvent::Restarted { publishes_unknown, .. } => {
-                self.count = self.count.saturating_add(*publishes_unknown);
-            }
-            ClientEvent::Missed { .. } => self.more = true,
-            _ => {}
-        }
-    }
-
-    /// In words; `None` if everything is known.
-    fn told(&self) -> Option<String> {
-        let more = if self.more { " or more" } else { "" };
-        (self.count > 0 || self.more).then(|| {
-            format!(
-                "of {}{more} of them it is not known whether they arrived: the broker began anew",
-                self.count
-            )
-        })
-    }
 }
 
 fn report(args: &Args, played: &Played, unknown: &Unknown) -> Result<(), Problem> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::connecting;
 use crate::exit::Problem;
 use crate::message::MessageArgs;
 use crate::output::Out;
@@ -25,7 +26,8 @@ pub struct Args {
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     let message = args.message.message().await?;
-    session::with_client(url, session::once("request"), async |client| {
+    let options = session::once("request").connect_timeout(connecting::limit(Some(args.timeout)));
+    session::with_client(url, options, async |client| {
         let reply = client.request(&args.service, message, args.timeout).await?;
         let mut out = Out::new();
         args.show.show(

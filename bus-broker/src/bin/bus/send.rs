@@ -7,7 +7,7 @@ use bus_client::{Client, Queue, QueueOptions};
 use crate::exit::{Exit, Problem};
 use crate::message::{ManyArgs, MessageArgs};
 use crate::patience::Patience;
-use crate::{session, value};
+use crate::{connecting, session, value};
 
 /// Flags of `send`.
 #[derive(clap::Args)]
@@ -32,7 +32,15 @@ pub struct Args {
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     let mut messages = args.message.messages(&args.many).await?;
-    session::with_client(url, session::once("send"), async |client| {
+    let options = match args.many.is_stream() {
+        true => session::lasting("send"),
+        false => session::once("send"),
+    };
+    let options = options.connect_timeout(connecting::limit(args.timeout));
+    session::with_client(url, options, async |client| {
+        if args.many.is_stream() {
+            session::tell_events(client);
+        }
         let queue = open(client, &args.queue, args.create).await?;
         let (mut patience, mut accepted) = (Patience::sending(client, &queue), 0u64);
         while let Some(message) = messages.next().await? {

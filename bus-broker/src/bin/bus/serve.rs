@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, env = "BUS_NAME")]
     name: Option<String>,
     /// Serve a live page on http://ADDRESS:PORT/, figures for Prometheus on /metrics, and /health
-    #[arg(long, env = "BUS_METRICS", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "BUS_METRICS", value_name = "ADDRESS:PORT", value_parser = value::address)]
     metrics: Option<SocketAddr>,
     /// Let other hosts read them: the names of all that there is, and how it fares
     #[arg(long, env = "BUS_METRICS_OPEN", value_parser = FalseyValueParser::new())]
@@ -66,7 +66,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
+pub async fn run(url: &str, args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     if args.end_with_parent {
         helper::end_with_parent()?;
     }
@@ -85,6 +85,7 @@ pub async fn run(args: Args, lanes: LaneArgs) -> Result<(), Problem> {
     for url in broker.urls() {
         tell(&mut out, format_args!("listening on {url}"));
     }
+    warn_of_elsewhere(url, broker.urls());
     if let Some(address) = broker.metrics_address() {
         tell(&mut out, format_args!("metrics on http://{address}/metrics"));
     }
@@ -137,6 +138,35 @@ fn check(out: &mut Out, config: &BrokerConfig) -> Result<(), Problem> {
     let wrong = config.unusable_files();
     wrong.iter().for_each(say);
     config.check().map_err(explain)
+}
+
+/// Whoever has set BUS_URL may think that a broker goes by it, and wonder where this one is.
+fn warn_of_elsewhere(url: &str, listens: &[String]) {
+    let listens: Vec<BusUrl> = listens.iter().filter_map(|url| url.parse().ok()).collect();
+    if let Some(meant) = meant_elsewhere(url, &listens) {
+        say(format_args!(
+            "BUS_URL is `{meant}`, and this broker does not listen there: it goes by --listen, BUS_LISTEN or its file, and clients of this environment by BUS_URL"
+        ));
+    }
+}
+
+/// What clients of this environment connect to, if no broker listens there that listens so.
+fn meant_elsewhere(url: &str, listens: &[BusUrl]) -> Option<BusUrl> {
+    // Who has a wrong one is told as soon as he connects.
+    let meant: BusUrl = url.parse().ok()?;
+    let port = |url: &BusUrl| match url {
+        BusUrl::Tcp(address) | BusUrl::Tls(address) => {
+            address.rsplit(':').next().map(str::to_owned)
+        }
+        _ => None,
+    };
+    let is_it = |listen: &BusUrl| match port(&meant) {
+        // A host has many names; who has the port has the broker in most cases.
+        Some(wanted) => port(listen) == Some(wanted),
+        None => meant.path() == listen.path() && meant.path().is_some(),
+    };
+    let by_default = matches!(meant, BusUrl::Local(None) | BusUrl::Unix(None) | BusUrl::Shm(None));
+    (!url.is_empty() && !by_default && !listens.iter().any(is_it)).then_some(meant)
 }
 
 /// A broker goes on, and drains, also if nobody reads any more what it prints.
@@ -252,5 +282,24 @@ impl Signals {
     /// Waits for one.
     pub async fn next(&mut self) {
         self.0.next().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_does_not_listen_where_clients_go_says_so() {
+        let listens = |urls: &[&str]| -> Vec<BusUrl> {
+            urls.iter().map(|url| url.parse().expect("a URL")).collect()
+        };
+        let both = listens(&["local:/run/bus.sock", "tcp://0.0.0.0:4550"]);
+        for same in ["", "local:", "local:/run/bus.sock", "unix:/run/bus.sock", "tcp://me:4550"] {
+            assert_eq!(meant_elsewhere(same, &both), None, "{same}");
+        }
+        for other in ["local:/run/other.sock", "tcp://me:4551"] {
+            assert!(meant_elsewhere(other, &both).is_some(), "{other}");
+        }
     }
 }

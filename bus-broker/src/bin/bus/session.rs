@@ -8,7 +8,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::exit::{Problem, say};
 use crate::show::printable;
-use crate::{tls, token};
+use crate::{connecting, tls, token};
 
 /// How long a verb that is done waits for its last words to be written.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -49,6 +49,7 @@ pub fn lanes() -> LaneArgs {
 fn options(verb: &str) -> ClientOptions {
     let options = ClientOptions::default()
         .name(format!("bus {verb}"))
+        .connect_timeout(connecting::limit(None))
         .shared_memory(!lanes().no_shm)
         .waiting(lanes().waiting.unwrap_or_default());
     let options = tls::apply(options);
@@ -95,14 +96,16 @@ pub fn tell_events(client: &Client) {
 fn sentence(event: &ClientEvent) -> Option<String> {
     Some(match event {
         ClientEvent::Connected { transport } => format!("connected over {transport}"),
-        ClientEvent::Disconnected { reason } => format!("disconnected: {reason}"),
+        ClientEvent::Disconnected { reason } => {
+            format!("disconnected: {reason}; trying again until there is a connection")
+        }
         ClientEvent::Resumed { transport } => {
             format!("connected again over {transport}; nothing was lost")
         }
-        ClientEvent::Restarted { reason, unknown, publishes_unknown } => format!(
-            "connected again, to a new session ({reason}); the outcome of {unknown} sends and \
-             {publishes_unknown} publishes is not known"
-        ),
+        ClientEvent::Restarted { reason, unknown, publishes_unknown } => {
+            let outcome = unknown_outcome(*unknown as u64, *publishes_unknown);
+            format!("connected again, to a new session ({reason}){outcome}")
+        }
         ClientEvent::Lost { pattern, count, unconfirmed } => lost(pattern, *count, *unconfirmed),
         ClientEvent::Gap { pattern } => {
             format!("`{pattern}`: messages may have been missed while disconnected")
@@ -115,6 +118,20 @@ fn sentence(event: &ClientEvent) -> Option<String> {
         ClientEvent::TooSlow { .. } | ClientEvent::Closed { .. } => return None,
         _ => return None,
     })
+}
+
+/// Of what it is not known what became of it, if there is such a thing.
+fn unknown_outcome(sends: u64, publishes: u64) -> String {
+    let counted = [(sends, "send", "sends"), (publishes, "publish", "publishes")];
+    let some: Vec<String> = counted
+        .iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }))
+        .collect();
+    match some.is_empty() {
+        true => String::new(),
+        false => format!("; the outcome of {} is not known", some.join(" and ")),
+    }
 }
 
 /// What is not known is not told as lost.
@@ -134,6 +151,13 @@ fn lost(pattern: &str, count: u64, unconfirmed: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_there_is_is_told_as_unknown() {
+        assert_eq!(unknown_outcome(0, 0), "");
+        assert_eq!(unknown_outcome(0, 3), "; the outcome of 3 publishes is not known");
+        assert!(unknown_outcome(1, 3).contains("1 send and 3 publishes"));
+    }
 
     #[test]
     fn what_may_have_arrived_is_not_told_as_lost() {

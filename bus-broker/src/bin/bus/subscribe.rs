@@ -9,7 +9,7 @@ use crate::exit::{Exit, Problem};
 use crate::output::Out;
 use crate::show::{ShowArgs, Shown};
 use crate::value::SelectArgs;
-use crate::{session, value};
+use crate::{connecting, session, value};
 
 /// Flags of `sub`.
 #[derive(clap::Args)]
@@ -50,7 +50,8 @@ enum Policy {
 
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
-    session::with_client(url, session::lasting("sub"), async |client| {
+    let options = session::lasting("sub").connect_timeout(connecting::limit(args.wait));
+    session::with_client(url, options, async |client| {
         session::tell_events(client);
         let policy = match args.policy {
             Policy::Auto => SlowPolicy::Auto,

@@ -1,5 +1,6 @@
 //! Values of flags: durations, sizes, modes, headers.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bus_core::{LEASE_MAX, QUEUE_BYTES_MAX, QUEUE_BYTES_MIN, Selector};
@@ -85,6 +86,17 @@ pub fn mode(text: &str) -> Result<u16, String> {
     }
 }
 
+/// An address and a port; `localhost` is a name for one.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let numbers = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    numbers.parse().map_err(|_| {
+        format!("`{text}` is not an address and a port: write 127.0.0.1:9464 or [::1]:9464")
+    })
+}
+
 /// A header: `key:value`; the value may be empty.
 pub fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
@@ -138,6 +150,8 @@ mod tests {
         }
         assert_eq!(bytes("64KiB"), Ok(65_536));
         assert!(bytes("much").is_err());
+        assert_eq!(address("localhost:9464"), address("127.0.0.1:9464"));
+        assert!(address("localhost").is_err() && address("example.org:1").is_err());
         assert_eq!(mode("0700"), Ok(0o700));
         for bad in ["", "8", "1000", "+7", "rwx"] {
             assert!(mode(bad).is_err(), "{bad}");

@@ -1,13 +1,14 @@
 //! Brokers as a client meets them: each is connected to, and asked.
 
+use std::io;
 use std::time::Duration;
 
 use bus_client::{BusUrl, Client, ErrorKind, Transport};
 
 use super::finding::Finding;
-use crate::session;
 use crate::show::printable;
 use crate::value::show_count;
+use crate::{connecting, session};
 
 /// How long connecting may take.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -36,7 +37,7 @@ pub async fn findings(url: &str, urls: &[BusUrl]) -> Vec<Finding> {
 /// One broker, and where else it listens.
 async fn one(url: &str) -> (Vec<Finding>, Vec<String>) {
     let shown = if url.is_empty() { "the default places".to_owned() } else { printable(url) };
-    let options = session::once("doctor").connect_timeout(LIMIT);
+    let options = session::once("doctor").connect_timeout(connecting::limit_or(LIMIT));
     let client = match Client::connect_with(url, options).await {
         Ok(client) => client,
         Err(error) => return (vec![refused(&shown, &error)], Vec::new()),
@@ -82,6 +83,12 @@ fn refused(shown: &str, error: &bus_client::Error) -> Finding {
             "it is there, and does not let this client in",
             "give credentials: --token-file, --tls-ca, --tls-cert and --tls-key, or a context",
         ),
+        _ if is_silence(error) => Finding::broken(
+            "connection",
+            text,
+            "nothing can be sent or received there",
+            "somebody holds that address and says nothing: look whether that process is stopped, or has much else to do",
+        ),
         _ => Finding::broken(
             "connection",
             text,
@@ -89,6 +96,12 @@ fn refused(shown: &str, error: &bus_client::Error) -> Finding {
             "start a broker (`bus serve`), or name one (--url)",
         ),
     }
+}
+
+/// Whether somebody may be there who has not answered in time.
+fn is_silence(error: &bus_client::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 fn lane(shown: &str, client: &Client) -> Finding {

@@ -1,7 +1,7 @@
 //! Replaying in virtual time: everything comes at its moment, and what is late delays nothing else.
 
 use bus_broker::{ArchiveEnd, ArchiveGap};
-use bus_client::{Message, MessageType};
+use bus_client::{ClientEvent, Message, MessageType};
 use tokio::time::sleep;
 
 use super::*;
