@@ -18,8 +18,9 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::config::BrokerConfig;
 use crate::log_bound::LogBound;
+use crate::owed::Owed;
 use crate::registry::Registry;
-use crate::slot::{Slot, line_of, slot_of};
+use crate::slot::{Slot, line_of, slot_of, unread};
 use crate::system::SystemEvent;
 use crate::vigil::Vigil;
 
@@ -44,7 +45,8 @@ pub(crate) struct Hub {
     pub(crate) next_line: u64,
     /// Those that are not carried out yet, the next one last.
     effects: Vec<Effect>,
-    dirty: Vec<usize>,
+    pub(crate) dirty: Vec<usize>,
+    pub(crate) owed: Owed,
     slices: Vec<Bytes>,
     pub(crate) buffers: SharedBuffers,
     /// When the timer task looks next; it is told of anything earlier.
@@ -86,6 +88,7 @@ impl Hub {
             next_line: 0,
             effects: Vec::new(),
             dirty: Vec::new(),
+            owed: Owed::default(),
             slices: Vec::new(),
             buffers: SharedBuffers::default(),
             armed: None,
@@ -306,7 +309,7 @@ impl Hub {
                 break;
             }
         }
-        let next = self.router.next_deadline();
+        let next = self.next_deadline();
         if next.is_some() && self.armed.is_none_or(|armed| next < Some(armed)) {
             self.armed = next;
             self.has_woken = true;
@@ -369,10 +372,11 @@ impl Hub {
     /// Does what is due, and says when to look next.
     pub fn advance(&mut self) -> Option<Time> {
         self.router.advance(self.now());
+        self.confirm_aged();
         // Whoever asks is told of what there is now, and need not be woken for it.
-        self.armed = self.router.next_deadline();
+        self.armed = self.next_deadline();
         self.dispatch();
-        self.armed = self.router.next_deadline();
+        self.armed = self.next_deadline();
         self.armed
     }
 
@@ -392,9 +396,4 @@ impl Hub {
     pub fn messages(&self) -> u64 {
         self.router.broker_info().messages
     }
-}
-
-/// Why a session ends that reads nothing.
-pub(crate) fn unread() -> String {
-    format!("it has left {KEPT_BYTES_MAX} bytes unread")
 }

@@ -38,6 +38,7 @@ mod log_bound;
 mod membership;
 mod metrics;
 mod named_files;
+mod owed;
 mod porter;
 mod preflight;
 mod pulse;

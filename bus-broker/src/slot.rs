@@ -14,7 +14,7 @@ use std::time::Duration;
 use bus_core::router::{Channel, SessionId};
 use bus_core::session::ServerSession;
 use bus_core::transport::{Link, Pulse};
-use bus_core::{Buffers, CLIENT_SILENCE_MAX, Decoder, Parcel};
+use bus_core::{Buffers, CLIENT_SILENCE_MAX, Decoder, KEPT_BYTES_MAX, Parcel};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
@@ -224,4 +224,9 @@ pub(crate) fn slot_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<
 /// Its link, while it is connected.
 pub(crate) fn line_of(slots: &mut [Option<Slot>], session: SessionId) -> Option<&mut Line> {
     slot_of(slots, session)?.line.as_mut()
+}
+
+/// Why a session ends that reads nothing.
+pub(crate) fn unread() -> String {
+    format!("it has left {KEPT_BYTES_MAX} bytes unread")
 }

@@ -9,9 +9,8 @@ use bus_core::router::{Channel, Command, Lease, RequestId, Router, SessionEnd, S
 use bus_core::session::{Action, ServerSession};
 use bus_core::{Arrival, FrameError, KEPT_BYTES_MAX, Parcel, Time};
 
-use crate::hub::{Hub, unread};
-use crate::slot::slot_of;
-use crate::slot::{Line, Slot};
+use crate::hub::Hub;
+use crate::slot::{Line, Slot, slot_of, unread};
 
 /// Frames of a connection that are taken before others have their turn. A parcel of what is published
 /// is none; one of sends counts as the steps that it takes.
@@ -104,7 +103,9 @@ impl Hub {
             self.router.handle(now, session, command);
         }
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
-        state.inbound.note_time(now);
+        if let Some(due) = state.inbound.note_time(now) {
+            self.owed.add(session, due);
+        }
         line.decoder.give_back(&mut self.buffers.borrow_mut());
         self.answer(session, asked);
         if result == Err(None) {

@@ -42,8 +42,7 @@ pub enum ClientEvent {
         /// Sends, requests and confirmed publishes whose outcome is not known.
         unknown: usize,
         /// Publishes that were never confirmed by the old session: they may be lost. A broker confirms what is
-        /// older than a second when something more comes, so of one that goes on slowly that is what it said in about
-        /// the last second; of one that has fallen silent it can be all that it said at once before.
+        /// older than a second, so of one that says little that is what it said in about the last second.
         publishes_unknown: u64,
     },
     /// Messages of a subscription are lost: dropped by its own policy, or not brought by a bridge.

@@ -21,6 +21,7 @@ pub struct Proxy {
     pub url: String,
     orders: watch::Sender<Orders>,
     refused: watch::Receiver<usize>,
+    brought: watch::Receiver<usize>,
     _home: TempDir,
 }
 
@@ -45,6 +46,8 @@ struct Way {
     flows: bool,
     /// Bytes that still go; then the connection is cut.
     left: usize,
+    /// Counts bytes that have gone.
+    count: watch::Sender<usize>,
 }
 
 enum Acceptor {
@@ -84,8 +87,9 @@ impl Proxy {
         };
         let (orders, heard) = watch::channel(orders);
         let (count, refused) = watch::channel(0);
-        tokio::spawn(accept(acceptor, heard, count));
-        Proxy { url, orders, refused, _home: home }
+        let (bytes, brought) = watch::channel(0);
+        tokio::spawn(accept(acceptor, heard, count, bytes));
+        Proxy { url, orders, refused, brought, _home: home }
     }
 
     /// Ends all connections; new ones are forwarded again.
@@ -122,6 +126,16 @@ impl Proxy {
         self.orders.send_modify(|orders| (orders.up, orders.down) = (!to_broker, !to_client));
     }
 
+    /// Bytes that clients have been brought.
+    pub fn brought(&self) -> usize {
+        *self.brought.borrow()
+    }
+
+    /// Waits until they have been brought more than that.
+    pub async fn brought_more_than(&self, before: usize) {
+        self.brought.clone().wait_for(|bytes| *bytes > before).await.expect("it runs");
+    }
+
     /// Waits until so many connections have been turned away.
     pub async fn turned_away(&self, count: usize) {
         self.refused.clone().wait_for(|refused| *refused >= count).await.expect("it runs");
@@ -132,6 +146,7 @@ async fn accept(
     mut acceptor: Acceptor,
     orders: watch::Receiver<Orders>,
     refused: watch::Sender<usize>,
+    brought: watch::Sender<usize>,
 ) {
     loop {
         let near = match &mut acceptor {
@@ -147,7 +162,7 @@ async fn accept(
         let bare = now.target.replacen("tls:", "tcp:", 1);
         // Without a broker there, the client sees its connection end.
         if let Ok(far) = dial(&bare).await {
-            tokio::spawn(forward(near, far, orders.clone()));
+            tokio::spawn(forward(near, far, orders.clone(), brought.clone()));
         }
     }
 }
@@ -157,9 +172,10 @@ async fn forward(
     mut near: Box<dyn Link>,
     mut far: Box<dyn Link>,
     mut orders: watch::Receiver<Orders>,
+    brought: watch::Sender<usize>,
 ) {
-    let way = || Way { held: Bytes::new(), flows: true, left: usize::MAX };
-    let (mut up, mut down) = (way(), way());
+    let way = |count| Way { held: Bytes::new(), flows: true, left: usize::MAX, count };
+    let (mut up, mut down) = (way(watch::Sender::new(0)), way(brought));
     let (cuts, mut limits) = (orders.borrow().cuts, orders.borrow().limits);
     loop {
         let now = orders.borrow_and_update().clone();
@@ -215,6 +231,7 @@ fn poll_way(
         match to.try_write(&[way.held.slice(..way.held.len().min(way.left))]) {
             Ok(count) => {
                 way.left -= count;
+                way.count.send_modify(|bytes| *bytes += count);
                 drop(way.held.split_to(count));
             }
             Err(error) if is_late(&error) => {}

@@ -312,6 +312,29 @@ async fn point_19_of_a_slow_publisher_only_the_last_are_unknown() {
 }
 
 #[tokio::test]
+async fn point_19_of_a_publisher_that_is_silent_nothing_is_unknown() {
+    everywhere(async |bus: Bus| {
+        let (proxy, client) = through(&bus, ClientOptions::default()).await;
+        let mut events = client.events();
+        let open = PublisherOptions::default().mode(0o777);
+        let topic = client.publisher_with(&bus.name("t"), open).await.expect("opens");
+        // Too few to be confirmed for their number, and nothing comes after them.
+        let before = proxy.brought();
+        for _ in 0..50 {
+            topic.publish("at once").await.expect("is handed over");
+        }
+        soon(proxy.brought_more_than(before)).await;
+        let other = start().await.into_iter().find(|other| other.tag == bus.tag);
+        let other = other.expect("the same transport");
+        proxy.lead_to(&other.url);
+        let told = restarted(&mut events).await;
+        let ClientEvent::Restarted { publishes_unknown, .. } = told else { panic!("{told:?}") };
+        assert_eq!(publishes_unknown, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn point_19_attempts_to_connect_again_back_off() {
     everywhere(async |bus: Bus| {
         let proxy = Proxy::start(bus.tag, &bus.url).await;

@@ -11,8 +11,8 @@ use crate::time::Time;
 /// A confirmation goes with other frames after this part of what makes it go alone.
 const WITH_OTHERS_PART: usize = 16;
 
-/// What has waited for so long is confirmed, alone if it must be, as soon as something more comes: whoever says
-/// little would else not learn for long what has arrived.
+/// What has waited for so long is confirmed, alone if it must be: whoever says little, or nothing more, would
+/// else not learn for long what has arrived.
 const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
 
 /// The receiving half.
@@ -26,6 +26,8 @@ pub struct Inbound {
     /// Since when something is not confirmed, and whether that is too long.
     unconfirmed_since: Option<Time>,
     is_aged: bool,
+    /// Somebody looks again when it may be.
+    is_watched: bool,
 }
 
 impl Inbound {
@@ -35,12 +37,26 @@ impl Inbound {
         self.bytes += bytes;
     }
 
-    /// Something has come, and it is so late now.
-    pub fn note_time(&mut self, now: Time) {
-        if self.received > self.confirmed {
-            let since = *self.unconfirmed_since.get_or_insert(now);
-            self.is_aged = now.since(since) >= CONFIRM_PAUSE;
+    /// Something has come, and it is so late now. When to [`look_again`](Inbound::look_again), unless
+    /// that was told before.
+    #[inline]
+    pub fn note_time(&mut self, now: Time) -> Option<Time> {
+        if self.received == self.confirmed {
+            return None;
         }
+        let since = *self.unconfirmed_since.get_or_insert(now);
+        self.is_aged = now.since(since) >= CONFIRM_PAUSE;
+        let is_told = std::mem::replace(&mut self.is_watched, true);
+        (!is_told).then(|| since.after(CONFIRM_PAUSE))
+    }
+
+    /// It is so late now, whether something has come or not. When to look again, if that is needed; if not,
+    /// there may be something to confirm.
+    pub fn look_again(&mut self, now: Time) -> Option<Time> {
+        self.is_watched = false;
+        let again = self.note_time(now);
+        self.is_watched = again.is_some() && !self.is_aged;
+        again.filter(|_| self.is_watched)
     }
 
     /// The number of the last sequenced frame.
@@ -105,5 +121,28 @@ mod tests {
         assert_eq!(inbound.confirm(), Some(CONFIRM_FRAMES));
         inbound.note_time(Time::ZERO.after(Duration::from_secs(9)));
         assert!(!inbound.must_confirm());
+    }
+
+    #[test]
+    fn who_falls_silent_is_looked_at_until_all_is_confirmed() {
+        let at = |millis| Time::ZERO.after(Duration::from_millis(millis));
+        let mut inbound = Inbound::default();
+        assert_eq!(inbound.note_time(at(100)), None, "nothing has come");
+        inbound.note(3, 100);
+        assert_eq!(inbound.note_time(at(200)), Some(at(1200)));
+        inbound.note(1, 10);
+        assert_eq!(inbound.note_time(at(300)), None, "it is told once");
+        // What had come is confirmed on the way, and more came then.
+        assert_eq!(inbound.confirm(), Some(4));
+        inbound.note(1, 10);
+        assert_eq!(inbound.note_time(at(900)), None, "somebody looks anyway");
+        assert_eq!(inbound.look_again(at(1200)), Some(at(1900)));
+        assert!(!inbound.must_confirm());
+        assert_eq!(inbound.look_again(at(1900)), None);
+        assert!(inbound.must_confirm());
+        assert_eq!(inbound.confirm(), Some(5));
+        assert_eq!(inbound.look_again(at(3000)), None, "nothing is owed");
+        inbound.note(1, 10);
+        assert_eq!(inbound.note_time(at(4000)), Some(at(5000)), "and it begins anew");
     }
 }
