@@ -14,7 +14,7 @@ use bus_broker::{
     Broker, BrokerConfig, DrainReport, Reloaded, StartError, parse_config, render_config,
 };
 use bus_client::BusUrl;
-use bus_core::sys::Ending;
+use bus_core::sys::{Ending, is_out_of_files};
 use clap::builder::FalseyValueParser;
 use tracing_subscriber::EnvFilter;
 
@@ -239,6 +239,7 @@ fn explain(error: StartError) -> Problem {
         StartError::Listen { error, .. } => match error.kind() {
             std::io::ErrorKind::AddrInUse => Exit::Conflict,
             std::io::ErrorKind::PermissionDenied => Exit::Denied,
+            _ if is_out_of_files(error) => Exit::Full,
             _ => Exit::File,
         },
         StartError::System(_) => Exit::Other,
