@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus_core::router::{
     AdminAction, Answer, BrokerInfo, ClientStat, Command, Listing, ObjectKind, QueueChange,
-    QueueStat, ServiceStat, TopicChange, TopicStat,
+    QueueStat, ServiceStat, SubscriptionStat, TopicChange, TopicStat,
 };
 use bus_core::{ErrorKind, Name, Pattern};
 
@@ -86,6 +86,22 @@ impl Admin {
     /// Why the client has ended.
     pub async fn clients(&self) -> Result<Vec<ClientStat>, Error> {
         self.list(">", ObjectKind::Client, |page| page.clients).await
+    }
+
+    /// The subscribers whose pattern has names in common with this one (`>` is all), in no order; a member of
+    /// a group is one of them. Cancelling is harmless.
+    ///
+    /// # Errors
+    /// As [`Admin::queues`]; `Unsupported` from a broker that has no such list yet.
+    pub async fn subscriptions(&self, pattern: &str) -> Result<Vec<SubscriptionStat>, Error> {
+        let listed = self.list(pattern, ObjectKind::Subscription, |page| page.subscriptions).await;
+        listed.map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => {
+                let text = format!("the broker is too old to list subscriptions: {error}");
+                Error::new(ErrorKind::Unsupported, text)
+            }
+            _ => error,
+        })
     }
 
     /// All that bears exactly this name. Cancelling is harmless.

@@ -67,7 +67,7 @@ pub use backoff::Backoff;
 pub use bus_core::router::{
     Access, AdminAction, BrokerInfo, ClientStat, GroupStat, HostedStat, Lifetime, MemberStat,
     ObjectKind, OpenMode, Peeked, Provenance, QueueChange, QueueStat, ServiceStat, SlowPolicy,
-    TopicChange, TopicStat, Touch, TypeCount,
+    SubscriptionStat, TopicChange, TopicStat, Touch, TypeCount,
 };
 #[cfg(feature = "tls")]
 pub use bus_core::transport::{Moment, TlsFailure};

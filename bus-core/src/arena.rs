@@ -60,6 +60,16 @@ impl<T> Arena<T> {
         Some(Id { index: u32::try_from(index).ok()?, serial, kind: PhantomData })
     }
 
+    /// The entry at this place, whichever it is.
+    pub fn at(&self, place: usize) -> Option<&T> {
+        self.slots.get(place).map(|(_, entry)| entry)
+    }
+
+    /// All places are below that.
+    pub fn places(&self) -> usize {
+        self.slots.capacity()
+    }
+
     /// All entries, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
         self.slots.iter().map(|(index, (serial, entry))| {

@@ -302,4 +302,9 @@ const _: () = {
     assert!(HOSTED_PATIENCE.as_secs() > 2 * NO_WAIT_PATIENCE.as_secs());
     assert!(2 * WANTED_ROWS_MAX * (NAME_BYTES_MAX + 8 * HOPS_MAX + 16) <= CONTROL_BYTES_MAX);
     assert!(LISTING_ROWS_MAX * (NAME_BYTES_MAX + 512) <= CONTROL_BYTES_MAX);
+    // A subscriber: pattern and group, its client and user, and numbers.
+    assert!(
+        LISTING_ROWS_MAX * (2 * NAME_BYTES_MAX + CLIENT_NAME_BYTES_MAX + USER_NAME_BYTES_MAX + 256)
+            <= CONTROL_BYTES_MAX
+    );
 };

@@ -221,7 +221,16 @@ fn requests() -> Vec<Vector> {
         request("purge `jobs`", Command::Admin { request: 12, name: name("jobs"), object, action }),
         request(
             "list topics of `sensors.*`",
-            Command::List { request: 13, pattern, object: ObjectKind::Topic, after: None },
+            Command::List {
+                request: 13,
+                pattern: pattern.clone(),
+                object: ObjectKind::Topic,
+                after: None,
+            },
+        ),
+        request(
+            "list who would hear something of `sensors.*`",
+            Command::List { request: 14, pattern, object: ObjectKind::Subscription, after: None },
         ),
     ]
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bus_core::router::{
-    BrokerInfo, ClientStat, QueueChange, QueueStat, ServiceStat, TopicChange, TopicStat,
+    BrokerInfo, ClientStat, QueueChange, QueueStat, ServiceStat, SubscriptionStat, TopicChange,
+    TopicStat,
 };
 
 use super::engine::Engine;
@@ -52,6 +53,14 @@ impl Admin {
     /// As there.
     pub fn clients(&self) -> Result<Vec<ClientStat>, Error> {
         self.engine.call(looking, self.inner.clients())
+    }
+
+    /// As [`crate::Admin::subscriptions`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscriptions(&self, pattern: &str) -> Result<Vec<SubscriptionStat>, Error> {
+        self.engine.call(looking, self.inner.subscriptions(pattern))
     }
 
     /// As [`crate::Admin::stat`].

@@ -234,6 +234,8 @@ pub enum ObjectKind {
     Service,
     /// A client (listing only).
     Client,
+    /// A subscription (listing only).
+    Subscription,
 }
 
 /// What is to be done with an object.

@@ -75,6 +75,8 @@ pub enum Fault {
     GroupIgnoresPace,
     /// Nobody is told when the last one who listened is gone.
     MatchingStays,
+    /// A list that is cut within a group goes on behind all of it.
+    ListForgetsMembers,
     /// A new policy does not act on those who are connected.
     PolicyNotRechecked,
 }

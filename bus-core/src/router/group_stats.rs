@@ -3,8 +3,8 @@
 //! Bounded, since a reply is one frame: so many groups, and so many members of each.
 
 use super::Router;
-use super::stat::{GroupStat, MemberStat};
-use super::topic::{Member, Subscription, Topic};
+use super::stat::GroupStat;
+use super::topic::{Subscription, Topic};
 
 /// Groups told of one topic, and members of one group.
 const GROUPS_SHOWN_MAX: usize = 32;
@@ -25,16 +25,6 @@ impl Router {
             backlog_messages: group.backlog_count(),
             backlog_bytes: group.backlog_bytes,
             first: first.filter_map(|member| self.member_stat(member)).collect(),
-        })
-    }
-
-    fn member_stat(&self, member: &Member) -> Option<MemberStat> {
-        let entry = self.ground.sessions.get(member.session)?;
-        Some(MemberStat {
-            sender: entry.identity.sender.clone(),
-            selector: member.selector,
-            connected: entry.connected,
-            under_way_bytes: member.sent - member.consumed,
         })
     }
 }

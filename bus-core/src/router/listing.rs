@@ -9,7 +9,7 @@ use std::ops::Bound;
 use crate::arena::Id;
 use crate::limits::LISTING_ROWS_MAX;
 use crate::message::{Sender, SharedSender};
-use crate::name::{Name, Pattern};
+use crate::name::{Name, Pattern, RESERVED};
 use crate::time::Time;
 
 use super::command::ObjectKind;
@@ -49,8 +49,8 @@ impl Router {
                 let (rows, next) = page(&self.topic_names, pattern, after);
                 let topics = rows.into_iter().filter_map(|id| self.topics.get(id));
                 // Who asks for one name is told more of it.
-                let groups = pattern.as_name().is_some();
-                listing.topics = topics.map(|topic| self.topic_stat(topic, groups)).collect();
+                let closely = pattern.as_name().is_some();
+                listing.topics = topics.map(|topic| self.topic_stat(topic, closely)).collect();
                 listing.next = next;
             }
             ObjectKind::Service => {
@@ -60,6 +60,7 @@ impl Router {
                 listing.next = next;
             }
             ObjectKind::Client => self.list_clients(&mut listing, after),
+            ObjectKind::Subscription => self.list_subscriptions(&mut listing, pattern, after),
         }
         Answer::Listing(Box::new(listing))
     }
@@ -130,7 +131,8 @@ impl Router {
         listing.clients = sessions.into_iter().map(|(_, entry)| client_stat(entry)).collect();
     }
 
-    /// Counts for the broker's own answer; the shell adds what it knows.
+    /// Counts for the broker's own answer, of what the lists of everything have: nothing that is the
+    /// broker's own. The shell adds what it knows.
     pub fn broker_info(&self) -> BrokerInfo {
         BrokerInfo {
             sessions: self
@@ -140,8 +142,8 @@ impl Router {
                 .filter(|(_, entry)| !entry.identity.system)
                 .count() as u64,
             queues: self.queues.len() as u64,
-            topics: self.topics.len() as u64,
-            services: self.services.len() as u64,
+            topics: listed(&self.topic_names),
+            services: listed(&self.service_names),
             messages: self
                 .queues
                 .iter()
@@ -185,7 +187,7 @@ impl Router {
         }
     }
 
-    fn topic_stat(&self, topic: &Topic, groups: bool) -> TopicStat {
+    fn topic_stat(&self, topic: &Topic, closely: bool) -> TopicStat {
         let backlog = |link: &super::topic::Link| {
             self.subscriptions.get(link.subscription).map_or(0, |s| s.backlog_bytes)
         };
@@ -205,7 +207,8 @@ impl Router {
             backlog_bytes: topic.links.iter().map(backlog).sum(),
             kept: topic.kept.len() as u64,
             last_publish: self.touch(&topic.last_publish),
-            groups: if groups { self.group_stats(topic) } else { Vec::new() },
+            groups: if closely { self.group_stats(topic) } else { Vec::new() },
+            subscriptions: if closely { self.plain_subscribers(topic) } else { Vec::new() },
         }
     }
 
@@ -244,6 +247,12 @@ fn client_stat(entry: &Session) -> ClientStat {
         parked_bytes: entry.parked_bytes,
         unsent_bytes: entry.unwritten_bytes,
     }
+}
+
+/// How many of these names a list of all has: not the broker's own, which stand side by side.
+fn listed<T>(names: &BTreeMap<Name, T>) -> u64 {
+    let from = names.range::<str, _>((Bound::Included(RESERVED), Bound::Unbounded));
+    (names.len() - from.take_while(|(name, _)| name.is_reserved()).count()) as u64
 }
 
 /// What the names on this page stand for, and the name to go on behind.

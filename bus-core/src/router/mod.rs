@@ -59,6 +59,7 @@ mod shelf;
 mod stat;
 mod stopping;
 mod subscribing;
+mod subscription_list;
 mod timer;
 mod topic;
 mod type_names;
@@ -244,9 +245,9 @@ impl Router {
                 match object {
                     ObjectKind::Queue => self.admin_queue(session, &name, action),
                     ObjectKind::Topic => self.admin_topic(session, &name, action),
-                    ObjectKind::Service | ObjectKind::Client => Err(Failure::new(
+                    _ => Err(Failure::new(
                         ErrorKind::Unsupported,
-                        "services and clients end with their connections",
+                        "services, clients and subscriptions end with their connections",
                     )),
                 },
             ),

@@ -10,7 +10,7 @@ use crate::message_type::MessageType;
 use crate::name::{Name, Pattern};
 use crate::selector::Selector;
 
-use super::command::{QueueOptions, TopicOptions};
+use super::command::{QueueOptions, SlowPolicy, TopicOptions};
 use super::rights::Access;
 
 /// One page of what there is.
@@ -24,6 +24,8 @@ pub struct Listing {
     pub services: Vec<ServiceStat>,
     /// Clients.
     pub clients: Vec<ClientStat>,
+    /// Subscriptions.
+    pub subscriptions: Vec<SubscriptionStat>,
     /// Ask for what comes after this, if there is more.
     pub next: Option<String>,
 }
@@ -149,6 +151,35 @@ pub struct TopicStat {
     pub last_publish: Option<Touch>,
     /// The groups that share it, if this topic alone is asked for (the first 32).
     pub groups: Vec<GroupStat>,
+    /// Its subscribers that are in no group, told to the same (the first 32).
+    pub subscriptions: Vec<SubscriptionStat>,
+}
+
+/// A subscriber. Each member of a group has one, and what waits, waits for all of them together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubscriptionStat {
+    /// Its number, never used again. The members of a group have the same.
+    pub id: u64,
+    /// What it is subscribed to.
+    pub pattern: Pattern,
+    /// The group, if it is a member of one.
+    pub group: Option<GroupName>,
+    /// What happens when it does not keep up.
+    pub policy: SlowPolicy,
+    /// Who it is.
+    pub member: MemberStat,
+    /// Topics that it is given something of.
+    pub topics: u64,
+    /// Messages that wait for it.
+    pub backlog_messages: u64,
+    /// What they count in bytes.
+    pub backlog_bytes: u64,
+    /// So much may wait.
+    pub backlog_bytes_max: u64,
+    /// Messages that it has missed so far: dropped by its policy, or lost on the way here.
+    pub lost: u64,
+    /// Publishers wait for it.
+    pub holds: bool,
 }
 
 /// Subscribers that share what a pattern matches.
@@ -168,7 +199,7 @@ pub struct GroupStat {
     pub first: Vec<MemberStat>,
 }
 
-/// A member of a group.
+/// A subscriber, or a member of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberStat {
     /// Who it is.

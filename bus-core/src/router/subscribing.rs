@@ -98,6 +98,7 @@ impl Router {
             backlog: Default::default(),
             backlog_bytes: 0,
             lost: 0,
+            lost_ever: 0,
             unconfirmed: 0,
             topics: Vec::new(),
             beyond,

@@ -105,6 +105,8 @@ pub struct Subscription {
     pub(crate) backlog_bytes: u64,
     /// Dropped since the last delivery.
     pub(crate) lost: u64,
+    /// The same, of all time.
+    pub(crate) lost_ever: u64,
     /// So many of those may have arrived, before their broker forgot.
     pub(crate) unconfirmed: u64,
     pub(crate) topics: Vec<(Id<Topic>, bool)>,
@@ -196,7 +198,7 @@ impl Subscription {
             while self.backlog_bytes + cost > limit && self.drop_oldest().is_some() {
                 dropped += 1;
             }
-            self.lost += dropped;
+            self.note_lost(dropped, 0);
         }
         self.keep_for_later(at, stamp.clone(), Backlogged::Message(message.clone()));
         match (dropped, hold && !self.full && self.backlog_bytes >= limit) {
@@ -209,6 +211,7 @@ impl Subscription {
     /// It misses so many messages, of which some may have arrived.
     pub(super) fn note_lost(&mut self, count: u64, unconfirmed: u64) {
         self.lost = self.lost.saturating_add(count);
+        self.lost_ever = self.lost_ever.saturating_add(count);
         self.unconfirmed = self.unconfirmed.saturating_add(unconfirmed.min(count));
     }
 

@@ -39,6 +39,7 @@ mod rights;
 mod services;
 mod stopping;
 mod stopping_storm;
+mod subscription_list;
 mod topic_model;
 mod topics;
 mod upkeep;

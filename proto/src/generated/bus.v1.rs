@@ -416,9 +416,10 @@ pub struct SetTopic {
 pub struct List {
     #[prost(string, tag = "1")]
     pub pattern: ::prost::alloc::string::String,
+    /// 0 queues, 1 topics, 2 services, 3 clients, 4 subscriptions.
     #[prost(uint32, tag = "2")]
     pub kind: u32,
-    /// Continue behind this name.
+    /// Continue behind this name, or what `Listing.next` has said.
     #[prost(string, tag = "3")]
     pub after: ::prost::alloc::string::String,
 }
@@ -869,6 +870,8 @@ pub struct Listing {
     pub clients: ::prost::alloc::vec::Vec<ClientStat>,
     #[prost(string, tag = "5")]
     pub next: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "6")]
+    pub subscriptions: ::prost::alloc::vec::Vec<SubscriptionStat>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QueueStat {
@@ -984,6 +987,39 @@ pub struct TopicStat {
     /// Told to who asks for this topic alone.
     #[prost(message, repeated, tag = "16")]
     pub groups: ::prost::alloc::vec::Vec<GroupStat>,
+    /// The first of those that are in no group; told to the same.
+    #[prost(message, repeated, tag = "17")]
+    pub subscriptions: ::prost::alloc::vec::Vec<SubscriptionStat>,
+}
+/// A subscriber. Each member of a group has one, and what waits, waits for all of them together.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscriptionStat {
+    /// The members of a group have the same.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub policy: u32,
+    #[prost(message, optional, tag = "5")]
+    pub member: ::core::option::Option<MemberStat>,
+    /// Topics that it is given something of.
+    #[prost(uint64, tag = "6")]
+    pub topics: u64,
+    #[prost(uint64, tag = "7")]
+    pub backlog_messages: u64,
+    #[prost(uint64, tag = "8")]
+    pub backlog_bytes: u64,
+    #[prost(uint64, tag = "9")]
+    pub backlog_bytes_max: u64,
+    /// Messages that it has missed so far.
+    #[prost(uint64, tag = "10")]
+    pub lost: u64,
+    /// Publishers wait for it.
+    #[prost(bool, tag = "11")]
+    pub holds: bool,
 }
 /// Subscribers that share what a pattern matches.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,13 +1,15 @@
 //! `bus ls`: what there is, as `ipcs` shows it, and more.
 
-use bus_client::{Admin, ClientStat, Pattern, QueueStat, ServiceStat, TopicStat};
+use bus_client::{
+    Admin, ClientStat, ErrorKind, Pattern, QueueStat, ServiceStat, SubscriptionStat, TopicStat,
+};
 use serde_json::{Map, Value};
 
 use crate::exit::{Exit, Problem};
 use crate::output::Out;
 use crate::table::table;
 use crate::value::{show_bytes, show_count};
-use crate::{session, stat_json, users};
+use crate::{session, stat_json, subscribers, users};
 
 /// Flags of `ls`.
 #[derive(clap::Args)]
@@ -26,8 +28,16 @@ pub struct Args {
     /// Clients (names do not count)
     #[arg(long, short)]
     clients: bool,
-    /// Queues, topics, services and clients
-    #[arg(long, short, conflicts_with_all = ["queues", "topics", "services", "clients"])]
+    /// Groups that share a subscription, where its pattern has names in common with the given one
+    #[arg(long, short)]
+    groups: bool,
+    /// Subscribers, members of groups too, that would hear something of what the pattern matches
+    #[arg(long, short = 'S')]
+    subscriptions: bool,
+    /// All of them
+    #[arg(long, short, conflicts_with_all = [
+        "queues", "topics", "services", "clients", "groups", "subscriptions",
+    ])]
     all: bool,
     /// Print one JSON object
     #[arg(long)]
@@ -41,6 +51,8 @@ struct Found {
     topics: Option<Vec<TopicStat>>,
     services: Option<Vec<ServiceStat>>,
     clients: Option<Vec<ClientStat>>,
+    groups: Option<Vec<subscribers::Group>>,
+    subscriptions: Option<Vec<SubscriptionStat>>,
 }
 
 /// Runs it.
@@ -67,7 +79,8 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
 }
 
 async fn find(admin: &Admin, pattern: &str, args: &Args) -> Result<Found, Problem> {
-    let some = args.queues || args.topics || args.services || args.clients;
+    let asked = args.groups || args.subscriptions;
+    let some = args.queues || args.topics || args.services || args.clients || asked;
     let mut found = Found::default();
     if args.queues || !some {
         found.queues = Some(admin.queues(pattern).await?);
@@ -81,6 +94,15 @@ async fn find(admin: &Admin, pattern: &str, args: &Args) -> Result<Found, Proble
     if args.clients || args.all {
         found.clients = Some(admin.clients().await?);
     }
+    if asked || !some {
+        let listed = match admin.subscriptions(pattern).await {
+            // The other lists are as good without.
+            Err(error) if !asked && error.kind() == ErrorKind::Unsupported => return Ok(found),
+            listed => subscribers::sorted(listed?),
+        };
+        found.groups = (args.groups || !some).then(|| subscribers::groups(&listed));
+        found.subscriptions = (args.subscriptions || args.all).then_some(listed);
+    }
     Ok(found)
 }
 
@@ -91,6 +113,8 @@ impl Found {
             && none(self.topics.as_ref().map(Vec::len))
             && none(self.services.as_ref().map(Vec::len))
             && none(self.clients.as_ref().map(Vec::len))
+            && none(self.groups.as_ref().map(Vec::len))
+            && none(self.subscriptions.as_ref().map(Vec::len))
     }
 
     fn json(&self) -> Value {
@@ -106,6 +130,13 @@ impl Found {
         }
         if let Some(clients) = &self.clients {
             map.insert("clients".into(), clients.iter().map(stat_json::client).collect());
+        }
+        if let Some(groups) = &self.groups {
+            map.insert("groups".into(), groups.iter().map(subscribers::group_json).collect());
+        }
+        if let Some(listed) = &self.subscriptions {
+            let listed = listed.iter().map(stat_json::subscription).collect();
+            map.insert("subscriptions".into(), listed);
         }
         Value::Object(map)
     }
@@ -125,6 +156,12 @@ fn print(out: &mut Out, found: &Found) -> Result<(), Problem> {
     if let Some(rows) = found.clients.as_ref().filter(|rows| !rows.is_empty()) {
         tables.push(clients(rows));
     }
+    if let Some(rows) = found.groups.as_ref().filter(|rows| !rows.is_empty()) {
+        tables.push(subscribers::group_table(rows));
+    }
+    if let Some(rows) = found.subscriptions.as_ref().filter(|rows| !rows.is_empty()) {
+        tables.push(subscribers::table_of(rows));
+    }
     match tables.is_empty() {
         true => Ok(()),
         false => out.line(tables.join("\n\n")),
@@ -132,7 +169,7 @@ fn print(out: &mut Out, found: &Found) -> Result<(), Problem> {
 }
 
 /// The columns after the name: numbers are aligned to the right.
-fn aligned(text_columns: usize, columns: usize) -> Vec<bool> {
+pub fn aligned(text_columns: usize, columns: usize) -> Vec<bool> {
     (0..columns).map(|column| column >= text_columns).collect()
 }
 

@@ -50,6 +50,7 @@ mod stat;
 mod stat_json;
 mod stat_text;
 mod subscribe;
+mod subscribers;
 mod suggest;
 mod table;
 mod tls;

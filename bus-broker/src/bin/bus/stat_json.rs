@@ -1,11 +1,13 @@
 //! Statistics as JSON, for `ls` and `stat`. Keys are stable: scripts read them.
 
 use bus_client::{
-    Access, BrokerInfo, ClientStat, GroupStat, MemberStat, QueueStat, ServiceStat, TopicStat, Touch,
+    Access, BrokerInfo, ClientStat, GroupStat, MemberStat, QueueStat, ServiceStat,
+    SubscriptionStat, TopicStat, Touch,
 };
 use serde_json::{Value, json};
 
 use crate::show::sender_json;
+use crate::subscribers;
 
 /// A queue.
 pub fn queue(stat: &QueueStat) -> Value {
@@ -96,6 +98,7 @@ pub fn topic(stat: &TopicStat) -> Value {
         "kept": stat.kept,
         "last_publish": touch(&stat.last_publish),
         "groups": stat.groups.iter().map(group).collect::<Vec<_>>(),
+        "subscriptions": stat.subscriptions.iter().map(subscription).collect::<Vec<_>>(),
     })
 }
 
@@ -115,6 +118,26 @@ fn group(stat: &GroupStat) -> Value {
         "backlog_messages": stat.backlog_messages,
         "backlog_bytes": stat.backlog_bytes,
         "first": stat.first.iter().map(member).collect::<Vec<_>>(),
+    })
+}
+
+/// A subscriber.
+pub fn subscription(stat: &SubscriptionStat) -> Value {
+    json!({
+        "id": stat.id,
+        "pattern": stat.pattern.as_str(),
+        "group": stat.group.as_ref().map(|group| group.as_str()),
+        "policy": subscribers::policy(stat.policy),
+        "sender": sender_json(&stat.member.sender),
+        "selector": stat.member.selector.to_string(),
+        "connected": stat.member.connected,
+        "under_way_bytes": stat.member.under_way_bytes,
+        "topics": stat.topics,
+        "backlog_messages": stat.backlog_messages,
+        "backlog_bytes": stat.backlog_bytes,
+        "backlog_bytes_max": stat.backlog_bytes_max,
+        "lost": stat.lost,
+        "holds": stat.holds,
     })
 }
 

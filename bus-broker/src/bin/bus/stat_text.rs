@@ -1,7 +1,8 @@
 //! Statistics for people, one fact a line, for `stat`.
 
 use bus_client::{
-    Access, BrokerInfo, GroupStat, HostedStat, QueueStat, ServiceStat, TopicStat, Touch,
+    Access, BrokerInfo, GroupStat, HostedStat, QueueStat, ServiceStat, SubscriptionStat, TopicStat,
+    Touch,
 };
 
 use crate::table::pairs;
@@ -110,6 +111,13 @@ pub fn topic(stat: &TopicStat) -> String {
         ("last publish", touch(&stat.last_publish)),
     ];
     rows.extend(stat.groups.iter().flat_map(group));
+    rows.extend(stat.subscriptions.iter().map(subscriber));
+    let shown = (stat.groups.len() + stat.subscriptions.len()) as u64;
+    let more = stat.subscribers.saturating_sub(shown);
+    // An older broker tells of groups alone.
+    rows.extend((more > 0 && !stat.subscriptions.is_empty()).then(|| {
+        ("and", format!("{} more: `bus ls --subscriptions {}`", show_count(more), stat.name))
+    }));
     pairs(&rows)
 }
 
@@ -128,6 +136,23 @@ fn group(group: &GroupStat) -> Vec<(&'static str, String)> {
     let more = group.members.saturating_sub(group.first.len() as u64);
     rows.extend((more > 0).then(|| ("  and", format!("{} more", show_count(more)))));
     rows
+}
+
+/// A subscriber that is in no group.
+fn subscriber(stat: &SubscriptionStat) -> (&'static str, String) {
+    let (pattern, member) = (&stat.pattern, &stat.member);
+    let (count, bytes) = (show_count(stat.backlog_messages), show_bytes(stat.backlog_bytes));
+    let (selector, under_way) = (member.selector, show_bytes(member.under_way_bytes));
+    let mut text = format!(
+        "{} on {pattern}: takes {selector}, {count} messages wait ({bytes}), {under_way} under way",
+        member.sender
+    );
+    if stat.lost > 0 {
+        text += &format!(", {} lost", show_count(stat.lost));
+    }
+    text += if stat.holds { ", holds publishers back" } else { "" };
+    text += if member.connected { "" } else { ", away" };
+    ("subscriber", text)
 }
 
 /// A service.

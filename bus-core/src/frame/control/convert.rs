@@ -130,7 +130,7 @@ numbered! {
     OpenMode { Open = 0, OpenOrCreate = 1, Create = 2 }
     Lifetime { Volatile = 0, Session = 1, LastHolder = 2, Durable = 3 }
     SlowPolicy { Auto = 0, Hold = 1, DropOldest = 2, End = 3 }
-    ObjectKind { Queue = 0, Topic = 1, Service = 2, Client = 3 }
+    ObjectKind { Queue = 0, Topic = 1, Service = 2, Client = 3, Subscription = 4 }
     AdminAction { Remove = 0, Retire = 1, Purge = 2 }
 }
 

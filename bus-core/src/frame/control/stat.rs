@@ -2,15 +2,15 @@
 
 use bus_proto::v1;
 
-use super::convert::{Convert, record};
+use super::convert::{Convert, record, required};
 use crate::error::Failure;
 use crate::router::{
     BrokerInfo, ClientStat, GroupStat, HostedStat, Listing, MemberStat, QueueStat, ServiceStat,
-    TopicStat, Touch, TypeCount,
+    SubscriptionStat, TopicStat, Touch, TypeCount,
 };
 
 record! {
-    Listing as Listing { queues, topics, services, clients, next }
+    Listing as Listing { queues, topics, services, clients, subscriptions, next }
     QueueStat as QueueStat {
         name, id, access, creator, options, messages, bytes, leased, accepted, delivered, acked,
         redelivered, dead, dropped, blocked, waiting, handles, last_send, last_receive, types,
@@ -18,7 +18,11 @@ record! {
     }
     TopicStat as TopicStat {
         name, id, access, creator, options, published, delivered, dropped, too_slow, publishers,
-        subscribers, held, backlog_bytes, kept, last_publish, groups
+        subscribers, held, backlog_bytes, kept, last_publish, groups, subscriptions
+    }
+    SubscriptionStat as SubscriptionStat {
+        id, pattern, group, policy, member, topics, backlog_messages, backlog_bytes,
+        backlog_bytes_max, lost, holds
     }
     GroupStat as GroupStat {
         name, pattern, members, backlog_messages, backlog_bytes, first
@@ -40,3 +44,5 @@ record! {
         uptime: uptime_ms
     }
 }
+
+required! { MemberStat as MemberStat }

@@ -160,7 +160,8 @@ fn numbers_on_the_wire_are_fixed() {
     check(&[OpenMode::Open, OpenMode::OpenOrCreate, OpenMode::Create]);
     check(&[Lifetime::Volatile, Lifetime::Session, Lifetime::LastHolder, Lifetime::Durable]);
     check(&[SlowPolicy::Auto, SlowPolicy::Hold, SlowPolicy::DropOldest, SlowPolicy::End]);
-    check(&[ObjectKind::Queue, ObjectKind::Topic, ObjectKind::Service, ObjectKind::Client]);
+    use ObjectKind::{Client, Queue, Service, Subscription, Topic};
+    check(&[Queue, Topic, Service, Client, Subscription]);
     check(&[AdminAction::Remove, AdminAction::Retire, AdminAction::Purge]);
     check(&[false, true]);
     let mode = |mode: Option<u16>| -> u32 { mode.to_wire() };

@@ -95,9 +95,9 @@ impl Draw {
     }
 
     fn object_commands(&mut self) -> Vec<Command> {
-        use ObjectKind::{Client, Queue, Service, Topic};
+        use ObjectKind::{Client, Queue, Service, Subscription, Topic};
         let (request, name) = (self.id32(), self.name());
-        let object = self.one(&[Queue, Topic, Service, Client]);
+        let object = self.one(&[Queue, Topic, Service, Client, Subscription]);
         let action = self.one(&[AdminAction::Remove, AdminAction::Retire, AdminAction::Purge]);
         let after = self.option(|draw| draw.name().to_string());
         vec![

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::draw::Draw;
 use crate::router::{
     Access, BrokerInfo, ClientStat, GroupStat, HostedStat, Listing, MemberStat, QueueStat,
-    ServiceStat, TopicStat, Touch, TypeCount,
+    ServiceStat, SlowPolicy, SubscriptionStat, TopicStat, Touch, TypeCount,
 };
 
 impl Draw {
@@ -15,6 +15,7 @@ impl Draw {
             topics: self.list(Draw::topic_stat),
             services: self.list(Draw::service_stat),
             clients: self.list(Draw::client_stat),
+            subscriptions: self.list(Draw::subscription_stat),
             next: self.option(|draw| draw.name().to_string()),
         }
     }
@@ -99,13 +100,35 @@ impl Draw {
                 members: draw.id64(),
                 backlog_messages: draw.id64(),
                 backlog_bytes: draw.id64(),
-                first: draw.list(|draw| MemberStat {
-                    sender: draw.sender(),
-                    selector: draw.selector(),
-                    connected: draw.flag(),
-                    under_way_bytes: draw.id64(),
-                }),
+                first: draw.list(Draw::member_stat),
             }),
+            subscriptions: self.list(Draw::subscription_stat),
+        }
+    }
+
+    fn subscription_stat(&mut self) -> SubscriptionStat {
+        use SlowPolicy::{Auto, DropOldest, End, Hold};
+        SubscriptionStat {
+            id: self.id64(),
+            pattern: self.pattern(),
+            group: self.option(Draw::group),
+            policy: self.one(&[Auto, Hold, DropOldest, End]),
+            member: self.member_stat(),
+            topics: self.id64(),
+            backlog_messages: self.id64(),
+            backlog_bytes: self.id64(),
+            backlog_bytes_max: self.id64(),
+            lost: self.id64(),
+            holds: self.flag(),
+        }
+    }
+
+    fn member_stat(&mut self) -> MemberStat {
+        MemberStat {
+            sender: self.sender(),
+            selector: self.selector(),
+            connected: self.flag(),
+            under_way_bytes: self.id64(),
         }
     }
 
