@@ -27,6 +27,7 @@ mod show;
 mod stage;
 mod stopped;
 mod streams;
+mod subscribers;
 mod tls;
 mod top;
 mod units;

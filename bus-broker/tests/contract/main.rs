@@ -24,6 +24,7 @@ mod reconnect;
 mod rights;
 mod room;
 mod sends;
+mod subscribers;
 mod topics;
 
 /// The test that a child runs.

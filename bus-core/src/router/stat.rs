@@ -180,6 +180,8 @@ pub struct SubscriptionStat {
     pub lost: u64,
     /// Publishers wait for it.
     pub holds: bool,
+    /// So much may be under way to it.
+    pub window_bytes: u64,
 }
 
 /// Subscribers that share what a pattern matches.

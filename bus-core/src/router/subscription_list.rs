@@ -101,6 +101,7 @@ impl Router {
             backlog_bytes_max: it.options.backlog_bytes,
             lost: it.lost_ever,
             holds: shared.holds,
+            window_bytes: member.window,
         })
     }
 }

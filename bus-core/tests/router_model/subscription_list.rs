@@ -143,6 +143,7 @@ fn a_slow_subscriber_is_shown_with_what_waits_and_what_it_has_missed() {
     assert_eq!((dropping.backlog_bytes_max, dropping.topics), (144, 1));
     assert_eq!(dropping.member.selector, Selector::Except(kind(9)));
     assert!(dropping.member.under_way_bytes > 4000, "{dropping:?}");
+    assert_eq!(dropping.window_bytes, 4096);
     assert!(holding.holds && holding.lost == 0, "{holding:?}");
     for (topic, alone, groups) in [("work", vec![dropping.clone()], 0), ("work.held", vec![], 1)] {
         let stat = bus.topic_stat(topic).expect("it is there");

@@ -1020,6 +1020,9 @@ pub struct SubscriptionStat {
     /// Publishers wait for it.
     #[prost(bool, tag = "11")]
     pub holds: bool,
+    /// So much may be under way to it.
+    #[prost(uint64, tag = "12")]
+    pub window_bytes: u64,
 }
 /// Subscribers that share what a pattern matches.
 #[derive(Clone, PartialEq, ::prost::Message)]

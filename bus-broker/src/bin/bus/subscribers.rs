@@ -52,11 +52,12 @@ pub fn group_table(rows: &[Group]) -> String {
         "UNDERWAY", "LOST",
     ];
     let row = |group: &Group| {
+        let waits = group.any.backlog_messages > 0;
         vec![
             group.name.clone(),
             group.any.pattern.to_string(),
             policy(group.any.policy).to_owned(),
-            state(&group.any, group.away == group.members).to_owned(),
+            state(&group.any, group.away == group.members, waits).to_owned(),
             show_count(group.members),
             show_count(group.away),
             show_count(group.any.topics),
@@ -83,7 +84,7 @@ pub fn table_of(rows: &[SubscriptionStat]) -> String {
             sender.name.clone(),
             member.selector.to_string(),
             policy(stat.policy).to_owned(),
-            state(stat, !member.connected).to_owned(),
+            state(stat, !member.connected, is_slow(stat)).to_owned(),
             sender.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
             sender.session.to_string(),
             show_count(stat.topics),
@@ -125,9 +126,15 @@ pub fn policy(policy: SlowPolicy) -> &'static str {
     }
 }
 
+/// Whether more than half of its window is under way: who keeps up says sooner what it has used up. In a group
+/// that tells one member from the others, for whom the same things wait.
+fn is_slow(stat: &SubscriptionStat) -> bool {
+    stat.member.under_way_bytes > stat.window_bytes / 2
+}
+
 /// How it fares, in a word: the worst there is to say.
-fn state(stat: &SubscriptionStat, away: bool) -> &'static str {
-    match (stat.holds, away, stat.backlog_messages > 0) {
+fn state(stat: &SubscriptionStat, away: bool, slow: bool) -> &'static str {
+    match (stat.holds, away, slow) {
         (true, ..) => "holds",
         (_, true, _) => "away",
         (.., true) => "slow",

@@ -22,7 +22,7 @@ record! {
     }
     SubscriptionStat as SubscriptionStat {
         id, pattern, group, policy, member, topics, backlog_messages, backlog_bytes,
-        backlog_bytes_max, lost, holds
+        backlog_bytes_max, lost, holds, window_bytes
     }
     GroupStat as GroupStat {
         name, pattern, members, backlog_messages, backlog_bytes, first

@@ -120,6 +120,7 @@ impl Draw {
             backlog_bytes_max: self.id64(),
             lost: self.id64(),
             holds: self.flag(),
+            window_bytes: self.id64(),
         }
     }
 
