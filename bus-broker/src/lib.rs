@@ -50,6 +50,7 @@ mod start_error;
 mod surroundings;
 mod system;
 mod taking;
+mod trouble;
 mod users;
 mod vigil;
 
@@ -75,4 +76,5 @@ pub use registry::{ClientInfo, Registry};
 pub use reload::{ReloadError, Reloaded};
 pub use start_error::StartError;
 pub use surroundings::Surroundings;
+pub use trouble::{Trouble, TroubleLevel};
 pub use users::{CertificateMatch, TokenHash, User};

@@ -36,6 +36,7 @@ use http::{Answer, plain};
 use request::Request;
 use table::Wanted;
 use watch::{Seen, Wish};
+pub(crate) use words::{age, many, size};
 
 /// What the client calls itself.
 const CLIENT_NAME: &str = "metrics";

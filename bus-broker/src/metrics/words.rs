@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 /// `1 send`, `2 sends`.
-pub(super) fn many(count: u64, one: &str, more: &str) -> String {
+pub(crate) fn many(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// Bytes, with the unit that leaves up to four digits.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -21,7 +21,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// A duration, with the unit that leaves up to three digits.
-pub(super) fn age(time: Duration) -> String {
+pub(crate) fn age(time: Duration) -> String {
     match time.as_secs() {
         0 => format!("{} ms", time.as_millis()),
         seconds @ ..120 => format!("{seconds} s"),

@@ -21,10 +21,17 @@ async fn one_picture_shows_rates_and_what_is_stuck() {
     let queue = &told["queues"][0];
     assert_eq!((&queue["name"], &queue["messages"]), (&"jobs.full".into(), &1.into()));
     assert_eq!((&queue["slow"], &queue["accepted_per_s"]), (&true.into(), &0.0.into()));
+    let reason = queue["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("1 send waits for room (1 of 1 messages"), "{told}");
     let clients = told["clients"].as_array().expect("a list");
+    // The control: what is not marked has no reason.
+    assert!(clients.iter().all(|client| client["reason"].is_null()), "{told}");
     assert!(clients.iter().any(|client| client["transport"] == "shared memory"), "{told}");
     let text = stage.bus(&top).await;
-    text.check(DONE, &["QUEUES", "CLIENTS", "!  jobs.full", "IN/s"]);
+    text.check(
+        DONE,
+        &["QUEUES", "CLIENTS", "!  jobs.full", "IN/s", "REASON", "1 send waits for room"],
+    );
     let none = stage.bus(&[&top[..], &["--filter", "nothing.like.that", "--json"]].concat()).await;
     // As `ls` does with a pattern that matches nothing.
     none.check(NOTHING, &["nothing.like.that", "\"queues\":[]"]);

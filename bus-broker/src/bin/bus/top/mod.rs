@@ -44,7 +44,8 @@ const KEYS_MAX: usize = 64;
   bus top --once --json            the same for a script
 
 Marked with `!` are queues with blocked senders, topics that hold publishers back, clients that do
-not read what is sent to them, and bridges that are not connected.")]
+not read what is sent to them or are away, and bridges that are not connected. Why the first of them
+is, from where it is scrolled to, stands below; with --once it stands behind each.")]
 pub struct Args {
     /// Time between two looks, at least 250ms
     #[arg(long, short, value_name = "DURATION", value_parser = interval_value, default_value = "1")]
@@ -210,11 +211,18 @@ fn print(screen: &Screen, as_json: bool) -> Result<(), Problem> {
         let title = pane.title().to_uppercase();
         let mut header = vec!["", title.as_str()];
         header.extend(pane.columns().iter().map(|(title, ..)| *title));
-        let right: Vec<bool> = (0..header.len()).map(|column| column > 1).collect();
+        let mut right: Vec<bool> = (0..header.len()).map(|column| column > 1).collect();
+        let marked = rows.iter().any(|row| row.why.is_some());
+        if marked {
+            header.push("REASON");
+            right.push(false);
+        }
         let cells = rows.iter().map(|row| {
-            let mut cells = vec![if row.slow { "!" } else { "" }.to_owned(), row.name.clone()];
+            let mark = if row.why.is_some() { "!" } else { "" };
+            let mut cells = vec![mark.to_owned(), row.name.clone()];
             let figures = row.figures.iter().zip(pane.columns());
             cells.extend(figures.map(|(figure, (_, _, kind))| screen::show(figure, *kind)));
+            cells.extend(marked.then(|| row.why.clone().unwrap_or_default()));
             cells
         });
         parts.push(table(&header, &right, cells.collect()));
@@ -226,7 +234,8 @@ fn print(screen: &Screen, as_json: bool) -> Result<(), Problem> {
 fn json_row(pane: Pane, row: &model::Row) -> Value {
     let mut told = Map::new();
     told.insert("name".into(), json!(row.name));
-    told.insert("slow".into(), json!(row.slow));
+    told.insert("slow".into(), json!(row.why.is_some()));
+    told.insert("reason".into(), json!(row.why));
     for (figure, (_, key, kind)) in row.figures.iter().zip(pane.columns()) {
         let value = match (figure, kind) {
             (Figure::Text(text), _) => json!(text),

@@ -107,8 +107,8 @@ pub struct Item {
     pub name: String,
     /// A figure for each column.
     pub raw: Vec<Raw>,
-    /// It is slow, or stuck, or holds others up.
-    pub slow: bool,
+    /// If it is slow, or stuck, or holds others up: why it is marked.
+    pub why: Option<String>,
 }
 
 /// One look.
@@ -138,8 +138,8 @@ pub struct Row {
     pub name: String,
     /// A figure for each column.
     pub figures: Vec<Figure>,
-    /// It is marked.
-    pub slow: bool,
+    /// Why it is marked, if it is.
+    pub why: Option<String>,
 }
 
 /// The rows of a pane, of two looks.
@@ -163,7 +163,7 @@ pub fn rows(pane: Pane, before: Option<&Look>, now: &Look) -> Vec<Row> {
             }
             (Raw::Number(now), _) => Figure::Number(Some(*now as f64)),
         });
-        Row { name: item.name.clone(), figures: figures.collect(), slow: item.slow }
+        Row { name: item.name.clone(), figures: figures.collect(), why: item.why.clone() }
     };
     now.items[index].iter().map(row).collect()
 }
@@ -202,7 +202,7 @@ mod tests {
             key: (*name).into(),
             name: (*name).into(),
             raw: [*depth, 0, *accepted, 0, 0, 0, 0].map(Raw::Number).to_vec(),
-            slow: false,
+            why: None,
         };
         let items = [queues.iter().map(item).collect(), vec![], vec![], vec![]];
         Look { at_us, broker: String::new(), items }

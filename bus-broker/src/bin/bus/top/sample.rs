@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bus_broker::{Trouble, TroubleLevel};
 use bus_client::{Client, ClientStat, QueueStat, TopicStat};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -64,12 +65,11 @@ fn queue(stat: &QueueStat) -> Item {
         stat.blocked,
         stat.waiting,
     ];
-    let trouble = stat.hosted.as_ref().is_some_and(|hosted| !hosted.trouble.is_empty());
     Item {
         key: stat.id.to_string(),
         name: format!("{}{note}", stat.name),
         raw: figures.map(Raw::Number).to_vec(),
-        slow: stat.blocked > 0 || trouble,
+        why: why(Trouble::of_queue(stat, None), TroubleLevel::Bad),
     }
 }
 
@@ -86,7 +86,7 @@ fn topic(stat: &TopicStat) -> Item {
         key: stat.id.to_string(),
         name: stat.name.to_string(),
         raw: figures.map(Raw::Number).to_vec(),
-        slow: stat.held > 0,
+        why: why(Trouble::of_topic(stat, None), TroubleLevel::Bad),
     }
 }
 
@@ -98,8 +98,14 @@ fn client_item(stat: &ClientStat) -> Item {
         key: stat.sender.session.to_string(),
         name: printable(&stat.sender.to_string()),
         raw,
-        slow: stat.unsent_bytes > 0 || !stat.connected,
+        why: why(Trouble::of_client(stat, Some(0.0)), TroubleLevel::Warn),
     }
+}
+
+/// Why it is marked: the first thing that is so bad or worse, as the live page tells of it.
+fn why(troubles: Vec<Trouble>, level: TroubleLevel) -> Option<String> {
+    let first = troubles.into_iter().filter(|it| it.level <= level).min_by_key(|it| it.level);
+    first.map(|it| printable(&it.text))
 }
 
 /// Those who may not ask see none.
@@ -121,11 +127,12 @@ fn direction(bridge: &Value, way: &str) -> Item {
     let name = format!("{} {way}", printable(bridge["name"].as_str().unwrap_or("-")));
     let sent = count("published").saturating_add(count("done"));
     let numbers = [sent, dropped, count("lag_bytes")];
+    let troubles = Trouble::of_way(told);
     let state_raw = Raw::Text(printable(state));
     Item {
         key: name.clone(),
         name,
         raw: std::iter::once(state_raw).chain(numbers.map(Raw::Number)).collect(),
-        slow: state != "connected",
+        why: why(troubles, TroubleLevel::Note).filter(|_| state != "connected"),
     }
 }

@@ -1,13 +1,14 @@
 //! The picture of `bus top`, and what keys do to it. Knows neither a broker nor a terminal.
 //!
-//! Invariant: whatever the size, drawing does not fail; at 80 by 24 every column of a pane is there.
+//! Invariant: whatever the size, drawing does not fail; at 80 by 24 every column of a pane is there. While a row
+//! is marked, the reason of the first one from where it is scrolled to stands below.
 
 use ratatui::Frame;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
-use ratatui::widgets::{Row as TableRow, Table};
+use ratatui::widgets::{Paragraph, Row as TableRow, Table, Wrap};
 
 use super::model::{self, Figure, Kind, Look, Pane, Row};
 use crate::value::show_bytes;
@@ -15,6 +16,8 @@ use crate::value::show_bytes;
 const HELP: &str = "tab pane  s sort  r reverse  / filter  up/down scroll  q quit";
 /// Columns of a figure.
 const FIGURE_WIDTH: u16 = 9;
+/// Lines of a reason.
+const REASON_LINES_MAX: usize = 3;
 
 /// What is shown, and how.
 #[derive(Default)]
@@ -103,13 +106,16 @@ impl Screen {
 
     /// Draws it.
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
-        let lines = [
-            Constraint::Length(1),
-            Constraint::Length(1),
-            Constraint::Min(0),
-            Constraint::Length(1),
-        ];
-        let [broker, tabs, table, help] = Layout::vertical(lines).areas(frame.area());
+        let rows = self.rows(Pane::ALL[self.pane]);
+        // As far down as there is something.
+        self.skip = self.skip.min(rows.len().saturating_sub(1));
+        let reason = self.reason(&rows);
+        // Words are not cut where it can be helped.
+        let columns = usize::from(frame.area().width).max(8) * 4 / 5;
+        let height = reason.chars().count().div_ceil(columns).min(REASON_LINES_MAX);
+        let lines = [1, 1, 0, height as u16, 1].map(Constraint::Length);
+        let lines = [lines[0], lines[1], Constraint::Min(0), lines[3], lines[4]];
+        let [broker, tabs, table, why, help] = Layout::vertical(lines).areas(frame.area());
         let reversed = Style::default().add_modifier(Modifier::REVERSED);
         let top = match &self.gone {
             Some(gone) => Line::from(gone.as_str()).style(reversed.add_modifier(Modifier::BOLD)),
@@ -117,7 +123,8 @@ impl Screen {
         };
         frame.render_widget(top, broker);
         frame.render_widget(Line::from(self.tabs()), tabs);
-        self.draw_table(frame, table);
+        self.draw_table(frame, table, &rows);
+        frame.render_widget(Paragraph::new(reason).wrap(Wrap { trim: true }), why);
         let bottom = match (self.typing, self.trouble.is_empty()) {
             (true, _) => format!("filter: {}_  (enter keeps it, esc clears it)", self.filter),
             (false, false) => self.trouble.clone(),
@@ -128,7 +135,7 @@ impl Screen {
 
     fn tabs(&self) -> String {
         let tab = |(index, pane): (usize, &Pane)| {
-            let slow = self.now.items[index].iter().filter(|item| item.slow).count();
+            let slow = self.now.items[index].iter().filter(|item| item.why.is_some()).count();
             let count = self.now.items[index].len();
             let slow = if slow > 0 { format!(", {slow}!") } else { String::new() };
             let text = format!("{}:{} {count}{slow}", index + 1, pane.title());
@@ -142,11 +149,16 @@ impl Screen {
         format!("{}{filter}", tabs.join(" "))
     }
 
-    fn draw_table(&mut self, frame: &mut Frame<'_>, area: Rect) {
+    /// Why the first marked row is marked, of those that are below; else of all.
+    fn reason(&self, rows: &[Row]) -> String {
+        let marked = |row: &&Row| row.why.is_some();
+        let first = rows.iter().skip(self.skip).find(marked).or_else(|| rows.iter().find(marked));
+        let told = first.and_then(|row| Some(format!("! {}: {}", row.name, row.why.as_ref()?)));
+        told.unwrap_or_default()
+    }
+
+    fn draw_table(&self, frame: &mut Frame<'_>, area: Rect, rows: &[Row]) {
         let pane = Pane::ALL[self.pane];
-        let rows = self.rows(pane);
-        // As far down as there is something.
-        self.skip = self.skip.min(rows.len().saturating_sub(1));
         let sorted = self.sort[self.pane];
         let title = |(index, title): (usize, &str)| {
             let mark = match (index == sorted, self.turned) {
@@ -162,13 +174,13 @@ impl Screen {
         let header = TableRow::new(titles.enumerate().map(title).collect::<Vec<_>>())
             .style(Style::default().add_modifier(Modifier::BOLD));
         let shown = rows.iter().skip(self.skip).take(usize::from(area.height)).map(|row| {
-            let mark = if row.slow { "! " } else { "  " };
+            let mark = if row.why.is_some() { "! " } else { "  " };
             let figures = row.figures.iter().zip(pane.columns());
             let figures = figures.map(|(figure, (_, _, kind))| {
                 format!("{:>1$}", show(figure, *kind), usize::from(FIGURE_WIDTH) - 1)
             });
             let cells = std::iter::once(format!("{mark}{}", row.name)).chain(figures);
-            let style = match row.slow {
+            let style = match row.why.is_some() {
                 true => Style::default().add_modifier(Modifier::BOLD),
                 false => Style::default(),
             };
@@ -220,15 +232,17 @@ mod tests {
     use super::*;
 
     fn look(at_us: u64, accepted: u64) -> Look {
-        let item = |name: &str, depth: u64, slow: bool| Item {
+        let item = |name: &str, depth: u64, why: Option<&str>| Item {
             key: name.into(),
             name: name.into(),
             raw: [depth, depth * 100, accepted, 0, 0, 0, 0].map(Raw::Number).to_vec(),
-            slow,
+            why: why.map(Into::into),
         };
-        let queues = vec![item("jobs.small", 3, false), item("jobs.big", 5000, true)];
+        let queues = vec![item("jobs.small", 3, None), item("jobs.big", 5000, Some(WHY))];
         Look { at_us, broker: "bus 0.1.0".into(), items: [queues, vec![], vec![], vec![]] }
     }
+
+    const WHY: &str = "2 sends wait for room (5000 of 5000 messages); nobody waits to receive";
 
     fn screen() -> Screen {
         let mut screen = Screen::new(String::new());
@@ -266,6 +280,22 @@ mod tests {
         assert!(lines[3].starts_with("! jobs.big") && lines[3].contains("5000"), "{lines:#?}");
         assert!(lines[4].starts_with("  jobs.small") && lines[4].contains(" 42 "), "{lines:#?}");
         assert!(lines[23].starts_with("tab pane"), "{lines:#?}");
+    }
+
+    #[test]
+    fn the_reason_of_the_first_marked_row_stands_below_and_goes_with_it() {
+        let mut screen = screen();
+        let lines = picture(&mut screen, 80, 24);
+        assert!(lines[21].starts_with("! jobs.big: 2 sends wait for room"), "{lines:#?}");
+        let told = format!("{} {}", lines[21].trim(), lines[22].trim());
+        assert_eq!(told.trim(), format!("! jobs.big: {WHY}"), "all of it");
+        // Narrow: no more lines than there may be, and the rows are still there.
+        let lines = picture(&mut screen, 40, 10);
+        assert!(lines[3].starts_with("! jobs.big") && lines[9].starts_with("tab"), "{lines:#?}");
+        // One that is not marked has none, and a list without a marked one has no line for it.
+        press(&mut screen, "/small\n");
+        let lines = picture(&mut screen, 80, 24);
+        assert!(!lines.iter().any(|line| line.contains("sends wait")), "{lines:#?}");
     }
 
     #[test]
