@@ -216,9 +216,6 @@ impl Trouble {
         } else if it.backlog_messages > 0 {
             found.push(Trouble::new(TroubleLevel::Warn, format!("is slow: {}", waiting())));
         }
-        if !it.member.connected {
-            found.push(Trouble::new(TroubleLevel::Warn, "is away".to_owned()));
-        }
         if it.lost > 0 {
             let lost = many(it.lost, "message", "messages");
             found.push(Trouble::new(TroubleLevel::Note, format!("has missed {lost} so far")));

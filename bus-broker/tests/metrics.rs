@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use bus_broker::{Broker, BrokerConfig, StartError};
-use bus_client::{Client, QueueOptions, Selector};
+use bus_broker::{BridgeConfig, Broker, BrokerConfig, StartError};
+use bus_client::{Client, Pattern, QueueOptions, Selector, SubscribeOptions};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
@@ -206,6 +206,61 @@ async fn a_snapshot_says_who_holds_what_up_and_shows_no_more_rows_than_asked_for
     small.receive(Selector::Any).await.expect("receives").ack().await.expect("acks");
     waits.await.expect("it runs").expect("there was room");
     told_when(address, |it| it["held"]["bad"] == 0).await;
+}
+
+#[tokio::test]
+async fn groups_and_subscribers_by_wildcard_are_told_of() {
+    let (_broker, address, client) = start().await;
+    let group = SubscribeOptions::default().group("workers");
+    let _one = client.subscribe_with("news.*", group.clone()).await.expect("subscribes");
+    let _other = client.subscribe_with("news.*", group).await.expect("subscribes");
+    let small = SubscribeOptions::default().window_bytes(4096).backlog_bytes(1 << 16);
+    let _slow = client.subscribe_with("news.>", small).await.expect("subscribes");
+    let publisher = client.publisher("news.eu").await.expect("opens");
+    for _ in 0..100 {
+        publisher.publish(vec![0; 100]).await.expect("publishes");
+    }
+    publisher.flush().await.expect("they are accepted");
+    let told = told_when(address, |it| it["counts"]["subscriptions"] == 3).await;
+    assert_eq!(told["counts"]["groups"], 1);
+    let first = &told["held"]["first"][0];
+    let name = first["name"].as_str().expect("a name");
+    assert!(name.starts_with("news.> ") && first["table"] == "subscriptions", "{told}");
+    assert!(first["text"].as_str().is_some_and(|it| it.starts_with("is slow: ")), "{told}");
+    let query = "GET /snapshot.json?table=subscriptions&filter=workers HTTP/1.0\r\n\r\n";
+    let (_, body) = ask(address, query).await;
+    let told: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(told["part"]["matching"], 2, "only the group's members: {told}");
+    let samples = scrape(address).await;
+    samples.is("busbar_subscribers", 3);
+    samples.is("busbar_groups", 1);
+    let labels = r#"{subscription="1",pattern="news.*",group="workers",client=""}"#;
+    samples.is(&format!("busbar_subscription_members{labels}"), 2);
+    samples.is(&format!("busbar_subscription_topics{labels}"), 1);
+}
+
+/// Nothing of the broker's own is counted, and a bridge once, however many ways it has.
+#[tokio::test]
+async fn counts_are_those_of_the_lists() {
+    let bridge = BridgeConfig::new("b", "local:/nowhere/bus.sock".parse().expect("a URL"));
+    let all = || Pattern::new(">").expect("a pattern");
+    let bridge = bridge.expect("a bridge").outgoing(all()).incoming(all());
+    let config = BrokerConfig::default().metrics("127.0.0.1:0".parse().expect("an address"));
+    let broker = Broker::start(config.bridge(bridge)).await.expect("starts");
+    let address = broker.metrics_address().expect("it serves them");
+    let client = Client::connect(broker.url()).await.expect("connects");
+    let _topic = client.publisher("news").await.expect("opens");
+    let told = told_when(address, |it| it["counts"]["topics"] == 1).await;
+    assert_eq!(told["counts"]["bridges"], 1);
+    let query = "GET /snapshot.json?table=bridges HTTP/1.0\r\n\r\n";
+    let (_, body) = ask(address, query).await;
+    let part: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(part["part"]["matching"], 2, "it has two ways: {part}");
+    let samples = scrape(address).await;
+    let listed = client.admin().topics(">").await.expect("lists").len() as u64;
+    samples.is("busbar_topics", listed);
+    samples.is("busbar_services", 0);
+    assert!(!client.admin().services("$bus.>").await.expect("lists").is_empty());
 }
 
 /// The first snapshot of which that is so.

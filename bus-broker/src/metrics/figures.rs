@@ -1,9 +1,10 @@
 //! What a look has found, told as families of samples. Pure.
 
-use bus_client::{BrokerInfo, ClientStat, QueueStat, ServiceStat, TopicStat};
+use bus_client::{BrokerInfo, ClientStat, QueueStat, ServiceStat, SubscriptionStat, TopicStat};
 use serde_json::Value;
 
 use super::look::Look;
+use super::subscribers::{each, groups};
 use super::text::{Kind, Page};
 
 /// A family of what each object of a kind has: its name, what it is, what it means, its value.
@@ -85,6 +86,36 @@ const CLIENTS: &[Row<ClientStat>] = &[
     ("busbar_client_unsent_bytes", Kind::Gauge, "Bytes to be written.", |it| it.unsent_bytes),
 ];
 
+/// Of subscriptions, each with its members.
+type OfMembers = fn(&[SubscriptionStat]) -> u64;
+
+const SUBSCRIPTIONS: &[(&str, Kind, &str, OfMembers)] = &[
+    ("busbar_subscription_members", Kind::Gauge, "Members of the group, or one.", |it| {
+        it.len() as u64
+    }),
+    ("busbar_subscription_topics", Kind::Gauge, "Topics that it is given something of.", |it| {
+        it[0].topics
+    }),
+    ("busbar_subscription_backlog_messages", Kind::Gauge, "Messages that wait for it.", |it| {
+        it[0].backlog_messages
+    }),
+    ("busbar_subscription_backlog_bytes", Kind::Gauge, "What they count in bytes.", |it| {
+        it[0].backlog_bytes
+    }),
+    (
+        "busbar_subscription_under_way_bytes",
+        Kind::Gauge,
+        "Bytes that were handed out and are not used up.",
+        |it| it.iter().map(|member| member.member.under_way_bytes).sum(),
+    ),
+    ("busbar_subscription_lost_total", Kind::Counter, "Messages that it has missed.", |it| {
+        it[0].lost
+    }),
+    ("busbar_subscription_holds", Kind::Gauge, "Whether publishers wait for it.", |it| {
+        u64::from(it[0].holds)
+    }),
+];
+
 /// Of each direction of a bridge for topics: the key in `$bus.bridge`.
 const BRIDGES: &[(&str, Kind, &str, &str)] = &[
     ("busbar_bridge_lag_messages", Kind::Gauge, "Messages that wait in it.", "lag_messages"),
@@ -123,6 +154,7 @@ impl Look {
             let (session, name) = (it.sender.session.to_string(), it.sender.name.to_string());
             add(&[("session", &session), ("client", &name), ("transport", &it.transport)]);
         });
+        self.write_subscriptions(&mut page);
         self.write_bridges(&mut page);
         page.finish()
     }
@@ -151,6 +183,33 @@ impl Look {
             ("busbar_events_left_out_total", Kind::Counter, "Events not published.", left_out),
         ];
         all.into_iter().for_each(|(name, kind, help, value)| page.single(name, kind, help, value));
+    }
+
+    /// A group once, with all its members; one that is alone with its client.
+    fn write_subscriptions(&self, page: &mut Page) {
+        let (count, groups) = (self.subscriptions.len(), groups(&self.subscriptions));
+        page.single(
+            "busbar_subscribers",
+            Kind::Gauge,
+            "Subscribers, members of groups too.",
+            count,
+        );
+        page.single("busbar_groups", Kind::Gauge, "Groups that share a subscription.", groups);
+        for (family, kind, help, value) in SUBSCRIPTIONS {
+            page.family(family, *kind, help);
+            for members in each(&self.subscriptions) {
+                let first = &members[0];
+                let (id, group) = (first.id.to_string(), first.group.as_ref());
+                let client = if group.is_some() { "" } else { &*first.member.sender.name };
+                let labels = [
+                    ("subscription", &*id),
+                    ("pattern", first.pattern.as_str()),
+                    ("group", group.map_or("", |it| it.as_str())),
+                    ("client", client),
+                ];
+                page.sample(&labels, value(members));
+            }
+        }
     }
 
     fn write_bridges(&self, page: &mut Page) {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::columns::Way;
 use super::counted::Rates;
 use super::look::Look;
+use super::subscribers;
 use super::words::many;
 use crate::trouble::{Trouble, TroubleLevel as Level};
 
@@ -22,6 +23,8 @@ pub(super) fn held_up(look: &Look, ways: &[Way], rates: &Rates) -> Value {
     look.topics.iter().for_each(|it| add("topics", it.name.as_str(), of_topic(it, rates)));
     look.services.iter().for_each(|it| add("services", it.name.as_str(), of_service(it, rates)));
     look.clients.iter().for_each(|it| add("clients", &it.sender.to_string(), of_client(it, rates)));
+    subscribers::troubles(&look.subscriptions)
+        .for_each(|(name, found)| add("subscriptions", &name, found));
     ways.iter().for_each(|it| add("bridges", &format!("{} {}", it.bridge, it.way), of_way(it)));
     if look.broker.lanes_refused > 0 {
         let refused = many(look.broker.lanes_refused, "client was", "clients were");

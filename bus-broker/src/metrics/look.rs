@@ -5,9 +5,13 @@
 
 use std::time::Duration;
 
-use bus_client::{BrokerInfo, Client, ClientStat, Error, QueueStat, ServiceStat, TopicStat};
+use bus_client::{
+    BrokerInfo, Client, ClientStat, Error, QueueStat, ServiceStat, SubscriptionStat, TopicStat,
+};
 use serde_json::Value;
 use tokio::time::Instant;
+
+use super::subscribers::sorted;
 
 /// How long the broker may take for its bridges.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,6 +29,8 @@ pub(super) struct Look {
     pub topics: Vec<TopicStat>,
     pub services: Vec<ServiceStat>,
     pub clients: Vec<ClientStat>,
+    /// Members of a group stand together.
+    pub subscriptions: Vec<SubscriptionStat>,
     /// As `$bus.bridge` tells of them.
     pub bridges: Value,
 }
@@ -49,6 +55,7 @@ impl Look {
             topics: admin.topics(">").await?,
             services: admin.services(">").await?,
             clients: admin.clients().await?,
+            subscriptions: sorted(admin.subscriptions(">").await?),
             bridges: ask("$bus.bridge", "{\"action\": \"list\"}").await?,
             at: Instant::now(),
         })

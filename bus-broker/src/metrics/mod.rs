@@ -12,6 +12,7 @@ mod http;
 mod look;
 mod request;
 mod snapshot;
+mod subscribers;
 mod table;
 mod text;
 mod watch;

@@ -1,6 +1,6 @@
 //! What the page shows at a time, as JSON: everything together, who holds what up, and a part of one table.
 
-use bus_client::{BrokerInfo, ClientStat};
+use bus_client::{BrokerInfo, ClientStat, SubscriptionStat};
 use serde_json::{Value, json};
 
 use super::columns::{
@@ -9,8 +9,10 @@ use super::columns::{
 use super::counted::Rates;
 use super::held::{self, held_up, mark};
 use super::look::Look;
+use super::subscribers::{self, SUBSCRIPTIONS};
 use super::table::Wanted;
 use super::watch::Seen;
+use crate::trouble::Trouble;
 
 /// Writes it.
 ///
@@ -57,7 +59,9 @@ pub(super) fn snapshot(seen: &Seen, wanted: &Wanted) -> Result<Value, &'static s
             "services": look.services.len(),
             "clients": look.clients.len(),
             "lanes": look.clients.iter().filter(|it| is_about_lanes(it)).count(),
-            "bridges": ways.len(),
+            "bridges": look.bridges().len(),
+            "subscriptions": look.subscriptions.len(),
+            "groups": subscribers::groups(&look.subscriptions),
             "users": users.len(),
         },
         "held": held_up(look, &ways, rates),
@@ -83,6 +87,10 @@ fn wanted_part(
         "lanes" => {
             let about = look.clients.iter().filter(|it| is_about_lanes(it));
             wanted.part(&about.cloned().collect::<Vec<_>>(), of_client, LANE_CLIENTS, rates)
+        }
+        "subscriptions" => {
+            let mark = |it: &SubscriptionStat| mark(&Trouble::of_subscription(it));
+            wanted.part(&look.subscriptions, mark, SUBSCRIPTIONS, rates)
         }
         "bridges" => wanted.part(ways, |it| mark(&held::of_way(it)), BRIDGES, rates),
         "users" => wanted.part(users, |_| "", USERS, rates),

@@ -78,6 +78,7 @@ async fn the_page_shows_what_there_is_and_who_holds_it_up() {
         browser.until("document.querySelector('tr.bad td').textContent === 'jobs.full'");
         for (table, row) in [
             ("topics", "news.weather"),
+            ("subscriptions", "news.>"),
             ("services", "sums"),
             ("clients", "worker (uid"),
             ("lanes", "lanes"),

@@ -10,7 +10,7 @@ import { age } from "./words.js";
 const INTERVAL_MS = 500;
 const PATIENCE_MS = 2000;
 const ROWS = 50;
-const TABLES = ["queues", "topics", "services", "clients", "lanes", "bridges", "users"];
+const TABLES = ["queues", "topics", "subscriptions", "services", "clients", "lanes", "bridges", "users"];
 
 const find = (id) => document.getElementById(id);
 const wanted = { table: "queues", sort: "", down: true, filter: "", from: 0 };
