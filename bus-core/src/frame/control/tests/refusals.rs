@@ -192,7 +192,7 @@ fn texts_out_of_range_are_refused() {
     let list =
         |pattern: &str, kind, after| Wire::List(v1::List { pattern: pattern.into(), kind, after });
     check(list(">", 0, long()), InvalidArgument, "after is 256 bytes long");
-    check(list(">", 4, String::new()), Unsupported, "kind is 4");
+    check(list(">", 5, String::new()), Unsupported, "kind is 5");
     check(list("", 0, String::new()), InvalidName, "pattern");
 }
 
@@ -206,7 +206,7 @@ fn names_and_choices_out_of_range_are_refused() {
     let admin = |kind, action, new_owner: &str| {
         Wire::Admin(v1::Admin { name: name(), kind, action, new_owner: new_owner.into() })
     };
-    check(admin(4, 0, ""), Unsupported, "kind is 4");
+    check(admin(5, 0, ""), Unsupported, "kind is 5");
     check(admin(0, 3, ""), Unsupported, "action is 3");
     check(admin(0, 0, "me"), InvalidArgument, "new_owner is 2 bytes long");
 }
