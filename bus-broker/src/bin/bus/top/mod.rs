@@ -44,8 +44,9 @@ const KEYS_MAX: usize = 64;
   bus top --once --json            the same for a script
 
 Marked with `!` are queues with blocked senders, topics that hold publishers back, clients that do
-not read what is sent to them or are away, and bridges that are not connected. Why the first of them
-is, from where it is scrolled to, stands below; with --once it stands behind each.")]
+not read what is sent to them, whose sends wait for room or that are away, and bridges that are not
+connected. Why the first of them is, from where it is scrolled to, stands below; with --once it
+stands behind each.")]
 pub struct Args {
     /// Time between two looks, at least 250ms
     #[arg(long, short, value_name = "DURATION", value_parser = interval_value, default_value = "1")]
