@@ -36,8 +36,8 @@ pub(super) enum Cause {
     Connection,
     /// The other broker does not let this one pattern cross, for the reason that is told.
     Denied,
-    /// This queue was not carried.
-    Queue(bus_core::Name),
+    /// A queue was not carried.
+    Queue,
     /// It happened.
     Event,
 }
@@ -63,6 +63,16 @@ impl Trouble {
             true => self.over = self.over.or_else(|| Some(Instant::now())),
             false => self.over = None,
         }
+    }
+
+    /// Whether it is known to be over.
+    pub fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// Of two things, what lasts is more to be told than what is over or has only happened; then the later one.
+    pub fn weight(&self) -> (bool, Instant) {
+        (!self.is_over() && self.cause != Cause::Event, self.at)
     }
 
     /// For whoever asks now.

@@ -244,9 +244,7 @@ pub(super) struct Board {
     pub denied: Vec<DeniedStatus>,
     /// Why there is no connection, or was none.
     pub last_error: Option<Trouble>,
-    /// Why a queue is not carried, or was not.
-    queue_error: Option<Trouble>,
-    /// What was said of each.
+    /// What was said of each queue.
     queues_said: Vec<Said>,
 }
 
@@ -268,7 +266,6 @@ impl Board {
             held_topics: Vec::new(),
             denied: Vec::new(),
             last_error: None,
-            queue_error: None,
             queues_said: Vec::new(),
         }))
     }
@@ -283,35 +280,24 @@ impl Board {
 
     /// Where the queues stand now. What is new of what is wrong with them, each with its name.
     pub fn note_queues(&mut self, queues: Vec<CarriedStat>) -> Vec<(Name, String)> {
-        let mut fresh = Vec::new();
         self.queues_said.resize_with(queues.len(), Said::default);
-        for (index, queue) in queues.iter().enumerate() {
-            self.queues_said[index].note(queue.is_carried);
-            let is_its = |error: &&mut Trouble| error.cause == Cause::Queue(queue.name.clone());
-            if let Some(error) = self.queue_error.as_mut().filter(is_its) {
-                error.set_over(queue.is_carried);
-            }
-            let Some(failure) = &queue.last_error else { continue };
-            let text = failure.to_string();
-            if self.queues_said[index].is_new(&text) {
-                let cause = Cause::Queue(queue.name.clone());
-                self.queue_error = Some(Trouble::new(cause, text.clone()));
-                fresh.push((queue.name.clone(), text));
-            }
-        }
+        let each = queues.iter().zip(&mut self.queues_said);
+        let fresh = each.filter_map(|(queue, said)| Some((queue.name.clone(), said.note(queue)?)));
+        let fresh = fresh.collect();
         self.queues = queues;
         fresh
     }
 
-    /// What has gone wrong last. Without a connection that is why there is none, whatever its queues
-    /// say.
+    /// What has gone wrong last, and before all what still does. Without a connection that is why there is none,
+    /// whatever its queues say.
     fn last_error(&self) -> Option<&Trouble> {
-        let (connection, queue) = (self.last_error.as_ref(), self.queue_error.as_ref());
+        let connection = self.last_error.as_ref();
+        let queues = self.queues_said.iter().filter_map(Said::trouble);
         match self.state {
             LinkState::Connected => {
-                connection.into_iter().chain(queue).max_by_key(|error| error.at)
+                connection.into_iter().chain(queues).max_by_key(|it| it.weight())
             }
-            _ => connection.or(queue),
+            _ => connection.or_else(|| queues.max_by_key(|it| it.weight())),
         }
     }
 

@@ -141,3 +141,35 @@ async fn the_right_to_carry_a_queue_is_taken_from_a_bridge_that_carries_it() {
     far.reload(there(&[">"])).await.expect("reloads");
     until("the right is not given", async || send(&near).await.is_ok()).await;
 }
+
+#[tokio::test]
+async fn one_queue_of_two_that_is_not_carried_is_told_also_the_second_time() {
+    let far = bus_broker::Broker::start(there(&[">"])).await.expect("starts");
+    let maker = client(&far).await;
+    for queue in ["first", "second"] {
+        maker.queue_with(queue, open_to_all()).await.expect("creates");
+    }
+    let both = way(&far.urls()[0]).incoming_queue(name("first")).incoming_queue(name("second"));
+    let here = broker("here", vec![both]).await;
+    let near = client(&here).await;
+    // Which of the two are carried, and what is told of them together.
+    let stand = async |first: bool, second: bool| {
+        let mut told = Value::Null;
+        until("they are carried otherwise", async || {
+            told = shown(&near).await["in_queues"].clone();
+            let queues = &told["queues"];
+            queues[0]["carried"] == first && queues[1]["carried"] == second
+        })
+        .await;
+        (told["last_error"].to_string(), told["last_error_over_ms"].clone())
+    };
+    stand(true, true).await;
+    for (left, missing) in [("second", "`first`"), ("first", "`second`"), ("second", "`first`")] {
+        far.reload(there(&[left])).await.expect("reloads");
+        let (text, over) = stand(left == "first", left == "second").await;
+        assert!(text.contains(missing) && over.is_null(), "{missing}: {text}, over for {over}");
+        far.reload(there(&[">"])).await.expect("reloads");
+        let (text, over) = stand(true, true).await;
+        assert!(text.contains(missing) && over.is_u64(), "{missing}: {text}, over for {over}");
+    }
+}

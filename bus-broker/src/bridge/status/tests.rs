@@ -63,3 +63,40 @@ async fn why_there_was_no_connection_is_over_when_there_is_one() {
     board.turn(LinkState::Connecting);
     assert_eq!(told(&board)["last_error_over_ms"], Value::Null, "it is so again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_queue_that_is_not_carried_is_hidden_by_nothing_that_is_over() {
+    let mut board = Rc::into_inner(Board::shared()).expect("nobody else has it").into_inner();
+    let both = |first: Option<&str>, second: Option<&str>| {
+        let named =
+            |name: &str, why| CarriedStat { name: Name::new(name).expect("a name"), ..queue(why) };
+        vec![named("first", first), named("second", second)]
+    };
+    let told = |board: &Board| {
+        let error = board.status().last_error.expect("something has gone wrong");
+        (error.text, error.age, error.over)
+    };
+    board.turn(LinkState::Connected);
+    board.note_queues(both(Some("no first"), None));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    board.note_queues(both(None, Some("no second")));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    board.note_queues(both(None, None));
+    // Soon it is so again, for the same reason. It lasts, and what was told later does not.
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(board.note_queues(both(Some("no first"), None)).len(), 1);
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(told(&board), ("no first".to_owned(), Duration::from_secs(3), None));
+    // A connection that was lost for a moment does not hide it either.
+    board.turn(LinkState::Connecting);
+    board.last_error = Some(Trouble::new(Cause::Connection, "cut".to_owned()));
+    assert_eq!(told(&board).0, "cut");
+    board.turn(LinkState::Connected);
+    assert_eq!(told(&board).0, "no first");
+    board.note_queues(both(None, None));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(
+        told(&board),
+        ("cut".to_owned(), Duration::from_secs(1), Some(Duration::from_secs(1)))
+    );
+}
