@@ -162,8 +162,8 @@ pub const ORIGINS_MAX: usize = 4096;
 pub const TYPES_MAX: usize = 65_536;
 /// Of one user.
 pub const TYPES_PER_USER_MAX: usize = 8192;
-/// Rows of one page of a listing.
-pub const LISTING_ROWS_MAX: usize = 1000;
+/// Rows of one page of a listing. Making one keeps the broker's thread from everything else.
+pub const LISTING_ROWS_MAX: usize = 32;
 
 /// Brokers that a message may pass, its origin among them, and that a wish may pass on its way.
 pub const HOPS_MAX: usize = 16;

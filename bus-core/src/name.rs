@@ -89,6 +89,9 @@ impl Pattern {
     /// Whether the name is one of those meant. A wildcard in the first place does not reach
     /// the broker's own names.
     pub fn matches(&self, name: &Name) -> bool {
+        if &*self.0 == ">" {
+            return !name.is_reserved();
+        }
         let mut wanted = self.0.split('.');
         let mut given = name.0.split('.');
         if name.is_reserved() && self.0.split('.').next() != Some(RESERVED) {

@@ -14,6 +14,7 @@ use crate::time::Time;
 
 use super::command::ObjectKind;
 use super::effect::Answer;
+use super::page::{Page, ROW_COST};
 use super::queue::Queue;
 use super::service::Service;
 use super::session::Session;
@@ -25,8 +26,8 @@ use super::{Router, SessionId};
 
 /// Types told of one queue.
 const TYPES_SHOWN_MAX: usize = 100;
-/// Rows of a page of queues: a queue may have a hundred types.
-const QUEUE_ROWS_MAX: usize = 100;
+/// Subscriptions that are looked at for what one name costs.
+const LINKS_PER_COST: usize = 8;
 /// Stands between the old name of a retired queue and its number; no name has it.
 const RETIRED_MARK: char = '#';
 
@@ -46,7 +47,8 @@ impl Router {
                 listing.next = next;
             }
             ObjectKind::Topic => {
-                let (rows, next) = page(&self.topic_names, pattern, after);
+                let (rows, next) =
+                    page(&self.topic_names, pattern, after, |id| self.topic_cost(id));
                 let topics = rows.into_iter().filter_map(|id| self.topics.get(id));
                 // Who asks for one name is told more of it.
                 let closely = pattern.as_name().is_some();
@@ -54,7 +56,7 @@ impl Router {
                 listing.next = next;
             }
             ObjectKind::Service => {
-                let (rows, next) = page(&self.service_names, pattern, after);
+                let (rows, next) = page(&self.service_names, pattern, after, |_| ROW_COST);
                 let services = rows.into_iter().filter_map(|id| self.services.get(id));
                 listing.services = services.map(service_stat).collect();
                 listing.next = next;
@@ -103,12 +105,14 @@ impl Router {
             .flat_map(|(name, ids)| ids.iter().map(move |id| (name, true, *id)))
             .filter(|(name, _, id)| name.as_str() != after || id.serial() > number);
         let is_meant = |(name, ..): &(&Name, bool, Id<Queue>)| pattern.matches(name);
-        let mut rows: Vec<_> = living.filter(is_meant).take(QUEUE_ROWS_MAX + 1).collect();
-        rows.extend(retired.filter(is_meant).take(QUEUE_ROWS_MAX + 1));
+        let mut rows: Vec<_> = living.filter(is_meant).take(LISTING_ROWS_MAX + 1).collect();
+        rows.extend(retired.filter(is_meant).take(LISTING_ROWS_MAX + 1));
         rows.sort();
-        let more = rows.len() > QUEUE_ROWS_MAX;
-        rows.truncate(QUEUE_ROWS_MAX);
-        let next = rows.last().filter(|_| more).map(|(name, retired, id)| match retired {
+        let (mut page, count) = (Page::default(), rows.len());
+        let found = rows.iter().map(|(.., id)| self.queues.get(*id));
+        let fits = found.take_while(|queue| page.takes(queue.map_or(ROW_COST, queue_cost))).count();
+        rows.truncate(fits);
+        let next = rows.last().filter(|_| fits < count).map(|(name, retired, id)| match retired {
             true => format!("{name}{RETIRED_MARK}{}", id.serial()),
             false => name.to_string(),
         });
@@ -123,11 +127,15 @@ impl Router {
             .iter()
             .filter(|(id, entry)| id.serial() > after && !entry.identity.system)
             .collect();
-        sessions.sort_by_key(|(id, _)| id.serial());
-        if sessions.len() > LISTING_ROWS_MAX {
+        let more = sessions.len() > LISTING_ROWS_MAX;
+        if more {
+            // All of them need not be in order for the first ones to be.
+            sessions.select_nth_unstable_by_key(LISTING_ROWS_MAX, |(id, _)| id.serial());
             sessions.truncate(LISTING_ROWS_MAX);
-            listing.next = sessions.last().map(|(id, _)| id.serial().to_string());
         }
+        sessions.sort_unstable_by_key(|(id, _)| id.serial());
+        let last = sessions.last().filter(|_| more);
+        listing.next = last.map(|(id, _)| id.serial().to_string());
         listing.clients = sessions.into_iter().map(|(_, entry)| client_stat(entry)).collect();
     }
 
@@ -212,10 +220,19 @@ impl Router {
         }
     }
 
+    fn topic_cost(&self, id: Id<Topic>) -> usize {
+        let links = self.topics.get(id).map_or(0, |topic| topic.links.len());
+        ROW_COST + links / LINKS_PER_COST
+    }
+
     fn touch(&self, last: &Option<(SharedSender, Time)>) -> Option<Touch> {
         let (sender, at) = last.as_ref()?;
         Some(Touch { sender: Sender::clone(sender), age: self.ground.now.since(*at) })
     }
+}
+
+fn queue_cost(queue: &Queue) -> usize {
+    ROW_COST + queue.shelf.type_count().min(TYPES_SHOWN_MAX)
 }
 
 fn service_stat(service: &Service) -> ServiceStat {
@@ -260,15 +277,24 @@ fn page<T: Copy>(
     names: &BTreeMap<Name, T>,
     pattern: &Pattern,
     after: Option<&str>,
+    cost: impl Fn(T) -> usize,
 ) -> (Vec<T>, Option<String>) {
+    let mut rows = Vec::with_capacity(LISTING_ROWS_MAX);
+    // Who asks for one name has only that one looked at.
+    if let Some(name) = pattern.as_name() {
+        let is_before = after.is_none_or(|after| after < name.as_str());
+        rows.extend(names.get(&name).filter(|_| is_before));
+        return (rows, None);
+    }
     let beyond = (Bound::Excluded(after.unwrap_or_default()), Bound::Unbounded);
-    let mut rows: Vec<_> = names
-        .range::<str, _>(beyond)
-        .filter(|(name, _)| pattern.matches(name))
-        .take(LISTING_ROWS_MAX + 1)
-        .collect();
-    let more = rows.len() > LISTING_ROWS_MAX;
-    rows.truncate(LISTING_ROWS_MAX);
-    let next = rows.last().filter(|_| more).map(|(name, _)| name.to_string());
-    (rows.into_iter().map(|(_, value)| *value).collect(), next)
+    let (mut page, mut last) = (Page::default(), None::<&Name>);
+    for (name, value) in names.range::<str, _>(beyond) {
+        let is_meant = pattern.matches(name);
+        if !page.takes(if is_meant { cost(*value) } else { 1 }) {
+            return (rows, last.map(ToString::to_string));
+        }
+        rows.extend(is_meant.then_some(*value));
+        last = Some(name);
+    }
+    (rows, None)
 }

@@ -36,6 +36,7 @@ mod matching;
 mod near;
 mod objects;
 mod pace;
+mod page;
 mod parcels;
 mod parting;
 mod permit;

@@ -252,6 +252,11 @@ impl<T: Entry> Shelf<T> {
         self.types.iter().map(|(kind, row)| (*kind, row.len))
     }
 
+    /// How many types there are messages of.
+    pub fn type_count(&self) -> usize {
+        self.types.len()
+    }
+
     /// How many messages there are.
     pub fn len(&self) -> usize {
         self.len

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bus_core::router::{
-    AdminAction, Command, ConsumeOptions, ObjectKind, QueueOptions, TopicOptions,
+    AdminAction, Command, ConsumeOptions, ObjectKind, QueueOptions, SubscribeOptions, TopicOptions,
 };
-use bus_core::{LEASES_MAX, Selector};
+use bus_core::{LEASES_MAX, LISTING_ROWS_MAX, Selector};
 
 use crate::bus::{Bus, credit, kind};
 
@@ -163,7 +163,7 @@ fn pages_tell_each_queue_once_also_those_that_had_the_same_name() {
     let mut ids: Vec<_> = rows.iter().map(|(.., id)| *id).collect();
     ids.sort();
     ids.dedup();
-    assert_eq!((pages.len(), rows.len()), (3, ids.len()));
+    assert_eq!((pages.len(), rows.len()), (rows.len().div_ceil(LISTING_ROWS_MAX), ids.len()));
     assert_eq!(ids.len() as u64, bus.router.broker_info().queues);
     // Of one name they are the same, on as many pages as it takes.
     for name in ["jobs", "queue000", "a", "z"] {
@@ -177,15 +177,48 @@ fn pages_tell_each_queue_once_also_those_that_had_the_same_name() {
 #[test]
 fn pages_tell_each_topic_once_from_wherever_they_begin() {
     let mut bus = Bus::new("A");
-    for channel in 0..1500 {
+    let count = 5 * LISTING_ROWS_MAX + 7;
+    for channel in 0..count as u32 {
         bus.publisher('A', channel, &format!("topic{channel:04}"), TopicOptions::default());
     }
     let pages = bus.pages("*", ObjectKind::Topic);
     let told: Vec<_> = pages.iter().map(|page| page.topics.len()).collect();
-    assert_eq!(told, [1000, 500]);
-    let page = bus.page(">", ObjectKind::Topic, Some("topic1498 and no name".into()));
+    assert_eq!(told, [[LISTING_ROWS_MAX; 5].as_slice(), &[7]].concat());
+    let before = format!("topic{:04} and no name", count - 2);
+    let page = bus.page(">", ObjectKind::Topic, Some(before));
     let names: Vec<_> = page.topics.iter().map(|stat| stat.name.as_str()).collect();
-    assert_eq!(names, ["topic1499"]);
+    assert_eq!(names, [format!("topic{:04}", count - 1)]);
+    // One by its name is found among them at once, and only behind what stands before it.
+    let page = bus.page("topic0099", ObjectKind::Topic, None);
+    assert_eq!((page.topics.len(), page.next), (1, None));
+    let page = bus.page("topic0099", ObjectKind::Topic, Some("topic0099".into()));
+    assert_eq!((page.topics.len(), page.next), (0, None));
+}
+
+/// Whoever lists has the router's thread for himself meanwhile: what costs more to tell of is told in more pages.
+#[test]
+fn a_page_has_few_rows_of_what_is_much_and_few_names_of_what_is_not_meant() {
+    let mut bus = Bus::new("A");
+    for channel in 0..8 {
+        bus.queue('A', channel, &format!("queue{channel}"), QueueOptions::default());
+        (1..=100).for_each(|number| drop(bus.send('A', channel, number, number)));
+    }
+    let pages = bus.pages("*", ObjectKind::Queue);
+    let told: Vec<_> = pages.iter().map(|page| page.queues.len()).collect();
+    assert_eq!(told, [4, 4], "a hundred types each");
+    for channel in 10..1010 {
+        bus.publisher('A', channel, &format!("topic{channel:04}.a"), TopicOptions::default());
+    }
+    bus.publisher('A', 9, "z", TopicOptions::default());
+    for channel in 2000..2256 {
+        bus.subscribe('A', channel, "z", SubscribeOptions::default());
+    }
+    bus.publisher('A', 8, "zz", TopicOptions::default());
+    let pages = bus.pages("*", ObjectKind::Topic);
+    let names = pages.iter().map(|page| page.topics.iter().map(|it| it.name.to_string()).collect());
+    let names: Vec<Vec<String>> = names.collect();
+    assert_eq!(names.concat(), ["z", "zz"]);
+    assert_eq!(names.len(), 3, "a page looks at no thousand names: {names:?}");
 }
 
 #[test]
