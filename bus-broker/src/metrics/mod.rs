@@ -1,7 +1,8 @@
 //! Figures for Prometheus, whether the broker is well, and a page for people, over HTTP.
 //!
 //! A thread of its own with a client of its own: the broker's thread does for it what it does for any client that
-//! lists what there is, a page at a time. Many who ask at once are answered with one look.
+//! lists what there is, a page at a time. Many who ask at once are answered with one look. Where cores are few the
+//! thread gives way to others.
 
 mod columns;
 mod counted;
@@ -25,6 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 use bus_client::{Client, ClientOptions};
+use bus_core::sys::give_way;
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::runtime::{self, LocalOptions};
@@ -68,6 +70,8 @@ impl Metrics {
         let (stop, stopped) = oneshot::channel();
         let mut builder = runtime::Builder::new_current_thread();
         thread::Builder::new().name("bus-metrics".into()).spawn(move || {
+            // Nobody's message is to wait for a page.
+            give_way();
             let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime,
                 Err(error) => return warn!(%error, "no metrics are served"),

@@ -44,6 +44,8 @@ mod peer;
 #[cfg(windows)]
 #[path = "windows/pipe.rs"]
 mod pipe;
+#[cfg_attr(not(target_os = "linux"), path = "elsewhere/priority.rs")]
+mod priority;
 #[cfg_attr(not(target_os = "linux"), path = "elsewhere/retransmission.rs")]
 mod retransmission;
 #[cfg(feature = "signals")]
@@ -78,6 +80,7 @@ pub use peer::{peer_groups, process_ended};
 pub use peer::{peer_process, sees_our_processes};
 #[cfg(windows)]
 pub(crate) use pipe::{PipeListener, connect_pipe, credentials};
+pub use priority::give_way;
 pub use retransmission::bound_retransmission;
 #[cfg(feature = "signals")]
 pub use signals::{Ending, HangUp};
