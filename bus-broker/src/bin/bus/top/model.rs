@@ -4,7 +4,7 @@
 //! there before has none yet; a counter that went back begins anew, as that of a broker that was
 //! started again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What kind of figure stands in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +122,22 @@ pub struct Look {
     pub items: [Vec<Item>; 4],
 }
 
+impl Look {
+    /// How many things there are. Of a bridge each way has a row, and it counts once.
+    pub fn count(&self, pane: Pane) -> usize {
+        let items = &self.items[pane as usize];
+        match pane {
+            Pane::Bridges => {
+                let bridge = |item: &Item| {
+                    item.name.rsplit_once(' ').map_or_else(String::new, |(name, _)| name.to_owned())
+                };
+                items.iter().map(bridge).collect::<BTreeSet<_>>().len()
+            }
+            _ => items.len(),
+        }
+    }
+}
+
 /// A figure to show. A rate that is not known yet is `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Figure {
@@ -224,6 +240,14 @@ mod tests {
         assert_eq!(rate_of(&rows[0]), Some(25.0));
         assert_eq!(rate_of(&rows[1]), Some(10.0), "a counter that began anew");
         assert_eq!(rate_of(&rows[2]), None, "what was not there before");
+    }
+
+    #[test]
+    fn a_bridge_counts_once_and_every_other_row_does() {
+        let now = look(0, &[("hq out", 0, 0), ("hq in", 0, 0), ("lab out", 0, 0)]);
+        let items = now.items[0].clone();
+        let now = Look { items: [items.clone(), vec![], vec![], items], ..now };
+        assert_eq!([Pane::Queues, Pane::Topics, Pane::Bridges].map(|it| now.count(it)), [3, 0, 2]);
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Screen {
     fn tabs(&self) -> String {
         let tab = |(index, pane): (usize, &Pane)| {
             let slow = self.now.items[index].iter().filter(|item| item.why.is_some()).count();
-            let count = self.now.items[index].len();
+            let count = self.now.count(*pane);
             let slow = if slow > 0 { format!(", {slow}!") } else { String::new() };
             let text = format!("{}:{} {count}{slow}", index + 1, pane.title());
             if index == self.pane { format!("[{text}]") } else { format!(" {text} ") }
