@@ -25,8 +25,9 @@ pub(crate) struct Owed {
 }
 
 impl Owed {
-    /// It is to be looked at then.
-    pub fn add(&mut self, session: SessionId, due: Time) {
+    /// It is to be looked at then, if it is.
+    pub fn note(&mut self, session: SessionId, due: Option<Time>) {
+        let Some(due) = due else { return };
         self.sessions.push_back(session);
         self.due = Some(self.due.map_or(due, |first| first.min(due)));
     }
@@ -50,7 +51,7 @@ impl Hub {
             let Some(session) = self.owed.sessions.pop_front() else { break };
             let Some(slot) = slot_of(&mut self.slots, session) else { continue };
             match slot.state.inbound.look_again(now) {
-                Some(due) => self.owed.add(session, due),
+                Some(due) => self.owed.note(session, Some(due)),
                 None if !std::mem::replace(&mut slot.dirty, true) => {
                     self.dirty.push(session.index());
                 }

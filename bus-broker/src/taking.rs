@@ -103,9 +103,7 @@ impl Hub {
             self.router.handle(now, session, command);
         }
         line.counters.frames_in.store(state.inbound.received(), Ordering::Relaxed);
-        if let Some(due) = state.inbound.note_time(now) {
-            self.owed.add(session, due);
-        }
+        self.owed.note(session, state.inbound.note_time(now));
         line.decoder.give_back(&mut self.buffers.borrow_mut());
         self.answer(session, asked);
         if result == Err(None) {

@@ -120,6 +120,7 @@ impl Broker {
     }
 
     /// Disturbs until it is told to stop. How long each scrape took.
+    #[expect(clippy::disallowed_methods, reason = "its thread has no runtime, and a time to keep")]
     fn disturb(&self, beside: Beside, busy: Duration, stops: &AtomicBool) -> Vec<Duration> {
         let (mut scrapes, mut page, mut next) = (Vec::new(), Vec::new(), Instant::now());
         let each = match beside {

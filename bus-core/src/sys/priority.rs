@@ -22,6 +22,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is about threads")]
     fn one_thread_gives_way_and_no_other() {
         let before = steps();
         let given = thread::spawn(|| {
