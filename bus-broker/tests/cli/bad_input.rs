@@ -100,6 +100,7 @@ async fn unknown_names_are_told_with_near_ones() {
     let peek = stage.bus(&["peek", "other"]).await;
     assert!(!peek.err.contains("--create"), "it has no such flag: {peek:?}");
     stage.bus(&["set", "jbos", "--count", "3"]).await.check(NOTHING, &["`jobs`"]);
+    stage.bus(&["ls", "--services"]).await.check(DONE, &["there is nothing of that here now"]);
     stage.bus(&["ls", "zz.*"]).await.check(NOTHING, &["`zz.*`"]);
     stage.bus(&["request", "nobody", "x"]).await.check(UNREACHABLE, &["`nobody`"]);
     stage.bus(&["create", "jobs"]).await.check(CONFLICT, &["`jobs` is there already"]);

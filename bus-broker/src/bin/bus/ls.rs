@@ -5,7 +5,7 @@ use bus_client::{
 };
 use serde_json::{Map, Value};
 
-use crate::exit::{Exit, Problem};
+use crate::exit::{Exit, Problem, say};
 use crate::output::Out;
 use crate::table::table;
 use crate::value::{show_bytes, show_count};
@@ -71,6 +71,10 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         match (&args.pattern, found.is_empty()) {
             (Some(pattern), true) => {
                 Err(Problem::new(Exit::Nothing, format!("there is nothing like `{pattern}`")))
+            }
+            (None, true) if !args.json => {
+                say("there is nothing of that here now");
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -124,22 +124,22 @@ fn group(stat: &GroupStat) -> Value {
 /// A subscriber.
 pub fn subscription(stat: &SubscriptionStat) -> Value {
     json!({
-           "id": stat.id,
-           "pattern": stat.pattern.as_str(),
-           "group": stat.group.as_ref().map(|group| group.as_str()),
-           "policy": subscribers::policy(stat.policy),
-           "sender": sender_json(&stat.member.sender),
-           "selector": stat.member.selector.to_string(),
-           "connected": stat.member.connected,
-    "under_way_bytes": stat.member.under_way_bytes,
-           "window_bytes": stat.window_bytes,
-           "topics": stat.topics,
-           "backlog_messages": stat.backlog_messages,
-           "backlog_bytes": stat.backlog_bytes,
-           "backlog_bytes_max": stat.backlog_bytes_max,
-           "lost": stat.lost,
-           "holds": stat.holds,
-       })
+        "id": stat.id,
+        "pattern": stat.pattern.as_str(),
+        "group": stat.group.as_ref().map(|group| group.as_str()),
+        "policy": subscribers::policy(stat.policy),
+        "sender": sender_json(&stat.member.sender),
+        "selector": stat.member.selector.to_string(),
+        "connected": stat.member.connected,
+        "under_way_bytes": stat.member.under_way_bytes,
+        "window_bytes": stat.window_bytes,
+        "topics": stat.topics,
+        "backlog_messages": stat.backlog_messages,
+        "backlog_bytes": stat.backlog_bytes,
+        "backlog_bytes_max": stat.backlog_bytes_max,
+        "lost": stat.lost,
+        "holds": stat.holds,
+    })
 }
 
 /// A service.
