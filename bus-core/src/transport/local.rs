@@ -54,31 +54,16 @@ impl LocalListener {
         check_length(path)?;
         prepare_directory(path)?;
         let lock_path = lock_path(path);
-        let lock = take_lock(&lock_path, path)?;
-        LocalListener::bind_locked(path, lock).inspect_err(|_| {
-            // Nobody is to find what nobody holds. It may be gone already.
-            let _ = fs::remove_file(&lock_path);
-        })
-    }
-
-    /// The same for whoever holds the path's lock.
-    fn bind_locked(path: &Path, mut lock: File) -> io::Result<LocalListener> {
-        clear_stale(path)?;
-        let name = socket_name(path)?;
-        let listener = ListenerOptions::new()
-            .name(name)
-            .mode(SOCKET_MODE as RawMode)
-            .create_tokio()
-            .map_err(|error| explain(error, "cannot listen on", path))?;
-        let Listener::UdSocket(socket) = &listener;
-        listen(socket, WAITING_MAX)?;
-        // The process's umask has cut the mode down.
-        fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
-            .map_err(|error| explain(error, "cannot open to everybody", path))?;
-        lock.set_len(0)?;
-        lock.rewind()?;
-        writeln!(lock, "{}", std::process::id())?;
-        Ok(LocalListener { listener, path: path.to_owned(), lock: Some(lock) })
+        let mut lock = take_lock(&lock_path, path)?;
+        match bind_locked(path, &mut lock) {
+            Ok(listener) => Ok(LocalListener { listener, path: path.to_owned(), lock: Some(lock) }),
+            Err(error) => {
+                // Nobody is to find what nobody holds: it goes while it is still held, or it might be another's.
+                let _ = fs::remove_file(&lock_path);
+                drop(lock);
+                Err(error)
+            }
+        }
     }
 
     /// Listens with a socket that is bound to this path and listens already. Path, mode and lock are the business of
@@ -104,6 +89,26 @@ impl LocalListener {
         let stream = self.listener.accept().await?;
         link(stream, &self.path)
     }
+}
+
+/// Listens on the path whose lock this is.
+fn bind_locked(path: &Path, lock: &mut File) -> io::Result<Listener> {
+    clear_stale(path)?;
+    let name = socket_name(path)?;
+    let listener = ListenerOptions::new()
+        .name(name)
+        .mode(SOCKET_MODE as RawMode)
+        .create_tokio()
+        .map_err(|error| explain(error, "cannot listen on", path))?;
+    let Listener::UdSocket(socket) = &listener;
+    listen(socket, WAITING_MAX)?;
+    // The process's umask has cut the mode down.
+    fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
+        .map_err(|error| explain(error, "cannot open to everybody", path))?;
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())?;
+    Ok(listener)
 }
 
 impl Drop for LocalListener {
