@@ -112,17 +112,21 @@ async fn answers_that_nobody_waits_for_take_no_memory() {
     let world = World::new().await;
     let (queue, _theirs) = world.queues("q", QueueOptions::default()).await;
     queue.send(vec![7; LENGTH]).await.expect("there is room");
-    let before = resident_bytes();
     let count = 10_000;
-    for number in 0..count {
-        // Each is asked, and given up before its answer.
-        assert!(queue.peek(Selector::Any, 0).now_or_never().is_none());
-        if number % 50 == 49 {
-            world.client.ping().await.expect("goes on");
+    let mut grown = usize::MAX;
+    // Other tests of this process take memory too, at one time or another; what stays does so each time.
+    for _ in 0..3 {
+        let before = resident_bytes();
+        for number in 0..count {
+            // Each is asked, and given up before its answer.
+            assert!(queue.peek(Selector::Any, 0).now_or_never().is_none());
+            if number % 50 == 49 {
+                world.client.ping().await.expect("goes on");
+            }
         }
+        world.settle().await;
+        grown = grown.min(resident_bytes().saturating_sub(before));
     }
-    world.settle().await;
-    let grown = resident_bytes().saturating_sub(before);
     assert!(grown < count * LENGTH / 3, "{grown} bytes have stayed");
 }
 
