@@ -42,11 +42,17 @@ pub(crate) async fn connect(
     let limit = options.connect_timeout;
     match timeout(limit, attempt(url, hello, options)).await {
         Ok(result) => result,
-        Err(elapsed) => Err(Error::new(
-            ErrorKind::NoBroker,
-            format!("connecting to {url} took longer than {limit:?}: whoever listens there does not answer"),
-        )
-        .with_source(io::Error::new(io::ErrorKind::TimedOut, elapsed))),
+        Err(elapsed) => {
+            let why = match url {
+                BusUrl::Tcp(_) | BusUrl::Tls(_) => {
+                    "there was no answer: the host may be off, something between may drop what is sent, or the broker may stand still"
+                }
+                _ => "whoever listens there does not answer",
+            };
+            let text = format!("connecting to {url} took longer than {limit:?}: {why}");
+            Err(Error::new(ErrorKind::NoBroker, text)
+                .with_source(io::Error::new(io::ErrorKind::TimedOut, elapsed)))
+        }
     }
 }
 
@@ -263,9 +269,29 @@ fn hint(url: &BusUrl, error: &io::Error) -> Option<String> {
         _ if !is_absent(error) => None,
         Some(path) if !folder_exists(path) => Some("the directory is not there".into()),
         Some(path) => {
-            let listen = BusUrl::Local(Some(path.clone()));
+            let listen = quoted(BusUrl::Local(Some(path.clone())).to_string());
             Some(format!("start one with `bus serve --listen {listen}`"))
         }
         None => Some("start one with `bus serve`".into()),
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: String) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@".contains(c);
+    match word.chars().all(is_plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted("local:/run/bus.sock".into()), "local:/run/bus.sock");
+        assert_eq!(quoted("local:/a b/it's".into()), r"'local:/a b/it'\''s'");
     }
 }

@@ -101,6 +101,8 @@ async fn unknown_names_are_told_with_near_ones() {
     assert!(!peek.err.contains("--create"), "it has no such flag: {peek:?}");
     stage.bus(&["set", "jbos", "--count", "3"]).await.check(NOTHING, &["`jobs`"]);
     stage.bus(&["ls", "--services"]).await.check(DONE, &["there is nothing of that here now"]);
+    let _group = stage.start(&["sub", ">", "--group", "all"]);
+    stage.until_client("bus sub", 1).await;
     stage.bus(&["ls", "zz.*"]).await.check(NOTHING, &["`zz.*`"]);
     stage.bus(&["request", "nobody", "x"]).await.check(UNREACHABLE, &["`nobody`"]);
     stage.bus(&["create", "jobs"]).await.check(CONFLICT, &["`jobs` is there already"]);

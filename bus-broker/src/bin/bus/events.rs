@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use crate::exit::{Exit, Problem, say};
 use crate::output::Out;
 use crate::show::printable;
-use crate::{session, value};
+use crate::{connecting, session, value};
 
 /// The broker's topic, and the service that tells how many events it had to leave out.
 const TOPIC: &str = "$bus.events";
@@ -81,7 +81,8 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
             "`{kind}` is no kind of event: there are {known} (`bus events --help` says what they are)"
         )));
     }
-    session::with_client(url, session::lasting("events"), async |client| {
+    let options = session::lasting("events").connect_timeout(connecting::limit(args.wait));
+    session::with_client(url, options, async |client| {
         session::tell_events(client);
         let options =
             SubscribeOptions::default().policy(SlowPolicy::DropOldest).backlog_bytes(BACKLOG_BYTES);

@@ -68,7 +68,8 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
             false => print(&mut out, &found)?,
         }
         out.flush()?;
-        match (&args.pattern, found.is_empty()) {
+        let groups_count = args.groups || args.all || args.pattern.is_none();
+        match (&args.pattern, found.is_empty(groups_count)) {
             (Some(pattern), true) => {
                 Err(Problem::new(Exit::Nothing, format!("there is nothing like `{pattern}`")))
             }
@@ -111,13 +112,14 @@ async fn find(admin: &Admin, pattern: &str, args: &Args) -> Result<Found, Proble
 }
 
 impl Found {
-    fn is_empty(&self) -> bool {
+    /// Whether nothing was found; groups count if they were asked for, since they have no names of that kind.
+    fn is_empty(&self, groups_count: bool) -> bool {
         let none = |count: Option<usize>| count.unwrap_or(0) == 0;
         none(self.queues.as_ref().map(Vec::len))
             && none(self.topics.as_ref().map(Vec::len))
             && none(self.services.as_ref().map(Vec::len))
             && none(self.clients.as_ref().map(Vec::len))
-            && none(self.groups.as_ref().map(Vec::len))
+            && none(self.groups.as_ref().filter(|_| groups_count).map(Vec::len))
             && none(self.subscriptions.as_ref().map(Vec::len))
     }
 

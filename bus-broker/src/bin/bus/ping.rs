@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::connecting;
 use crate::exit::Problem;
 use crate::output::Out;
 use crate::show::printable;
@@ -28,7 +29,8 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
-    session::with_client(url, session::once("ping"), async |client| {
+    let options = session::once("ping").connect_timeout(connecting::limit(Some(args.wait)));
+    session::with_client(url, options, async |client| {
         let mut out = Out::new();
         let info = client.transport();
         let transport = info.transport.map_or_else(String::new, |transport| transport.to_string());

@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use bus_client::Publisher;
+use bus_client::{Client, Publisher};
 
 use crate::connecting;
 use crate::exit::{Exit, Problem};
-use crate::message::{ManyArgs, MessageArgs};
+use crate::message::{ManyArgs, MessageArgs, Messages};
 use crate::unknown::Unknown;
 use crate::{session, value};
+
+/// At the end of what is to be published a lost broker is waited for so long.
+const AWAY_MAX: Duration = Duration::from_secs(10);
 
 /// Flags of `pub`.
 #[derive(clap::Args)]
@@ -41,14 +44,15 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         if let Some(limit) = args.wait_for_subscriber {
             wait_for_subscriber(&publisher, limit).await?;
         }
-        let mut published = 0u64;
-        while let Some(message) = messages.next().await? {
-            let sent = publisher.publish(message).await;
-            sent.map_err(|error| Problem::from(error).not_known_of(published))?;
-            published += 1;
+        let (mut published, mut unknown) = (0u64, Unknown::default());
+        tokio::select! {
+            biased;
+            result = publish_all(client, &publisher, &mut messages, &mut published) => result?,
+            () = unknown.follow(&mut events) => {
+                let text = "the broker has ended this client";
+                return Err(Problem::new(Exit::Unreachable, text).not_known_of(published));
+            }
         }
-        publisher.flush().await.map_err(|error| Problem::from(error).not_known_of(published))?;
-        let mut unknown = Unknown::default();
         unknown.catch_up(&mut events);
         match unknown.told() {
             None => Ok(()),
@@ -58,6 +62,30 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         }
     })
     .await
+}
+
+/// Publishes all of them, and waits until the broker has them.
+async fn publish_all(
+    client: &Client,
+    publisher: &Publisher,
+    messages: &mut Messages,
+    published: &mut u64,
+) -> Result<(), Problem> {
+    while let Some(message) = messages.next().await? {
+        let sent = publisher.publish(message).await;
+        sent.map_err(|error| Problem::from(error).not_known_of(*published))?;
+        *published += 1;
+    }
+    tokio::select! {
+        biased;
+        flushed = publisher.flush() => {
+            flushed.map_err(|error| Problem::from(error).not_known_of(*published))
+        }
+        () = session::gone_for(client, AWAY_MAX) => {
+            let text = format!("all was said, and the broker has not come back for {AWAY_MAX:?}");
+            Err(Problem::new(Exit::Lost, text).not_known_of(*published))
+        }
+    }
 }
 
 async fn wait_for_subscriber(

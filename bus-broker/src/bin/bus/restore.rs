@@ -16,7 +16,7 @@ use crate::exit::{Exit, Problem, say};
 use crate::output::Out;
 use crate::patience::Patience;
 use crate::show::printable;
-use crate::{send, session, value};
+use crate::{connecting, send, session, value};
 
 /// Flags of `restore`.
 #[derive(clap::Args)]
@@ -60,7 +60,8 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         return Err(Problem::usage(text));
     }
     let checked = reader.check().await?;
-    session::with_client(url, session::once("restore"), async |client| {
+    let options = session::once("restore").connect_timeout(connecting::limit(args.timeout));
+    session::with_client(url, options, async |client| {
         let queue = open(client, &args, &description).await?;
         let restored = fill(client, &queue, &mut reader, &args).await?;
         let mut out = Out::new();

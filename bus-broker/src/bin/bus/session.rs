@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bus_client::{Client, ClientEvent, ClientOptions, Waiting};
 use clap::builder::FalseyValueParser;
+use tokio::time::{Instant, sleep};
 
 use crate::exit::{Problem, say};
 use crate::show::printable;
@@ -12,6 +13,8 @@ use crate::{connecting, tls, token};
 
 /// How long a verb that is done waits for its last words to be written.
 const DRAIN: Duration = Duration::from_secs(1);
+/// Between two looks whether there is a connection.
+const LOOKS_APART: Duration = Duration::from_millis(200);
 
 /// Flags for lanes in shared memory, of brokers and clients alike.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -79,6 +82,17 @@ pub async fn with_client<T>(
     let result = work(&client).await;
     client.drain(DRAIN).await;
     result
+}
+
+/// Waits until the client has had no connection for so long.
+pub async fn gone_for(client: &Client, limit: Duration) {
+    let mut since = Instant::now();
+    while since.elapsed() < limit {
+        sleep(LOOKS_APART.min(limit)).await;
+        if client.transport().transport.is_some() {
+            since = Instant::now();
+        }
+    }
 }
 
 /// Tells on standard error what happens to the client from now on.

@@ -87,7 +87,14 @@ fn refused(shown: &str, error: &bus_client::Error) -> Finding {
             "connection",
             text,
             "nothing can be sent or received there",
-            "somebody holds that address and says nothing: look whether that process is stopped, or has much else to do",
+            match shown.starts_with("tcp:") || shown.starts_with("tls:") {
+                true => {
+                    "look whether the host is up, whether something between drops what is sent, and whether the broker's process is stopped"
+                }
+                false => {
+                    "somebody holds that address and says nothing: look whether that process is stopped, or has much else to do"
+                }
+            },
         ),
         _ => Finding::broken(
             "connection",
