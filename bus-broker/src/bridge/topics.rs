@@ -145,7 +145,7 @@ impl Rules for Topics {
         let gone = self.link.reconfigure(now, link.clone());
         self.config = link;
         let bridge = teller.title.as_str();
-        if gone.messages() == 0 {
+        if gone.is_empty() {
             return info!(bridge, "a bridge goes on with other topics or bounds");
         }
         let reason = format!(

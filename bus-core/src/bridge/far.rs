@@ -125,8 +125,14 @@ impl Link {
     /// Counts what is given up, and says why.
     fn note_given_up(&mut self, given_up: &GivenUp, why: &str) {
         self.stat.abandoned += given_up.messages();
-        if given_up.messages() > 0 {
-            let text = format!("{why}: {given_up} are given up");
+        self.stat.unknown += given_up.unknown();
+        if !given_up.is_empty() {
+            let text = match given_up.unknown() {
+                0 => format!("{why}: {given_up} are given up"),
+                unknown => format!(
+                    "{why}: {given_up} are given up, of which {unknown} had been sent and may have arrived"
+                ),
+            };
             self.trouble(Failure::new(ErrorKind::Unreachable, text));
         }
     }

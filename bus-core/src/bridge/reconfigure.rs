@@ -142,6 +142,7 @@ impl Link {
             self.apply_wishes();
         }
         self.stat.abandoned += abandoned.messages();
+        self.stat.unknown += abandoned.unknown();
         abandoned
     }
 

@@ -85,6 +85,11 @@ impl Source {
         self.spool.is_empty() || self.shut
     }
 
+    /// How many of those that are kept were sent, and may have arrived.
+    pub fn sent_and_kept(&self) -> u64 {
+        self.spool.front().map_or(0, |first| (self.sent + 1).saturating_sub(first.sequence))
+    }
+
     /// The relay was told where it stands. Gives how many messages may have got lost or not: they
     /// were sent, and the far broker has forgotten how far it had come.
     pub fn note_state(&mut self, state: RelayState, resume: bool) -> u64 {

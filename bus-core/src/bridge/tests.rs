@@ -214,6 +214,23 @@ fn what_waits_for_a_broker_that_begins_anew_and_wants_less_is_counted() {
 }
 
 #[test]
+fn what_was_sent_before_a_broker_began_anew_may_have_arrived_and_is_not_told_as_given_up() {
+    let mut link = link(SpoolPolicy::HoldBack);
+    give(&mut link, 7, "a", 1..=3);
+    let (relay, _) = opened(&mut link);
+    link.relay_state(relay, state(true, 0));
+    assert_eq!(sent(&mut link).len(), 4);
+    link.relay_state(relay, state(true, 1));
+    link.far_down(Time::ZERO);
+    // These were never on their way.
+    give(&mut link, 7, "a", 4..=7);
+    link.far_up(9);
+    link.far_wanted(Vec::new(), Vec::new(), true).expect("nothing");
+    let stat = link.stat();
+    assert_eq!((stat.sources, stat.abandoned, stat.unknown), (0, 4, 2));
+}
+
+#[test]
 fn a_far_broker_that_stays_away_is_given_up_and_found_again() {
     let mut link = Link::new(config(SpoolPolicy::HoldBack).linger(Duration::from_secs(5)), "near");
     link.near_up(NEAR);
