@@ -85,7 +85,9 @@ impl Admin {
     /// # Errors
     /// Why the client has ended.
     pub async fn clients(&self) -> Result<Vec<ClientStat>, Error> {
-        self.list(">", ObjectKind::Client, |page| page.clients).await
+        let mut clients = self.list(">", ObjectKind::Client, |page| page.clients).await?;
+        clients.sort_by_key(|client| client.sender.session);
+        Ok(clients)
     }
 
     /// The subscribers whose pattern has names in common with this one (`>` is all), in no order; a member of

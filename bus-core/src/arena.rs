@@ -96,8 +96,7 @@ impl<T> Default for Arena<T> {
 }
 
 impl<T> Id<T> {
-    /// One that is of no arena.
-    #[cfg(test)]
+    /// One that is of no arena, to compare with.
     pub fn of_none(serial: u64) -> Id<T> {
         Id { index: u32::MAX, serial, kind: PhantomData }
     }

@@ -14,7 +14,7 @@ use crate::time::Time;
 
 use super::command::ObjectKind;
 use super::effect::Answer;
-use super::page::{Page, ROW_COST};
+use super::page::{Page, ROW_COST, cost_of_none};
 use super::queue::Queue;
 use super::service::Service;
 use super::session::Session;
@@ -99,44 +99,41 @@ impl Router {
         };
         let living =
             self.queue_names.range::<str, _>((behind, until)).map(|(name, id)| (name, false, *id));
-        let retired = self
-            .retired
-            .range::<str, _>((from, until))
-            .flat_map(|(name, ids)| ids.iter().map(move |id| (name, true, *id)))
-            .filter(|(name, _, id)| name.as_str() != after || id.serial() > number);
-        let is_meant = |(name, ..): &(&Name, bool, Id<Queue>)| pattern.matches(name);
-        let mut rows: Vec<_> = living.filter(is_meant).take(LISTING_ROWS_MAX + 1).collect();
-        rows.extend(retired.filter(is_meant).take(LISTING_ROWS_MAX + 1));
-        rows.sort();
-        let (mut page, count) = (Page::default(), rows.len());
-        let found = rows.iter().map(|(.., id)| self.queues.get(*id));
-        let fits = found.take_while(|queue| page.takes(queue.map_or(ROW_COST, queue_cost))).count();
-        rows.truncate(fits);
-        let next = rows.last().filter(|_| fits < count).map(|(name, retired, id)| match retired {
+        let retired = self.retired.range::<str, _>((from, until)).flat_map(move |(name, ids)| {
+            let told = if name.as_str() == after { number } else { 0 };
+            let ids = ids.range((Bound::Excluded(Id::of_none(told)), Bound::Unbounded));
+            ids.map(move |id| (name, true, *id))
+        });
+        let rows = merged(living, retired);
+        let (rows, last) = filled(rows, |(name, _, id)| {
+            let cost = || self.queues.get(*id).map_or(ROW_COST, queue_cost);
+            pattern.matches(name).then(cost)
+        });
+        let next = last.map(|(name, retired, id)| match retired {
             true => format!("{name}{RETIRED_MARK}{}", id.serial()),
             false => name.to_string(),
         });
         (rows.into_iter().filter_map(|(.., id)| self.queues.get(id)).collect(), next)
     }
 
+    /// By place, and in no order: a page looks at nobody who is on another one.
     fn list_clients(&self, listing: &mut Listing, after: Option<&str>) {
-        let after: u64 = after.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let mut sessions: Vec<_> = self
-            .ground
-            .sessions
-            .iter()
-            .filter(|(id, entry)| id.serial() > after && !entry.identity.system)
-            .collect();
-        let more = sessions.len() > LISTING_ROWS_MAX;
-        if more {
-            // All of them need not be in order for the first ones to be.
-            sessions.select_nth_unstable_by_key(LISTING_ROWS_MAX, |(id, _)| id.serial());
-            sessions.truncate(LISTING_ROWS_MAX);
+        let sessions = &self.ground.sessions;
+        let from = after.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let mut page = Page::default();
+        for place in from..sessions.places() {
+            let found = sessions.at(place);
+            let client = found.filter(|it| !it.identity.system);
+            let cost = match found {
+                Some(_) => client.map_or(1, |_| ROW_COST),
+                None => cost_of_none(place),
+            };
+            if !page.takes(cost) {
+                listing.next = Some(place.to_string());
+                return;
+            }
+            listing.clients.extend(client.map(client_stat));
         }
-        sessions.sort_unstable_by_key(|(id, _)| id.serial());
-        let last = sessions.last().filter(|_| more);
-        listing.next = last.map(|(id, _)| id.serial().to_string());
-        listing.clients = sessions.into_iter().map(|(_, entry)| client_stat(entry)).collect();
     }
 
     /// Counts for the broker's own answer, of what the lists of everything have: nothing that is the
@@ -279,22 +276,45 @@ fn page<T: Copy>(
     after: Option<&str>,
     cost: impl Fn(T) -> usize,
 ) -> (Vec<T>, Option<String>) {
-    let mut rows = Vec::with_capacity(LISTING_ROWS_MAX);
     // Who asks for one name has only that one looked at.
     if let Some(name) = pattern.as_name() {
         let is_before = after.is_none_or(|after| after < name.as_str());
-        rows.extend(names.get(&name).filter(|_| is_before));
-        return (rows, None);
+        return (names.get(&name).filter(|_| is_before).copied().into_iter().collect(), None);
     }
     let beyond = (Bound::Excluded(after.unwrap_or_default()), Bound::Unbounded);
-    let (mut page, mut last) = (Page::default(), None::<&Name>);
-    for (name, value) in names.range::<str, _>(beyond) {
-        let is_meant = pattern.matches(name);
-        if !page.takes(if is_meant { cost(*value) } else { 1 }) {
-            return (rows, last.map(ToString::to_string));
+    let found = names.range::<str, _>(beyond);
+    let (rows, last) = filled(found, |(name, it)| pattern.matches(name).then(|| cost(**it)));
+    (rows.into_iter().map(|(_, it)| *it).collect(), last.map(|(name, _)| name.to_string()))
+}
+
+/// As many of those that are meant, which have a cost, as are on a page; and where it ends before all
+/// were looked at, the last that was.
+fn filled<T: Copy>(
+    found: impl Iterator<Item = T>,
+    cost: impl Fn(&T) -> Option<usize>,
+) -> (Vec<T>, Option<T>) {
+    let mut rows = Vec::with_capacity(LISTING_ROWS_MAX);
+    let (mut page, mut last) = (Page::default(), None);
+    for it in found {
+        let cost = cost(&it);
+        if !page.takes(cost.unwrap_or(1)) {
+            return (rows, last);
         }
-        rows.extend(is_meant.then_some(*value));
-        last = Some(name);
+        rows.extend(cost.is_some().then_some(it));
+        last = Some(it);
     }
     (rows, None)
+}
+
+/// Both in one order, each of which is in order.
+fn merged<T: Ord>(
+    one: impl Iterator<Item = T>,
+    other: impl Iterator<Item = T>,
+) -> impl Iterator<Item = T> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(first), Some(second)) if second < first => other.next(),
+        (None, _) => other.next(),
+        _ => one.next(),
+    })
 }

@@ -1,8 +1,8 @@
 //! How much stands on one page of a listing: as much as keeps the thread that routes busy for a moment, whatever is
 //! listed.
 //!
-//! Whoever lists a great deal asks page by page, and others have their turn between. Invariant: a page has at least one
-//! row, if there is one, or has looked at many names.
+//! Whoever lists a great deal asks page by page, and others have their turn between. Invariant: a page gets on, by at least
+//! what it looks at first, whatever that costs; it may have no row and still be followed by pages that have.
 
 use crate::limits::LISTING_ROWS_MAX;
 
@@ -10,6 +10,13 @@ use crate::limits::LISTING_ROWS_MAX;
 pub(super) const ROW_COST: usize = 16;
 /// What a page may cost.
 const COST_MAX: usize = LISTING_ROWS_MAX * ROW_COST;
+/// Places with nothing in them that are passed for what looking at a name costs.
+const EMPTY_PER_COST: usize = 8;
+
+/// What it costs to find nothing at this place.
+pub(super) fn cost_of_none(place: usize) -> usize {
+    usize::from(place.is_multiple_of(EMPTY_PER_COST))
+}
 
 /// What a page has cost so far.
 #[derive(Debug, Default)]

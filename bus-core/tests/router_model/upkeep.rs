@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bus_core::router::{
-    AdminAction, Command, ConsumeOptions, ObjectKind, QueueOptions, SubscribeOptions, TopicOptions,
+    AdminAction, Command, ConsumeOptions, Identity, ObjectKind, QueueOptions, SubscribeOptions,
+    TopicOptions,
 };
 use bus_core::{LEASES_MAX, LISTING_ROWS_MAX, Selector};
 
@@ -195,6 +196,49 @@ fn pages_tell_each_topic_once_from_wherever_they_begin() {
     assert_eq!((page.topics.len(), page.next), (0, None));
 }
 
+/// Session numbers of the clients on all pages, while `between` has its way with the bus after each.
+fn clients_over_pages(bus: &mut Bus, mut between: impl FnMut(&mut Bus, usize)) -> Vec<u64> {
+    let (mut told, mut next) = (Vec::new(), None);
+    for number in 0.. {
+        let page = bus.page(">", ObjectKind::Client, next);
+        assert!(page.clients.len() <= LISTING_ROWS_MAX);
+        told.extend(page.clients.iter().map(|client| client.sender.session));
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+        between(bus, number);
+    }
+    told.sort_unstable();
+    told
+}
+
+#[test]
+fn clients_who_stay_are_listed_once_while_others_come_and_go() {
+    let letters: Vec<char> = ('\u{4e00}'..).take(5 * LISTING_ROWS_MAX).collect();
+    let mut bus = Bus::new("S");
+    bus.join('S', Identity { system: true, ..Identity::default() });
+    letters.iter().for_each(|letter| bus.join(*letter, Identity::default()));
+    let numbers = |bus: &Bus, step| -> Vec<u64> {
+        letters.iter().step_by(step).map(|letter| bus.session(*letter).serial()).collect()
+    };
+    let all = clients_over_pages(&mut bus, |_, _| ());
+    let first = all.iter().filter(|it| numbers(&bus, 1).binary_search(it).is_err()).count();
+    assert_eq!((first, all.len()), (1, letters.len() + 1), "who was there first, and all others");
+    let stay = numbers(&bus, 2);
+    let mut gone = letters.iter().skip(1).step_by(2).copied();
+    let told = clients_over_pages(&mut bus, |bus, _| {
+        for letter in gone.by_ref().take(20) {
+            // One goes and another one comes, mostly to the same place.
+            bus.end(letter);
+            bus.join(letter, Identity::default());
+        }
+    });
+    let of_those = told.iter().copied().filter(|it| stay.binary_search(it).is_ok());
+    assert_eq!(of_those.collect::<Vec<_>>(), stay);
+    assert!(told.iter().any(|it| all.binary_search(it).is_err()), "others came meanwhile");
+}
+
 /// Whoever lists has the router's thread for himself meanwhile: what costs more to tell of is told in more pages.
 #[test]
 fn a_page_has_few_rows_of_what_is_much_and_few_names_of_what_is_not_meant() {
@@ -219,6 +263,15 @@ fn a_page_has_few_rows_of_what_is_much_and_few_names_of_what_is_not_meant() {
     let names: Vec<Vec<String>> = names.collect();
     assert_eq!(names.concat(), ["z", "zz"]);
     assert_eq!(names.len(), 3, "a page looks at no thousand names: {names:?}");
+    for channel in 3000..4000 {
+        bus.queue('A', channel, &format!("work{channel}.a"), QueueOptions::default());
+        if channel % 2 == 0 {
+            bus.admin('A', &format!("work{channel}.a"), AdminAction::Retire);
+        }
+    }
+    let pages = bus.pages("queue7.>", ObjectKind::Queue);
+    let told: Vec<_> = pages.iter().map(|page| page.queues.len()).collect();
+    assert_eq!(told, [0, 0], "nor for queues");
 }
 
 #[test]
