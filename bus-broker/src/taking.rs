@@ -1,7 +1,7 @@
 //! What a connection has read is taken: frames become commands, and the router carries them out.
 //!
 //! A turn is bounded by frames and by effects, so that nobody is kept waiting by whoever asks
-//! the most; what is left stays in the decoder for the next turn.
+//! the most; what is left stays in the decoder for the next turn. What may be answered with much is a turn's last.
 
 use std::sync::atomic::Ordering;
 
@@ -33,11 +33,20 @@ enum Taken {
     Nothing,
 }
 
+/// What was taken in this turn so far.
+#[derive(Default)]
+struct Turn {
+    frames: usize,
+    /// Those of them that are about nothing.
+    idle: usize,
+}
+
 impl Hub {
     /// Takes the frames that a connection has read.
     pub fn take_frames(&mut self, session: SessionId) -> Result<(), Option<String>> {
+        let mut turn = Turn::default();
         loop {
-            let more = self.take_some_frames(session)?;
+            let more = self.take_some(session, &mut turn)?;
             if !more {
                 return Ok(());
             }
@@ -53,17 +62,16 @@ impl Hub {
     }
 
     /// Takes frames until there is enough to be written. Whether some are left.
-    fn take_some_frames(&mut self, session: SessionId) -> Result<bool, Option<String>> {
+    fn take_some(&mut self, session: SessionId, turn: &mut Turn) -> Result<bool, Option<String>> {
         let now = self.now();
         let Some(slot) = slot_of(&mut self.slots, session) else { return Err(None) };
         let Slot { state, line: Some(line), .. } = slot else { return Err(None) };
         let (mut asked, mut acks) = (Vec::new(), Acks::default());
-        let (mut frames, mut idle) = (0, 0);
         let result = loop {
-            if frames >= FRAMES_MAX {
+            if turn.frames >= FRAMES_MAX {
                 line.more = true;
                 // Nobody honest asks so often, and whoever does would keep the broker busy with nothing.
-                line.pauses = idle > FRAMES_MAX / 2;
+                line.pauses = turn.idle > FRAMES_MAX / 2;
                 break Ok(false);
             }
             match publish_rest(&mut self.router, now, session, line) {
@@ -72,14 +80,14 @@ impl Hub {
                 None => {}
             }
             let mut taken = next(line, state);
-            frames += usize::from(matches!(taken, Ok(Taken::Frame(_))));
+            turn.frames += taken.as_ref().map_or(0, Taken::frames);
             let before = acks.before(&mut taken);
             let mut full =
                 before.is_some_and(|acks| carry_out(&mut self.router, now, session, acks));
             match taken {
                 Ok(Taken::Parcel | Taken::Held) => {}
                 Ok(Taken::Sends(channel, first, parcel)) => {
-                    frames += self.router.send_parcel(now, session, channel, first, parcel);
+                    turn.frames += self.router.send_parcel(now, session, channel, first, parcel);
                     full |= self.router.effect_count() > EFFECTS_MAX;
                 }
                 Ok(Taken::Nothing) => break Ok(false),
@@ -89,7 +97,7 @@ impl Hub {
                 Ok(Taken::Frame(Action::Command(command))) => {
                     full |= carry_out(&mut self.router, now, session, command);
                 }
-                Ok(Taken::Frame(Action::Refused | Action::Nothing)) => idle += 1,
+                Ok(Taken::Frame(Action::Refused | Action::Nothing)) => turn.idle += 1,
                 Ok(Taken::Frame(Action::Goodbye)) => break Err(None),
                 Err(error) => {
                     break Err(Some(format!("the client broke the protocol: {error}")));
@@ -139,10 +147,25 @@ fn publish_rest(
 
 /// Has the router carry out a command. Whether there is enough to be written.
 fn carry_out(router: &mut Router, now: Time, session: SessionId, command: Command) -> bool {
-    // An answer may be a million times as long as its question.
-    let long = matches!(command, Command::Peek { .. } | Command::List { .. });
+    let long = is_long(&command);
     router.handle(now, session, command);
     long || router.effect_count() > EFFECTS_MAX
+}
+
+/// Whether the answer may be a million times as long as the question, or take as long to find.
+fn is_long(command: &Command) -> bool {
+    matches!(command, Command::Peek { .. } | Command::List { .. } | Command::Broker { .. })
+}
+
+impl Taken {
+    /// How many frames it counts in its turn.
+    fn frames(&self) -> usize {
+        match self {
+            Taken::Frame(Action::Command(command)) if is_long(command) => FRAMES_MAX,
+            Taken::Frame(_) => 1,
+            _ => 0,
+        }
+    }
 }
 
 /// Acknowledgements whose leases follow each other, carried out as one: what they give back can

@@ -3,10 +3,10 @@
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bus_core::router::SessionId;
+use bus_core::router::{ObjectKind, SessionId};
 use bus_core::session::{Hello, VERSION};
 use bus_core::transport::{Link, frame_bytes, mem_pair};
-use bus_core::{Decoder, Header, Kind};
+use bus_core::{Decoder, Header, Kind, Pattern, Selector, control};
 use bytes::Bytes;
 
 use super::*;
@@ -22,6 +22,8 @@ struct World {
     session: SessionId,
     line: u64,
     peer: Box<dyn Link>,
+    /// Bytes of each frame that was said last.
+    frame: usize,
 }
 
 impl World {
@@ -44,14 +46,24 @@ impl World {
         let attached =
             hub.attach(&hello, Identified::default(), near, decoder, Bytes::new(), lanes);
         let attached = attached.expect("one more session");
-        World { hub, session: attached.session, line: attached.line, peer }
+        World { hub, session: attached.session, line: attached.line, peer, frame: 1 }
     }
 
     /// So many frames of a kind arrive.
     fn say(&mut self, kind: Kind, count: usize) {
-        let frame = frame_bytes(Header::new(kind, 0, 0), &[]);
+        self.say_frame(&frame_bytes(Header::new(kind, 0, 0), &[]), count);
+    }
+
+    /// So often this request arrives.
+    fn ask(&mut self, command: &Command, count: usize) {
+        let body = control::encode_request(command).expect("it is one");
+        self.say_frame(&frame_bytes(Header::new(Kind::Request, 0, 0), &body), count);
+    }
+
+    fn say_frame(&mut self, frame: &Bytes, count: usize) {
         let written = self.peer.try_write(&vec![frame.clone(); count]);
         assert_eq!(written.expect("there is room"), count * frame.len());
+        self.frame = frame.len();
     }
 
     /// The connection's task is polled. How many frames are left.
@@ -61,7 +73,7 @@ impl World {
         assert!(driven.is_pending(), "{driven:?}");
         let slot = slot_of(&mut self.hub.slots, self.session).expect("it is there");
         let line = slot.line.as_ref().expect("it is connected");
-        line.decoder.pending() / frame_bytes(Header::new(Kind::Ping, 0, 0), &[]).len()
+        line.decoder.pending() / self.frame
     }
 }
 
@@ -83,4 +95,25 @@ async fn who_has_something_to_say_is_heard_at_every_turn() {
     world.say(Kind::Consumed, 3 * FRAMES_MAX);
     // No time passes meanwhile.
     assert!((0..3).any(|_| world.drive() == 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_what_is_long_has_one_answer_a_turn() {
+    let (request, pattern) = (1, Pattern::new(">").expect("a pattern"));
+    let long = [
+        Command::List { request, pattern, object: ObjectKind::Client, after: None },
+        Command::Peek { request, queue: 1, selector: Selector::Any, index: 0 },
+        Command::Broker { request },
+    ];
+    for command in long {
+        let mut world = World::new();
+        world.ask(&command, 20);
+        for left in (0..20).rev() {
+            assert_eq!(world.drive(), left, "{command:?}");
+        }
+    }
+    // What is short is not held up.
+    let mut world = World::new();
+    world.ask(&Command::Close { request: 1, channel: 7 }, 20);
+    assert_eq!(world.drive(), 0);
 }
