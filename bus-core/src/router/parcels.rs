@@ -293,14 +293,33 @@ impl Subscription {
                 first
             }
         };
-        self.backlog_bytes -= dropped.cost();
+        self.note_out(1, dropped.cost());
         Some(dropped.cost())
     }
 
     /// Messages in the backlog.
     pub(super) fn backlog_count(&self) -> u64 {
+        debug_assert_eq!(self.backlog_messages, self.counted(), "of `{}`", self.pattern);
+        self.backlog_messages
+    }
+
+    fn counted(&self) -> u64 {
         let shared = self.share.iter().flat_map(|share| share.backlog.values());
         self.backlog.iter().chain(shared).map(|(_, entry)| entry.count()).sum()
+    }
+
+    /// So many messages of so many bytes are in the backlog from now on.
+    #[inline]
+    pub(super) fn note_in(&mut self, count: u64, bytes: u64) {
+        self.backlog_messages += count;
+        self.backlog_bytes += bytes;
+    }
+
+    /// So many messages of so many bytes are out of it.
+    #[inline]
+    pub(super) fn note_out(&mut self, count: u64, bytes: u64) {
+        self.backlog_messages -= count;
+        self.backlog_bytes -= bytes;
     }
 }
 
@@ -312,7 +331,7 @@ impl Backlogged {
         }
     }
 
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         match self {
             Backlogged::Message(_) => 1,
             Backlogged::Parcel(parcel) => parcel.count(),

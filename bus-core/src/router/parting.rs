@@ -72,14 +72,17 @@ impl Subscription {
 
     /// Drops what waits and no member takes.
     fn drop_untaken(&mut self) {
-        let (members, bytes) = (&self.members, &mut self.backlog_bytes);
+        let (members, mut count, mut bytes) = (&self.members, 0, 0);
         let Some(share) = &mut self.share else { return };
         share.backlog.retain(|_, (_, what)| {
             let Backlogged::Message(message) = what else { return true };
             let taken = members.iter().any(|member| member.selector.matches(message.kind()));
-            *bytes -= if taken { 0 } else { message.cost() };
+            if !taken {
+                (count, bytes) = (count + 1, bytes + message.cost());
+            }
             taken
         });
+        self.note_out(count, bytes);
     }
 }
 

@@ -86,7 +86,7 @@ impl Subscription {
 
     /// Keeps what has arrived for later.
     pub(super) fn keep_for_later(&mut self, at: u64, stamp: Stamp, what: Backlogged) {
-        self.backlog_bytes += what.cost();
+        self.note_in(what.count(), what.cost());
         match &mut self.share {
             Some(share) => drop(share.backlog.insert(at, (stamp, what))),
             None => self.backlog.push_back((stamp, what)),
@@ -211,15 +211,15 @@ impl Subscription {
             match what {
                 Backlogged::Message(message) => match self.choose(ground, None, message.len()) {
                     Some(index) => {
-                        self.backlog_bytes -= message.cost();
+                        self.note_out(1, message.cost());
                         self.give(ground, index, at, stamp, message);
                     }
                     None => return self.put_back(at, stamp, Backlogged::Message(message)),
                 },
                 Backlogged::Parcel(parcel) => {
-                    self.backlog_bytes -= parcel.cost();
+                    self.note_out(parcel.count(), parcel.cost());
                     if let Some((at, stamp, rest)) = self.share_out(ground, at, stamp, parcel) {
-                        self.backlog_bytes += rest.cost();
+                        self.note_in(rest.count(), rest.cost());
                         return self.put_back(at, stamp, Backlogged::Parcel(rest));
                     }
                 }
@@ -245,7 +245,7 @@ impl Subscription {
             let entry = self.share.as_mut().and_then(|share| share.backlog.remove(&at));
             // It was a message a moment ago.
             let Some((stamp, Backlogged::Message(message))) = entry else { return };
-            self.backlog_bytes -= message.cost();
+            self.note_out(1, message.cost());
             self.give(ground, index, at, stamp, message);
         }
     }

@@ -97,6 +97,7 @@ impl Router {
             share,
             backlog: Default::default(),
             backlog_bytes: 0,
+            backlog_messages: 0,
             lost: 0,
             lost_ever: 0,
             unconfirmed: 0,

@@ -1,24 +1,24 @@
 //! The list of subscribers: who is subscribed to what, in which group, and who of them is slow.
 //!
 //! A page at a time, by place in the arena and not by name, for there may be very many and patterns
-//! are in no order that helps. Invariants: a page looks at a bounded number of subscriptions,
-//! backlogs and topics, however few of them are meant, and gets on by at least one subscriber; who
-//! is subscribed while all pages are asked for is told once.
+//! are in no order that helps. Invariants: a page costs what others can wait for, however few of them are
+//! meant, and gets on by at least one place or subscriber; who is subscribed while all pages are asked
+//! for is told once.
 
-use crate::limits::LISTING_ROWS_MAX;
 use crate::name::Pattern;
 
 use super::Router;
 use super::fault::Fault;
+use super::page::{Page, ROW_COST, cost_of_none};
 use super::stat::{Listing, MemberStat, SubscriptionStat};
 use super::topic::{Member, Subscription, Topic};
 
 /// Subscribers without a group that are told of one topic.
 const SHOWN_MAX: usize = 32;
-/// What a page may look at: places, messages that wait, topics.
-const LOOKS_MAX: usize = 10_000;
-/// What it takes to see whether a pattern is meant, in looks.
-const PATTERN_LOOKS: usize = 4;
+/// What it costs to see that a pattern is not meant.
+const UNMEANT_COST: usize = 2;
+/// Topics and members that are looked at for what one name costs.
+const LOOKS_PER_COST: usize = 16;
 
 /// How far a page got: the place in the arena, and who was told last of the subscription there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,35 +38,47 @@ impl Router {
         after: Option<&str>,
     ) {
         let mut cursor = after.and_then(Cursor::parse).unwrap_or_default();
-        let mut looks = 0;
+        let mut page = Page::default();
         while cursor.place < self.subscriptions.places() {
             let found = self.subscriptions.at(cursor.place);
-            looks += if found.is_some() { PATTERN_LOOKS } else { 1 };
-            if let Some(it) = found.filter(|it| it.pattern.intersection(pattern).is_some()) {
-                looks += it.looks();
-                if it.id.serial() != cursor.subscription {
-                    (cursor.subscription, cursor.told) = (it.id.serial(), None);
-                }
-                let room = LISTING_ROWS_MAX - listing.subscriptions.len();
-                let shared = it.shared_stat();
-                let members = it.members_behind(cursor.told);
-                let told = members.iter().take(room).map(|member| self.row(&shared, member));
-                listing.subscriptions.extend(told.flatten());
-                if members.len() > room {
-                    cursor.told = members.get(room.wrapping_sub(1)).map(|it| it.key());
-                    if self.ground.planted(Fault::ListForgetsMembers) {
-                        cursor = Cursor { place: cursor.place + 1, ..Cursor::default() };
-                    }
-                    listing.next = Some(cursor.text());
-                    return;
-                }
-            }
-            cursor = Cursor { place: cursor.place + 1, ..Cursor::default() };
-            if looks >= LOOKS_MAX && cursor.place < self.subscriptions.places() {
+            let meant = found.filter(|it| it.pattern.intersection(pattern).is_some());
+            let cost = match found {
+                Some(_) => meant.map_or(UNMEANT_COST, Subscription::listing_cost),
+                None => cost_of_none(cursor.place),
+            };
+            if !page.takes(cost) || !self.list_members(listing, &mut page, &mut cursor, meant) {
                 listing.next = Some(cursor.text());
                 return;
             }
+            cursor = Cursor { place: cursor.place + 1, ..Cursor::default() };
         }
+    }
+
+    /// Tells of the members behind the cursor, the first of which is paid for. Whether the page has
+    /// room for all of them.
+    fn list_members(
+        &self,
+        listing: &mut Listing,
+        page: &mut Page,
+        cursor: &mut Cursor,
+        meant: Option<&Subscription>,
+    ) -> bool {
+        let Some(subscription) = meant else { return true };
+        if subscription.id.serial() != cursor.subscription {
+            (cursor.subscription, cursor.told) = (subscription.id.serial(), None);
+        }
+        let shared = subscription.shared_stat();
+        for (index, member) in subscription.members_behind(cursor.told).into_iter().enumerate() {
+            if index > 0 && !page.takes(ROW_COST) {
+                if self.ground.planted(Fault::ListForgetsMembers) {
+                    *cursor = Cursor { place: cursor.place + 1, ..Cursor::default() };
+                }
+                return false;
+            }
+            listing.subscriptions.extend(self.row(&shared, member));
+            cursor.told = Some(member.key());
+        }
+        true
     }
 
     /// The subscribers of a topic that are in no group.
@@ -115,15 +127,20 @@ struct Shared<'a> {
 
 impl Subscription {
     fn shared_stat(&self) -> Shared<'_> {
-        let holding = self.full || !self.stopped.is_empty();
-        let holds = holding && self.topics.iter().any(|(topic, hold)| *hold && self.holds(*topic));
+        let holds =
+            self.may_hold() && self.topics.iter().any(|(topic, hold)| *hold && self.holds(*topic));
         Shared { subscription: self, messages: self.backlog_count(), holds }
     }
 
-    /// What it takes to tell of it.
-    fn looks(&self) -> usize {
-        let shared = self.share.as_ref().map_or(0, |share| share.backlog.len());
-        self.backlog.len() + shared + self.topics.len() + self.members.len()
+    /// Only then its topics are looked at for whether it does.
+    fn may_hold(&self) -> bool {
+        self.full || !self.stopped.is_empty()
+    }
+
+    /// What it costs a page to tell of it and of its first member.
+    fn listing_cost(&self) -> usize {
+        let topics = if self.may_hold() { self.topics.len() } else { 0 };
+        ROW_COST + (topics + self.members.len()) / LOOKS_PER_COST
     }
 
     /// Its members behind this one, in the order of their sessions and channels.

@@ -103,6 +103,8 @@ pub struct Subscription {
     pub(crate) share: Option<Share>,
     pub(crate) backlog: VecDeque<(Stamp, Backlogged)>,
     pub(crate) backlog_bytes: u64,
+    /// Messages in it.
+    pub(crate) backlog_messages: u64,
     /// Dropped since the last delivery.
     pub(crate) lost: u64,
     /// The same, of all time.
@@ -247,16 +249,16 @@ impl Subscription {
         while let Some((mut stamp, entry)) = self.backlog.pop_front() {
             let left = match entry {
                 Backlogged::Message(message) if self.send(ground, &stamp, &message) => {
-                    self.backlog_bytes -= message.cost();
+                    self.note_out(1, message.cost());
                     continue;
                 }
                 Backlogged::Parcel(mut parcel) => {
-                    self.backlog_bytes -= parcel.cost();
+                    self.note_out(parcel.count(), parcel.cost());
                     self.send_parcel(ground, &mut stamp, &mut parcel);
                     if parcel.is_empty() {
                         continue;
                     }
-                    self.backlog_bytes += parcel.cost();
+                    self.note_in(parcel.count(), parcel.cost());
                     Backlogged::Parcel(parcel)
                 }
                 message => message,

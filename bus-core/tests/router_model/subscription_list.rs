@@ -119,6 +119,27 @@ fn only_those_are_listed_who_would_hear_what_is_asked_for() {
     assert_eq!(listed("$bus.>"), ["$bus.events"], "the broker's own are listed by their name");
 }
 
+/// What is looked at fills a page too, whether it is meant or not; what is not looked at does not.
+#[test]
+fn a_page_of_subscribers_looks_at_few() {
+    let mut bus = Bus::new("AB");
+    for channel in 0..600 {
+        bus.subscribe('A', channel, "other.>", SubscribeOptions::default());
+    }
+    for channel in 0..LISTING_ROWS_MAX as u32 {
+        bus.subscribe('B', channel, "*", SubscribeOptions::default());
+        bus.publisher('A', 1000 + channel, &format!("topic{channel}"), TopicOptions::default());
+    }
+    let mut told = |pattern: &str| -> Vec<usize> {
+        let pages = bus.pages(pattern, ObjectKind::Subscription);
+        pages.iter().map(|page| page.subscriptions.len()).collect()
+    };
+    assert_eq!(told("nobody.hears.it"), [0, 0, 0]);
+    let of_topics = told("topic0");
+    assert_eq!(of_topics.iter().sum::<usize>(), LISTING_ROWS_MAX);
+    assert_eq!(of_topics.len(), 4, "{of_topics:?}");
+}
+
 #[test]
 fn a_slow_subscriber_is_shown_with_what_waits_and_what_it_has_missed() {
     let mut bus = Bus::new("ABC");
@@ -156,6 +177,25 @@ fn a_slow_subscriber_is_shown_with_what_waits_and_what_it_has_missed() {
     bus.consumed('B', 5, 4000);
     let found = rows(&mut bus, "work");
     assert_eq!((found[0].lost, found[0].backlog_messages), (missed, 0));
+}
+
+/// What waits is counted as it comes and goes; it is counted anew beside that wherever mistakes are looked for.
+#[test]
+fn what_waits_for_a_member_that_leaves_is_counted_no_more() {
+    let mut bus = Bus::new("ABC");
+    bus.publisher('A', 0, "work", TopicOptions::default());
+    for (letter, of) in [('B', 1), ('C', 2)] {
+        let selector = Selector::Eq(kind(of));
+        let options = SubscribeOptions { window_bytes: 4096, selector, ..shared("g") };
+        bus.subscribe(letter, 5, "work", options);
+    }
+    for number in 1..=200 {
+        bus.publish('A', 0, 1 + number % 2, number);
+    }
+    let both = rows(&mut bus, "work")[0].backlog_messages;
+    bus.close('C', 5);
+    let left = rows(&mut bus, "work")[0].backlog_messages;
+    assert!(0 < left && left < both, "{left} of {both}");
 }
 
 /// What `>` lists and what the broker counts are the same.
