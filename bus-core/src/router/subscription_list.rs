@@ -41,7 +41,7 @@ impl Router {
         let mut page = Page::default();
         while cursor.place < self.subscriptions.places() {
             let found = self.subscriptions.at(cursor.place);
-            let meant = found.filter(|it| it.pattern.intersection(pattern).is_some());
+            let meant = found.filter(|it| it.pattern.overlaps(pattern));
             let cost = match found {
                 Some(_) => meant.map_or(UNMEANT_COST, Subscription::listing_cost),
                 None => cost_of_none(cursor.place),
