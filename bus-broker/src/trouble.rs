@@ -145,13 +145,19 @@ impl Trouble {
         found
     }
 
-    /// Of a client, to which so many bytes are written in a second.
+    /// Of a client, to which so many bytes are written in a second, if that is known.
     pub fn of_client(it: &ClientStat, bytes_out: Option<f64>) -> Vec<Trouble> {
         let mut found = Vec::new();
-        // What waits for one who reads is on its way.
-        if it.unsent_bytes >= UNREAD_BYTES && bytes_out == Some(0.0) {
-            let text = format!("does not read: {} wait to be written to it", size(it.unsent_bytes));
-            found.push(Trouble::new(TroubleLevel::Bad, text));
+        if it.unsent_bytes >= UNREAD_BYTES {
+            let wait = format!("{} wait to be written to it", size(it.unsent_bytes));
+            match bytes_out {
+                None => found.push(Trouble::new(TroubleLevel::Note, wait)),
+                // What waits for one who reads is on its way.
+                Some(rate) if rate > 0.0 => {}
+                Some(_) => {
+                    found.push(Trouble::new(TroubleLevel::Bad, format!("does not read: {wait}")));
+                }
+            }
         }
         if it.parked_bytes > 0 {
             let text =

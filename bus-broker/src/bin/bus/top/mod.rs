@@ -17,7 +17,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::exit::{Exit, Problem};
 use crate::output::Out;
@@ -26,6 +26,7 @@ use crate::table::table;
 use crate::{session, value};
 use line::Line;
 use model::{Figure, Kind, Look, Pane};
+use sample::Looker;
 use screen::{Screen, Wish};
 
 /// How often the broker is asked at most.
@@ -77,11 +78,11 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
     }
     session::with_client(url, session::lasting("top"), async |client| {
         let mut screen = Screen::new(args.filter.clone());
-        let begun = Instant::now();
-        screen.take(sample::look(client, begun).await?);
+        let mut looker = Looker::new(client.clone());
+        screen.take(looker.look().await?);
         if args.once {
             sleep(args.interval).await;
-            screen.take(sample::look(client, begun).await?);
+            screen.take(looker.look().await?);
             print(&screen, args.json)?;
             let is_empty = Pane::ALL.iter().all(|pane| screen.rows(*pane).is_empty());
             return match is_empty && !args.filter.is_empty() {
@@ -96,7 +97,7 @@ pub async fn run(url: &str, args: Args) -> Result<(), Problem> {
         let mut signals = Signals::new()?;
         // With a hook that gives the terminal back before a panic is told.
         let terminal = ratatui::try_init().map_err(|error| unusable(&error))?;
-        let shown = show(client, terminal, screen, args.interval, begun, &mut signals).await;
+        let shown = show(client, terminal, screen, args.interval, looker, &mut signals).await;
         ratatui::restore();
         shown
     })
@@ -113,10 +114,10 @@ async fn show(
     mut terminal: DefaultTerminal,
     mut screen: Screen,
     pause: Duration,
-    begun: Instant,
+    looker: Looker,
     signals: &mut Signals,
 ) -> Result<(), Problem> {
-    let (mut keys, mut looks) = (keyboard(), looks(client.clone(), begun, pause));
+    let (mut keys, mut looks) = (keyboard(), looks(looker, pause));
     let (mut events, mut line) = (client.events(), Line::new(pause));
     loop {
         screen.gone = line.trouble();
@@ -157,13 +158,13 @@ async fn show(
 }
 
 /// Looks, one after the other. A key that is pressed meanwhile breaks none off.
-fn looks(client: Client, begun: Instant, pause: Duration) -> mpsc::Receiver<Result<Look, Problem>> {
+fn looks(mut looker: Looker, pause: Duration) -> mpsc::Receiver<Result<Look, Problem>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
             sleep(pause).await;
             // Nobody wants them any more.
-            if sender.send(sample::look(&client, begun).await).await.is_err() {
+            if sender.send(looker.look().await).await.is_err() {
                 return;
             }
         }

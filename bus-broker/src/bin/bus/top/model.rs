@@ -184,7 +184,8 @@ pub fn rows(pane: Pane, before: Option<&Look>, now: &Look) -> Vec<Row> {
     now.items[index].iter().map(row).collect()
 }
 
-fn rate(before: u64, now: u64, seconds: f64) -> Option<f64> {
+/// How much a counter grew in a second; `None` if no time has passed.
+pub fn rate(before: u64, now: u64, seconds: f64) -> Option<f64> {
     let grown = now.checked_sub(before).unwrap_or(now);
     (seconds > 0.0).then(|| grown as f64 / seconds)
 }

@@ -3,14 +3,15 @@
 //! A look is bounded: some requests for each hundred queues, one after the other, so that the broker
 //! serves others between them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bus_broker::{Trouble, TroubleLevel};
-use bus_client::{Client, ClientStat, QueueStat, TopicStat};
+use bus_client::{BrokerInfo, Client, ClientStat, QueueStat, TopicStat};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::model::{Item, Look, Raw};
+use super::model::{Item, Look, Raw, rate};
 use crate::exit::Problem;
 use crate::show::printable;
 use crate::value::{show_count, show_duration};
@@ -22,15 +23,50 @@ const BRIDGES_LIMIT: Duration = Duration::from_secs(2);
 const DROPPED: [&str; 5] = ["dropped", "refused", "abandoned", "missed", "failed"];
 const WAYS: [&str; 6] = ["out", "in", "out_queues", "in_queues", "out_services", "in_services"];
 
-/// Looks. Times count from `begun`.
-pub async fn look(client: &Client, begun: Instant) -> Result<Look, Problem> {
-    let admin = client.admin();
-    let info = admin.broker().await?;
-    let queues = admin.queues(">").await?;
-    let topics = admin.topics(">").await?;
-    let clients = admin.clients().await?;
-    let at_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let broker = format!(
+/// Looks at one broker, one time after the other.
+pub struct Looker {
+    client: Client,
+    /// From here on times count.
+    begun: Instant,
+    /// When the look before was, and what had been written to each session then.
+    before: Option<(u64, HashMap<u64, u64>)>,
+}
+
+impl Looker {
+    /// One that has not looked yet.
+    pub fn new(client: Client) -> Looker {
+        Looker { client, begun: Instant::now(), before: None }
+    }
+
+    /// Looks once more.
+    pub async fn look(&mut self) -> Result<Look, Problem> {
+        let admin = self.client.admin();
+        let info = admin.broker().await?;
+        let queues = admin.queues(">").await?;
+        let topics = admin.topics(">").await?;
+        let clients = admin.clients().await?;
+        let at_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let items = [
+            queues.iter().map(queue).collect(),
+            topics.iter().map(topic).collect(),
+            clients.iter().map(|it| client_item(it, self.bytes_out(it, at_us))).collect(),
+            bridges(&self.client).await,
+        ];
+        let written = clients.iter().map(|it| (it.sender.session, it.bytes_out)).collect();
+        self.before = Some((at_us, written));
+        Ok(Look { at_us, broker: line(&info), items })
+    }
+
+    /// How much was written to it in a second, if it was there at the look before.
+    fn bytes_out(&self, stat: &ClientStat, at_us: u64) -> Option<f64> {
+        let (before_us, written) = self.before.as_ref()?;
+        let seconds = at_us.saturating_sub(*before_us) as f64 / 1e6;
+        rate(*written.get(&stat.sender.session)?, stat.bytes_out, seconds)
+    }
+}
+
+fn line(info: &BrokerInfo) -> String {
+    format!(
         "{} {}, up {}; clients {} ({} on lanes), queues {}, topics {}, messages {}",
         printable(&info.name),
         printable(&info.version),
@@ -40,14 +76,7 @@ pub async fn look(client: &Client, begun: Instant) -> Result<Look, Problem> {
         show_count(info.queues),
         show_count(info.topics),
         show_count(info.messages),
-    );
-    let items = [
-        queues.iter().map(queue).collect(),
-        topics.iter().map(topic).collect(),
-        clients.iter().map(client_item).collect(),
-        bridges(client).await,
-    ];
-    Ok(Look { at_us, broker, items })
+    )
 }
 
 fn queue(stat: &QueueStat) -> Item {
@@ -90,7 +119,7 @@ fn topic(stat: &TopicStat) -> Item {
     }
 }
 
-fn client_item(stat: &ClientStat) -> Item {
+fn client_item(stat: &ClientStat, bytes_out: Option<f64>) -> Item {
     let over = if stat.connected { printable(&stat.transport) } else { "away".to_owned() };
     let numbers = [stat.bytes_in, stat.bytes_out, stat.leases, stat.unsent_bytes];
     let raw = std::iter::once(Raw::Text(over)).chain(numbers.map(Raw::Number)).collect();
@@ -98,7 +127,7 @@ fn client_item(stat: &ClientStat) -> Item {
         key: stat.sender.session.to_string(),
         name: printable(&stat.sender.to_string()),
         raw,
-        why: why(Trouble::of_client(stat, Some(0.0)), TroubleLevel::Warn),
+        why: why(Trouble::of_client(stat, bytes_out), TroubleLevel::Warn),
     }
 }
 
@@ -135,4 +164,38 @@ fn direction(bridge: &Value, way: &str) -> Item {
         raw: std::iter::once(state_raw).chain(numbers.map(Raw::Number)).collect(),
         why: why(troubles, TroubleLevel::Note).filter(|_| state != "connected"),
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use bus_client::Sender;
+
+    use super::*;
+
+    fn client(unsent_bytes: u64) -> ClientStat {
+        ClientStat {
+            sender: Sender::default(),
+            transport: "tcp".into(),
+            connected: true,
+            channels: 1,
+            leases: 0,
+            bytes_in: 0,
+            bytes_out: 1 << 20,
+            frames_in: 0,
+            frames_out: 0,
+            parked_bytes: 0,
+            unsent_bytes,
+            no_lanes: String::new(),
+        }
+    }
+
+    #[test]
+    fn only_who_was_seen_not_to_read_is_marked() {
+        let why = |bytes_out| client_item(&client(1 << 20), bytes_out).why;
+        assert_eq!(why(Some(0.0)).as_deref(), Some(DOES_NOT_READ));
+        assert_eq!(why(Some(1e6)), None, "it is on its way");
+        assert_eq!(why(None), None, "nobody has measured it");
+    }
+
+    const DOES_NOT_READ: &str = "does not read: 1.0 MiB wait to be written to it";
 }
