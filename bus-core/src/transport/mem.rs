@@ -1,14 +1,15 @@
 //! Links inside one process: a bounded pipe in each direction.
 //!
 //! For embedding and tests. It behaves as a socket does: it is bounded, it ends when either
-//! side is dropped, and what was written before the end can still be read.
+//! side is dropped, and what was written before the end can still be read. Invariant: neither
+//! side copies bytes while the other one could wait for it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
 use super::{Link, Peer, Transport};
@@ -50,6 +51,8 @@ impl Shared {
 
 struct MemLink {
     incoming: Shared,
+    /// Between reads it is empty.
+    taken: Vec<Bytes>,
     outgoing: Shared,
     peer: Peer,
 }
@@ -68,30 +71,28 @@ impl Link for MemLink {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(READ_BYTES);
         }
+        let mut room = buffer.capacity() - buffer.len();
         let mut pipe = self.incoming.lock();
-        let mut count = 0;
-        while let Some(first) = pipe.content.front_mut() {
-            let part = first.len().min(buffer.capacity() - buffer.len());
-            if part == 0 {
-                break;
-            }
-            buffer.extend_from_slice(&first[..part]);
-            first.advance(part);
+        let closed = pipe.closed;
+        while let Some(first) = pipe.content.front_mut().filter(|_| room > 0) {
+            let part = first.split_to(first.len().min(room));
             if first.is_empty() {
                 pipe.content.pop_front();
             }
-            count += part;
+            pipe.length -= part.len();
+            room -= part.len();
+            self.taken.push(part);
         }
-        pipe.length -= count;
-        match (count, pipe.closed) {
-            (0, false) => Err(io::ErrorKind::WouldBlock.into()),
-            _ => {
-                let writer = pipe.writer.take();
-                drop(pipe);
-                writer.into_iter().for_each(Waker::wake);
-                Ok(count)
-            }
+        if self.taken.is_empty() && !closed {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        let writer = pipe.writer.take();
+        drop(pipe);
+        writer.into_iter().for_each(Waker::wake);
+        // The other side may be more urgent than this one: it does not wait while bytes are copied.
+        let before = buffer.len();
+        self.taken.drain(..).for_each(|part| buffer.extend_from_slice(&part));
+        Ok(buffer.len() - before)
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -154,9 +155,11 @@ pub fn mem_pair() -> (Box<dyn Link>, Box<dyn Link>) {
         groups: Vec::new(),
     };
     let peer = Peer { credentials: Some(credentials), address: "mem:".into(), ..Peer::default() };
-    let near = MemLink { incoming: back.clone(), outgoing: there.clone(), peer: peer.clone() };
-    let far = MemLink { incoming: there, outgoing: back, peer };
-    (Box::new(near), Box::new(far))
+    let end = |incoming: &Shared, outgoing: &Shared| -> Box<dyn Link> {
+        let (incoming, outgoing) = (incoming.clone(), outgoing.clone());
+        Box::new(MemLink { incoming, taken: Vec::new(), outgoing, peer: peer.clone() })
+    };
+    (end(&back, &there), end(&there, &back))
 }
 
 /// Accepts connections from inside the process.
