@@ -130,10 +130,11 @@ const BRIDGES: &[(&str, Kind, &str, &str)] = &[
 ];
 
 impl Look {
-    /// Writes it down for a scraper.
+    /// Writes it down for a scraper. A page has a bound: what there is little of stands first.
     pub fn text(&self) -> String {
         let mut page = Page::new();
         self.write_broker(&mut page);
+        self.write_bridges(&mut page);
         let name = |it: &QueueStat| match it.retired {
             // Others may have had that name before, and one may have it now.
             true => format!("{}#{}", it.name, it.id),
@@ -155,7 +156,6 @@ impl Look {
             add(&[("session", &session), ("client", &name), ("transport", &it.transport)]);
         });
         self.write_subscriptions(&mut page);
-        self.write_bridges(&mut page);
         page.finish()
     }
 
@@ -170,12 +170,16 @@ impl Look {
         let BrokerInfo { sessions, queues, topics, services, messages, bytes, lanes, .. } =
             self.broker;
         let refused = self.broker.lanes_refused;
+        let subscribers = self.subscriptions.len() as u64;
+        let groups = groups(&self.subscriptions) as u64;
         let left_out = self.more["events_left_out"].as_u64().unwrap_or_default();
         let all = [
             ("busbar_sessions", Kind::Gauge, "Sessions.", sessions),
             ("busbar_queues", Kind::Gauge, "Queues.", queues),
             ("busbar_topics", Kind::Gauge, "Topics.", topics),
             ("busbar_services", Kind::Gauge, "Services.", services),
+            ("busbar_subscribers", Kind::Gauge, "Subscribers, members of groups too.", subscribers),
+            ("busbar_groups", Kind::Gauge, "Groups that share a subscription.", groups),
             ("busbar_messages", Kind::Gauge, "Messages in queues, leased ones too.", messages),
             ("busbar_bytes", Kind::Gauge, "What those that wait count in bytes.", bytes),
             ("busbar_lanes", Kind::Gauge, "Clients on lanes in shared memory.", lanes),
@@ -187,14 +191,6 @@ impl Look {
 
     /// A group once, with all its members; one that is alone with its client.
     fn write_subscriptions(&self, page: &mut Page) {
-        let (count, groups) = (self.subscriptions.len(), groups(&self.subscriptions));
-        page.single(
-            "busbar_subscribers",
-            Kind::Gauge,
-            "Subscribers, members of groups too.",
-            count,
-        );
-        page.single("busbar_groups", Kind::Gauge, "Groups that share a subscription.", groups);
         for (family, kind, help, value) in SUBSCRIPTIONS {
             page.family(family, *kind, help);
             for members in each(&self.subscriptions) {
@@ -247,5 +243,82 @@ fn write<T>(
         for one in all {
             name(one, &mut |labels| page.sample(labels, value(one)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bus_client::{MemberStat, Pattern, Selector, Sender, SlowPolicy};
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn client(session: u64) -> ClientStat {
+        ClientStat {
+            sender: Sender { session, ..Sender::default() },
+            transport: "tcp".into(),
+            connected: true,
+            channels: 1,
+            leases: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            frames_in: 0,
+            frames_out: 0,
+            parked_bytes: 0,
+            unsent_bytes: 0,
+            no_lanes: String::new(),
+        }
+    }
+
+    fn subscription(id: u64) -> SubscriptionStat {
+        let (sender, selector) = (Sender { session: id, ..Sender::default() }, Selector::Any);
+        SubscriptionStat {
+            id,
+            pattern: Pattern::new("news.>").expect("a pattern"),
+            group: None,
+            policy: SlowPolicy::Auto,
+            member: MemberStat { sender, selector, connected: true, under_way_bytes: 0 },
+            topics: 1,
+            backlog_messages: 0,
+            backlog_bytes: 0,
+            backlog_bytes_max: 1 << 20,
+            lost: 0,
+            holds: false,
+            window_bytes: 1 << 20,
+        }
+    }
+
+    fn look(clients: u64, subscriptions: u64) -> Look {
+        let way = json!({ "state": "connected" });
+        Look {
+            at: Instant::now(),
+            round_trip: Duration::ZERO,
+            broker: BrokerInfo::default(),
+            more: Value::Null,
+            queues: Vec::new(),
+            topics: Vec::new(),
+            services: Vec::new(),
+            clients: (0..clients).map(client).collect(),
+            subscriptions: (0..subscriptions).map(subscription).collect(),
+            bridges: json!({ "bridges": [{ "name": "hq", "out": way, "in": way }] }),
+        }
+    }
+
+    #[test]
+    fn many_clients_and_subscribers_hide_no_bridge() {
+        let text = look(4000, 2000).text();
+        let of = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+        assert!(!text.ends_with("busbar_dropped_series 0\n"), "it is too much for a page");
+        assert_eq!((of("busbar_bridge_connected{"), of("busbar_bridge_reconnects_total{")), (2, 2));
+        assert!(text.contains("\nbusbar_subscribers 2000\n"));
+        // Of what there is most, the last is left out.
+        assert_eq!(
+            (of("busbar_client_connected{"), of("busbar_subscription_topics{")),
+            (4000, 2000)
+        );
+        assert!(of("busbar_subscription_holds{") < 2000);
     }
 }
