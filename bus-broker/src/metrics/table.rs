@@ -42,7 +42,7 @@ pub(super) type Column<T> =
 
 /// What a row is of.
 pub(super) trait Row {
-    /// The same at each look.
+    /// The same at each look. Those that have one key stand side by side.
     fn key(&self) -> String;
     /// What it is filtered by.
     fn label(&self) -> String;
@@ -102,15 +102,17 @@ impl Wanted {
         };
         let (sort, .., value) = by.ok_or("400 Bad Request")?;
         let has =
-            |row: &&T| self.filter.is_empty() || row.label().to_lowercase().contains(&self.filter);
-        let matching = all.iter().filter(has).map(|row| (value(row, rates), row));
-        let mut matching: Vec<(Value, &T)> = matching.collect();
+            |row: &T| self.filter.is_empty() || row.label().to_lowercase().contains(&self.filter);
+        let rows = all.iter().enumerate().filter(|(_, row)| has(row));
+        let mut matching: Vec<(Value, usize)> =
+            rows.map(|(place, row)| (value(row, rates), place)).collect();
         matching.sort_by(|(one, _), (other, _)| compare(one, other, self.down));
         // As far down as there is something.
         let from = self.from.min(matching.len().saturating_sub(1) / self.rows.max(1) * self.rows);
-        let shown = matching.iter().skip(from).take(self.rows).map(|(_, row)| {
+        let shown = matching.iter().skip(from).take(self.rows).map(|(_, place)| {
+            let row = &all[*place];
             let cells = columns.iter().map(|(.., value)| value(row, rates)).collect::<Vec<_>>();
-            json!({ "key": row.key(), "mark": mark(row), "cells": cells })
+            json!({ "key": key(all, *place), "mark": mark(row), "cells": cells })
         });
         let heads = columns.iter().map(|(key, title, kind, help, _)| {
             json!({ "key": key, "title": title, "kind": kind.word(), "help": help })
@@ -139,6 +141,15 @@ impl Kind {
             Kind::Age => "age",
             Kind::Micros => "micros",
         }
+    }
+}
+
+/// A key that no other row has: of those side by side that have the same one, the later ones are numbered.
+fn key<T: Row>(all: &[T], place: usize) -> String {
+    let key = all[place].key();
+    match all[..place].iter().rev().take_while(|it| it.key() == key).count() {
+        0 => key,
+        before => format!("{key}.{before}"),
     }
 }
 
@@ -200,6 +211,19 @@ mod tests {
             ("filter=nothing", " of 0"),
         ] {
             assert_eq!(shown(query).as_deref(), Ok(expected), "{query}");
+        }
+    }
+
+    #[test]
+    fn rows_of_one_key_are_told_apart_however_they_are_sorted() {
+        let all = [("a", 1), ("b", 2), ("b", 9), ("c", 5)].map(|it| Thing(it.0, Some(it.1)));
+        for (query, expected) in [("", "b.1 c b a"), ("down=0", "a b c b.1"), ("filter=b", "b.1 b")]
+        {
+            let wanted = Wanted::parse(query).expect("a query");
+            let part = wanted.part(&all, |_| "", COLUMNS, &Rates::none()).expect("a column");
+            let rows = part["rows"].as_array().expect("rows").iter();
+            let keys: Vec<_> = rows.map(|row| row["key"].as_str().expect("a key")).collect();
+            assert_eq!(keys.join(" "), expected, "{query}");
         }
     }
 
