@@ -47,12 +47,14 @@ mod registry;
 mod reload;
 mod slot;
 mod start_error;
+mod subscribers;
 mod surroundings;
 mod system;
 mod taking;
 mod trouble;
 mod users;
 mod vigil;
+mod words;
 
 pub use archive::{
     ArchiveContent, ArchiveDecoder, ArchiveDescription, ArchiveEncoder, ArchiveEnd, ArchiveEntry,
@@ -75,6 +77,7 @@ pub use event_kinds::{EVENT_KINDS, EventKind};
 pub use registry::{ClientInfo, Registry};
 pub use reload::{ReloadError, Reloaded};
 pub use start_error::StartError;
+pub use subscribers::{SubscriberState, each_subscription, sorted_subscribers};
 pub use surroundings::Surroundings;
 pub use trouble::{Trouble, TroubleLevel};
 pub use users::{CertificateMatch, TokenHash, User};

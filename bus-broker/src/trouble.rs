@@ -8,7 +8,8 @@ use std::time::Duration;
 use bus_client::{ClientStat, QueueStat, ServiceStat, SubscriptionStat, TopicStat};
 use serde_json::Value;
 
-use crate::metrics::{age, many, size};
+use crate::subscribers::SubscriberState;
+use crate::words::{age, many, size};
 
 /// What waits for so long without anybody who takes it is told.
 const UNTAKEN: Duration = Duration::from_secs(10);
@@ -207,21 +208,25 @@ impl Trouble {
         found
     }
 
-    /// Of a subscriber.
-    pub fn of_subscription(it: &SubscriptionStat) -> Vec<Trouble> {
-        let mut found = Vec::new();
+    /// Of a subscriber, or of a group's members.
+    pub fn of_subscription(members: &[SubscriptionStat]) -> Vec<Trouble> {
+        let (mut found, Some(it)) = (Vec::new(), members.first()) else { return Vec::new() };
         let waiting = || {
             let waits = many(it.backlog_messages, "message waits", "messages wait");
             format!("{waits} for it ({} of {})", size(it.backlog_bytes), size(it.backlog_bytes_max))
         };
-        if it.holds {
-            found.push(Trouble::new(
-                TroubleLevel::Bad,
-                format!("holds publishers back; {}", waiting()),
-            ));
-        } else if it.backlog_messages > 0 {
-            found.push(Trouble::new(TroubleLevel::Warn, format!("is slow: {}", waiting())));
-        }
+        let told = match SubscriberState::of(members) {
+            SubscriberState::Holds => {
+                Some((TroubleLevel::Bad, format!("holds publishers back; {}", waiting())))
+            }
+            SubscriberState::Away if it.backlog_messages == 0 => {
+                Some((TroubleLevel::Note, "is away".to_owned()))
+            }
+            SubscriberState::Away => Some((TroubleLevel::Warn, format!("is away; {}", waiting()))),
+            SubscriberState::Slow => Some((TroubleLevel::Warn, format!("is slow: {}", waiting()))),
+            SubscriberState::Well => None,
+        };
+        found.extend(told.map(|(level, text)| Trouble::new(level, text)));
         if it.lost > 0 {
             let lost = many(it.lost, "message", "messages");
             found.push(Trouble::new(TroubleLevel::Note, format!("has missed {lost} so far")));
@@ -242,5 +247,30 @@ impl TroubleLevel {
             TroubleLevel::Warn => "warn",
             TroubleLevel::Note => "note",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscribers::tests::busy;
+
+    #[test]
+    fn subscribers_are_told_of_as_their_state_is() {
+        let told = |it: &SubscriptionStat| {
+            let found = Trouble::of_subscription(std::slice::from_ref(it));
+            found.into_iter().map(|it| format!("{}: {}", it.level.word(), it.text)).next()
+        };
+        assert_eq!(told(&busy(100, 1000)), None, "for a moment that is so of everybody");
+        let slow = busy(600, 1000);
+        let expected = "warn: is slow: 6 messages wait for it (600 B of 1000 B)";
+        assert_eq!(told(&slow).as_deref(), Some(expected));
+        let (mut away, mut idle) = (slow, busy(0, 0));
+        (away.member.connected, idle.member.connected) = (false, false);
+        let expected = "warn: is away; 6 messages wait for it (600 B of 1000 B)";
+        assert_eq!(told(&away).as_deref(), Some(expected));
+        assert_eq!(told(&idle).as_deref(), Some("note: is away"));
+        let holds = SubscriptionStat { holds: true, ..away };
+        assert!(told(&holds).is_some_and(|it| it.starts_with("bad: holds publishers back; ")));
     }
 }

@@ -217,7 +217,8 @@ async fn groups_and_subscribers_by_wildcard_are_told_of() {
     let small = SubscribeOptions::default().window_bytes(4096).backlog_bytes(1 << 16);
     let _slow = client.subscribe_with("news.>", small).await.expect("subscribes");
     let publisher = client.publisher("news.eu").await.expect("opens");
-    for _ in 0..100 {
+    // More than half of what may wait for it, and less than all of it.
+    for _ in 0..250 {
         publisher.publish(vec![0; 100]).await.expect("publishes");
     }
     publisher.flush().await.expect("they are accepted");

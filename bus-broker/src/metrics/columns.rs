@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::counted::Rates;
 use super::look::Look;
 use super::table::{Column, Kind, Row};
-use super::words::age;
+use crate::words::age;
 
 /// Types that are shown of a queue.
 const TYPES_SHOWN: usize = 3;

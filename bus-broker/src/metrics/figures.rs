@@ -4,8 +4,9 @@ use bus_client::{BrokerInfo, ClientStat, QueueStat, ServiceStat, SubscriptionSta
 use serde_json::Value;
 
 use super::look::Look;
-use super::subscribers::{each, groups};
+use super::subscribers::groups;
 use super::text::{Kind, Page};
+use crate::subscribers::each_subscription;
 
 /// A family of what each object of a kind has: its name, what it is, what it means, its value.
 type Row<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
@@ -193,7 +194,7 @@ impl Look {
     fn write_subscriptions(&self, page: &mut Page) {
         for (family, kind, help, value) in SUBSCRIPTIONS {
             page.family(family, *kind, help);
-            for members in each(&self.subscriptions) {
+            for members in each_subscription(&self.subscriptions) {
                 let first = &members[0];
                 let (id, group) = (first.id.to_string(), first.group.as_ref());
                 let client = if group.is_some() { "" } else { &*first.member.sender.name };
@@ -250,11 +251,12 @@ fn write<T>(
 mod tests {
     use std::time::Duration;
 
-    use bus_client::{MemberStat, Pattern, Selector, Sender, SlowPolicy};
+    use bus_client::Sender;
     use serde_json::json;
     use tokio::time::Instant;
 
     use super::*;
+    use crate::subscribers::tests::subscriber;
 
     fn client(session: u64) -> ClientStat {
         ClientStat {
@@ -273,24 +275,6 @@ mod tests {
         }
     }
 
-    fn subscription(id: u64) -> SubscriptionStat {
-        let (sender, selector) = (Sender { session: id, ..Sender::default() }, Selector::Any);
-        SubscriptionStat {
-            id,
-            pattern: Pattern::new("news.>").expect("a pattern"),
-            group: None,
-            policy: SlowPolicy::Auto,
-            member: MemberStat { sender, selector, connected: true, under_way_bytes: 0 },
-            topics: 1,
-            backlog_messages: 0,
-            backlog_bytes: 0,
-            backlog_bytes_max: 1 << 20,
-            lost: 0,
-            holds: false,
-            window_bytes: 1 << 20,
-        }
-    }
-
     fn look(clients: u64, subscriptions: u64) -> Look {
         let way = json!({ "state": "connected" });
         Look {
@@ -302,7 +286,7 @@ mod tests {
             topics: Vec::new(),
             services: Vec::new(),
             clients: (0..clients).map(client).collect(),
-            subscriptions: (0..subscriptions).map(subscription).collect(),
+            subscriptions: (0..subscriptions).map(subscriber).collect(),
             bridges: json!({ "bridges": [{ "name": "hq", "out": way, "in": way }] }),
         }
     }

@@ -7,8 +7,8 @@ use super::columns::Way;
 use super::counted::Rates;
 use super::look::Look;
 use super::subscribers;
-use super::words::many;
 use crate::trouble::{Trouble, TroubleLevel as Level};
+use crate::words::many;
 
 /// Sentences that are told; the rest is counted.
 const TOLD_MAX: usize = 30;

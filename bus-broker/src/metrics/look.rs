@@ -11,7 +11,7 @@ use bus_client::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::subscribers::sorted;
+use crate::subscribers::sorted_subscribers;
 
 /// How long the broker may take for its bridges.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl Look {
             topics: admin.topics(">").await?,
             services: admin.services(">").await?,
             clients: admin.clients().await?,
-            subscriptions: sorted(admin.subscriptions(">").await?),
+            subscriptions: sorted_subscribers(admin.subscriptions(">").await?),
             bridges: ask("$bus.bridge", "{\"action\": \"list\"}").await?,
             at: Instant::now(),
         })

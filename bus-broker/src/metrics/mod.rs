@@ -17,7 +17,6 @@ mod subscribers;
 mod table;
 mod text;
 mod watch;
-mod words;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +38,6 @@ use http::{Answer, plain};
 use request::Request;
 use table::Wanted;
 use watch::{Seen, Wish};
-pub(crate) use words::{age, many, size};
 
 /// What the client calls itself.
 const CLIENT_NAME: &str = "metrics";

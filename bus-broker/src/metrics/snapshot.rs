@@ -1,5 +1,7 @@
 //! What the page shows at a time, as JSON: everything together, who holds what up, and a part of one table.
 
+use std::slice;
+
 use bus_client::{BrokerInfo, ClientStat, SubscriptionStat};
 use serde_json::{Value, json};
 
@@ -89,7 +91,7 @@ fn wanted_part(
             wanted.part(&about.cloned().collect::<Vec<_>>(), of_client, LANE_CLIENTS, rates)
         }
         "subscriptions" => {
-            let mark = |it: &SubscriptionStat| mark(&Trouble::of_subscription(it));
+            let mark = |it: &SubscriptionStat| mark(&Trouble::of_subscription(slice::from_ref(it)));
             wanted.part(&look.subscriptions, mark, SUBSCRIPTIONS, rates)
         }
         "bridges" => wanted.part(ways, |it| mark(&held::of_way(it)), BRIDGES, rates),

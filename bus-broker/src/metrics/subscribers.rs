@@ -3,10 +3,11 @@
 //! A group's members stand side by side, and what waits for the group is told of each of them; so sentences and samples
 //! are of the first one alone.
 
-use bus_client::{SlowPolicy, SubscriptionStat};
+use bus_client::SubscriptionStat;
 use serde_json::json;
 
 use super::table::{Column, Kind, Row};
+use crate::subscribers::each_subscription;
 use crate::trouble::Trouble;
 
 pub(super) const SUBSCRIPTIONS: &[Column<SubscriptionStat>] = &[
@@ -29,7 +30,7 @@ pub(super) const SUBSCRIPTIONS: &[Column<SubscriptionStat>] = &[
     }),
     ("takes", "Takes", Kind::Text, "Which types", |it, _| json!(it.member.selector.to_string())),
     ("policy", "Policy", Kind::Text, "What happens when it does not keep up", |it, _| {
-        json!(policy_of(it))
+        json!(it.policy.word())
     }),
     ("topics", "Topics", Kind::Count, "Topics that it is given something of", |it, _| {
         json!(it.topics)
@@ -45,32 +46,17 @@ impl Row for SubscriptionStat {
     }
 }
 
-/// In the order in which lists have them: groups together.
-pub(super) fn sorted(mut all: Vec<SubscriptionStat>) -> Vec<SubscriptionStat> {
-    all.sort_by(|one, other| {
-        let by_name = one.pattern.cmp(&other.pattern).then_with(|| one.group.cmp(&other.group));
-        let key = |it: &SubscriptionStat| (it.id, it.member.sender.session);
-        by_name.then_with(|| key(one).cmp(&key(other)))
-    });
-    all
-}
-
-/// Those that are in no group, and of each group the first: each subscription once, with its members.
-pub(super) fn each(all: &[SubscriptionStat]) -> impl Iterator<Item = &[SubscriptionStat]> {
-    all.chunk_by(|one, other| one.id == other.id)
-}
-
 /// How many groups there are.
 pub(super) fn groups(all: &[SubscriptionStat]) -> usize {
-    each(all).filter(|members| members[0].group.is_some()).count()
+    each_subscription(all).filter(|members| members[0].group.is_some()).count()
 }
 
 /// What is wrong with each, under a name by which its rows are found.
 pub(super) fn troubles(all: &[SubscriptionStat]) -> impl Iterator<Item = (String, Vec<Trouble>)> {
-    each(all).map(|members| {
+    each_subscription(all).map(|members| {
         let first = &members[0];
         let name = if first.group.is_some() { name_of(first) } else { first.label() };
-        (name, Trouble::of_subscription(first))
+        (name, Trouble::of_subscription(members))
     })
 }
 
@@ -78,14 +64,5 @@ fn name_of(it: &SubscriptionStat) -> String {
     match &it.group {
         Some(group) => format!("{} {group}", it.pattern),
         None => it.pattern.to_string(),
-    }
-}
-
-fn policy_of(it: &SubscriptionStat) -> &'static str {
-    match it.policy {
-        SlowPolicy::Auto => "auto",
-        SlowPolicy::Hold => "hold",
-        SlowPolicy::DropOldest => "drop",
-        SlowPolicy::End => "end",
     }
 }

@@ -191,6 +191,18 @@ pub enum SlowPolicy {
     End,
 }
 
+impl SlowPolicy {
+    /// Its word in commands and lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            SlowPolicy::Auto => "auto",
+            SlowPolicy::Hold => "hold",
+            SlowPolicy::DropOldest => "drop",
+            SlowPolicy::End => "end",
+        }
+    }
+}
+
 /// How somebody subscribes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeOptions {

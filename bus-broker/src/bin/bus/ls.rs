@@ -1,5 +1,6 @@
 //! `bus ls`: what there is, as `ipcs` shows it, and more.
 
+use bus_broker::sorted_subscribers;
 use bus_client::{
     Admin, ClientStat, ErrorKind, Pattern, QueueStat, ServiceStat, SubscriptionStat, TopicStat,
 };
@@ -103,7 +104,7 @@ async fn find(admin: &Admin, pattern: &str, args: &Args) -> Result<Found, Proble
         let listed = match admin.subscriptions(pattern).await {
             // The other lists are as good without.
             Err(error) if !asked && error.kind() == ErrorKind::Unsupported => return Ok(found),
-            listed => subscribers::sorted(listed?),
+            listed => sorted_subscribers(listed?),
         };
         found.groups = (args.groups || !some).then(|| subscribers::groups(&listed));
         found.subscriptions = (args.subscriptions || args.all).then_some(listed);

@@ -7,7 +7,6 @@ use bus_client::{
 use serde_json::{Value, json};
 
 use crate::show::sender_json;
-use crate::subscribers;
 
 /// A queue.
 pub fn queue(stat: &QueueStat) -> Value {
@@ -127,7 +126,7 @@ pub fn subscription(stat: &SubscriptionStat) -> Value {
         "id": stat.id,
         "pattern": stat.pattern.as_str(),
         "group": stat.group.as_ref().map(|group| group.as_str()),
-        "policy": subscribers::policy(stat.policy),
+        "policy": stat.policy.word(),
         "sender": sender_json(&stat.member.sender),
         "selector": stat.member.selector.to_string(),
         "connected": stat.member.connected,

@@ -3,7 +3,10 @@
 //! The broker lists subscribers, of a group each member; what is told of a group is told of them all.
 //! Pure.
 
-use bus_client::{SlowPolicy, SubscriptionStat};
+use std::slice;
+
+use bus_broker::{SubscriberState, each_subscription};
+use bus_client::SubscriptionStat;
 use serde_json::{Value, json};
 
 use crate::ls::aligned;
@@ -17,17 +20,8 @@ pub struct Group {
     away: u64,
     /// Given to members, and not used up.
     under_way_bytes: u64,
+    state: SubscriberState,
     any: SubscriptionStat,
-}
-
-/// By pattern, group and client.
-pub fn sorted(mut listed: Vec<SubscriptionStat>) -> Vec<SubscriptionStat> {
-    listed.sort_by(|one, other| {
-        let key = |it: &SubscriptionStat| (it.id, it.member.sender.session);
-        let by_name = one.pattern.cmp(&other.pattern).then_with(|| one.group.cmp(&other.group));
-        by_name.then_with(|| key(one).cmp(&key(other)))
-    });
-    listed
 }
 
 /// The groups among them, which are sorted.
@@ -39,10 +33,11 @@ pub fn groups(listed: &[SubscriptionStat]) -> Vec<Group> {
             members: members.len() as u64,
             away: members.iter().filter(|it| !it.member.connected).count() as u64,
             under_way_bytes: members.iter().map(|it| it.member.under_way_bytes).sum(),
+            state: SubscriberState::of(members),
             any: any.clone(),
         })
     };
-    listed.chunk_by(|one, other| one.id == other.id).filter_map(group).collect()
+    each_subscription(listed).filter_map(group).collect()
 }
 
 /// A table of groups.
@@ -52,12 +47,11 @@ pub fn group_table(rows: &[Group]) -> String {
         "UNDERWAY", "LOST",
     ];
     let row = |group: &Group| {
-        let waits = group.any.backlog_messages > 0;
         vec![
             group.name.clone(),
             group.any.pattern.to_string(),
-            policy(group.any.policy).to_owned(),
-            state(&group.any, group.away == group.members, waits).to_owned(),
+            group.any.policy.word().to_owned(),
+            group.state.word().to_owned(),
             show_count(group.members),
             show_count(group.away),
             show_count(group.any.topics),
@@ -83,8 +77,8 @@ pub fn table_of(rows: &[SubscriptionStat]) -> String {
             stat.group.as_ref().map_or_else(|| "-".into(), ToString::to_string),
             sender.name.clone(),
             member.selector.to_string(),
-            policy(stat.policy).to_owned(),
-            state(stat, !member.connected, is_slow(stat)).to_owned(),
+            stat.policy.word().to_owned(),
+            SubscriberState::of(slice::from_ref(stat)).word().to_owned(),
             sender.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
             sender.session.to_string(),
             show_count(stat.topics),
@@ -103,7 +97,7 @@ pub fn group_json(group: &Group) -> Value {
         "name": group.name,
         "id": group.any.id,
         "pattern": group.any.pattern.as_str(),
-        "policy": policy(group.any.policy),
+        "policy": group.any.policy.word(),
         "members": group.members,
         "away": group.away,
         "under_way_bytes": group.under_way_bytes,
@@ -114,30 +108,4 @@ pub fn group_json(group: &Group) -> Value {
         "lost": group.any.lost,
         "holds": group.any.holds,
     })
-}
-
-/// As `bus sub --policy` has it.
-pub fn policy(policy: SlowPolicy) -> &'static str {
-    match policy {
-        SlowPolicy::Auto => "auto",
-        SlowPolicy::Hold => "hold",
-        SlowPolicy::DropOldest => "drop",
-        SlowPolicy::End => "end",
-    }
-}
-
-/// Whether more than half of its window is under way: who keeps up says sooner what it has used up. In a group
-/// that tells one member from the others, for whom the same things wait.
-fn is_slow(stat: &SubscriptionStat) -> bool {
-    stat.member.under_way_bytes > stat.window_bytes / 2
-}
-
-/// How it fares, in a word: the worst there is to say.
-fn state(stat: &SubscriptionStat, away: bool, slow: bool) -> &'static str {
-    match (stat.holds, away, slow) {
-        (true, ..) => "holds",
-        (_, true, _) => "away",
-        (.., true) => "slow",
-        _ => "ok",
-    }
 }
