@@ -13,7 +13,7 @@ use tokio::time::Instant;
 pub struct LastError {
     /// What.
     pub text: String,
-    /// How long ago it was told last.
+    /// How long ago it was told last; of a queue that is not carried, how long ago that began.
     pub age: Duration,
     /// For how long it has been over; `None` while it lasts, or if that cannot be known.
     pub over: Option<Duration>,

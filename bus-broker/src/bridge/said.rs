@@ -1,7 +1,7 @@
 //! What was said of a queue that is not carried: once for each time that it ceases to be.
 //!
 //! A queue that is tried again and again is carried for a moment each time, perhaps. That is no news, and one that
-//! comes and goes all day is news a few times only. Invariant: how it stands is known at any time, whatever of it
+//! comes and goes all day is news a few times only, and of one failure a few reasons are. Invariant: how it stands is known at any time, whatever of it
 //! was said.
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// Failures that are told of a queue that is carried for less than that each time: so many in so long.
 const UNSETTLED_MAX: usize = 5;
 const UNSETTLED_WITHIN: Duration = Duration::from_secs(300);
-/// Reasons of one failure that are remembered.
+/// Reasons of one failure that are told. They come from the other broker, which may have one more each time.
 const REASONS_MAX: usize = 4;
 
 /// What was said of one queue.
@@ -47,15 +47,13 @@ impl Said {
             self.reasons.clear();
         }
         let text = queue.last_error.as_ref()?.to_string();
-        let is_known = |last: &Trouble| !last.is_over() && last.text == text;
-        if !self.trouble.as_ref().is_some_and(is_known) {
-            self.trouble = Some(Trouble::new(Cause::Queue, text.clone()));
+        match self.trouble.as_mut().filter(|last| !last.is_over()) {
+            // It has lasted since it began, whatever is said of it now.
+            Some(last) => last.text.clone_from(&text),
+            None => self.trouble = Some(Trouble::new(Cause::Queue, text.clone())),
         }
-        if self.reasons.contains(&text) {
+        if self.reasons.len() >= REASONS_MAX || self.reasons.contains(&text) {
             return None;
-        }
-        if self.reasons.len() >= REASONS_MAX {
-            self.reasons.remove(0);
         }
         self.reasons.push(text.clone());
         Some(text)
@@ -131,6 +129,28 @@ mod tests {
         // An hour in which a program makes and removes it.
         assert_eq!(told(&mut said, 720, Duration::from_secs(3)).await, 2 * 5 * 12);
         assert_eq!(told(&mut said, 30, SETTLED).await, 60, "each is of its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reasons_without_end_are_told_a_few_times_and_are_one_trouble() {
+        let mut said = Said::default();
+        let fails = |said: &mut Said, number: u32| {
+            said.note(&queue(Some(&format!("refused, attempt {number}")))).is_some()
+        };
+        let mut told = 0;
+        for number in 0..100 {
+            told += usize::from(fails(&mut said, number));
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+        assert_eq!(told, REASONS_MAX);
+        let last = said.trouble().map(Trouble::told).expect("it lasts");
+        assert_eq!((last.text.as_str(), last.over), ("refused, attempt 99", None));
+        assert_eq!(last.age, Duration::from_secs(200), "since it began");
+        // It was carried, and is another one from now on.
+        said.note(&queue(None));
+        tokio::time::advance(SETTLED).await;
+        assert!(fails(&mut said, 0));
+        assert_eq!(said.trouble().map(|it| it.told().age), Some(Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
