@@ -75,6 +75,9 @@ mod tests {
             assert!(said.contains("Usage: bus bridge add [OPTIONS] <NAME> <URL>"), "{said}");
         }
         assert!(said("bus pub --tipe 1").contains("'--type'"));
+        // Where a selector may stand, a flag is still a flag.
+        assert!(said("bus sub a.> --slector 3").contains("'--selector'"));
+        assert!(said("bus recv jobs --folow").contains("'--follow'"));
         let said = said("bus bridge add b tcp://h:1 --authority-of-the-other x");
         assert!(!said.contains("similar"), "{said}");
     }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, clap::Args)]
 pub struct SelectArgs {
     /// Only these types: any, 5, <=5 (of a queue: lowest first), !5
-    #[arg(allow_hyphen_values = true)]
+    // A number that is too low is a wrong selector; a mistyped flag is none.
+    #[arg(allow_negative_numbers = true)]
     selector: Option<Selector>,
     /// The same as a flag
     #[arg(

@@ -100,7 +100,7 @@ fn refused(shown: &str, error: &bus_client::Error) -> Finding {
             "connection",
             text,
             "nothing can be sent or received there",
-            "start a broker (`bus serve`), or name one (--url)",
+            "start a broker there, or name another one (--url)",
         ),
     }
 }
