@@ -81,12 +81,13 @@ impl Said {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use bus_core::{ErrorKind, Failure, Name};
 
     use super::*;
 
-    fn queue(why: Option<&str>) -> CarriedStat {
+    /// One that is not carried, for this reason, or is.
+    pub(in crate::bridge) fn queue(why: Option<&str>) -> CarriedStat {
         CarriedStat {
             name: Name::new("jobs").expect("a name"),
             is_carried: why.is_none(),

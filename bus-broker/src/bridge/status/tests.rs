@@ -1,21 +1,7 @@
 //! What is told of a bridge that has had trouble.
 
-use bus_core::{ErrorKind, Failure};
-
+use super::super::said::tests::queue;
 use super::*;
-
-fn queue(why: Option<&str>) -> CarriedStat {
-    CarriedStat {
-        name: Name::new("jobs").expect("a name"),
-        is_carried: why.is_none(),
-        leased: 0,
-        receivers: 0,
-        sends: 0,
-        sent: 0,
-        delivered: 0,
-        last_error: why.map(|why| Failure::new(ErrorKind::NotFound, why)),
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_connection_is_not_hidden_by_what_its_queues_say() {
